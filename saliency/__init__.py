@@ -1,0 +1,48 @@
+"""Saliency for Chainer models: calculators that explain, visualizers that draw.
+
+Importing this package makes ``import chainer`` work on today's Python and NumPy, so
+import it first. The names below are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from saliency import chainer_compat as chainer_compat
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "BaseCalculator": "saliency.calculator",
+    "BayesGradCalculator": "saliency.calculator",
+    "GradientCalculator": "saliency.calculator",
+    "IntegratedGradientsCalculator": "saliency.calculator",
+    "OcclusionCalculator": "saliency.calculator",
+    "SmoothGradCalculator": "saliency.calculator",
+    "GaussianNoiseSampler": "saliency.calculator",
+    "UniformNoiseSampler": "saliency.calculator",
+    "BaseVisualizer": "saliency.visualizer",
+    "TableVisualizer": "saliency.visualizer",
+    "abs_max_scaler": "saliency.visualizer",
+    "min_max_scaler": "saliency.visualizer",
+    "normalize_scaler": "saliency.visualizer",
+    "diverging_cmap": "saliency.visualizer",
+    "red_blue_cmap": "saliency.visualizer",
+    "signed_colors": "saliency.visualizer",
+    "VariableMonitorLinkHook": "link_hooks",
+}
+
+__all__ = ["__version__", *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULES})

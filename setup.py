@@ -1,0 +1,47 @@
+"""Packaging of the toolkit; the settings of its tools are in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def version() -> str:
+    """Reads the version without importing the package, which needs Chainer."""
+    source = (ROOT / "saliency" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE).group(1)
+
+
+def readme() -> str:
+    """Reads the long description."""
+    return (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+EXAMPLES = ["scikit-learn", "pillow"]
+
+setup(
+    name="chainer-saliency",
+    version=version(),
+    description="Saliency of Chainer models: calculators, LRP and visualizers",
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    author="The saliency developers",
+    license="MIT",
+    packages=find_packages(include=["saliency", "saliency.*", "link_hooks"]),
+    python_requires=">=3.9",
+    install_requires=[
+        "chainer==7.8.1",
+        "matplotlib>=3.5",
+        "numpy>=1.26",
+        "packaging",
+        "tqdm",
+    ],
+    extras_require={
+        "molecule": ["rdkit"],
+        "examples": EXAMPLES,
+        "gpu": ["cupy-cuda12x"],
+        "dev": ["hypothesis", "mypy", "pytest", "pytest-cov", "ruff", *EXAMPLES],
+    },
+)
