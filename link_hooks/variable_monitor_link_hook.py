@@ -1,0 +1,171 @@
+"""A link hook that catches the variable at a link's input or output."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import chainer
+
+
+class VariableMonitorLinkHook(chainer.LinkHook):
+    """Catches the variable at the input or output of one link during forward.
+
+    A link that is called several times gives one variable per call; see
+    :attr:`variables`. The hook forgets what it holds when it is registered anew.
+
+    Args:
+        target_link (chainer.Link): The link to watch.
+        name (str): Name under which the hook registers. Two hooks that are active
+            at once as ``with`` blocks need different names.
+        timing (str): ``'pre'`` for the first input of the link, ``'post'`` for its
+            output.
+        extract_fn (callable or None): Picks another variable. It is called as
+            ``extract_fn(hook, args)`` with Chainer's callback data and returns a
+            :class:`chainer.Variable`; for ``timing='post'`` ``args.out`` is what
+            the link returned.
+        call (int or None): Where the link is called several times in one forward
+            pass, the call (counted from 0) that calculators explain. ``None``
+            explains all of them: saliency is computed at each call and added up.
+
+    Raises:
+        TypeError: If ``target_link`` is not a link, or ``extract_fn`` not callable.
+        ValueError: If ``timing`` or ``call`` is none of the values above.
+
+    .. admonition:: Example
+
+        >>> hook = VariableMonitorLinkHook(model.l1, timing='post')
+        >>> with hook:
+        ...     y = model(x)
+        >>> hook.get_variable().shape
+        (16, 48)
+    """
+
+    def __init__(
+        self,
+        target_link: chainer.Link,
+        name: str = "VariableMonitorLinkHook",
+        timing: str = "post",
+        extract_fn: Callable[[VariableMonitorLinkHook, Any], Any] | None = None,
+        call: int | None = None,
+    ) -> None:
+        if not isinstance(target_link, chainer.Link):
+            raise TypeError(
+                f"target_link must be a chainer.Link, got {type(target_link).__name__}"
+            )
+        if timing not in ("pre", "post"):
+            raise ValueError(f"timing must be 'pre' or 'post', got {timing!r}")
+        if extract_fn is not None and not callable(extract_fn):
+            raise TypeError(f"extract_fn must be callable or None, got {extract_fn!r}")
+        if call is not None and (not isinstance(call, int) or call < 0):
+            raise ValueError(f"call must be an int >= 0 or None, got {call!r}")
+        super().__init__()
+        self.target_link = target_link
+        self.name = name
+        self.timing = timing
+        self.extract_fn = extract_fn or _EXTRACT_FNS[timing]
+        self.call = call
+        self.process_fns: dict[str, Callable[..., None]] = {}
+        self._variables: list[Any] = []
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """The variables of all calls since registration, in the order of the calls."""
+        return tuple(self._variables)
+
+    def get_variable(self, call: int = -1) -> chainer.Variable:
+        """Return the variable of one call.
+
+        Args:
+            call (int): Which call; counted from 0, or from the end if negative.
+                The default is the last one.
+
+        Raises:
+            ValueError: If the link was not called, or not that often.
+        """
+        self.check_called()
+        if not -len(self._variables) <= call < len(self._variables):
+            raise ValueError(
+                f"call={call}, but {self.describe_link()} was called "
+                f"{len(self._variables)} times"
+            )
+        return self._variables[call]
+
+    def check_called(self) -> None:
+        """Raise a ValueError that names the link if it was never called."""
+        if not self._variables:
+            raise ValueError(
+                f"target_link {self.describe_link()} was never called during forward. "
+                "Is it a link of this model, is it called as link(x) rather than "
+                "link.forward(x), and was the model run while the hook was active?"
+            )
+
+    def describe_link(self) -> str:
+        """Return name and class of the link, for messages."""
+        return f"'{self.target_link.name or '/'}' ({type(self.target_link).__name__})"
+
+    def clear(self) -> None:
+        """Forget the variables, and with them the graph that they keep alive."""
+        self._variables.clear()
+
+    def add_process(self, key: str, fn: Callable[..., None]) -> None:
+        """Have ``fn(hook, args, target_variable)`` called for every caught variable.
+
+        It may set ``target_variable.array``: the rest of the forward pass then
+        sees that array.
+
+        Args:
+            key (str): Name for :meth:`delete_process`; a process of the same name
+                is replaced.
+            fn (callable): The process.
+
+        Raises:
+            TypeError: If ``key`` is not a str or ``fn`` is not callable.
+        """
+        if not isinstance(key, str):
+            raise TypeError(f"key must be a str, got {key!r}")
+        if not callable(fn):
+            raise TypeError(f"fn must be callable, got {fn!r}")
+        self.process_fns[key] = fn
+
+    def delete_process(self, key: str) -> None:
+        """Remove a process that :meth:`add_process` added.
+
+        Raises:
+            KeyError: If there is no process of that name.
+        """
+        if key not in self.process_fns:
+            raise KeyError(
+                f"no process named {key!r}; there are {sorted(self.process_fns)}"
+            )
+        del self.process_fns[key]
+
+    def added(self, link: chainer.Link | None) -> None:
+        """Start afresh (called by Chainer when the hook is registered)."""
+        self.clear()
+
+    def forward_preprocess(self, args: Any) -> None:
+        """Catch the input (called by Chainer before a link's forward)."""
+        if self.timing == "pre" and args.link is self.target_link:
+            self._catch(args)
+
+    def forward_postprocess(self, args: Any) -> None:
+        """Catch the output (called by Chainer after a link's forward)."""
+        if self.timing == "post" and args.link is self.target_link:
+            self._catch(args)
+
+    def _catch(self, args: Any) -> None:
+        variable = self.extract_fn(self, args)
+        self._variables.append(variable)
+        for process in tuple(self.process_fns.values()):
+            process(self, args, variable)
+
+
+def _first_input(hook: VariableMonitorLinkHook, args: Any) -> Any:
+    return args.args[0]
+
+
+def _output(hook: VariableMonitorLinkHook, args: Any) -> Any:
+    return args.out
+
+
+_EXTRACT_FNS = {"pre": _first_input, "post": _output}

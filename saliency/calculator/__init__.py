@@ -1,0 +1,22 @@
+"""Calculators: from a trained model and data to M x batch saliency samples."""
+
+from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.bayes_grad_calculator import BayesGradCalculator
+from saliency.calculator.common import GaussianNoiseSampler, UniformNoiseSampler
+from saliency.calculator.gradient_calculator import GradientCalculator
+from saliency.calculator.integrated_gradients_calculator import (
+    IntegratedGradientsCalculator,
+)
+from saliency.calculator.occlusion_calculator import OcclusionCalculator
+from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
+
+__all__ = [
+    "BaseCalculator",
+    "BayesGradCalculator",
+    "GaussianNoiseSampler",
+    "GradientCalculator",
+    "IntegratedGradientsCalculator",
+    "OcclusionCalculator",
+    "SmoothGradCalculator",
+    "UniformNoiseSampler",
+]

@@ -1,0 +1,331 @@
+"""The base of all calculators: what is explained, how it is sampled, aggregation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Callable
+
+import numpy as np
+from tqdm import tqdm
+
+from link_hooks import VariableMonitorLinkHook
+from saliency.calculator.compute_job import ComputeJob
+from saliency.calculator.dataset import Batches, Converter, UserBatch
+from saliency.calculator.explained_output import ClassIndex, check_class_index
+from saliency.calculator.forward_pass import ForwardPass, ForwardRunner
+from saliency.calculator.padding import concatenate_padded
+from saliency.calculator.random_streams import RandomStreams
+from saliency.calculator.sampling import Layout, whole_batch
+from saliency.calculator.unchanged import unchanged
+
+import chainer
+from chainer.dataset import concat_examples
+
+
+class BaseCalculator(ABC):
+    """What a calculator explains, and how it samples.
+
+    Sampling, batches, hooks, random numbers and cleaning up are here. A subclass
+    says what to do in one forward pass: how the target is changed
+    (:meth:`change_target`) and what each row then adds to the saliency
+    (:meth:`contribution`). What the steps of one sample contribute is added up.
+
+    Args:
+        model (callable): The trained model, usually a :class:`chainer.Link`. It is
+            not changed.
+        target_extractor (VariableMonitorLinkHook or None): Where saliency is read.
+            ``None`` is the first input. Axis 0 of the target is the batch axis. Where
+            its link is called several times and it asks for no ``call``, saliency is
+            computed at each call and added up.
+        output_extractor (VariableMonitorLinkHook or None): Explains the output of a
+            link in the middle instead of what the model returns.
+        eval_fun (callable or None): ``eval_fun(*inputs)`` returns the output that is
+            explained, a Variable: one or several values for each example, or one
+            value for the batch (a loss). ``None`` calls the model.
+        class_index (int, 'argmax', sequence of int or None): Which column of the
+            output is explained. ``'argmax'`` is the class predicted for each example
+            without noise and dropout; a sequence holds one class for each example of
+            the data. ``None`` sums the columns, with a warning if there are several.
+        device (int, str, chainer.backend.Device or None): Where the model is;
+            ``-1`` or ``'@numpy'`` is the CPU. ``None`` asks the model.
+
+    Raises:
+        TypeError: If ``model``, ``eval_fun`` or an extractor is not what it must be.
+        ValueError: If ``class_index`` or ``device`` is none of these.
+
+    Attributes:
+        inputs (tuple of numpy.ndarray or None): What the model was called with in the
+            last ``compute(..., retain_inputs=True)``, before noise.
+        lengths (numpy.ndarray or None): After ``compute`` on examples of different
+            lengths, the true length of each.
+    """
+
+    #: Whether passes keep their graph, so that gradients can be taken.
+    needs_gradient = True
+    #: How passes are laid out for a function that returns one value for a batch.
+    layout_for_one_value: Layout = staticmethod(whole_batch)
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        target_extractor: VariableMonitorLinkHook | None = None,
+        output_extractor: VariableMonitorLinkHook | None = None,
+        eval_fun: Callable[..., Any] | None = None,
+        class_index: ClassIndex = None,
+        device: Any = None,
+    ) -> None:
+        if eval_fun is None and not callable(model):
+            raise TypeError(f"model must be callable, got {type(model).__name__}")
+        if eval_fun is not None and not callable(eval_fun):
+            raise TypeError(f"eval_fun must be callable or None, got {eval_fun!r}")
+        _check_extractor("target_extractor", target_extractor)
+        _check_extractor("output_extractor", output_extractor)
+        self.check_class_index(class_index)
+        self.model = model
+        self.target_extractor = target_extractor
+        self.output_extractor = output_extractor
+        self.eval_fun = eval_fun or model
+        self.class_index = class_index
+        self.device = _find_device(device, model)
+        self.inputs: tuple[Any, ...] | None = None
+        self.lengths: np.ndarray | None = None
+
+    def compute(
+        self,
+        data: Any,
+        M: int = 1,
+        batchsize: int = 16,
+        converter: Converter = concat_examples,
+        retain_inputs: bool = False,
+        preprocess_fn: Callable[..., Any] | None = None,
+        postprocess_fn: Callable[..., Any] | None = None,
+        train: bool = False,
+        noise_sampler: Any = None,
+        show_progress: bool = True,
+        seed: int | None = None,
+    ) -> np.ndarray:
+        """Compute M saliency samples for each example.
+
+        Args:
+            data: The examples: an array ``(N, ...)``, a list of examples, a Chainer
+                dataset, or a tuple of arrays of N rows for models of several inputs.
+            M (int): Number of samples. More than one makes sense with ``train`` or
+                ``noise_sampler``.
+            batchsize (int): Largest number of rows in one forward pass. Samples and
+                steps of a few examples are run together up to that number. It does
+                not change the result, unless the output is one value for the whole
+                batch: then each pass is ``batchsize`` consecutive examples, and a
+                mean over the batch is a mean over those.
+            converter (callable): ``converter(examples, device)`` makes a batch.
+            retain_inputs (bool): Whether to keep the inputs as :attr:`inputs`.
+            preprocess_fn (callable or None): Called with a batch's inputs (arrays);
+                returns the inputs of the model.
+            postprocess_fn (callable or None): Called with one sample's saliency of
+                one batch, ``(batch,) + target shape`` (NumPy); returns what is kept.
+            train (bool): Whether each sample draws parameters from the dropout
+                posterior (BayesGrad). Batch normalization stays in evaluation mode.
+            noise_sampler: Adds noise to the target for each sample (SmoothGrad): has
+                ``sample(array, rng)``, see
+                :class:`~saliency.calculator.common.GaussianNoiseSampler`, or
+                ``sample(array)``, which may use the global random state.
+            show_progress (bool): Whether to show a progress bar.
+            seed (int or None): One seed gives one result, whatever ``batchsize`` and
+                the device are. ``None`` gives another result in each call. The global
+                random state is not changed.
+
+        Returns:
+            numpy.ndarray: ``(M, N) + target shape``, of the target's dtype. Where
+            examples have different lengths, it is NaN beyond the end of each, and
+            :attr:`lengths` holds the lengths.
+
+        Raises:
+            TypeError: If the data, the target or the output is of a wrong kind; for
+                example an integer target, which has no gradient.
+            ValueError: If a value is out of range, the data empty or not finite, the
+                target without influence on the output, an extractor's link never
+                called, or the result not finite.
+        """
+        check_positive("M", M)
+        check_positive("batchsize", batchsize)
+        _check_noise_sampler(noise_sampler)
+        _check_initialized(self.model)
+        batches = Batches(data, batchsize, converter, preprocess_fn, self.device)
+        streams = RandomStreams(seed)
+        runner = ForwardRunner(self, train, noise_sampler, streams)
+        bar = tqdm(
+            desc=type(self).__name__,
+            total=M * batches.n_example,
+            unit="row",
+            disable=not show_progress,
+        )
+        blocks, inputs, lengths = [], [], []
+        with bar, unchanged(self.model), runner:
+            self.prepare(batches, runner)
+            job = ComputeJob(self, runner, M, batches, bar)
+            for batch in batches:
+                block = job.explain(batch)
+                if postprocess_fn is not None:
+                    block = np.stack([postprocess_fn(sample) for sample in block])
+                blocks.append(block)
+                lengths.append(batch.lengths)
+                if retain_inputs:
+                    inputs.append(chainer.get_device("@numpy").send(batch.inputs))
+        self.inputs = (
+            tuple(concatenate_padded(arrays, axis=0, fill=0) for arrays in zip(*inputs))
+            if retain_inputs
+            else None
+        )
+        self.lengths = _lengths_if_ragged(lengths)
+        return concatenate_padded(blocks, axis=1, fill=np.nan)
+
+    def aggregate(
+        self,
+        saliency_samples: np.ndarray,
+        method: str = "raw",
+        ch_axis: int | tuple[int, ...] | None = None,
+    ) -> np.ndarray:
+        """Reduce M samples to one saliency: transform, sum over channels, mean over M.
+
+        Args:
+            saliency_samples (numpy.ndarray): What :meth:`compute` returned,
+                ``(M, N) + target shape``.
+            method (str): ``'raw'`` leaves the samples as they are, ``'abs'`` takes
+                absolute values, ``'square'`` squares.
+            ch_axis (int, tuple of int or None): Axes of ``saliency_samples`` to sum
+                over; 2 for images of ``(M, N, ch, h, w)``, 3 for the atoms of
+                ``(M, N, atom, ch)``.
+
+        Returns:
+            numpy.ndarray: ``(N,) + target shape`` without ``ch_axis``, in the dtype
+            of the samples; computed in float64.
+
+        Raises:
+            ValueError: If ``method`` or ``ch_axis`` is none of these.
+        """
+        samples = np.asarray(saliency_samples)
+        if method not in _TRANSFORMS:
+            raise ValueError(
+                f"method must be one of {', '.join(map(repr, _TRANSFORMS))}, "
+                f"got {method!r}"
+            )
+        transformed = _TRANSFORMS[method](samples.astype(np.float64, copy=False))
+        if ch_axis is not None:
+            _check_ch_axis(ch_axis, samples.ndim)
+            transformed = transformed.sum(axis=ch_axis)
+        return transformed.mean(axis=0).astype(samples.dtype, copy=False)
+
+    # What a calculator is made of; the rest of the class is the same for all.
+
+    @abstractmethod
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+        """Return what each row of a pass adds to the saliency.
+
+        Args:
+            this (ForwardPass): The pass.
+            classes (numpy.ndarray or None): Class of each row; None sums all.
+
+        Returns:
+            array: ``(n_row,) + shape`` on the model's device.
+        """
+
+    def change_target(self, origin: Any, this: ForwardPass) -> Any:
+        """Return what takes the target's place in a pass; here, the target itself.
+
+        Args:
+            origin (array): The target's value, with noise if any. Not to be changed.
+            this (ForwardPass): The pass, with its rows.
+        """
+        return origin
+
+    def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
+        """Return how many passes a sample of this batch needs.
+
+        Each row of a pass says which step it is, in ``this.rows.step``.
+        """
+        return 1
+
+    def prepare(  # noqa: B027 (most have nothing to prepare)
+        self, batches: Batches, runner: ForwardRunner
+    ) -> None:
+        """Look at the whole data before the first batch is explained."""
+
+    def check_class_index(self, class_index: Any) -> None:
+        """Raise a ValueError if the calculator can not explain ``class_index``."""
+        check_class_index(class_index)
+
+
+_TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "raw": lambda samples: samples,
+    "abs": np.abs,
+    "square": np.square,
+}
+
+
+def _check_extractor(name: str, extractor: Any) -> None:
+    if not (extractor is None or isinstance(extractor, VariableMonitorLinkHook)):
+        raise TypeError(
+            f"{name} must be a VariableMonitorLinkHook or None, got {extractor!r}"
+        )
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise a ValueError that names the parameter unless it is an int >= 1."""
+    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not is_int or value < 1:
+        raise ValueError(f"{name} must be an int >= 1, got {value!r}")
+
+
+def _check_noise_sampler(noise_sampler: Any) -> None:
+    if not (noise_sampler is None or hasattr(noise_sampler, "sample")):
+        raise TypeError(
+            "noise_sampler must have a method sample(array, rng), or be None; got "
+            f"{noise_sampler!r}"
+        )
+
+
+def _check_initialized(model: Any) -> None:
+    """Raise for a model that would draw its first parameters while explained."""
+    if not isinstance(model, chainer.Link):
+        return
+    for path, parameter in model.namedparams():
+        if not parameter.is_initialized:
+            raise ValueError(
+                f"model must be trained, but its parameter {path} is not initialized"
+            )
+
+
+def _check_ch_axis(ch_axis: int | tuple[int, ...], ndim: int) -> None:
+    for axis in ch_axis if isinstance(ch_axis, tuple) else (ch_axis,):
+        if not 1 <= (axis + ndim if axis < 0 else axis) < ndim:
+            raise ValueError(
+                f"ch_axis must be in 1..{ndim - 1} for samples with {ndim} axes (axis "
+                f"0 holds the samples), got {ch_axis!r}"
+            )
+
+
+def _find_device(device: Any, model: Any) -> Any:
+    of_model = model.device if isinstance(model, chainer.Link) else None
+    if device is None:
+        return of_model or chainer.get_device("@numpy")
+    try:
+        found = chainer.get_device(device)
+        with chainer.using_device(found):
+            pass
+    except Exception as reason:  # CuPy has errors of its own for what is not there
+        raise ValueError(
+            f"device={device!r} can not be used: {reason}. Without a GPU pass None, "
+            "-1 or '@numpy'"
+        ) from reason
+    if of_model is not None and found != of_model:
+        raise ValueError(
+            f"device={device!r}, but the model is on {of_model}; move it there with "
+            "model.to_device(device), or pass device=None"
+        )
+    return found
+
+
+def _lengths_if_ragged(lengths: list[np.ndarray | None]) -> np.ndarray | None:
+    if any(part is None for part in lengths):
+        return None
+    all_lengths = np.concatenate([part for part in lengths if part is not None])
+    return None if len(set(all_lengths)) == 1 else all_lengths

@@ -1,0 +1,121 @@
+"""Noise samplers for SmoothGrad."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from typing import Any, Union
+
+import numpy as np
+
+import chainer
+
+Generators = Union[np.random.Generator, Collection[np.random.Generator], None]
+
+
+class _NoiseSampler(ABC):
+    """What the samplers share: the scale of the noise, and whose numbers it takes."""
+
+    def __init__(self, mode: str = "relative", scale: float = 0.15) -> None:
+        if mode not in ("relative", "absolute"):
+            raise ValueError(f"mode must be 'relative' or 'absolute', got {mode!r}")
+        if not (isinstance(scale, (int, float)) and 0 <= scale < np.inf):
+            raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
+        self.mode = mode
+        self.scale = scale
+
+    def sample(self, target_array: Any, rng: Generators = None) -> Any:
+        """Draw noise for a batch.
+
+        Args:
+            target_array (numpy.ndarray or cupy.ndarray): ``(batch,) + shape``, of a
+                floating-point dtype. It is not changed.
+            rng (numpy.random.Generator, collection of them, or None): One generator
+                for the batch, or one for each example, in order. ``None`` takes a
+                fresh one; the global random state is never used.
+
+        Returns:
+            Noise of the shape, dtype and device of ``target_array``. The numbers
+            are drawn on the CPU, so that one seed gives one result on all devices.
+
+        Raises:
+            TypeError: If the dtype is not a floating-point one.
+            ValueError: If there are as many generators as there are not examples.
+        """
+        if target_array.dtype.kind != "f":
+            raise TypeError(
+                "target_array must be of a floating-point dtype to add noise to it, "
+                f"got {target_array.dtype}"
+            )
+        noise = self._standard_noise(target_array, rng) * self.scale
+        noise = noise.astype(target_array.dtype)
+        noise = chainer.backend.get_device_from_array(target_array).send(noise)
+        if self.mode == "relative":
+            noise *= _value_range(target_array)
+        return noise
+
+    def _standard_noise(self, target_array: Any, rng: Generators) -> np.ndarray:
+        # float16 is drawn as float32, since NumPy has no generator for it.
+        dtype = np.float64 if target_array.dtype == np.float64 else np.float32
+        noise = np.empty(target_array.shape, dtype)
+        if rng is None or isinstance(rng, np.random.Generator):
+            self._fill(rng or np.random.default_rng(), noise)
+            return noise
+        if len(rng) != len(target_array):
+            raise ValueError(
+                f"rng must hold one generator for each of {len(target_array)} "
+                f"examples, got {len(rng)}"
+            )
+        # Two axes at least, so that a row is an array and can be filled.
+        for row, generator in zip(noise.reshape(len(noise), -1), rng):
+            self._fill(generator, row)
+        return noise
+
+    @abstractmethod
+    def _fill(self, rng: np.random.Generator, noise: np.ndarray) -> None:
+        """Fill an array with noise of scale 1."""
+
+
+class GaussianNoiseSampler(_NoiseSampler):
+    r"""Gaussian noise :math:`\mathcal{N}(0, \sigma^2)` (Smilkov et al. 2017).
+
+    Args:
+        mode (str): ``'relative'``: :math:`\sigma` is ``scale`` times
+            :math:`x_{max} - x_{min}` of each example, as in the paper, which
+            recommends a noise level of 10 to 20 %. ``'absolute'``: :math:`\sigma`
+            is ``scale``.
+        scale (float): The noise level, not negative. 0 adds no noise.
+
+    Raises:
+        ValueError: If ``mode`` or ``scale`` is none of these.
+    """
+
+    def _fill(self, rng: np.random.Generator, noise: np.ndarray) -> None:
+        rng.standard_normal(out=noise, dtype=noise.dtype)
+
+
+class UniformNoiseSampler(_NoiseSampler):
+    """Uniform noise on ``[-scale, scale)``.
+
+    Args:
+        mode (str): ``'relative'``: ``scale`` is a fraction of
+            :math:`x_{max} - x_{min}` of each example. ``'absolute'``: in units of
+            the target.
+        scale (float): Half the width of the interval, not negative.
+
+    Raises:
+        ValueError: If ``mode`` or ``scale`` is none of these.
+    """
+
+    def _fill(self, rng: np.random.Generator, noise: np.ndarray) -> None:
+        rng.random(out=noise, dtype=noise.dtype)
+        noise *= 2
+        noise -= 1
+
+
+def _value_range(array: Any) -> Any:
+    """Return max - min of each example, broadcastable to ``array``."""
+    if array.ndim == 1:  # one number for each example: the range of all of them
+        return array.max() - array.min()
+    axes = tuple(range(1, array.ndim))
+    return array.max(axis=axes, keepdims=True) - array.min(axis=axes, keepdims=True)

@@ -1,0 +1,177 @@
+"""The user's data: what counts as data, and how it comes in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Callable
+
+import numpy as np
+
+import chainer
+from chainer.dataset import concat_examples
+from chainer.datasets import TupleDataset
+
+Converter = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class UserBatch:
+    """Consecutive examples of the data, converted and on the device.
+
+    Attributes:
+        start (int): Index of the first example in the data.
+        size (int): Number of examples.
+        inputs (tuple): What the model is called with; usually arrays of
+            ``(size,) + shape``.
+        lengths (numpy.ndarray or None): Length of each example's first input before
+            the converter padded it; None where all examples come as one array.
+    """
+
+    start: int
+    size: int
+    inputs: tuple[Any, ...]
+    lengths: np.ndarray | None
+
+    @property
+    def index(self) -> np.ndarray:
+        """Index of each example in the data."""
+        return np.arange(self.start, self.start + self.size)
+
+    def can_gather(self) -> bool:
+        """Tell whether rows can be picked from every input."""
+        return all(_has_rows(x, self.size) for x in self.inputs)
+
+    def gather(self, examples: np.ndarray) -> list[Any]:
+        """Return the inputs of the given rows, as arrays of their own.
+
+        What can not be split into rows is returned as it is; ``examples`` must then
+        be the whole batch.
+        """
+        return [x[examples] if _has_rows(x, self.size) else x for x in self.inputs]
+
+
+class Batches:
+    """Iterates over the data in batches of ``batchsize`` consecutive examples.
+
+    Args:
+        data: Array, list, Chainer dataset, Variable, or tuple of arrays.
+        batchsize (int): Number of examples in a batch; the last may be smaller.
+        converter (callable): ``converter(examples, device)``.
+        preprocess_fn (callable or None): Called with the converted inputs; returns
+            those that the model is called with.
+        device (chainer.backend.Device): Where the inputs go.
+
+    Raises:
+        TypeError: If ``data`` is none of these.
+        ValueError: If ``data`` is empty or its arrays differ in length.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        batchsize: int,
+        converter: Converter,
+        preprocess_fn: Callable[..., Any] | None,
+        device: Any,
+    ) -> None:
+        self._dataset = _as_dataset(data)
+        self.batchsize = batchsize
+        self._converter = converter
+        self._preprocess_fn = preprocess_fn
+        self._device = device
+
+    @property
+    def n_example(self) -> int:
+        """Number of examples in the data."""
+        return len(self._dataset)
+
+    def __iter__(self) -> Iterator[UserBatch]:
+        for start in range(0, self.n_example, self.batchsize):
+            yield self._load(start, min(start + self.batchsize, self.n_example))
+
+    def _load(self, start: int, stop: int) -> UserBatch:
+        lengths = None
+        if _is_array(self._dataset) and self._converter is concat_examples:
+            converted = self._device.send(self._dataset[start:stop])
+        else:
+            examples = [_unwrap(self._dataset[i]) for i in range(start, stop)]
+            lengths = _first_input_lengths(examples)
+            converted = self._converter(examples, self._device)
+        inputs = _as_inputs(converted)
+        if self._preprocess_fn is not None:
+            inputs = _as_inputs(self._preprocess_fn(*inputs))
+        for position, x in enumerate(inputs):
+            _check_finite(x, position, start)
+        return UserBatch(start, stop - start, inputs, lengths)
+
+
+def _as_dataset(data: Any) -> Any:
+    data = _unwrap(data)
+    if isinstance(data, tuple):
+        lengths = [len(array) for array in data]
+        if len(set(lengths)) > 1:
+            raise ValueError(
+                "data is a tuple of arrays, which must be of one length (one row for "
+                f"each example); got lengths {lengths}. Examples go in a list."
+            )
+        data = TupleDataset(*data) if data else ()
+    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        raise TypeError(
+            "data must be an array, a list of examples, a Chainer dataset or a tuple "
+            f"of arrays, got {type(data).__name__}"
+        )
+    if _is_array(data) and data.ndim == 0:
+        raise ValueError("data must have a batch axis, got an array of shape ()")
+    if len(data) == 0:
+        raise ValueError("data is empty; there must be at least one example")
+    return data
+
+
+def _unwrap(x: Any) -> Any:
+    """Replace Variables by their arrays; a tuple's are replaced each."""
+    if isinstance(x, chainer.Variable):
+        return x.array
+    if type(x) is tuple:
+        return tuple(_unwrap(element) for element in x)
+    return x
+
+
+def _as_inputs(converted: Any) -> tuple[Any, ...]:
+    if isinstance(converted, dict):
+        raise TypeError(
+            "converter and preprocess_fn must return an array or a tuple of arrays, "
+            "got a dict; pass preprocess_fn or eval_fun to pick its values in order"
+        )
+    if not isinstance(converted, tuple):
+        converted = (converted,)
+    return _unwrap(converted)
+
+
+def _first_input_lengths(examples: list[Any]) -> np.ndarray | None:
+    first = [x[0] if isinstance(x, tuple) else x for x in examples]
+    if not all(_is_array(x) and x.ndim > 0 for x in first):
+        return None
+    return np.array([len(x) for x in first])
+
+
+def _check_finite(x: Any, position: int, start: int) -> None:
+    if not (_is_array(x) and x.dtype.kind == "f"):
+        return
+    xp = chainer.backend.get_array_module(x)
+    if xp.isfinite(x).all():
+        return
+    bad = np.argwhere(chainer.cuda.to_cpu(~xp.isfinite(x)))[0]
+    where = f"example {start + bad[0]}" if len(bad) else "it"
+    raise ValueError(
+        f"data must be finite, but input {position} of {where} holds NaN or infinity "
+        f"(first at {tuple(int(i) for i in bad[1:])})"
+    )
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, chainer.get_array_types())
+
+
+def _has_rows(x: Any, n_row: int) -> bool:
+    return _is_array(x) and x.ndim > 0 and len(x) == n_row

@@ -1,0 +1,105 @@
+"""Draws of a network's parameters from its dropout posterior, for BayesGrad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from saliency.calculator.random_streams import DROPOUT, RandomStreams, RowStreams
+
+import chainer
+from chainer.functions.noise.dropout import Dropout
+from chainer.links import BatchNormalization, DecorrelatedBatchNormalization
+
+
+class DropoutPosterior:
+    """Training mode that draws dropout masks and does nothing else.
+
+    A network trained with dropout approximates a Gaussian process; running it with
+    dropout draws its parameters from the approximate posterior (Gal and Ghahramani
+    2016, "Dropout as a Bayesian approximation"). Batch normalization stays in
+    evaluation mode: its statistics are no part of that posterior, and training it
+    would mix the examples of a batch and change the model.
+
+    The mask of an example depends on the seed, the sample, the example and the
+    position of the dropout in the network, so all passes of one sample share it.
+
+    Args:
+        streams (RandomStreams): Where the masks come from.
+    """
+
+    def __init__(self, streams: RandomStreams) -> None:
+        self._masks = _DropoutMaskHook(streams)
+        self._normalization = _EvaluationModeHook()
+
+    def start_pass(self, rows: Sequence[tuple[int, int]]) -> None:
+        """Say which sample and which example each row of the next pass is."""
+        self._masks.start_pass(rows)
+
+    def __enter__(self) -> DropoutPosterior:
+        self._masks.__enter__()
+        self._normalization.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._normalization.__exit__(exc_type, exc, traceback)
+        self._masks.__exit__(exc_type, exc, traceback)
+
+
+class _DropoutMaskHook(chainer.FunctionHook):
+    """Gives each dropout function its mask before it draws one of its own."""
+
+    name = "saliency/dropout_mask"
+
+    def __init__(self, streams: RandomStreams) -> None:
+        self._streams = streams
+        self._rows: Sequence[tuple[int, int]] = []
+        self._n_call = 0
+
+    def start_pass(self, rows: Sequence[tuple[int, int]]) -> None:
+        self._rows = rows
+        self._n_call = 0
+
+    def forward_preprocess(self, function: Any, in_data: tuple[Any, ...]) -> None:
+        # A mask that the model chose itself is left alone. Where axis 0 is not the
+        # batch axis, the function draws from the global state: the pass notices.
+        if not isinstance(function, Dropout) or function.mask is not None:
+            return
+        if len(in_data[0]) == len(self._rows):
+            function.mask = self._draw_mask(in_data[0], function.dropout_ratio)
+        self._n_call += 1
+
+    def _draw_mask(self, x: Any, ratio: float) -> Any:
+        uniform = np.empty((len(x), int(np.prod(x.shape[1:]))), np.float32)
+        streams = RowStreams(self._streams, DROPOUT, self._rows, self._n_call)
+        for row, rng in zip(uniform, streams):
+            rng.random(out=row, dtype=np.float32)
+        keep = (uniform >= ratio).reshape(x.shape)
+        mask = keep * x.dtype.type(1 / (1 - ratio))
+        return chainer.backend.get_device_from_array(x).send(mask)
+
+
+class _EvaluationModeHook(chainer.LinkHook):
+    """Runs batch normalization in evaluation mode within training mode."""
+
+    name = "saliency/evaluation_mode"
+
+    def forward_preprocess(self, args: Any) -> None:
+        if isinstance(args.link, _BATCH_NORMALIZATIONS):
+            chainer.config.train = False
+
+    def forward_postprocess(self, args: Any) -> None:
+        # If the link raised, the surrounding using_config puts train back.
+        if isinstance(args.link, _BATCH_NORMALIZATIONS):
+            chainer.config.train = True
+
+
+_BATCH_NORMALIZATIONS = (BatchNormalization, DecorrelatedBatchNormalization)

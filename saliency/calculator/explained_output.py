@@ -1,0 +1,151 @@
+"""What is explained: the scores that a calculator takes from a model's output."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, Union
+
+import numpy as np
+
+import chainer
+
+ClassIndex = Union[int, str, Sequence[int], np.ndarray, None]
+
+
+def check_class_index(class_index: Any) -> None:
+    """Raise unless ``class_index`` is an int, ``'argmax'``, ints, or None."""
+    if class_index is None or _is_int(class_index):
+        return
+    if isinstance(class_index, str) and class_index == "argmax":
+        return
+    array = np.asarray(class_index)
+    if array.ndim != 1 or array.dtype.kind not in "iu":
+        raise ValueError(
+            "class_index must be an int, 'argmax', one int for each example or None, "
+            f"got {class_index!r}"
+        )
+
+
+def class_of_examples(class_index: ClassIndex, index: np.ndarray, n: int) -> Any:
+    """Return the class of the examples ``index``, of ``n`` in the data.
+
+    Returns:
+        An int array of ``index``'s shape, or None where classes are summed.
+    """
+    if class_index is None:
+        return None
+    classes = np.asarray(class_index)
+    if classes.ndim == 0:
+        return np.full(len(index), classes)
+    if len(classes) != n:
+        raise ValueError(
+            f"class_index must hold one class for each of the {n} examples, got "
+            f"{len(classes)}"
+        )
+    return classes[index]
+
+
+def is_one_value(output: Any, n_row: int) -> bool:
+    """Tell whether ``output`` is one value for a whole batch of ``n_row`` rows.
+
+    Raises:
+        ValueError: If it is neither that nor one or several values for each row.
+    """
+    if output.ndim > 0 and output.shape[0] == n_row:
+        return False
+    if output.size == 1:
+        return True
+    raise ValueError(
+        "the output must hold one row for each example or one value for the whole "
+        f"batch, got shape {output.shape} for {n_row} rows"
+    )
+
+
+def weights_of_classes(output: Any, classes: np.ndarray | None) -> Any:
+    """Return the array that is 1 where ``output`` is explained and 0 elsewhere.
+
+    Args:
+        output (array): ``(n_row, n_class, ...)``, or one value for the batch.
+        classes (numpy.ndarray or None): Class of each row; None counts all.
+
+    Raises:
+        ValueError: If a class is out of range.
+    """
+    xp = chainer.backend.get_array_module(output)
+    if classes is None:
+        return xp.ones_like(output)
+    weights = xp.zeros_like(output)
+    weights[_explained_elements(output, classes)] = 1
+    return weights
+
+
+def chosen_scores(output: Any, classes: np.ndarray | None) -> Any:
+    """Return the explained score of each row, or of the batch, in float64.
+
+    Args:
+        output (array): ``(n_row, n_class, ...)``, or one value for the batch.
+        classes (numpy.ndarray or None): Class of each row; None sums all.
+
+    Returns:
+        array: ``(n_row,)``, or ``(1,)`` for the batch.
+
+    Raises:
+        ValueError: If a class is out of range.
+    """
+    if classes is not None:
+        output = output[_explained_elements(output, classes)]
+    n_score = len(output) if output.ndim else 1
+    return output.reshape(n_score, -1).sum(axis=1, dtype="d")
+
+
+def _explained_elements(output: Any, classes: np.ndarray) -> Any:
+    """Return the index of the elements of ``output`` that are explained."""
+    n_class = number_of_classes(output, len(classes))
+    bad = classes[(classes < 0) | (classes >= n_class)]
+    if len(bad):
+        raise ValueError(
+            f"class_index must be in 0..{n_class - 1} for an output of shape "
+            f"{output.shape}, got {int(bad[0])}"
+        )
+    if n_class == 1:  # one value for each row, or for the batch
+        return ...
+    return np.arange(len(classes)), classes
+
+
+def predicted_classes(output: Any) -> np.ndarray:
+    """Return the class of the largest score of each row.
+
+    Raises:
+        ValueError: If there are not just rows and classes.
+    """
+    if output.ndim == 1:
+        return np.zeros(len(output), int)
+    if output.ndim != 2:
+        raise ValueError(
+            "class_index='argmax' needs an output of shape (batch, n_class), got "
+            f"shape {output.shape}"
+        )
+    return chainer.cuda.to_cpu(output.argmax(axis=1))
+
+
+def number_of_classes(output: Any, n_row: int) -> int:
+    """Return the number of columns of an output; 1 if it has no axis for them."""
+    return output.shape[1] if output.ndim > 1 and len(output) == n_row else 1
+
+
+def warn_of_sum(outputs: Sequence[Any], n_row: int) -> None:
+    """Warn if several columns are about to be summed."""
+    n_class = max(number_of_classes(y.array, n_row) for y in outputs)
+    if n_class == 1:
+        return
+    warnings.warn(
+        f"class_index=None explains the sum of the {n_class} columns of the output. "
+        "If they are class scores, pass class_index='argmax', an int, or one int for "
+        "each example; if the sum is wanted, pass an eval_fun that returns it.",
+        stacklevel=6,  # the caller of compute
+    )
+
+
+def _is_int(x: Any) -> bool:
+    return isinstance(x, (int, np.integer)) and not isinstance(x, (bool, np.bool_))

@@ -1,0 +1,57 @@
+"""Gradient of the output with respect to the target (VanillaGrad)."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+
+from link_hooks import VariableMonitorLinkHook
+from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.explained_output import ClassIndex
+from saliency.calculator.forward_pass import ForwardPass
+
+
+class GradientCalculator(BaseCalculator):
+    r"""Gradient saliency :math:`\partial f_c(x) / \partial x` (VanillaGrad).
+
+    Simonyan, Vedaldi and Zisserman (2013), "Deep inside convolutional networks:
+    visualising image classification models and saliency maps", arXiv:1312.6034,
+    eq. 3-4; for units, Erhan et al. (2009), "Visualizing higher-layer features of a
+    deep network".
+
+    With ``noise_sampler`` it is SmoothGrad, with ``train=True`` BayesGrad: see
+    :class:`~saliency.calculator.smooth_grad_calculator.SmoothGradCalculator` and
+    :class:`~saliency.calculator.bayes_grad_calculator.BayesGradCalculator`.
+
+    Args:
+        multiply_target (bool): Whether to multiply the gradient by the target,
+            :math:`x \odot \partial f_c(x) / \partial x` (Shrikumar et al. 2016,
+            arXiv:1605.01713).
+
+    The other arguments and what is raised are those of
+    :class:`~saliency.calculator.base_calculator.BaseCalculator`.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        target_extractor: VariableMonitorLinkHook | None = None,
+        output_extractor: VariableMonitorLinkHook | None = None,
+        eval_fun: Callable[..., Any] | None = None,
+        class_index: ClassIndex = None,
+        device: Any = None,
+        *,
+        multiply_target: bool = False,
+    ) -> None:
+        super().__init__(
+            model, target_extractor, output_extractor, eval_fun, class_index, device
+        )
+        self.multiply_target = multiply_target
+
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+        """Return the gradient of each row, summed over the calls of the target."""
+        grads = this.gradients(classes)
+        if self.multiply_target:
+            grads = [g * x for g, x in zip(grads, this.origins)]
+        return sum(grads)

@@ -1,0 +1,185 @@
+"""Integrated Gradients: the gradient along the way from a baseline to the target."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+
+from link_hooks import VariableMonitorLinkHook
+from saliency.calculator import quadrature
+from saliency.calculator.base_calculator import BaseCalculator, check_positive
+from saliency.calculator.dataset import Batches, UserBatch
+from saliency.calculator.explained_output import ClassIndex
+from saliency.calculator.forward_pass import ForwardPass, ForwardRunner
+from saliency.calculator.reference import Reference
+from saliency.calculator.sampling import whole_batch_one_changed
+
+import chainer
+
+
+class IntegratedGradientsCalculator(BaseCalculator):
+    r"""Integrated Gradients.
+
+    .. math::
+        IG_i(x) = (x_i - x'_i) \int_0^1
+            \frac{\partial f_c(x' + \alpha (x - x'))}{\partial x_i} d\alpha
+
+    Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks",
+    arXiv:1703.01365, eq. 1. The attributions of an example add up to
+    :math:`f_c(x) - f_c(x')` (completeness) but for the error of the quadrature, which
+    :meth:`convergence_delta` measures.
+
+    Args:
+        baseline: :math:`x'`. ``None`` is 0; or a number; an array of the shape of one
+            example's target, or one per example; ``'mean'`` of the data; a callable
+            that is given targets ``(n_row,) + shape``; or a list of these, over which
+            the attributions are averaged (expected gradients, Erion et al. 2021).
+        steps (int): Number of points on the path from each baseline.
+        method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
+            ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3.
+
+    Raises:
+        ValueError: If ``baseline``, ``steps`` or ``method`` is none of these.
+
+    The other arguments and what is raised are those of
+    :class:`~saliency.calculator.base_calculator.BaseCalculator`.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        target_extractor: VariableMonitorLinkHook | None = None,
+        output_extractor: VariableMonitorLinkHook | None = None,
+        eval_fun: Callable[..., Any] | None = None,
+        class_index: ClassIndex = None,
+        device: Any = None,
+        *,
+        baseline: Any = None,
+        steps: int = 25,
+        method: str = "gauss_legendre",
+    ) -> None:
+        super().__init__(
+            model, target_extractor, output_extractor, eval_fun, class_index, device
+        )
+        check_positive("steps", steps)
+        if method not in quadrature.RULES:
+            raise ValueError(
+                f"method must be one of {', '.join(map(repr, quadrature.RULES))}, "
+                f"got {method!r}"
+            )
+        self.steps = steps
+        self._alpha, self._weight = quadrature.RULES[method](steps)
+        baselines = baseline if isinstance(baseline, (list, tuple)) else [baseline]
+        if not baselines:
+            raise ValueError("baseline is an empty list; it must hold at least one")
+        self.baselines = [
+            Reference("baseline", 0 if value is None else value) for value in baselines
+        ]
+
+    def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
+        """Take means over the data where they are baselines."""
+        for baseline in self.baselines:
+            baseline.prepare(batches, runner)
+
+    def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
+        """Return the number of points on the paths from all baselines."""
+        return self.steps * len(self.baselines)
+
+    def change_target(self, origin: Any, this: ForwardPass) -> Any:
+        r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
+        baseline = self._baseline(origin, this)
+        alpha = self._of_rows(self._alpha, origin, this)
+        return baseline + alpha * (origin - baseline)
+
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+        """Return each point's weighted gradient times the way from the baseline."""
+        parts = [
+            (x - self._baseline(x, this)) * grad * self._of_rows(self._weight, x, this)
+            for x, grad in zip(this.origins, this.gradients(classes))
+        ]
+        return sum(parts) / len(self.baselines)
+
+    def convergence_delta(
+        self, saliency_samples: np.ndarray, data: Any, **settings: Any
+    ) -> np.ndarray:
+        """Return by how much the attributions miss completeness.
+
+        Args:
+            saliency_samples (numpy.ndarray): What ``compute(data, ...)`` returned.
+            data: The same data.
+            settings: The settings of that call; with ``train`` or ``noise_sampler``
+                its ``seed`` is needed, so that the samples are the same.
+
+        Returns:
+            numpy.ndarray: ``(M, N)``, the sum of the attributions minus
+            :math:`f_c(x) - f_c(x')`, in float64.
+
+        Raises:
+            ValueError: If the samples can not be drawn again for want of a seed.
+        """
+        is_random = settings.get("train") or settings.get("noise_sampler") is not None
+        if is_random and settings.get("seed") is None:
+            raise ValueError(
+                "seed must be the one that compute was called with, to draw the same "
+                "noise and dropout again; got None"
+            )
+        settings["M"] = len(saliency_samples)
+        difference = _Difference(self).compute(data, **settings)
+        axes = tuple(range(2, saliency_samples.ndim))
+        return np.nansum(saliency_samples, axis=axes, dtype="d") - difference
+
+    def baseline_of_rows(
+        self, which: np.ndarray, origin: Any, this: ForwardPass
+    ) -> Any:
+        """Return for each row the baseline ``which`` says, of ``origin``'s shape."""
+        xp = chainer.backend.get_array_module(origin)
+        result = xp.empty_like(origin)
+        for k in set(which.tolist()):
+            values = xp.broadcast_to(self.baselines[k].at(origin, this), origin.shape)
+            result[which == k] = values[which == k]
+        return result
+
+    def _baseline(self, origin: Any, this: ForwardPass) -> Any:
+        return self.baseline_of_rows(this.rows.step // self.steps, origin, this)
+
+    def _of_rows(self, values: np.ndarray, origin: Any, this: ForwardPass) -> Any:
+        """Return the value of each row's point, broadcastable to ``origin``."""
+        of_rows = values[this.rows.step % len(values)].astype(origin.dtype)
+        shape = (-1,) + (1,) * (origin.ndim - 1)
+        return self.device.send(of_rows.reshape(shape))
+
+
+class _Difference(BaseCalculator):
+    """The difference of scores :math:`f_c(x) - f_c(x')`, averaged over baselines."""
+
+    needs_gradient = False
+    layout_for_one_value = staticmethod(whole_batch_one_changed)
+
+    def __init__(self, paths: IntegratedGradientsCalculator) -> None:
+        super().__init__(
+            paths.model,
+            paths.target_extractor,
+            paths.output_extractor,
+            paths.eval_fun,
+            paths.class_index,
+            paths.device,
+        )
+        self._paths = paths
+
+    def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
+        self._paths.prepare(batches, runner)
+
+    def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
+        return 1 + len(self._paths.baselines)
+
+    def change_target(self, origin: Any, this: ForwardPass) -> Any:
+        step = this.rows.step
+        which = np.maximum(step - 1, 0)
+        changed = self._paths.baseline_of_rows(which, origin, this)
+        changed[step == 0] = origin[step == 0]
+        return changed
+
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+        sign = np.where(this.rows.step == 0, 1, -1 / len(self._paths.baselines))
+        return chainer.cuda.to_cpu(this.scores(classes)) * sign

@@ -1,0 +1,42 @@
+"""Quadrature rules on [0, 1]."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import numpy as np
+
+NodesAndWeights = tuple[np.ndarray, np.ndarray]
+
+
+def gauss_legendre(n: int) -> NodesAndWeights:
+    """Gauss-Legendre: exact for polynomials up to degree ``2n - 1``."""
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    return (nodes + 1) / 2, weights / 2
+
+
+def midpoint(n: int) -> NodesAndWeights:
+    """Middle of each of ``n`` intervals."""
+    return (np.arange(n) + 0.5) / n, np.full(n, 1 / n)
+
+
+def trapezoid(n: int) -> NodesAndWeights:
+    """``n`` points with both ends, which count half."""
+    if n == 1:
+        raise ValueError("steps must be at least 2 for method='trapezoid', got 1")
+    weights = np.full(n, 1 / (n - 1))
+    weights[[0, -1]] /= 2
+    return np.linspace(0, 1, n), weights
+
+
+def right(n: int) -> NodesAndWeights:
+    """Right end of each of ``n`` intervals (Sundararajan et al. 2017, eq. 3)."""
+    return np.arange(1, n + 1) / n, np.full(n, 1 / n)
+
+
+RULES: dict[str, Callable[[int], NodesAndWeights]] = {
+    "gauss_legendre": gauss_legendre,
+    "midpoint": midpoint,
+    "trapezoid": trapezoid,
+    "right": right,
+}

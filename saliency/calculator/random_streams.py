@@ -1,0 +1,120 @@
+"""Random numbers that depend on what they are for, not on when they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+NOISE, DROPOUT, GLOBAL = range(3)
+
+
+class RandomStreams:
+    """One independent stream for each (sample, example, purpose, call).
+
+    Philox is a counter-based generator: the key comes from the seed, the counter
+    says what the numbers are for (Salmon et al. 2011, "Parallel random numbers: as
+    easy as 1, 2, 3"). So an example gets the same noise and the same dropout masks
+    in whichever batch it stands, and in every path step and occlusion window.
+
+    Args:
+        seed (int, sequence of int or None): What ``numpy.random.SeedSequence`` takes.
+            ``None`` asks the operating system.
+    """
+
+    def __init__(self, seed: Any) -> None:
+        key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+        # One generator that is moved from stream to stream: making one for each row
+        # takes longer than running a small network.
+        self._philox = np.random.Philox(key=key)
+        self._generator = np.random.Generator(self._philox)
+        self._start = self._philox.state
+
+    def generator(
+        self, purpose: int, sample: int, example: int, call: int = 0
+    ) -> np.random.Generator:
+        """Return a stream at its beginning; valid until the next one is asked for."""
+        # The lowest word counts blocks within the stream: 2^64 of them.
+        self._start["state"]["counter"][:] = (0, 3 * call + purpose, example, sample)
+        self._philox.state = self._start
+        return self._generator
+
+    def global_seed(self, sample: int, example: int) -> int:
+        """Return a seed for ``numpy.random.seed``."""
+        return int(self.generator(GLOBAL, sample, example).integers(2**32))
+
+
+class RowStreams:
+    """The streams of a batch's rows, one after the other.
+
+    Args:
+        streams (RandomStreams): Where they come from.
+        purpose (int): What the numbers are for.
+        rows (sequence of (int, int)): Sample and example of each row.
+        call (int): Which of several draws for that purpose this is.
+    """
+
+    def __init__(
+        self,
+        streams: RandomStreams,
+        purpose: int,
+        rows: Sequence[tuple[int, int]],
+        call: int,
+    ) -> None:
+        self._streams = streams
+        self._purpose = purpose
+        self._rows = rows
+        self._call = call
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[np.random.Generator]:
+        generator, purpose, call = self._streams.generator, self._purpose, self._call
+        for sample, example in self._rows:
+            yield generator(purpose, sample, example, call)
+
+
+class GlobalRandomState:
+    """The global random state, borrowed with our seeds and given back untouched.
+
+    Args:
+        device (chainer.backend.Device): On a GPU, CuPy's state is borrowed as well.
+    """
+
+    def __init__(self, device: Any) -> None:
+        self._modules = [np] if device.xp is np else [np, device.xp]
+        self._saved: list[Any] = []
+        self._first: list[float] = []
+
+    def __enter__(self) -> GlobalRandomState:
+        self._saved = [np.random.get_state()]  # noqa: NPY002
+        for xp in self._modules[1:]:
+            self._saved.append(xp.random.get_random_state())
+            xp.random.set_random_state(xp.random.RandomState(0))
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        np.random.set_state(self._saved[0])  # noqa: NPY002
+        for xp, state in zip(self._modules[1:], self._saved[1:]):
+            xp.random.set_random_state(state)
+
+    def seed(self, seed: int) -> None:
+        """Start the global streams at ``seed``."""
+        self._first = []
+        for xp in self._modules:
+            xp.random.seed(seed)
+            self._first.append(float(xp.random.random_sample()))
+            xp.random.seed(seed)
+
+    def was_used(self) -> bool:
+        """Tell whether anybody drew a number since :meth:`seed`."""
+        following = [float(xp.random.random_sample()) for xp in self._modules]
+        return following != self._first
