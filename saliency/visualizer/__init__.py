@@ -1,0 +1,25 @@
+"""Visualizers: pictures of saliency, one per domain. They know nothing of Chainer."""
+
+from __future__ import annotations
+
+from saliency.visualizer.base_visualizer import BaseVisualizer
+from saliency.visualizer.common import (
+    abs_max_scaler,
+    diverging_cmap,
+    min_max_scaler,
+    normalize_scaler,
+    red_blue_cmap,
+    signed_colors,
+)
+from saliency.visualizer.table_visualizer import TableVisualizer
+
+__all__ = [
+    "BaseVisualizer",
+    "TableVisualizer",
+    "abs_max_scaler",
+    "diverging_cmap",
+    "min_max_scaler",
+    "normalize_scaler",
+    "red_blue_cmap",
+    "signed_colors",
+]

@@ -1,0 +1,110 @@
+"""What every visualizer needs: axes to draw on, and a picture saved whole or not."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from io import BytesIO
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
+
+# Sharp in print; matplotlib's own 100 dots per inch are meant for the screen.
+SAVE_DPI = 200
+
+
+class BaseVisualizer(ABC):
+    """Draws saliency of one domain with matplotlib.
+
+    A visualizer never touches pyplot: a figure it makes is registered nowhere, is
+    freed like any other object, and needs no display. It checks all arguments
+    before it draws, and every drawing method returns the
+    `matplotlib.figure.Figure`.
+    """
+
+    @abstractmethod
+    def visualize(self, *args: Any, **kwargs: Any) -> Figure:
+        """Draw one saliency map; the arguments are those of the domain."""
+
+    @staticmethod
+    def _checked_path(save_filepath: str | PathLike[str] | None) -> Path | None:
+        """Where the picture goes, checked before anything is drawn.
+
+        A name without an extension gets matplotlib's default one, as in `savefig`.
+        """
+        if save_filepath is None:
+            return None
+        if not isinstance(save_filepath, (str, PathLike)):
+            raise TypeError(
+                "save_filepath must be a str, a path or None, got "
+                f"{type(save_filepath).__name__}"
+            )
+        path = Path(fspath(save_filepath))
+        if path.is_dir():
+            raise ValueError(
+                f"save_filepath={str(save_filepath)!r} is a directory; give the name "
+                "of the picture, too"
+            )
+        if not path.parent.is_dir():
+            raise ValueError(
+                f"save_filepath={str(save_filepath)!r}: the directory "
+                f"{str(path.parent)!r} does not exist"
+            )
+        if not path.suffix:
+            path = path.with_suffix("." + FigureCanvasBase.get_default_filetype())
+        formats = FigureCanvasBase.get_supported_filetypes()
+        if path.suffix[1:].lower() not in formats:
+            raise ValueError(
+                f"save_filepath={str(save_filepath)!r}: format {path.suffix[1:]!r} is "
+                f"not supported; supported formats: {', '.join(sorted(formats))}"
+            )
+        return path
+
+    @staticmethod
+    def _checked_ax(ax: Axes | None) -> Axes | None:
+        """``ax`` if something can be drawn on it, before anything is drawn."""
+        if ax is None:
+            return None
+        if not isinstance(ax, Axes):
+            raise TypeError(
+                f"ax must be one matplotlib Axes or None, got {type(ax).__name__}"
+            )
+        if ax.figure is None:
+            raise ValueError("ax belongs to no figure (any more); pass a live Axes")
+        return ax
+
+    @staticmethod
+    def _new_ax(figsize: tuple[float, float]) -> Axes:
+        """The axes of a new figure of ``figsize`` (width, height) in inches."""
+        return Figure(figsize=figsize, layout="constrained").add_subplot()
+
+    @staticmethod
+    def _finish(ax: Axes, path: Path | None, bbox_inches: Any) -> Figure:
+        """The figure that ``ax`` is in, saved if there is a ``path``."""
+        figure = ax.figure.figure  # the figure, also from within a subfigure
+        if path is not None:
+            _save(figure, path, bbox_inches)
+        return figure
+
+
+def _save(figure: Figure, path: Path, bbox_inches: Any) -> None:
+    """Save, and leave no part of a file where drawing or writing fails."""
+    dpi = matplotlib.rcParams["savefig.dpi"]
+    if dpi == "figure":
+        dpi = max(figure.dpi, SAVE_DPI)
+    picture = BytesIO()
+    figure.savefig(
+        picture, format=path.suffix[1:].lower(), dpi=dpi, bbox_inches=bbox_inches
+    )
+    with path.open("wb") as file:
+        try:
+            file.write(picture.getbuffer())
+            file.flush()
+        except OSError:
+            if path.is_file():  # and not a device
+                path.unlink()
+            raise
