@@ -1,0 +1,51 @@
+"""The code in README.md and CONTRIBUTING.md runs as it stands."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import saliency
+
+import chainer
+
+ROOT = Path(saliency.__file__).parents[1]
+
+
+def run_snippets(document: str) -> dict[str, Any]:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for snippet in re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        exec(compile(snippet, document, "exec"), names)
+    return names
+
+
+def test_every_snippet_of_the_readme_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_snippets("README.md")
+    assert (tmp_path / "iris.png").stat().st_size > 5000
+    assert names["samples"].shape == (1, 150, 48)
+    assert names["activation"].shape == (150, 48)
+
+
+def test_the_calculator_of_the_contributing_guide_works() -> None:
+    calculator_class = run_snippets("CONTRIBUTING.md")["ScaledGradientCalculator"]
+    x = np.array([[1.0, 2.0], [3.0, 4.0]])
+    calculator = calculator_class(
+        None, eval_fun=lambda v: chainer.functions.sum(v**3, axis=1)
+    )
+    expected = x**2 * 3 * (0.25 + 1 + 4) / 3
+    np.testing.assert_allclose(calculator.compute(x)[0], expected)
+
+
+def test_documents_link_to_files_that_exist() -> None:
+    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
+            assert (ROOT / target).exists(), f"{document} links to {target}"
