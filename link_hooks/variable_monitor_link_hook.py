@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any, Callable
 
 import chainer
@@ -56,7 +57,7 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             raise ValueError(f"timing must be 'pre' or 'post', got {timing!r}")
         if extract_fn is not None and not callable(extract_fn):
             raise TypeError(f"extract_fn must be callable or None, got {extract_fn!r}")
-        if call is not None and (not isinstance(call, int) or call < 0):
+        if call is not None and not (isinstance(call, Integral) and call >= 0):
             raise ValueError(f"call must be an int >= 0 or None, got {call!r}")
         super().__init__()
         self.target_link = target_link

@@ -9,14 +9,22 @@ import numpy as np
 from tqdm import tqdm
 
 from link_hooks import VariableMonitorLinkHook
+from saliency.calculator.checks import (
+    check_callable,
+    check_choice,
+    check_positive,
+    is_int,
+)
 from saliency.calculator.compute_job import ComputeJob
 from saliency.calculator.dataset import Batches, Converter, UserBatch
 from saliency.calculator.explained_output import ClassIndex, check_class_index
-from saliency.calculator.forward_pass import ForwardPass, ForwardRunner
+from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.padding import concatenate_padded
 from saliency.calculator.random_streams import RandomStreams
 from saliency.calculator.sampling import Layout, whole_batch
 from saliency.calculator.unchanged import unchanged
+from saliency.chainer_compat import gpu_problem
 
 import chainer
 from chainer.dataset import concat_examples
@@ -35,8 +43,8 @@ class BaseCalculator(ABC):
             not changed.
         target_extractor (VariableMonitorLinkHook or None): Where saliency is read.
             ``None`` is the first input. Axis 0 of the target is the batch axis. Where
-            its link is called several times and it asks for no ``call``, saliency is
-            computed at each call and added up.
+            its link is called several times and it asks for no ``call``, the
+            saliency of all its calls, each explained by itself, is added up.
         output_extractor (VariableMonitorLinkHook or None): Explains the output of a
             link in the middle instead of what the model returns.
         eval_fun (callable or None): ``eval_fun(*inputs)`` returns the output that is
@@ -74,10 +82,10 @@ class BaseCalculator(ABC):
         class_index: ClassIndex = None,
         device: Any = None,
     ) -> None:
-        if eval_fun is None and not callable(model):
-            raise TypeError(f"model must be callable, got {type(model).__name__}")
-        if eval_fun is not None and not callable(eval_fun):
-            raise TypeError(f"eval_fun must be callable or None, got {eval_fun!r}")
+        if eval_fun is not None:
+            check_callable("eval_fun", eval_fun)
+        else:
+            check_callable("model", model)
         _check_extractor("target_extractor", target_extractor)
         _check_extractor("output_extractor", output_extractor)
         self.check_class_index(class_index)
@@ -147,6 +155,13 @@ class BaseCalculator(ABC):
         """
         check_positive("M", M)
         check_positive("batchsize", batchsize)
+        check_callable("converter", converter)
+        if preprocess_fn is not None:
+            check_callable("preprocess_fn", preprocess_fn)
+        if postprocess_fn is not None:
+            check_callable("postprocess_fn", postprocess_fn)
+        if seed is not None and not (is_int(seed) and seed >= 0):
+            raise ValueError(f"seed must be an int >= 0 or None, got {seed!r}")
         _check_noise_sampler(noise_sampler)
         _check_initialized(self.model)
         batches = Batches(data, batchsize, converter, preprocess_fn, self.device)
@@ -197,22 +212,21 @@ class BaseCalculator(ABC):
 
         Returns:
             numpy.ndarray: ``(N,) + target shape`` without ``ch_axis``, in the dtype
-            of the samples; computed in float64.
+            of the samples (float64 for integers); computed in float64.
 
         Raises:
-            ValueError: If ``method`` or ``ch_axis`` is none of these.
+            ValueError: If ``method`` or ``ch_axis`` is none of these, or there are
+                no samples.
         """
         samples = np.asarray(saliency_samples)
-        if method not in _TRANSFORMS:
-            raise ValueError(
-                f"method must be one of {', '.join(map(repr, _TRANSFORMS))}, "
-                f"got {method!r}"
-            )
+        _check_samples(samples)
+        check_choice("method", method, _TRANSFORMS)
         transformed = _TRANSFORMS[method](samples.astype(np.float64, copy=False))
         if ch_axis is not None:
             _check_ch_axis(ch_axis, samples.ndim)
             transformed = transformed.sum(axis=ch_axis)
-        return transformed.mean(axis=0).astype(samples.dtype, copy=False)
+        mean = transformed.mean(axis=0)
+        return mean.astype(samples.dtype) if samples.dtype.kind == "f" else mean
 
     # What a calculator is made of; the rest of the class is the same for all.
 
@@ -236,6 +250,10 @@ class BaseCalculator(ABC):
             this (ForwardPass): The pass, with its rows.
         """
         return origin
+
+    def changes_target(self) -> bool:
+        """Tell whether passes run with anything else than the target itself."""
+        return type(self).change_target is not BaseCalculator.change_target
 
     def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
         """Return how many passes a sample of this batch needs.
@@ -268,13 +286,6 @@ def _check_extractor(name: str, extractor: Any) -> None:
         )
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Raise a ValueError that names the parameter unless it is an int >= 1."""
-    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not is_int or value < 1:
-        raise ValueError(f"{name} must be an int >= 1, got {value!r}")
-
-
 def _check_noise_sampler(noise_sampler: Any) -> None:
     if not (noise_sampler is None or hasattr(noise_sampler, "sample")):
         raise TypeError(
@@ -294,13 +305,23 @@ def _check_initialized(model: Any) -> None:
             )
 
 
-def _check_ch_axis(ch_axis: int | tuple[int, ...], ndim: int) -> None:
-    for axis in ch_axis if isinstance(ch_axis, tuple) else (ch_axis,):
-        if not 1 <= (axis + ndim if axis < 0 else axis) < ndim:
-            raise ValueError(
-                f"ch_axis must be in 1..{ndim - 1} for samples with {ndim} axes (axis "
-                f"0 holds the samples), got {ch_axis!r}"
-            )
+def _check_samples(samples: np.ndarray) -> None:
+    if samples.ndim < 2 or samples.size == 0:
+        raise ValueError(
+            "saliency_samples must be what compute returned, (M, N) + target shape, "
+            f"got shape {samples.shape}"
+        )
+
+
+def _check_ch_axis(ch_axis: Any, ndim: int) -> None:
+    axes = ch_axis if isinstance(ch_axis, tuple) else (ch_axis,)
+    # An axis that is not there stays out, and then the lengths differ.
+    found = {a % ndim for a in axes if is_int(a) and -ndim <= a < ndim}
+    if len(found) < len(axes) or 0 in found:
+        raise ValueError(
+            f"ch_axis must be an int in 1..{ndim - 1}, or a tuple of different ones, "
+            f"for samples with {ndim} axes (axis 0 holds the samples); got {ch_axis!r}"
+        )
 
 
 def _find_device(device: Any, model: Any) -> Any:
@@ -311,11 +332,13 @@ def _find_device(device: Any, model: Any) -> Any:
         found = chainer.get_device(device)
         with chainer.using_device(found):
             pass
-    except Exception as reason:  # CuPy has errors of its own for what is not there
+    except Exception as error:  # CuPy has errors of its own for what is not there
+        is_gpu = is_int(device) or str(device).startswith("@cupy:")
+        reason = (gpu_problem() if is_gpu else None) or " ".join(str(error).split())
         raise ValueError(
-            f"device={device!r} can not be used: {reason}. Without a GPU pass None, "
-            "-1 or '@numpy'"
-        ) from reason
+            f"device={device!r} can not be used: {reason}. For the CPU pass None, -1 "
+            "or '@numpy'"
+        ) from error
     if of_model is not None and found != of_model:
         raise ValueError(
             f"device={device!r}, but the model is on {of_model}; move it there with "

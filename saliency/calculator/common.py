@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
+from numbers import Real
 from typing import Any, Union
 
 import numpy as np
@@ -16,10 +17,13 @@ Generators = Union[np.random.Generator, Collection[np.random.Generator], None]
 class _NoiseSampler(ABC):
     """What the samplers share: the scale of the noise, and whose numbers it takes."""
 
+    mode: str
+    scale: float
+
     def __init__(self, mode: str = "relative", scale: float = 0.15) -> None:
         if mode not in ("relative", "absolute"):
             raise ValueError(f"mode must be 'relative' or 'absolute', got {mode!r}")
-        if not (isinstance(scale, (int, float)) and 0 <= scale < np.inf):
+        if not (isinstance(scale, Real) and 0 <= scale < np.inf):
             raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
         self.mode = mode
         self.scale = scale
@@ -40,7 +44,8 @@ class _NoiseSampler(ABC):
 
         Raises:
             TypeError: If the dtype is not a floating-point one.
-            ValueError: If there are as many generators as there are not examples.
+            ValueError: If there is not one generator for each example, or if each
+                example is one number, which has no range for ``mode='relative'``.
         """
         if target_array.dtype.kind != "f":
             raise TypeError(
@@ -115,7 +120,10 @@ class UniformNoiseSampler(_NoiseSampler):
 
 def _value_range(array: Any) -> Any:
     """Return max - min of each example, broadcastable to ``array``."""
-    if array.ndim == 1:  # one number for each example: the range of all of them
-        return array.max() - array.min()
+    if array.ndim == 1:
+        raise ValueError(
+            "mode='relative' takes the range of each example's values, but each is one "
+            "number here; use mode='absolute'"
+        )
     axes = tuple(range(1, array.ndim))
     return array.max(axis=axes, keepdims=True) - array.min(axis=axes, keepdims=True)

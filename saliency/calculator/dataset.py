@@ -38,6 +38,11 @@ class UserBatch:
         """Index of each example in the data."""
         return np.arange(self.start, self.start + self.size)
 
+    @property
+    def is_ragged(self) -> bool:
+        """Whether the examples have different lengths."""
+        return self.lengths is not None and len(set(self.lengths)) > 1
+
     def can_gather(self) -> bool:
         """Tell whether rows can be picked from every input."""
         return all(_has_rows(x, self.size) for x in self.inputs)
@@ -88,22 +93,41 @@ class Batches:
 
     def __iter__(self) -> Iterator[UserBatch]:
         for start in range(0, self.n_example, self.batchsize):
-            yield self._load(start, min(start + self.batchsize, self.n_example))
+            yield self.load(start, min(start + self.batchsize, self.n_example))
 
-    def _load(self, start: int, stop: int) -> UserBatch:
+    def load(self, start: int, stop: int) -> UserBatch:
+        """Return the examples from ``start`` to ``stop`` as a batch.
+
+        Raises:
+            TypeError: If the converter or ``preprocess_fn`` gives no arrays.
+            ValueError: If the inputs are not finite, or the examples differ in shape
+                and the converter does not pad.
+        """
         lengths = None
         if _is_array(self._dataset) and self._converter is concat_examples:
             converted = self._device.send(self._dataset[start:stop])
         else:
             examples = [_unwrap(self._dataset[i]) for i in range(start, stop)]
             lengths = _first_input_lengths(examples)
-            converted = self._converter(examples, self._device)
+            converted = self._convert(examples, lengths)
         inputs = _as_inputs(converted)
         if self._preprocess_fn is not None:
             inputs = _as_inputs(self._preprocess_fn(*inputs))
         for position, x in enumerate(inputs):
             _check_finite(x, position, start)
         return UserBatch(start, stop - start, inputs, lengths)
+
+    def _convert(self, examples: list[Any], lengths: np.ndarray | None) -> Any:
+        try:
+            return self._converter(examples, self._device)
+        except ValueError as reason:
+            if lengths is None or len(set(lengths)) == 1:
+                raise
+            raise ValueError(
+                "converter does not take examples of different lengths "
+                f"({', '.join(map(str, sorted(set(lengths))))}); pass one that pads, "
+                "such as functools.partial(concat_examples, padding=0)"
+            ) from reason
 
 
 def _as_dataset(data: Any) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -12,6 +13,7 @@ from saliency.calculator.random_streams import DROPOUT, RandomStreams, RowStream
 
 import chainer
 from chainer.functions.noise.dropout import Dropout
+from chainer.link_hooks import SpectralNormalization
 from chainer.links import BatchNormalization, DecorrelatedBatchNormalization
 
 
@@ -20,9 +22,9 @@ class DropoutPosterior:
 
     A network trained with dropout approximates a Gaussian process; running it with
     dropout draws its parameters from the approximate posterior (Gal and Ghahramani
-    2016, "Dropout as a Bayesian approximation"). Batch normalization stays in
-    evaluation mode: its statistics are no part of that posterior, and training it
-    would mix the examples of a batch and change the model.
+    2016, "Dropout as a Bayesian approximation"). Batch and spectral normalization
+    stay in evaluation mode: their statistics are no part of that posterior, and
+    training them would mix examples and change the model.
 
     The mask of an example depends on the seed, the sample, the example and the
     position of the dropout in the network, so all passes of one sample share it.
@@ -35,9 +37,28 @@ class DropoutPosterior:
         self._masks = _DropoutMaskHook(streams)
         self._normalization = _EvaluationModeHook()
 
+    @property
+    def knows_batch_axes(self) -> bool:
+        """Whether it was learned which dropout functions see the batch on axis 0."""
+        return self._masks.sees_batch is not None
+
+    @contextlib.contextmanager
+    def learning_batch_axes(self) -> Iterator[None]:
+        """Learn it from the pass within the block, which must be of one row.
+
+        There the axis of the batch has length 1. In a larger pass it would be taken
+        for another that happens to be as long, for example that of time.
+        """
+        lengths: list[int] = []
+        self._masks.lengths = lengths
+        yield
+        self._masks.lengths = None
+        self._masks.sees_batch = [length == 1 for length in lengths]
+
     def start_pass(self, rows: Sequence[tuple[int, int]]) -> None:
         """Say which sample and which example each row of the next pass is."""
         self._masks.start_pass(rows)
+        self._normalization.start_pass()
 
     def __enter__(self) -> DropoutPosterior:
         self._masks.__enter__()
@@ -60,6 +81,8 @@ class _DropoutMaskHook(chainer.FunctionHook):
     name = "saliency/dropout_mask"
 
     def __init__(self, streams: RandomStreams) -> None:
+        self.lengths: list[int] | None = None  # of axis 0 of each, while learning
+        self.sees_batch: list[bool] | None = None
         self._streams = streams
         self._rows: Sequence[tuple[int, int]] = []
         self._n_call = 0
@@ -73,9 +96,19 @@ class _DropoutMaskHook(chainer.FunctionHook):
         # batch axis, the function draws from the global state: the pass notices.
         if not isinstance(function, Dropout) or function.mask is not None:
             return
-        if len(in_data[0]) == len(self._rows):
-            function.mask = self._draw_mask(in_data[0], function.dropout_ratio)
+        x = in_data[0]
+        if self.lengths is not None:
+            self.lengths.append(len(x))
+        if self._has_rows(x):
+            function.mask = self._draw_mask(x, function.dropout_ratio)
         self._n_call += 1
+
+    def _has_rows(self, x: Any) -> bool:
+        if len(x) != len(self._rows):
+            return False
+        if self.sees_batch is None:
+            return True
+        return self._n_call < len(self.sees_batch) and self.sees_batch[self._n_call]
 
     def _draw_mask(self, x: Any, ratio: float) -> Any:
         uniform = np.empty((len(x), int(np.prod(x.shape[1:]))), np.float32)
@@ -88,18 +121,29 @@ class _DropoutMaskHook(chainer.FunctionHook):
 
 
 class _EvaluationModeHook(chainer.LinkHook):
-    """Runs batch normalization in evaluation mode within training mode."""
+    """Runs normalization with statistics in evaluation mode, within training mode."""
 
     name = "saliency/evaluation_mode"
 
+    def __init__(self) -> None:
+        self._modes: list[bool] = []
+
+    def start_pass(self) -> None:
+        self._modes = []
+
     def forward_preprocess(self, args: Any) -> None:
-        if isinstance(args.link, _BATCH_NORMALIZATIONS):
+        if _keeps_statistics(args.link):
+            self._modes.append(chainer.config.train)
             chainer.config.train = False
 
     def forward_postprocess(self, args: Any) -> None:
         # If the link raised, the surrounding using_config puts train back.
-        if isinstance(args.link, _BATCH_NORMALIZATIONS):
-            chainer.config.train = True
+        if _keeps_statistics(args.link):
+            chainer.config.train = self._modes.pop()
 
 
-_BATCH_NORMALIZATIONS = (BatchNormalization, DecorrelatedBatchNormalization)
+def _keeps_statistics(link: chainer.Link) -> bool:
+    if isinstance(link, (BatchNormalization, DecorrelatedBatchNormalization)):
+        return True
+    hooks = link.local_link_hooks.values()
+    return any(isinstance(hook, SpectralNormalization) for hook in hooks)

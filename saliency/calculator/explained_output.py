@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, Union
 
 import numpy as np
+
+from saliency.calculator.checks import is_int
 
 import chainer
 
@@ -15,7 +18,7 @@ ClassIndex = Union[int, str, Sequence[int], np.ndarray, None]
 
 def check_class_index(class_index: Any) -> None:
     """Raise unless ``class_index`` is an int, ``'argmax'``, ints, or None."""
-    if class_index is None or _is_int(class_index):
+    if class_index is None or is_int(class_index):
         return
     if isinstance(class_index, str) and class_index == "argmax":
         return
@@ -143,9 +146,15 @@ def warn_of_sum(outputs: Sequence[Any], n_row: int) -> None:
         f"class_index=None explains the sum of the {n_class} columns of the output. "
         "If they are class scores, pass class_index='argmax', an int, or one int for "
         "each example; if the sum is wanted, pass an eval_fun that returns it.",
-        stacklevel=6,  # the caller of compute
+        stacklevel=_level_of_caller(),
     )
 
 
-def _is_int(x: Any) -> bool:
-    return isinstance(x, (int, np.integer)) and not isinstance(x, (bool, np.bool_))
+def _level_of_caller() -> int:
+    """Return the stack level, seen from this function's caller, of who uses us."""
+    frame = sys._getframe(1)
+    level = 1
+    while frame.f_back and frame.f_globals["__name__"].startswith("saliency."):
+        frame = frame.f_back
+        level += 1
+    return level

@@ -54,4 +54,4 @@ class GradientCalculator(BaseCalculator):
         grads = this.gradients(classes)
         if self.multiply_target:
             grads = [g * x for g, x in zip(grads, this.origins)]
-        return sum(grads)
+        return this.of_explained_call(grads)

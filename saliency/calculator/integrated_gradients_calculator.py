@@ -8,10 +8,12 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator import quadrature
-from saliency.calculator.base_calculator import BaseCalculator, check_positive
+from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.checks import check_choice, check_positive
 from saliency.calculator.dataset import Batches, UserBatch
 from saliency.calculator.explained_output import ClassIndex
-from saliency.calculator.forward_pass import ForwardPass, ForwardRunner
+from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.reference import Reference
 from saliency.calculator.sampling import whole_batch_one_changed
 
@@ -63,11 +65,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
             model, target_extractor, output_extractor, eval_fun, class_index, device
         )
         check_positive("steps", steps)
-        if method not in quadrature.RULES:
-            raise ValueError(
-                f"method must be one of {', '.join(map(repr, quadrature.RULES))}, "
-                f"got {method!r}"
-            )
+        check_choice("method", method, quadrature.RULES)
         self.steps = steps
         self._alpha, self._weight = quadrature.RULES[method](steps)
         baselines = baseline if isinstance(baseline, (list, tuple)) else [baseline]
@@ -88,17 +86,19 @@ class IntegratedGradientsCalculator(BaseCalculator):
 
     def change_target(self, origin: Any, this: ForwardPass) -> Any:
         r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
-        baseline = self._baseline(origin, this)
-        alpha = self._of_rows(self._alpha, origin, this)
-        return baseline + alpha * (origin - baseline)
+        which = this.rows.step // self.steps
+        baseline = self.baseline_of_rows(which, origin, this)
+        way = origin - baseline
+        this.notes.append(way)
+        return baseline + self._of_rows(self._alpha, origin, this) * way
 
     def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
         """Return each point's weighted gradient times the way from the baseline."""
         parts = [
-            (x - self._baseline(x, this)) * grad * self._of_rows(self._weight, x, this)
-            for x, grad in zip(this.origins, this.gradients(classes))
+            way * grad * self._of_rows(self._weight, way, this)
+            for way, grad in zip(this.notes, this.gradients(classes))
         ]
-        return sum(parts) / len(self.baselines)
+        return this.of_explained_call(parts) / len(self.baselines)
 
     def convergence_delta(
         self, saliency_samples: np.ndarray, data: Any, **settings: Any
@@ -116,7 +116,8 @@ class IntegratedGradientsCalculator(BaseCalculator):
             :math:`f_c(x) - f_c(x')`, in float64.
 
         Raises:
-            ValueError: If the samples can not be drawn again for want of a seed.
+            ValueError: If the samples are not of this data, or can not be drawn again
+                for want of a seed.
         """
         is_random = settings.get("train") or settings.get("noise_sampler") is not None
         if is_random and settings.get("seed") is None:
@@ -126,6 +127,11 @@ class IntegratedGradientsCalculator(BaseCalculator):
             )
         settings["M"] = len(saliency_samples)
         difference = _Difference(self).compute(data, **settings)
+        if saliency_samples.shape[:2] != difference.shape:
+            raise ValueError(
+                "saliency_samples must be what compute(data, ...) returned, with "
+                f"{difference.shape[1]} examples, got shape {saliency_samples.shape}"
+            )
         axes = tuple(range(2, saliency_samples.ndim))
         return np.nansum(saliency_samples, axis=axes, dtype="d") - difference
 
@@ -139,9 +145,6 @@ class IntegratedGradientsCalculator(BaseCalculator):
             values = xp.broadcast_to(self.baselines[k].at(origin, this), origin.shape)
             result[which == k] = values[which == k]
         return result
-
-    def _baseline(self, origin: Any, this: ForwardPass) -> Any:
-        return self.baseline_of_rows(this.rows.step // self.steps, origin, this)
 
     def _of_rows(self, values: np.ndarray, origin: Any, this: ForwardPass) -> Any:
         """Return the value of each row's point, broadcastable to ``origin``."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
 from typing import Any, Callable
 
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator.base_calculator import BaseCalculator, check_positive
+from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.checks import check_positive
 from saliency.calculator.dataset import Batches, UserBatch
 from saliency.calculator.explained_output import ClassIndex
-from saliency.calculator.forward_pass import ForwardPass, ForwardRunner
+from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.reference import Reference
 from saliency.calculator.sampling import whole_batch_one_changed
+from saliency.calculator.windows import Window, Windows
 
 import chainer
-
-Window = tuple[slice, ...]  # one for each axis of the target but the batch axis
 
 
 class OcclusionCalculator(BaseCalculator):
@@ -80,8 +81,9 @@ class OcclusionCalculator(BaseCalculator):
                 f"out; got {stride!r}"
             )
         self._fill = Reference("fill", fill)
-        self._windows: list[Window] = []
-        self._covering: np.ndarray = np.empty(0)
+        # For each length of an example in the batch at hand, or for None.
+        self._windows: dict[int | None, Windows] = {}
+        self._map_shape: tuple[int, ...] = ()
 
     def check_class_index(self, class_index: Any) -> None:
         """Raise a ValueError if ``class_index`` is none of the allowed values."""
@@ -95,21 +97,29 @@ class OcclusionCalculator(BaseCalculator):
     def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
         """Return the number of windows, and one for the target as it is (step 0)."""
         shape = runner.target_shape(batch)
-        self._windows = self._slide(shape)
-        self._covering = np.zeros(self._map_shape(shape))
-        for window in self._windows:
-            self._covering[window] += 1
-        return 1 + len(self._windows)
+        self._map_shape = tuple(
+            n if axis in self.slide_axis else 1 for axis, n in enumerate(shape) if axis
+        )
+        lengths = {None} if batch.lengths is None else set(batch.lengths.tolist())
+        self._windows = {
+            n: Windows(
+                shape if n is None else (shape[0], n, *shape[2:]),
+                self.slide_axis,
+                self.size,
+                self.stride,
+            )
+            for n in lengths
+        }
+        return 1 + max(len(windows.places) for windows in self._windows.values())
 
     def change_target(self, origin: Any, this: ForwardPass) -> Any:
         """Return the target with each row's window covered."""
         xp = chainer.backend.get_array_module(origin)
         fill = xp.broadcast_to(self._fill.at(origin, this), origin.shape)
         covered = origin.copy()
-        for i, step in enumerate(this.rows.step):
-            if step > 0:
-                window = (i, *self._windows[step - 1])
-                covered[window] = fill[window]
+        for i, (_, place) in enumerate(self._windows_of_rows(this)):
+            if place is not None:
+                covered[(i, *place)] = fill[(i, *place)]
         return covered
 
     def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
@@ -119,46 +129,26 @@ class OcclusionCalculator(BaseCalculator):
         else:
             scores = this.scores(classes)
         scores = chainer.cuda.to_cpu(scores)
-        part = np.zeros(scores.shape + self._covering.shape)
-        for row, score, step in zip(part, scores, this.rows.step):
-            score = score.reshape(score.shape + (1,) * self._covering.ndim)
-            if step == 0:
-                row[...] = score
-            else:
-                place = (..., *self._windows[step - 1])
-                row[place] = -score / self._covering[place]
+        scores = scores.reshape(scores.shape + (1,) * len(self._map_shape))
+        part = np.zeros(scores.shape[: -len(self._map_shape)] + self._map_shape)
+        for i, (windows, place) in enumerate(self._windows_of_rows(this)):
+            if this.rows.step[i] == 0:
+                part[i] = scores[i]
+            elif place is not None:
+                part[i][(..., *place)] = -scores[i] / windows.covering[place]
         return part
 
-    def _slide(self, shape: tuple[int, ...]) -> list[Window]:
-        starts = []
-        for axis, size, stride in zip(self.slide_axis, self.size, self.stride):
-            if not 1 <= axis < len(shape):
-                raise ValueError(
-                    f"slide_axis must be in 1..{len(shape) - 1} for a target of shape "
-                    f"{shape} (axis 0 is the batch axis), got {self.slide_axis}"
-                )
-            if size > shape[axis]:
-                raise ValueError(
-                    f"size must not be larger than the target, which has length "
-                    f"{shape[axis]} along axis {axis}; got {size}"
-                )
-            last = shape[axis] - size
-            starts.append([*range(0, last, stride), last])
-        windows = []
-        for corner in itertools.product(*starts):
-            window = [slice(None)] * (len(shape) - 1)
-            for axis, size, start in zip(self.slide_axis, self.size, corner):
-                window[axis - 1] = slice(start, start + size)
-            windows.append(tuple(window))
-        return windows
+    def _windows_of_rows(
+        self, this: ForwardPass
+    ) -> Iterator[tuple[Windows, Window | None]]:
+        """Give each row's windows, and the one of its step.
 
-    def _map_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        # A window covers the other axes whole, and its slices fit length 1 as well.
-        return tuple(
-            length if axis in self.slide_axis else 1
-            for axis, length in enumerate(shape)
-            if axis > 0
-        )
+        That is None for step 0, and beyond the last window of a shorter example.
+        """
+        for i, step in enumerate(this.rows.step):
+            windows = self._windows[None if this.lengths is None else this.lengths[i]]
+            has_place = 0 < step <= len(windows.places)
+            yield windows, windows.places[step - 1] if has_place else None
 
 
 def _as_tuple(name: str, value: Any, length: int | None) -> tuple[int, ...]:

@@ -6,22 +6,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from saliency.calculator.dataset import UserBatch
 
+def mark_padding(
+    saliency: np.ndarray, lengths: np.ndarray | None, target_ndim: int
+) -> np.ndarray:
+    """Put NaN beyond the end of each example, to tell it from a saliency of zero.
 
-def mark_padding(saliency: np.ndarray, batch: UserBatch) -> np.ndarray:
-    """Return ``(M, size, length, ...)`` with NaN beyond the end of each example.
+    Args:
+        saliency (numpy.ndarray): ``(M, size, ..., length, ...)``, where the axes of
+            the target but its first come last. It is changed.
+        lengths (numpy.ndarray or None): Length of each example; None if there is no
+            padding.
+        target_ndim (int): Number of axes of the target.
 
-    So padding is told apart from a saliency of zero. What has no axis for the
-    length of the batch's longest example is returned as it is.
+    Returns:
+        numpy.ndarray: ``saliency``.
     """
-    if batch.lengths is None or saliency.ndim < 3:
+    axis = saliency.ndim - (target_ndim - 1)
+    if lengths is None or axis < 2 or saliency.shape[axis] != lengths.max():
         return saliency
-    if saliency.shape[2] != batch.lengths.max() or saliency.dtype.kind != "f":
-        return saliency
-    saliency = saliency.copy()
-    for i, length in enumerate(batch.lengths):
-        saliency[:, i, length:] = np.nan
+    by_length = np.moveaxis(saliency, axis, 2)
+    for i, length in enumerate(lengths):
+        by_length[:, i, length:] = np.nan
     return saliency
 
 

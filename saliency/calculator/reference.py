@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from saliency.calculator.dataset import Batches
-from saliency.calculator.forward_pass import ForwardPass, ForwardRunner
+from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.forward_runner import ForwardRunner
 
 import chainer
 
@@ -33,7 +34,7 @@ class Reference:
             value = _as_finite_array(name, value)
         self._name = name
         self._value = value
-        self._mean: Any = None
+        self._means: list[np.ndarray] = []  # one for each call of the target's link
         self._n_example = 0
 
     def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
@@ -51,47 +52,54 @@ class Reference:
                 f"{self._name}='mean' is the mean over the data, which is one example "
                 "here; pass a number, an array or a callable"
             )
-        total: Any = 0
+        totals: list[Any] = []
         for batch in batches:
-            target = runner.run_clean(batch).targets[0].array
-            if np.shape(total) not in ((), target.shape[1:]) or _is_ragged(batch):
+            targets = runner.clean_targets(batch)
+            totals = totals or [np.zeros(target.shape[1:]) for target in targets]
+            shapes = [target.shape[1:] for target in targets]
+            if batch.is_ragged or shapes != [np.shape(total) for total in totals]:
                 raise ValueError(
-                    f"{self._name}='mean' needs targets of one shape, got "
-                    f"{np.shape(total)} and {target.shape[1:]} in different batches or "
-                    "examples of different lengths"
+                    f"{self._name}='mean' needs targets of one shape, and as many in "
+                    "every batch; got examples of different lengths, or the shapes "
+                    f"{[np.shape(total) for total in totals]} and {shapes}"
                 )
-            total = total + target.sum(axis=0, dtype="d")
-        self._mean = total / batches.n_example
+            sums = [target.sum(axis=0, dtype="d") for target in targets]
+            totals = [a + chainer.cuda.to_cpu(b) for a, b in zip(totals, sums)]
+        self._means = [total / batches.n_example for total in totals]
 
     def at(self, target: Any, this: ForwardPass) -> Any:
-        """Return the reference for the rows of a pass, broadcastable to ``target``.
+        """Return the reference for the pass's latest target, broadcastable to it.
 
         Raises:
             ValueError: If its shape does not fit the target's.
         """
         xp = chainer.backend.get_array_module(target)
         if callable(self._value):
-            value = xp.asarray(self._value(target))
+            value = xp.asarray(_as_finite_array(self._name, self._value(target)))
         elif isinstance(self._value, str):
-            value = xp.asarray(self._mean)
+            value = xp.asarray(self._means[len(this.origins) - 1])
         else:
-            value = xp.asarray(self._value)
-        if self._is_per_example(value, target):
-            value = value[this.index] if len(value) == self._n_example else value
+            value = self._of_examples(xp.asarray(self._value), target, this)
         try:
             xp.broadcast_to(value, target.shape)
         except ValueError:
-            raise ValueError(
-                f"{self._name} must be a number or an array of the target's shape "
-                f"{target.shape[1:]} (with or without an axis for the examples), got "
-                f"shape {value.shape}"
-            ) from None
+            raise self._wrong_shape(value, target) from None
         return value.astype(target.dtype)
 
-    def _is_per_example(self, value: Any, target: Any) -> bool:
-        # A callable has seen the rows; what it returns is in their order.
-        is_given = not callable(self._value)
-        return is_given and value.ndim == target.ndim and len(value) > 1
+    def _of_examples(self, value: Any, target: Any, this: ForwardPass) -> Any:
+        """Return the rows of a value that has one row for each example."""
+        if value.ndim < target.ndim or len(value) == 1:
+            return value
+        if len(value) != self._n_example:
+            raise self._wrong_shape(value, target)
+        return value[this.index]
+
+    def _wrong_shape(self, value: Any, target: Any) -> ValueError:
+        return ValueError(
+            f"{self._name} must be a number or an array of the target's shape "
+            f"{target.shape[1:]}, or of that for each of the {self._n_example} "
+            f"examples, got shape {value.shape}"
+        )
 
 
 def _as_finite_array(name: str, value: Any) -> Any:
@@ -104,7 +112,3 @@ def _as_finite_array(name: str, value: Any) -> Any:
     if not chainer.backend.get_array_module(value).isfinite(value).all():
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     return value
-
-
-def _is_ragged(batch: Any) -> bool:
-    return batch.lengths is not None and len(set(batch.lengths)) > 1

@@ -1,13 +1,14 @@
 """The plan of forward passes: which rows go through the network together.
 
 A calculator needs, for each of M samples and each of N examples, one or several
-steps (points of a path, occlusion windows). A *row* is one (sample, step, example).
+steps (points of a path, occlusion windows), and those for each call of the target's
+link if there are several. A *row* is one (sample, call, step, example).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Callable
 
 import numpy as np
@@ -19,6 +20,8 @@ class Rows:
 
     Attributes:
         sample (numpy.ndarray): Which of the M samples each row belongs to.
+        call (numpy.ndarray or None): Which call of the target's link each row
+            explains; None where the calls are not told apart.
         step (numpy.ndarray): Which step of its calculator each row is.
         example (numpy.ndarray): Position of each row in the user's batch.
         explained (numpy.ndarray): Positions (in this pass) of the rows that this
@@ -26,6 +29,7 @@ class Rows:
     """
 
     sample: np.ndarray
+    call: np.ndarray | None
     step: np.ndarray
     example: np.ndarray
     explained: np.ndarray
@@ -33,8 +37,53 @@ class Rows:
     def __len__(self) -> int:
         return len(self.example)
 
+    @property
+    def part(self) -> np.ndarray:
+        """A number for each row's call and step; rows of one sample differ in it."""
+        if self.call is None:
+            return self.step
+        return self.call * (self.step.max() + 1) + self.step
 
-Layout = Callable[[int, int, int, int], Iterator[Rows]]
+
+@dataclass(frozen=True)
+class Extent:
+    """How many rows one batch needs.
+
+    Attributes:
+        n_sample (int): M.
+        n_call (int or None): Calls that are explained one by one, if they are.
+        n_step (int): Steps for each sample and call.
+        n_example (int): Examples in the user's batch.
+    """
+
+    n_sample: int
+    n_call: int | None
+    n_step: int
+    n_example: int
+
+    @property
+    def n_part(self) -> int:
+        """Number of rows that are added up for each sample and example."""
+        return (self.n_call or 1) * self.n_step
+
+    def rows(self, start: int, stop: int) -> Rows:
+        """Return the rows from ``start`` to ``stop``, counted through all axes."""
+        shape = (self.n_sample, self.n_call or 1, self.n_step, self.n_example)
+        flat = np.arange(start, stop)
+        sample, call, step, example = np.unravel_index(flat, shape)
+        return Rows(
+            sample,
+            None if self.n_call is None else call,
+            step,
+            example,
+            np.arange(len(flat)),
+        )
+
+    def __len__(self) -> int:
+        return self.n_sample * self.n_part * self.n_example
+
+
+Layout = Callable[[Extent, int], Iterator[Rows]]
 
 
 class CannotFold(Exception):
@@ -49,44 +98,32 @@ class CannotFold(Exception):
         self.layout = layout
 
 
-def folded(
-    n_sample: int, n_step: int, n_example: int, batchsize: int
-) -> Iterator[Rows]:
+def folded(extent: Extent, batchsize: int) -> Iterator[Rows]:
     """Fill every pass with ``batchsize`` rows, whichever sample they belong to."""
-    n_row = n_sample * n_step * n_example
-    for start in range(0, n_row, batchsize):
-        flat = np.arange(start, min(start + batchsize, n_row))
-        sample, step, example = np.unravel_index(flat, (n_sample, n_step, n_example))
-        yield Rows(sample, step, example, np.arange(len(flat)))
+    for start in range(0, len(extent), batchsize):
+        yield extent.rows(start, min(start + batchsize, len(extent)))
 
 
-def one_row(
-    n_sample: int, n_step: int, n_example: int, batchsize: int
-) -> Iterator[Rows]:
+def one_row(extent: Extent, batchsize: int) -> Iterator[Rows]:
     """Run every row by itself, for models that draw random numbers of their own."""
-    return folded(n_sample, n_step, n_example, 1)
+    return folded(extent, 1)
 
 
-def whole_batch(
-    n_sample: int, n_step: int, n_example: int, batchsize: int
-) -> Iterator[Rows]:
+def whole_batch(extent: Extent, batchsize: int) -> Iterator[Rows]:
     """Run the user's batch as it is, for functions that return one value for it."""
-    return folded(n_sample, n_step, n_example, n_example)
+    return folded(extent, extent.n_example)
 
 
-def whole_batch_one_changed(
-    n_sample: int, n_step: int, n_example: int, batchsize: int
-) -> Iterator[Rows]:
+def whole_batch_one_changed(extent: Extent, batchsize: int) -> Iterator[Rows]:
     """Run the user's batch whole, with one example beyond step 0 at a time.
 
     For functions that return one value for the batch, where no gradient tells
     which example changed it. Step 0 must leave the example as it is.
     """
-    examples = np.arange(n_example)
-    for sample in range(n_sample):
-        samples = np.full(n_example, sample)
-        yield Rows(samples, np.zeros(n_example, int), examples, examples)
-        for step in range(1, n_step):
-            for changed in examples:
-                steps = np.where(examples == changed, step, 0)
-                yield Rows(samples, steps, examples, np.array([changed]))
+    for rows in whole_batch(extent, batchsize):
+        if rows.step[0] == 0:
+            yield rows
+            continue
+        for changed in rows.example:
+            step = np.where(rows.example == changed, rows.step, 0)
+            yield replace(rows, step=step, explained=np.array([changed]))

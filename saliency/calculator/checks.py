@@ -1,0 +1,36 @@
+"""Checks of arguments that several calculators take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+def is_int(value: Any) -> bool:
+    """Tell whether ``value`` is one integer, of Python or NumPy, and no bool."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and value.dtype.kind in "iu"
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise a ValueError that names the parameter unless it is an int >= 1."""
+    if not is_int(value) or value < 1:
+        raise ValueError(f"{name} must be an int >= 1, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Raise a ValueError that lists the choices unless ``value`` is one of them."""
+    choices = list(choices)
+    if not (isinstance(value, str) and value in choices):
+        allowed = ", ".join(map(repr, choices))
+        raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+
+
+def check_callable(name: str, value: Any) -> None:
+    """Raise a TypeError that names the parameter unless it can be called."""
+    if not callable(value):
+        raise TypeError(f"{name} must be callable, got {value!r}")

@@ -1,0 +1,65 @@
+"""Windows that slide over a target."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+Window = tuple[slice, ...]  # one slice for each axis of the target but the batch axis
+
+
+class Windows:
+    """All places of a window on one example's target.
+
+    Where the stride does not divide an axis, the last window is moved back to end
+    with it, so that all windows are of one size and no element is left out.
+
+    Args:
+        shape (tuple of int): Shape of a batch's target; axis 0 is that of the batch.
+        slide_axis (tuple of int): Axes that the window slides along; it covers the
+            others whole.
+        size (tuple of int): Length of the window along each of them.
+        stride (tuple of int): How far it moves along each of them.
+
+    Raises:
+        ValueError: If there is no such axis, or the window is larger than the target.
+
+    Attributes:
+        places (list of tuple of slice): The windows.
+        covering (numpy.ndarray): How many windows cover each element; of length 1
+            along the axes that they cover whole, where their slices fit as well.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        slide_axis: tuple[int, ...],
+        size: tuple[int, ...],
+        stride: tuple[int, ...],
+    ) -> None:
+        starts = []
+        for axis, length, step in zip(slide_axis, size, stride):
+            if not 1 <= axis < len(shape):
+                raise ValueError(
+                    f"slide_axis must be in 1..{len(shape) - 1} for a target of shape "
+                    f"{shape} (axis 0 is the batch axis), got {slide_axis}"
+                )
+            if length > shape[axis]:
+                raise ValueError(
+                    "size must not be larger than the target, which has length "
+                    f"{shape[axis]} along axis {axis}; got {length}"
+                )
+            last = shape[axis] - length
+            starts.append([*range(0, last, step), last])
+        self.places: list[Window] = []
+        for corner in itertools.product(*starts):
+            window = [slice(None)] * (len(shape) - 1)
+            for axis, length, start in zip(slide_axis, size, corner):
+                window[axis - 1] = slice(start, start + length)
+            self.places.append(tuple(window))
+        self.covering = np.zeros(
+            [n if axis in slide_axis else 1 for axis, n in enumerate(shape) if axis]
+        )
+        for place in self.places:
+            self.covering[place] += 1

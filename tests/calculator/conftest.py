@@ -1,0 +1,17 @@
+"""What the tests of calculators share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+@pytest.fixture
+def x(rng):
+    """Seven examples of four features."""
+    return rng.normal(size=(7, 4))

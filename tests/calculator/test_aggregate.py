@@ -1,0 +1,124 @@
+"""From M samples to one saliency."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from numpy.testing import assert_allclose, assert_array_equal
+
+from saliency import GradientCalculator
+
+METHODS = {
+    "raw": lambda value: value,
+    "abs": lambda value: abs(value),
+    "square": lambda value: value * value,
+}
+
+
+@pytest.fixture(scope="module")
+def aggregate():
+    return GradientCalculator(lambda v: v).aggregate
+
+
+@given(
+    samples=hnp.arrays(
+        np.float64,
+        hnp.array_shapes(min_dims=3, max_dims=5, max_side=4),
+        elements=st.floats(-1e3, 1e3),
+    ),
+    method=st.sampled_from(sorted(METHODS)),
+    data=st.data(),
+)
+def test_is_an_explicit_loop(aggregate, samples, method, data):
+    ch_axis = data.draw(st.none() | st.integers(1, samples.ndim - 1))
+    expected = 0
+    for sample in samples:
+        transformed = np.array(
+            [METHODS[method](value) for value in sample.flat]
+        ).reshape(sample.shape)
+        if ch_axis is not None:
+            transformed = sum(np.moveaxis(transformed, ch_axis - 1, 0))
+        expected = expected + transformed
+    result = aggregate(samples, method, ch_axis)
+    assert_allclose(result, expected / len(samples), rtol=1e-12, atol=1e-9)
+
+
+def test_transforms_before_it_sums(aggregate):
+    """Signs do not cancel, neither over channels nor over samples."""
+    samples = np.array([[[1.0, -1.0]], [[-3.0, 3.0]]])
+    assert_array_equal(aggregate(samples, "raw", 2), [0])
+    assert_array_equal(aggregate(samples, "abs", 2), [4])
+    assert_array_equal(aggregate(samples, "square", 2), [10])
+
+
+def test_raw_is_the_default(aggregate, rng):
+    samples = rng.normal(size=(3, 2, 4))
+    assert_array_equal(aggregate(samples), aggregate(samples, method="raw"))
+
+
+def test_several_channel_axes(aggregate, rng):
+    samples = rng.normal(size=(3, 2, 4, 5))
+    expected = samples.sum(axis=(2, 3)).mean(axis=0)
+    assert_allclose(aggregate(samples, ch_axis=(2, 3)), expected)
+
+
+def test_axes_may_be_counted_from_the_end(aggregate, rng):
+    samples = rng.normal(size=(3, 2, 4, 5))
+    assert_array_equal(aggregate(samples, ch_axis=-1), aggregate(samples, ch_axis=3))
+
+
+def test_a_list_of_samples_will_do(aggregate):
+    assert_array_equal(aggregate([[[1.0, 2.0]], [[3.0, 4.0]]]), [[2, 3]])
+
+
+def test_integers_have_a_mean_between_them(aggregate):
+    assert_allclose(aggregate(np.array([[[1, 2]], [[2, 5]]])), [[1.5, 3.5]])
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_keeps_the_dtype(aggregate, dtype):
+    assert aggregate(np.ones((2, 3, 4), dtype), "square", 2).dtype == dtype
+
+
+def test_accumulates_in_float64(aggregate):
+    """A sum of 3 million float32 values of 0.1 would be off in the third digit."""
+    samples = np.full((3, 1, 10**6), 0.1, np.float32)
+    assert_allclose(aggregate(samples, "raw", 2), 1e5, rtol=1e-6)
+    big = np.full((2, 1, 2), 200, np.float16)  # whose squares overflow
+    assert_array_equal(aggregate(big / 200 * np.float16(200), "abs"), big[0])
+
+
+def test_leaves_the_samples_alone(aggregate, rng):
+    samples = rng.normal(size=(3, 2, 4))
+    before = samples.tobytes()
+    for method in METHODS:
+        result = aggregate(samples, method)
+        result[...] = 0
+        assert samples.tobytes() == before
+
+
+@pytest.mark.parametrize("method", ["absolute", "mean", None, 1])
+def test_unknown_methods_are_told_the_known_ones(aggregate, method):
+    with pytest.raises(ValueError, match=r"method.*'raw', 'abs', 'square'"):
+        aggregate(np.zeros((1, 2, 3)), method)
+
+
+@pytest.mark.parametrize("ch_axis", [0, 3, -3, -4, (1, 3), (0, 2)], ids=str)
+def test_an_axis_that_is_not_one_of_channels(aggregate, ch_axis):
+    with pytest.raises(ValueError, match="ch_axis"):
+        aggregate(np.zeros((1, 2, 3)), ch_axis=ch_axis)
+
+
+@pytest.mark.parametrize("ch_axis", [1.5, "2", (2, 2), (1, None)], ids=repr)
+def test_what_is_no_axis(aggregate, ch_axis):
+    with pytest.raises((ValueError, TypeError), match="ch_axis"):
+        aggregate(np.zeros((1, 2, 3)), ch_axis=ch_axis)
+
+
+@pytest.mark.parametrize("samples", [3.0, np.zeros(()), np.zeros((0, 2, 3)), []])
+def test_what_are_no_samples(aggregate, samples):
+    with pytest.raises(ValueError, match="saliency_samples"):
+        aggregate(samples)

@@ -1,0 +1,191 @@
+"""Which column of the output is explained."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from saliency import GaussianNoiseSampler, GradientCalculator, OcclusionCalculator
+from tests.calculator.every_calculator import every_calculator
+from tests.calculator.oracles import run
+from tests.networks import MLP, build
+
+import chainer.functions as F
+import chainer.links as L
+
+
+@pytest.fixture
+def model():
+    return build(MLP, n_out=3)
+
+
+def of_each_class(new_calculator, model, x, **how):
+    """Returns the saliency of classes 0, 1, 2: an oracle for all other forms."""
+    results = []
+    for c in range(3):
+        calculator = new_calculator(model, eval_fun=lambda v, c=c: model(v)[:, c])
+        results.append(calculator.compute(x, seed=0, **how))
+    return np.stack(results)
+
+
+@every_calculator
+class TestForms:
+    @pytest.mark.parametrize("c", [0, 1, 2, np.int64(1)], ids=repr)
+    def test_an_int_is_that_column(self, new_calculator, model, x, c):
+        samples = new_calculator(model, class_index=c).compute(x, seed=0)
+        expected = of_each_class(new_calculator, model, x)[int(c)]
+        assert_allclose(samples, expected, rtol=1e-10, atol=1e-14)
+
+    @pytest.mark.parametrize("batchsize", [2, 16])
+    @pytest.mark.parametrize("form", [list, tuple, np.array])
+    def test_one_for_each_example(self, new_calculator, model, x, batchsize, form):
+        classes = [2, 0, 1, 1, 0, 2, 0]
+        how = {"M": 2, "batchsize": batchsize}
+        samples = new_calculator(model, class_index=form(classes)).compute(
+            x, seed=0, **how
+        )
+        each = of_each_class(new_calculator, model, x, **how)
+        for i, c in enumerate(classes):
+            assert_allclose(samples[:, i], each[c][:, i], rtol=1e-10, atol=1e-14)
+
+    def test_argmax_is_the_class_predicted_for_each(self, new_calculator, model, x):
+        predicted = run(model, x).argmax(axis=1)
+        assert len(set(predicted)) > 1
+        samples = new_calculator(model, class_index="argmax").compute(x, seed=0)
+        expected = new_calculator(model, class_index=predicted).compute(x, seed=0)
+        assert_allclose(samples, expected, rtol=1e-12)
+
+    @pytest.mark.parametrize("train", [False, True])
+    def test_argmax_is_predicted_without_noise_and_dropout(
+        self, new_calculator, train, x
+    ):
+        model = build(MLP, n_out=3, dropout=0.7)
+        how = {
+            "M": 10,
+            "train": train,
+            "noise_sampler": GaussianNoiseSampler("absolute", 3.0),
+            "seed": 0,
+        }
+        samples = new_calculator(model, class_index="argmax").compute(x, **how)
+        predicted = run(model, x).argmax(axis=1)
+        expected = new_calculator(model, class_index=predicted).compute(x, **how)
+        assert_allclose(samples, expected, rtol=1e-12)
+
+    def test_argmax_where_the_target_is_hidden(self, new_calculator, x):
+        from link_hooks import VariableMonitorLinkHook
+
+        model = build(MLP, n_out=3, depth=3)
+        at_l1 = VariableMonitorLinkHook(model.l1)
+        predicted = run(model, x).argmax(axis=1)
+        samples, expected = (
+            new_calculator(model, at_l1, class_index=c).compute(x, seed=0)
+            for c in ("argmax", predicted)
+        )
+        assert_allclose(samples, expected, rtol=1e-12)
+
+    def test_a_vector_has_one_class(self, new_calculator, x):
+        one, every = (
+            new_calculator(lambda v: F.sum(v**2, axis=1), class_index=c)
+            for c in (0, "argmax")
+        )
+        plain = new_calculator(lambda v: F.sum(v**2, axis=1)).compute(x, seed=0)
+        assert_array_equal(one.compute(x, seed=0), plain)
+        assert_array_equal(every.compute(x, seed=0), plain)
+
+
+@every_calculator
+class TestWarning:
+    """None sums the columns, which is wrong for class scores: one warning says so."""
+
+    def warnings_of(self, calculator, data, **how):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            calculator.compute(data, **how)
+        return [w for w in caught if "class_index" in str(w.message)]
+
+    def test_is_given_once_for_a_job_of_many_passes(self, new_calculator, model, x):
+        calculator = new_calculator(model)
+        how = {"M": 3, "batchsize": 2, "seed": 0}
+        for _ in range(2):  # once for each compute, not once for ever
+            caught = self.warnings_of(calculator, x, **how)
+            n_job = 2 if "paths" in vars(calculator) else 1
+            assert len(caught) == n_job
+            assert "'argmax'" in str(caught[0].message)
+            assert "3 columns" in str(caught[0].message)
+
+    def test_points_at_the_line_that_called_compute(self, new_calculator, model, x):
+        calculator = new_calculator(model)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            getattr(calculator, "paths", calculator).compute(x)
+        assert [w.filename for w in caught] == [__file__]
+
+    def test_is_not_given_for_one_column(self, new_calculator, x):
+        calculator = new_calculator(build(MLP, n_out=1))
+        assert self.warnings_of(calculator, x, seed=0) == []
+
+    @pytest.mark.parametrize("reduce", ["vector", "scalar"])
+    def test_is_not_given_for_one_value(self, new_calculator, model, reduce, x):
+        axis = 1 if reduce == "vector" else None
+        calculator = new_calculator(
+            model, eval_fun=lambda v: F.sum(model(v), axis=axis)
+        )
+        assert self.warnings_of(calculator, x, seed=0) == []
+
+    @pytest.mark.parametrize("class_index", [0, "argmax", [0] * 7], ids=str)
+    def test_is_not_given_where_a_class_is_chosen(
+        self, new_calculator, model, class_index, x
+    ):
+        calculator = new_calculator(model, class_index=class_index)
+        assert self.warnings_of(calculator, x, seed=0) == []
+
+
+@every_calculator
+class TestBadValues:
+    @pytest.mark.parametrize(
+        "class_index",
+        ["max", "all?", 1.0, True, [0.5, 1], [[0, 1]], np.array([True, False]), {}, []],
+        ids=repr,
+    )
+    def test_are_refused_at_the_door(self, new_calculator, model, class_index):
+        with pytest.raises((ValueError, TypeError), match="class_index"):
+            new_calculator(model, class_index=class_index)
+
+    @pytest.mark.parametrize("class_index", [3, -1, [0, 1, 2, 0, 1, 2, 3]], ids=str)
+    def test_out_of_range(self, new_calculator, model, class_index, x):
+        calculator = new_calculator(model, class_index=class_index)
+        with pytest.raises(ValueError, match=r"class_index.*0\.\.2"):
+            calculator.compute(x)
+
+    @pytest.mark.parametrize("n", [1, 6, 8, 16])
+    def test_of_the_wrong_length(self, new_calculator, model, n, x):
+        calculator = new_calculator(model, class_index=[0] * n)
+        with pytest.raises(ValueError, match=rf"class_index.*7 examples.*{n}"):
+            calculator.compute(x)
+
+    def test_argmax_of_an_output_map(self, new_calculator, x):
+        calculator = new_calculator(
+            lambda v: F.reshape(v, (-1, 2, 2)), class_index="argmax"
+        )
+        with pytest.raises(ValueError, match="class_index='argmax'"):
+            calculator.compute(x)
+
+
+def test_all_belongs_to_occlusion(model, x):
+    every = OcclusionCalculator(model, class_index="all", slide_axis=1).compute(x)
+    each = of_each_class(
+        lambda *a, **k: OcclusionCalculator(*a, slide_axis=1, **k), model, x
+    )
+    assert_allclose(every, np.moveaxis(each, 0, 2), atol=1e-14)
+    with pytest.raises(ValueError, match="class_index"):
+        GradientCalculator(model, class_index="all")
+
+
+def test_classes_of_a_linear_model_are_its_rows(x):
+    model = build(L.Linear, 4, 3)
+    classes = [0, 1, 2, 0, 1, 2, 0]
+    samples = GradientCalculator(model, class_index=classes).compute(x, batchsize=3)
+    assert_array_equal(samples[0], model.W.array[classes])

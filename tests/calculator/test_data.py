@@ -1,0 +1,373 @@
+"""The forms in which data comes, and what is done to it on the way."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from link_hooks import VariableMonitorLinkHook
+from saliency import (
+    GaussianNoiseSampler,
+    GradientCalculator,
+    IntegratedGradientsCalculator,
+    OcclusionCalculator,
+)
+from tests.calculator.every_calculator import every_calculator, every_disturbance
+from tests.calculator.oracles import numerical_gradient, run
+from tests.networks import MLP, Sequence, Tokens, TwoInputs, build
+
+import chainer
+import chainer.functions as F
+from chainer.dataset import DatasetMixin, concat_examples
+from chainer.datasets import DictDataset, SubDataset, TransformDataset, TupleDataset
+
+
+class Examples(DatasetMixin):
+    """A dataset that makes its examples one by one."""
+
+    def __init__(self, *arrays):
+        self.arrays = arrays
+
+    def __len__(self):
+        return len(self.arrays[0])
+
+    def get_example(self, i):
+        example = tuple(array[i] for array in self.arrays)
+        return example if len(example) > 1 else example[0]
+
+
+FORMS = {
+    "array": lambda x: x,
+    "list_of_arrays": list,
+    "list_of_lists": lambda x: x.tolist(),
+    "tuple_of_one_array": lambda x: (x,),
+    "tuple_dataset": TupleDataset,
+    "dataset_mixin": Examples,
+    "sub_dataset": lambda x: SubDataset(np.concatenate([x, x]), 0, len(x)),
+    "transform_dataset": lambda x: TransformDataset(x / 2, lambda row: row * 2),
+    "variable": chainer.Variable,
+    "list_of_variables": lambda x: [chainer.Variable(row) for row in x],
+    "list_of_tuples": lambda x: [(row,) for row in x],
+    "fortran_order": np.asfortranarray,
+    "view": lambda x: np.repeat(x, 2, axis=0)[::2],
+    "read_only": lambda x: np.frombuffer(x.tobytes()).reshape(x.shape),
+}
+
+
+@every_calculator
+@pytest.mark.parametrize("form", sorted(FORMS))
+def test_forms_of_one_input(new_calculator, form, x):
+    calculator = new_calculator(build(MLP, n_out=1))
+    samples = calculator.compute(FORMS[form](x), batchsize=3, seed=0)
+    assert_array_equal(samples, calculator.compute(x, batchsize=3, seed=0))
+
+
+FORMS_OF_TWO = {
+    "tuple_of_arrays": lambda x, z: (x, z),
+    "tuple_of_variables": lambda x, z: (chainer.Variable(x), chainer.Variable(z)),
+    "tuple_of_array_and_list": lambda x, z: (x, list(z)),
+    "list_of_tuples": lambda x, z: list(zip(x, z)),
+    "list_of_tuples_of_variables": lambda x, z: [
+        (chainer.Variable(a), chainer.Variable(b)) for a, b in zip(x, z)
+    ],
+    "tuple_dataset": TupleDataset,
+    "dataset_mixin": Examples,
+}
+
+
+@every_calculator
+@pytest.mark.parametrize("form", sorted(FORMS_OF_TWO))
+def test_forms_of_two_inputs(new_calculator, form, x, rng):
+    z = rng.normal(size=(7, 3))
+    model = build(TwoInputs)
+    calculator = new_calculator(model)
+    samples = calculator.compute(FORMS_OF_TWO[form](x, z), batchsize=3, seed=0)
+    assert_allclose(samples, calculator.compute((x, z), seed=0), rtol=1e-9, atol=1e-13)
+
+
+def test_a_large_dataset_is_read_in_batches_and_in_order(x):
+    read = []
+
+    class Watched(Examples):
+        def get_example(self, i):
+            read.append(i)
+            return super().get_example(i)
+
+    GradientCalculator(build(MLP, n_out=1)).compute(Watched(x), M=3, batchsize=2)
+    assert read == list(range(7))
+
+
+def test_noise_and_paths_are_of_the_first_input_alone(x, rng):
+    z, seen = rng.normal(size=(7, 3)), []
+    model = build(TwoInputs)
+
+    def watched(v, w):
+        seen.append(w.array)
+        return model(v, w)
+
+    IntegratedGradientsCalculator(model, eval_fun=watched, steps=3).compute(
+        (x, z), M=2, batchsize=21, noise_sampler=GaussianNoiseSampler()
+    )
+    assert_array_equal(np.concatenate(seen), np.tile(z, (6, 1)))
+
+
+def test_inputs_may_be_of_different_dtypes(x):
+    """Labels and other integers go along, without a gradient."""
+    t = np.arange(7, dtype=np.int32) % 3
+    model = build(MLP)
+    samples = GradientCalculator(
+        model, eval_fun=lambda v, t: F.select_item(model(v), t)
+    ).compute((x, t), batchsize=3)
+    chosen = GradientCalculator(model, class_index=t).compute(x)
+    assert_allclose(samples, chosen)
+
+
+class TestFunctionsOnTheWay:
+    def test_converter_is_given_examples_and_device(self, x):
+        seen = []
+
+        def converter(examples, device):
+            seen.append((len(examples), device))
+            return np.stack(examples) * 2
+
+        model = build(MLP, n_out=1)
+        calculator = GradientCalculator(model)
+        samples = calculator.compute(x, batchsize=3, converter=converter)
+        assert_array_equal(samples, calculator.compute(x * 2, batchsize=3))
+        assert [n for n, _ in seen] == [3, 3, 1]
+        assert {device for _, device in seen} == {chainer.get_device("@numpy")}
+
+    def test_a_converter_of_chainer_with_its_decorator(self, x):
+        @chainer.dataset.converter()
+        def converter(batch, device):
+            return device.send(np.stack(batch))
+
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        samples = calculator.compute(list(x), converter=converter)
+        assert_array_equal(samples, calculator.compute(x))
+
+    def test_preprocess_fn_makes_the_models_inputs(self, x):
+        calculator = GradientCalculator(lambda v, w: F.sum(v * w, axis=1))
+        samples = calculator.compute(
+            x, batchsize=3, preprocess_fn=lambda v: (v, v**2), retain_inputs=True
+        )
+        assert_allclose(samples[0], x**2)
+        assert_allclose(calculator.inputs[1], x**2)
+
+    def test_preprocess_fn_is_given_arrays_and_may_return_a_variable(self, x):
+        def preprocess(*inputs):
+            assert all(type(v) is np.ndarray for v in inputs)
+            return chainer.Variable(inputs[0] * 2)
+
+        calculator = GradientCalculator(lambda v: F.sum(v**2, axis=1))
+        assert_allclose(calculator.compute(x, preprocess_fn=preprocess)[0], 4 * x)
+
+    @every_calculator
+    def test_postprocess_fn_is_given_each_sample_of_each_batch(self, new_calculator, x):
+        shapes = []
+
+        def postprocess(saliency):
+            assert type(saliency) is np.ndarray
+            shapes.append(saliency.shape)
+            return np.abs(saliency)
+
+        calculator = new_calculator(build(MLP, n_out=1))
+        how = {"M": 2, "batchsize": 4, "seed": 0}
+        if "paths" in vars(calculator):
+            calculator = calculator.paths
+        processed = calculator.compute(x, postprocess_fn=postprocess, **how)
+        assert_array_equal(processed, np.abs(calculator.compute(x, **how)))
+        assert shapes == [(4, 4)] * 2 + [(3, 4)] * 2
+
+    def test_postprocess_fn_may_change_the_shape(self, x):
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        samples = calculator.compute(
+            x, M=2, batchsize=3, postprocess_fn=lambda s: s.sum(axis=1)
+        )
+        assert_allclose(samples, calculator.compute(x, M=2).sum(axis=2))
+
+    def test_dicts_are_put_in_order_by_preprocess_fn_or_refused(self, x):
+        data = DictDataset(features=x)
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        with pytest.raises(TypeError, match=r"dict.*preprocess_fn"):
+            calculator.compute(data)
+        samples = calculator.compute(
+            data, converter=lambda batch, device: concat_examples(batch)["features"]
+        )
+        assert_array_equal(samples, calculator.compute(x))
+
+
+class TestRetainInputs:
+    @every_calculator
+    @every_disturbance
+    def test_keeps_what_the_model_was_called_with_before_noise(
+        self, new_calculator, disturbance, x, rng
+    ):
+        z = rng.normal(size=(7, 3))
+        calculator = new_calculator(build(TwoInputs))
+        calculator = getattr(calculator, "paths", calculator)
+        assert calculator.inputs is None
+        calculator.compute((x, z), M=2, batchsize=3, retain_inputs=True, **disturbance)
+        for kept, given in zip(calculator.inputs, (x, z)):
+            assert type(kept) is np.ndarray
+            assert_array_equal(kept, given)
+
+    def test_kept_inputs_are_not_the_callers_arrays(self, x):
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        calculator.compute(x, batchsize=100, retain_inputs=True)
+        assert not np.shares_memory(calculator.inputs[0], x)
+
+    def test_the_next_call_forgets_them(self, x):
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        calculator.compute(x, retain_inputs=True)
+        calculator.compute(x)
+        assert calculator.inputs is None
+
+
+padded = partial(concat_examples, padding=0)
+LENGTHS = (2, 5, 3, 3, 1)
+
+every_calculator_of_sequences = pytest.mark.parametrize(
+    "new_calculator",
+    [
+        GradientCalculator,
+        partial(IntegratedGradientsCalculator, steps=3),
+        partial(OcclusionCalculator, slide_axis=1),
+        partial(OcclusionCalculator, slide_axis=(1, 2)),
+    ],
+    ids=["gradient", "integrated_gradients", "occlusion", "occlusion_of_elements"],
+)
+
+
+class TestExamplesOfDifferentLengths:
+    """They come padded; saliency is NaN there, so as not to look like zero."""
+
+    @pytest.fixture
+    def sequences(self, rng):
+        return [rng.normal(size=(n, 2)) for n in LENGTHS]
+
+    @every_calculator_of_sequences
+    @pytest.mark.parametrize("train", [False, True])
+    @pytest.mark.parametrize("batchsize", [1, 2, 3, 16])
+    def test_each_has_the_saliency_it_has_alone(
+        self, new_calculator, train, batchsize, sequences
+    ):
+        calculator = new_calculator(build(Sequence))
+        how = {"converter": padded, "seed": 0, "M": 2, "train": train}
+        samples = calculator.compute(sequences, batchsize=batchsize, **how)
+        assert samples.shape[:3] == (2, 5, max(LENGTHS))
+        assert_array_equal(calculator.lengths, LENGTHS)
+        for i, (sequence, n) in enumerate(zip(sequences, LENGTHS)):
+            alone = calculator.compute(sequence[None], seed=0, M=2)
+            assert_allclose(samples[:, [i], :n], alone, rtol=1e-9, atol=1e-13)
+            assert np.isnan(samples[:, i, n:]).all()
+
+    @pytest.mark.parametrize(
+        ("new_calculator", "noise"),
+        [
+            (GradientCalculator, GaussianNoiseSampler("absolute", 0.1)),
+            (GradientCalculator, GaussianNoiseSampler("relative", 0.1)),
+            (partial(IntegratedGradientsCalculator, baseline=0.5), None),
+            (partial(OcclusionCalculator, slide_axis=2, fill=0.5), None),
+        ],
+        ids=["absolute_noise", "relative_noise", "baseline", "fill"],
+    )
+    def test_padding_is_left_as_it_is(self, new_calculator, noise, sequences):
+        """Otherwise an example's saliency would depend on its neighbours' lengths."""
+        calculator = new_calculator(build(Sequence))
+        one, two, all_ = (
+            calculator.compute(
+                sequences,
+                converter=padded,
+                batchsize=batchsize,
+                noise_sampler=noise,
+                seed=0,
+            )
+            for batchsize in (1, 2, 16)
+        )
+        assert_allclose(two, one, rtol=1e-9, atol=1e-13)
+        assert_allclose(all_, one, rtol=1e-9, atol=1e-13)
+
+    @pytest.mark.parametrize("batchsize", [2, 16])
+    @pytest.mark.parametrize(("size", "stride"), [(2, 1), (2, 2), (3, 2)])
+    def test_windows_are_those_of_each_alone(self, batchsize, size, stride, rng):
+        """The last window ends with the example, not with the padding."""
+        sequences = [rng.normal(size=(n, 2)) for n in (4, 7, 3, 5)]
+        calculator = OcclusionCalculator(
+            build(Sequence), slide_axis=1, size=size, stride=stride
+        )
+        samples = calculator.compute(sequences, converter=padded, batchsize=batchsize)
+        for i, sequence in enumerate(sequences):
+            alone = calculator.compute(sequence[None])
+            assert_allclose(samples[:, [i], : len(sequence)], alone, atol=1e-13)
+
+    def test_all_classes_are_marked_too(self, sequences):
+        model = build(Sequence, n_out=3)
+        every = OcclusionCalculator(model, class_index="all", slide_axis=1).compute(
+            sequences, converter=padded
+        )
+        for c in range(3):
+            one = OcclusionCalculator(model, class_index=c, slide_axis=1).compute(
+                sequences, converter=padded
+            )
+            assert_array_equal(every[:, :, c], one)
+
+    def test_a_hidden_target_without_an_axis_of_time_has_no_padding(self, sequences):
+        """Though it may have as many units as the longest example has steps."""
+        model = build(Sequence, n_hidden=max(LENGTHS))
+        calculator = GradientCalculator(model, VariableMonitorLinkHook(model.pooled))
+        samples = calculator.compute(sequences, converter=padded)
+        assert samples.shape == (1, 5, max(LENGTHS))
+        assert np.isfinite(samples).all()
+
+    def test_a_hidden_target_with_an_axis_of_time_has(self, rng):
+        tokens = [rng.integers(1, 10, n).astype(np.int32) for n in LENGTHS]
+        model = build(Tokens)
+        calculator = GradientCalculator(model, VariableMonitorLinkHook(model.embed))
+        for batchsize in (1, 2, 16):
+            samples = calculator.compute(tokens, converter=padded, batchsize=batchsize)
+            for i, n in enumerate(LENGTHS):
+                alone = calculator.compute(tokens[i][None])
+                assert_allclose(samples[:, [i], :n], alone, rtol=1e-10)
+                assert np.isnan(samples[:, i, n:]).all()
+
+    def test_kept_inputs_are_padded_with_zeros(self, sequences):
+        calculator = GradientCalculator(build(Sequence))
+        calculator.compute(sequences, converter=padded, batchsize=2, retain_inputs=True)
+        assert_array_equal(calculator.inputs[0], padded(sequences))
+
+    def test_aggregate_keeps_padding_apart(self, sequences):
+        calculator = GradientCalculator(build(Sequence))
+        samples = calculator.compute(sequences, converter=padded, M=2)
+        saliency = calculator.aggregate(samples, "abs", ch_axis=3)
+        is_padding = np.arange(max(LENGTHS)) >= np.array(LENGTHS)[:, None]
+        assert_array_equal(np.isnan(saliency), is_padding)
+
+    def test_there_are_no_lengths_where_all_have_one(self, sequences, x):
+        calculator = GradientCalculator(build(Sequence))
+        calculator.compute(sequences, converter=padded)
+        calculator.compute([s[:1] for s in sequences], converter=padded)
+        assert calculator.lengths is None
+        of_rows = GradientCalculator(build(MLP, n_out=1))
+        of_rows.compute(list(x))
+        assert of_rows.lengths is None
+
+    def test_without_a_padding_converter_the_error_says_so(self, sequences):
+        with pytest.raises(ValueError, match="converter"):
+            GradientCalculator(build(Sequence)).compute(sequences)
+
+    def test_the_mean_of_them_is_not_a_baseline(self, sequences):
+        calculator = IntegratedGradientsCalculator(build(Sequence), baseline="mean")
+        for batchsize in (1, 2, 16):
+            with pytest.raises(ValueError, match="baseline='mean'"):
+                calculator.compute(sequences, converter=padded, batchsize=batchsize)
+
+    def test_gradients_are_right_at_all(self, sequences):
+        model = build(Sequence)
+        samples = GradientCalculator(model).compute(sequences, converter=padded)
+        for i, (sequence, n) in enumerate(zip(sequences, LENGTHS)):
+            expected = numerical_gradient(lambda v: run(model, v)[:, 0], sequence[None])
+            assert_allclose(samples[0, i, :n], expected[0], rtol=1e-5, atol=1e-8)

@@ -1,0 +1,346 @@
+"""Explaining changes nothing: neither where it succeeds nor where forward raises."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pytest
+
+from link_hooks import VariableMonitorLinkHook
+from saliency import (
+    GaussianNoiseSampler,
+    GradientCalculator,
+    IntegratedGradientsCalculator,
+    OcclusionCalculator,
+)
+from tests.calculator.every_calculator import every_calculator
+from tests.networks import MLP, Fuse, OwnNoise, build
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+
+def state_of(model, *arrays):
+    """Returns all that a calculator must leave as it is, arrays as bytes."""
+    with_bytes = {
+        **{f"parameter {k}": p.array for k, p in model.namedparams()},
+        **{f"gradient {k}": p.grad for k, p in model.namedparams()},
+        **{
+            f"persistent {path}/{name}": np.asarray(getattr(link, name))
+            for path, link in model.namedlinks()
+            for name in link._persistent
+        },
+        **{f"array {i}": array for i, array in enumerate(arrays)},
+        "random state": np.random.get_state()[1],
+    }
+    return {
+        **{k: None if v is None else v.tobytes() for k, v in with_bytes.items()},
+        "position in random state": np.random.get_state()[2:],
+        "identity": [(id(p), id(p.array), id(p.grad)) for p in model.params()],
+        "link hooks": dict(chainer._get_link_hooks()),
+        "hooks of links": {
+            path: dict(link.local_link_hooks) for path, link in model.namedlinks()
+        },
+        "function hooks": dict(chainer.get_function_hooks()),
+        "configuration": dict(vars(chainer.config._local)),
+    }
+
+
+class Counter(chainer.Link):
+    """Counts its calls in a persistent value and in a persistent array."""
+
+    def __init__(self):
+        super().__init__()
+        self.add_persistent("n_call", 0)
+        self.add_persistent("calls", np.zeros(2))
+
+    def forward(self, x):
+        self.n_call += 1
+        self.calls[1] += 1
+        return x
+
+
+class Network(chainer.Chain):
+    """All that has a state: normalization, dropout, counters, a hidden target."""
+
+    def __init__(self, blows_at=None):
+        super().__init__()
+        with self.init_scope():
+            self.l1 = L.Linear(4, 6)
+            self.norm = L.BatchNormalization(6)
+            self.counter = Counter()
+            self.fuse = Fuse(blows_at)
+            self.l2 = L.Linear(6, 1)
+
+    def forward(self, x):
+        h = F.dropout(F.tanh(self.norm(self.l1(x))), 0.5)
+        return self.l2(self.fuse(self.counter(h)))
+
+
+def trained_network(blows_at):
+    """A network whose gradients the user still needs, one of them missing."""
+    model = build(Network, blows_at)
+    rng = np.random.default_rng(2)
+    for parameter in model.params():
+        parameter.grad = rng.normal(size=parameter.shape)
+    model.l2.b.cleargrad()
+    return model
+
+
+@contextlib.contextmanager
+def blowing(blows_at):
+    if blows_at is None:
+        yield
+    else:
+        with pytest.raises(RuntimeError, match="the fuse has blown"):
+            yield
+
+
+class ForeignLinkHook(chainer.LinkHook):
+    name = "foreign link hook"
+
+
+class ForeignFunctionHook(chainer.FunctionHook):
+    name = "foreign function hook"
+
+
+every_end = pytest.mark.parametrize(
+    "blows_at", [None, 1, 2, 4], ids=lambda n: f"blows_at_{n}" if n else "succeeds"
+)
+
+
+@every_calculator
+@every_end
+@pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
+@pytest.mark.parametrize(
+    "noise", [None, GaussianNoiseSampler()], ids=["clean", "noise"]
+)
+@pytest.mark.parametrize("target", ["input", "hidden"])
+def test_nothing_is_changed(new_calculator, blows_at, train, noise, target, x):
+    model = trained_network(blows_at)
+    before = state_of(model, x)
+    extractor = VariableMonitorLinkHook(model.l1) if target == "hidden" else None
+    calculator = new_calculator(model, target_extractor=extractor)
+    with blowing(blows_at):
+        calculator.compute(
+            x, M=2, batchsize=3, train=train, noise_sampler=noise, seed=0
+        )
+    assert state_of(model, x) == before
+    if extractor is not None:
+        assert extractor.process_fns == {}
+        assert extractor.variables == ()
+
+
+@every_calculator
+@every_end
+def test_the_users_own_hooks_and_settings_stay(new_calculator, blows_at, x):
+    model = trained_network(blows_at)
+    hook = VariableMonitorLinkHook(model.l1, name="mine")
+    hook.add_process("mine", lambda *args: None)
+    processes = dict(hook.process_fns)
+    model.l2.add_hook(ForeignLinkHook())
+    with ForeignLinkHook(), ForeignFunctionHook(), chainer.using_config("train", True):
+        before = state_of(model)
+        with blowing(blows_at):
+            new_calculator(model, target_extractor=hook).compute(x, batchsize=2, seed=0)
+        assert state_of(model) == before
+    assert hook.process_fns == processes
+
+
+@every_calculator
+@every_end
+def test_a_hook_that_is_running_already_stays_running(new_calculator, blows_at, x):
+    model = trained_network(blows_at)
+    with VariableMonitorLinkHook(model.l1) as hook:
+        with blowing(blows_at):
+            new_calculator(model, target_extractor=hook).compute(x, batchsize=2, seed=0)
+        model.fuse.blows_at = None
+        model(x)
+        assert hook.get_variable().shape == (7, 6)
+    assert chainer._get_link_hooks() == {}
+
+
+@every_calculator
+@every_end
+def test_both_extractors_are_taken_off(new_calculator, blows_at, x):
+    model = trained_network(blows_at)
+    before = state_of(model)
+    target = VariableMonitorLinkHook(model.l1)
+    output = VariableMonitorLinkHook(model.l2)
+    with blowing(blows_at):
+        new_calculator(model, target, output).compute(x, batchsize=2, seed=0)
+    assert state_of(model) == before
+    assert (target.variables, output.variables) == ((), ())
+
+
+@every_calculator
+@every_end
+def test_variables_and_further_inputs_of_the_caller_stay(new_calculator, blows_at, x):
+    model = trained_network(blows_at)
+    v, factor = chainer.Variable(x), chainer.Variable(x[:, :1] + 3)
+    v.grad = x * 2
+    before = [a.tobytes() for a in (v.array, v.grad, factor.array)]
+    arrays = [v.array, v.grad, factor.array]
+    calculator = new_calculator(model, eval_fun=lambda v, z: model(v) * z)
+    with blowing(blows_at):
+        calculator.compute((v, factor), M=2, batchsize=3, seed=0)
+    assert [a.tobytes() for a in (v.array, v.grad, factor.array)] == before
+    assert all(a is b for a, b in zip([v.array, v.grad, factor.array], arrays))
+
+
+@pytest.mark.parametrize("data", ["array", "list", "dataset", "variables"])
+@every_calculator
+def test_a_model_that_works_in_place_does_not_reach_the_data(new_calculator, data, x):
+    """Not even where the whole data is one batch, or an example is one array."""
+    forms = {
+        "array": lambda: x,
+        "list": lambda: list(x),
+        "dataset": lambda: chainer.datasets.TupleDataset(x),
+        "variables": lambda: chainer.Variable(x),
+    }
+
+    def model(v):
+        y = F.sum(v**2, axis=1)
+        v.array[...] = 0
+        return y
+
+    before = x.tobytes()
+    new_calculator(model).compute(forms[data](), batchsize=100)
+    assert x.tobytes() == before
+
+
+@pytest.mark.parametrize(
+    "new_calculator",
+    [
+        lambda model, reference: IntegratedGradientsCalculator(
+            model, baseline=reference
+        ),
+        lambda model, reference: IntegratedGradientsCalculator(
+            model, baseline=[reference, 0]
+        ),
+        lambda model, reference: OcclusionCalculator(
+            model, fill=reference, slide_axis=1
+        ),
+    ],
+    ids=["baseline", "list_of_baselines", "fill"],
+)
+@every_end
+def test_baselines_and_fills_stay(new_calculator, blows_at, x):
+    model = trained_network(blows_at)
+    for reference in (x[0] + 1, x + 1, chainer.Variable(x + 1)):
+        model.fuse.n_call = 0
+        before = getattr(reference, "array", reference).tobytes()
+        with blowing(blows_at):
+            new_calculator(model, reference).compute(x, batchsize=3)
+        assert getattr(reference, "array", reference).tobytes() == before
+
+
+@every_calculator
+@every_end
+@pytest.mark.parametrize("seed", [None, 3])
+def test_the_global_random_state_is_left_alone(new_calculator, blows_at, seed, x):
+    """Also by a model, a sampler and a baseline that draw from it."""
+
+    class GlobalNoise:
+        def sample(self, array):
+            return np.random.normal(0, 0.1, array.shape)
+
+    own_noise, fuse = build(OwnNoise, n_out=1), Fuse(blows_at)
+    np.random.seed(9)
+    np.random.normal()  # half of a pair: the other half is part of the state
+    before = repr(np.random.get_state())
+    calculator = new_calculator(own_noise, eval_fun=lambda v: fuse(own_noise(v)))
+    # convergence_delta draws its samples again, for which it needs a seed
+    if seed is not None or "paths" not in vars(calculator):
+        with blowing(blows_at):
+            calculator.compute(
+                x, M=2, batchsize=3, noise_sampler=GlobalNoise(), seed=seed
+            )
+    assert repr(np.random.get_state()) == before
+
+
+@every_calculator
+def test_a_failing_converter_leaves_nothing_behind(new_calculator, x):
+    model = trained_network(None)
+    before = state_of(model)
+
+    def converter(examples, device):
+        if len(examples) == 1:
+            raise OSError("no more data")
+        return np.stack(examples)
+
+    with pytest.raises(OSError, match="no more data"):
+        new_calculator(model).compute(x, batchsize=3, converter=converter)
+    assert state_of(model) == before
+
+
+@every_calculator
+def test_an_interrupt_leaves_nothing_behind(new_calculator, x):
+    model = trained_network(None)
+    before = state_of(model, x)
+
+    def interrupted(v):
+        model(v)
+        raise KeyboardInterrupt
+
+    extractor = VariableMonitorLinkHook(model.l1)
+    calculator = new_calculator(model, eval_fun=interrupted, target_extractor=extractor)
+    with pytest.raises(KeyboardInterrupt):
+        calculator.compute(x, train=True, seed=0)
+    assert state_of(model, x) == before
+    assert extractor.process_fns == {}
+
+
+@every_calculator
+def test_a_result_refused_leaves_nothing_behind(new_calculator, x):
+    model = trained_network(None)
+    before = state_of(model, x)
+    calculator = new_calculator(
+        model, eval_fun=lambda v: model(v) * np.array(np.nan), class_index=0
+    )
+    with pytest.raises(ValueError, match="NaN"):
+        calculator.compute(x, train=True, seed=0)
+    assert state_of(model, x) == before
+
+
+class ReplacesItsParameter(chainer.Chain):
+    """Assigns to a parameter and clears gradients during forward."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.l1 = L.Linear(4, 1)
+
+    def forward(self, x):
+        self.cleargrads()
+        self.l1.W.array = self.l1.W.array / 2
+        return self.l1(x)
+
+
+@every_calculator
+def test_parameters_that_forward_replaces_come_back(new_calculator, x):
+    model = build(ReplacesItsParameter)
+    for parameter in model.params():
+        parameter.grad = np.ones_like(parameter.array)
+    before = state_of(model)
+    new_calculator(model).compute(x, batchsize=3)
+    assert state_of(model) == before
+
+
+def test_the_model_can_be_trained_on_as_if_nothing_had_been_explained(x):
+    """Two networks, one of them explained between the steps of training."""
+    t = x.sum(axis=1, keepdims=True)
+    results = []
+    for explained in (False, True):
+        model = build(MLP, n_out=1, normalize=True, dropout=0.5)
+        optimizer = chainer.optimizers.Adam().setup(model)
+        np.random.seed(0)
+        for _ in range(3):
+            optimizer.update(lambda: F.mean_squared_error(model(x), t))  # noqa: B023
+            if explained:
+                GradientCalculator(model).compute(x, M=3, train=True)
+        results.append(state_of(model))
+        results[-1].pop("identity")
+    assert results[0] == results[1]
