@@ -70,8 +70,6 @@ class BaseCalculator(ABC):
 
     #: Whether passes keep their graph, so that gradients can be taken.
     needs_gradient = True
-    #: How passes are laid out for a function that returns one value for a batch.
-    layout_for_one_value: Layout = staticmethod(whole_batch)
 
     def __init__(
         self,
@@ -261,6 +259,10 @@ class BaseCalculator(ABC):
         Each row of a pass says which step it is, in ``this.rows.step``.
         """
         return 1
+
+    def layout_for_one_value(self) -> Layout:
+        """Return how passes are laid out if the output is one value for the batch."""
+        return whole_batch
 
     def prepare(  # noqa: B027 (most have nothing to prepare)
         self, batches: Batches, runner: ForwardRunner

@@ -136,7 +136,7 @@ class ComputeJob:
         if self._layout is not folded or len(this.rows) == 1:
             return
         if this.gives_one_value():
-            raise CannotFold(self._calculator.layout_for_one_value)
+            raise CannotFold(self._calculator.layout_for_one_value())
         if this.drew_random_numbers:
             raise CannotFold(one_row)
 

@@ -15,7 +15,7 @@ from saliency.calculator.explained_output import ClassIndex
 from saliency.calculator.forward_pass import ForwardPass
 from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.reference import Reference
-from saliency.calculator.sampling import whole_batch_one_changed
+from saliency.calculator.sampling import Layout, whole_batch_one_changed
 
 import chainer
 
@@ -157,7 +157,6 @@ class _Difference(BaseCalculator):
     """The difference of scores :math:`f_c(x) - f_c(x')`, averaged over baselines."""
 
     needs_gradient = False
-    layout_for_one_value = staticmethod(whole_batch_one_changed)
 
     def __init__(self, paths: IntegratedGradientsCalculator) -> None:
         super().__init__(
@@ -175,6 +174,9 @@ class _Difference(BaseCalculator):
 
     def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
         return 1 + len(self._paths.baselines)
+
+    def layout_for_one_value(self) -> Layout:
+        return whole_batch_one_changed
 
     def change_target(self, origin: Any, this: ForwardPass) -> Any:
         step = this.rows.step

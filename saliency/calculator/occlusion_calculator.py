@@ -15,7 +15,7 @@ from saliency.calculator.explained_output import ClassIndex
 from saliency.calculator.forward_pass import ForwardPass
 from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.reference import Reference
-from saliency.calculator.sampling import whole_batch_one_changed
+from saliency.calculator.sampling import Layout, whole_batch_one_changed
 from saliency.calculator.windows import Window, Windows
 
 import chainer
@@ -52,7 +52,6 @@ class OcclusionCalculator(BaseCalculator):
     """
 
     needs_gradient = False
-    layout_for_one_value = staticmethod(whole_batch_one_changed)
 
     def __init__(
         self,
@@ -111,6 +110,10 @@ class OcclusionCalculator(BaseCalculator):
             for n in lengths
         }
         return 1 + max(len(windows.places) for windows in self._windows.values())
+
+    def layout_for_one_value(self) -> Layout:
+        """Return the layout that changes one example of a batch at a time."""
+        return whole_batch_one_changed
 
     def change_target(self, origin: Any, this: ForwardPass) -> Any:
         """Return the target with each row's window covered."""
