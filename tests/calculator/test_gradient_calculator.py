@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency import BayesGradCalculator, GradientCalculator, SmoothGradCalculator
+from saliency import (
+    BayesGradCalculator,
+    GradientCalculator,
+    IntegratedGradientsCalculator,
+    OcclusionCalculator,
+    SmoothGradCalculator,
+)
 from tests.calculator.every_calculator import every_calculator
 from tests.calculator.oracles import backward_gradient, numerical_gradient, run
 from tests.networks import CNN, MLP, TwoInputs, build
@@ -152,6 +158,21 @@ class TestDtype:
         ).compute(x)
         assert samples.dtype == np.float64
 
+    @pytest.mark.parametrize("form", ["number", "array", "callable", "mean"])
+    def test_is_not_that_of_a_baseline_or_a_fill(self, form, x):
+        value = {
+            "number": 0.5,
+            "array": x[0],
+            "callable": lambda v: np.zeros(v.shape),
+            "mean": "mean",
+        }[form]
+        model = build(MLP, n_out=1, dtype=np.float32)
+        for calculator in (
+            IntegratedGradientsCalculator(model, baseline=value),
+            OcclusionCalculator(model, slide_axis=1, fill=value),
+        ):
+            assert calculator.compute(x.astype(np.float32)).dtype == np.float32
+
 
 class TestEffort:
     """Only what lies on the way from the output to the target is computed."""
@@ -242,6 +263,15 @@ class TestProgressBar:
         assert capsys.readouterr() == ("", "")
 
     def test_starts_the_count_again_where_rows_can_not_be_folded(self, x, capsys):
-        calculator = GradientCalculator(lambda v: F.mean(v**2))
-        calculator.compute(x, M=3, batchsize=4)
-        assert "100%" in capsys.readouterr().err.strip().split("\r")[-1]
+        """The third of four steps shows it, since the model draws numbers there."""
+
+        def model(v):
+            y = F.sum(v**2, axis=1)
+            return y * np.random.normal() if v.array.max() > 50 else y
+
+        calculator = IntegratedGradientsCalculator(model, steps=4)
+        x[:, 0] = 99
+        samples = calculator.compute(x, batchsize=7, seed=0)
+        assert " 28/28 " in capsys.readouterr().err.strip().split("\r")[-1]
+        one_by_one = calculator.compute(x, batchsize=1, seed=0)
+        assert_allclose(samples, one_by_one, rtol=1e-12)
