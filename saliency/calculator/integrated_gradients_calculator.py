@@ -30,7 +30,9 @@ class IntegratedGradientsCalculator(BaseCalculator):
     Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks",
     arXiv:1703.01365, eq. 1. The attributions of an example add up to
     :math:`f_c(x) - f_c(x')` (completeness) but for the error of the quadrature, which
-    :meth:`convergence_delta` measures.
+    :meth:`convergence_delta` measures. Gauss-Legendre is made for smooth functions:
+    explain class scores rather than probabilities, which saturate, and take more
+    steps for ReLU networks, whose gradient jumps along the path.
 
     Args:
         baseline: :math:`x'`. ``None`` is 0; or a number; an array of the shape of one

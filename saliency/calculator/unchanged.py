@@ -18,10 +18,24 @@ def unchanged(model: Any) -> Iterator[None]:
     back. Parameters and their gradients are kept by reference: nothing here writes
     into them, but a model's own code may replace them during forward.
 
+    What the model reports meanwhile (a classifier its loss and accuracy) goes nowhere,
+    rather than into the observation of a training that is under way.
+
     Args:
         model (chainer.Link or any callable): What is not a link has no state that
             could be looked after.
     """
+    with _DeafReporter(), _link_unchanged(model):
+        yield
+
+
+class _DeafReporter(chainer.Reporter):
+    def report(self, values: Any, observer: Any = None) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def _link_unchanged(model: Any) -> Iterator[None]:
     if not isinstance(model, chainer.Link):
         yield
         return

@@ -344,3 +344,12 @@ def test_the_model_can_be_trained_on_as_if_nothing_had_been_explained(x):
         results.append(state_of(model))
         results[-1].pop("identity")
     assert results[0] == results[1]
+
+
+def test_a_training_under_way_does_not_hear_what_the_model_reports(x):
+    classifier = L.Classifier(build(MLP))
+    reporter = chainer.Reporter()
+    reporter.add_observer("main", classifier)
+    with reporter:
+        GradientCalculator(classifier).compute((x, np.zeros(len(x), np.int32)))
+    assert reporter.observation == {}
