@@ -36,9 +36,9 @@ def concatenate_padded(
 ) -> np.ndarray:
     """Concatenate along ``axis``, with ``fill`` where an array ends before another."""
     longest = np.max([array.shape for array in arrays], axis=0)
-    padded = []
+    padded: list[np.ndarray] = []
     for array in arrays:
-        missing = longest - array.shape
+        missing: np.ndarray = longest - array.shape
         missing[axis] = 0
         if missing.any():
             array = np.pad(array, [(0, n) for n in missing], constant_values=fill)

@@ -93,7 +93,7 @@ def _stacked(
     _, starts, counts = np.unique(columns[order], return_index=True, return_counts=True)
     rank = np.arange(len(scores)) - np.repeat(starts, counts)
     centred = rank - np.repeat((counts - 1) / 2, counts)
-    pitch = min(DOT_PITCH, 2 * SWARM_HALF_WIDTH / max(counts.max() - 1, 1))
+    pitch = min(DOT_PITCH, 2 * SWARM_HALF_WIDTH / max(int(counts.max()) - 1, 1))
     offsets = np.empty(len(scores))
     offsets[order] = centred * pitch
     return offsets
