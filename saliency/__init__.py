@@ -17,7 +17,10 @@ _MODULES = {
     "BaseCalculator": "saliency.calculator",
     "BayesGradCalculator": "saliency.calculator",
     "GradientCalculator": "saliency.calculator",
+    "DeconvnetCalculator": "saliency.calculator",
+    "GuidedBackpropCalculator": "saliency.calculator",
     "IntegratedGradientsCalculator": "saliency.calculator",
+    "LRPCalculator": "saliency.calculator",
     "OcclusionCalculator": "saliency.calculator",
     "SmoothGradCalculator": "saliency.calculator",
     "GaussianNoiseSampler": "saliency.calculator",
@@ -30,6 +33,7 @@ _MODULES = {
     "diverging_cmap": "saliency.visualizer",
     "red_blue_cmap": "saliency.visualizer",
     "signed_colors": "saliency.visualizer",
+    "RetainOutputHook": "link_hooks",
     "VariableMonitorLinkHook": "link_hooks",
 }
 

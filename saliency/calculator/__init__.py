@@ -4,18 +4,26 @@ from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.bayes_grad_calculator import BayesGradCalculator
 from saliency.calculator.common import GaussianNoiseSampler, UniformNoiseSampler
 from saliency.calculator.gradient_calculator import GradientCalculator
+from saliency.calculator.guided_backprop_calculator import (
+    DeconvnetCalculator,
+    GuidedBackpropCalculator,
+)
 from saliency.calculator.integrated_gradients_calculator import (
     IntegratedGradientsCalculator,
 )
+from saliency.calculator.lrp_calculator import LRPCalculator
 from saliency.calculator.occlusion_calculator import OcclusionCalculator
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
 
 __all__ = [
     "BaseCalculator",
     "BayesGradCalculator",
+    "DeconvnetCalculator",
     "GaussianNoiseSampler",
     "GradientCalculator",
+    "GuidedBackpropCalculator",
     "IntegratedGradientsCalculator",
+    "LRPCalculator",
     "OcclusionCalculator",
     "SmoothGradCalculator",
     "UniformNoiseSampler",

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable
 
 import numpy as np
 from tqdm import tqdm
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator.checks import (
-    check_callable,
-    check_choice,
-    check_positive,
-    is_int,
-)
 from saliency.calculator.compute_job import ComputeJob
 from saliency.calculator.dataset import Batches, Converter, UserBatch
 from saliency.calculator.explained_output import ClassIndex, check_class_index
@@ -25,6 +20,12 @@ from saliency.calculator.random_streams import RandomStreams
 from saliency.calculator.sampling import Layout, whole_batch
 from saliency.calculator.unchanged import unchanged
 from saliency.chainer_compat import gpu_problem
+from saliency.checks import (
+    check_callable,
+    check_choice,
+    check_positive,
+    is_int,
+)
 
 import chainer
 from chainer.dataset import concat_examples
@@ -259,6 +260,14 @@ class BaseCalculator(ABC):
         Each row of a pass says which step it is, in ``this.rows.step``.
         """
         return 1
+
+    def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:
+        """Return the class that ``class_index='argmax'`` means for each row."""
+        return this.predicted_classes()
+
+    def watch_forward(self) -> AbstractContextManager[Any]:
+        """Return a block that is active around the forward of each pass; here, none."""
+        return nullcontext()
 
     def layout_for_one_value(self) -> Layout:
         """Return how passes are laid out if the output is one value for the batch."""

@@ -117,7 +117,9 @@ class ComputeJob:
         if isinstance(classes, np.ndarray):
             of_rows = classes[this.rows.example]
         else:
-            of_rows = None if classes is None else this.predicted_classes()
+            of_rows = (
+                None if classes is None else self._calculator.predicted_classes(this)
+            )
         return chainer.cuda.to_cpu(self._calculator.contribution(this, of_rows))
 
     def _with_lengths_of_target(self, batch: UserBatch) -> UserBatch:

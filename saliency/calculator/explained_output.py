@@ -9,7 +9,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from saliency.calculator.checks import is_int
+from saliency.checks import is_int
 
 import chainer
 

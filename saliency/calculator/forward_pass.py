@@ -15,6 +15,7 @@ from saliency.calculator.explained_output import (
     weights_of_classes,
 )
 from saliency.calculator.sampling import Rows
+from saliency.checks import no_influence
 
 import chainer
 
@@ -62,6 +63,10 @@ class ForwardPass:
             )
         return predicted_classes(self.outputs[0].array)
 
+    def weights(self, classes: np.ndarray | None) -> list[Any]:
+        """Return for each output the array that is 1 where it is explained, else 0."""
+        return [weights_of_classes(y.array, classes) for y in self.outputs]
+
     def scores(self, classes: np.ndarray | None) -> Any:
         """Return the explained score of each row, ``(n_row,)``, in float64.
 
@@ -99,16 +104,11 @@ class ForwardPass:
             ValueError: If no output depends on any target.
         """
         weights = [
-            chainer.Variable(weights_of_classes(y.array, classes), requires_grad=False)
-            for y in self.outputs
+            chainer.Variable(w, requires_grad=False) for w in self.weights(classes)
         ]
         grads = chainer.grad(self.outputs, self.targets, grad_outputs=weights)
         if all(g is None for g in grads):
-            raise ValueError(
-                "the target has no influence on the output: no gradient reaches it. "
-                "Is it used by the model (or the eval_fun), and is the way between "
-                "them free of .array, argmax and no_backprop_mode?"
-            )
+            raise no_influence()
         # A call of the target's link may well be one that the output does not use.
         return [
             t.xp.zeros_like(t.array) if g is None else g.array

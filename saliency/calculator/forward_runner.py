@@ -99,12 +99,15 @@ class ForwardRunner:
             if self._train:
                 stack.enter_context(self._posterior)
                 self._learn_dropout(batch)
+            stack.enter_context(self._calculator.watch_forward())
             return self._run(batch, rows, self._disturb)
 
-    def predicted_classes(self, batch: UserBatch) -> np.ndarray:
+    def predicted_classes(self, batch: UserBatch) -> np.ndarray | None:
         """Return the class that the trained model predicts for each example."""
         passes = self._run_clean(batch)
-        return np.concatenate([this.predicted_classes() for this in passes])
+        of_passes = [self._calculator.predicted_classes(this) for this in passes]
+        found = [classes for classes in of_passes if classes is not None]
+        return np.concatenate(found) if found else None
 
     def clean_targets(self, batch: UserBatch) -> list[Any]:
         """Return the targets of each example without noise, ``(size,) + shape``.

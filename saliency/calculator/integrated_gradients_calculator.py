@@ -9,13 +9,13 @@ import numpy as np
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator import quadrature
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.checks import check_choice, check_positive
 from saliency.calculator.dataset import Batches, UserBatch
 from saliency.calculator.explained_output import ClassIndex
 from saliency.calculator.forward_pass import ForwardPass
 from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.reference import Reference
 from saliency.calculator.sampling import Layout, whole_batch_one_changed
+from saliency.checks import check_choice, check_positive
 
 import chainer
 

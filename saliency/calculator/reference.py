@@ -96,9 +96,9 @@ class Reference:
 
     def _wrong_shape(self, value: Any, target: Any) -> ValueError:
         return ValueError(
-            f"{self._name} must be a number or an array of the target's shape "
-            f"{target.shape[1:]}, or of that for each of the {self._n_example} "
-            f"examples, got shape {value.shape}"
+            f"{self._name} must be a number or an array of the shape "
+            f"{target.shape[1:]} of one example, or of that for each of the "
+            f"{self._n_example} examples, got shape {value.shape}"
         )
 
 

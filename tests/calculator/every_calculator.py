@@ -11,9 +11,11 @@ from saliency import (
     GaussianNoiseSampler,
     GradientCalculator,
     IntegratedGradientsCalculator,
+    LRPCalculator,
     OcclusionCalculator,
     SmoothGradCalculator,
 )
+from saliency.lrp import AlphaBeta, Composite, Zero
 
 
 class ConvergenceDelta:
@@ -36,13 +38,35 @@ CALCULATORS = {
     "expected_gradients": partial(
         IntegratedGradientsCalculator, steps=2, baseline=[None, "mean", 0.5]
     ),
+    # Without an epsilon, and without a rule for the first layer alone: what is first
+    # depends on the target.
+    "lrp0": partial(LRPCalculator, rule="lrp0"),
+    "lrp_alpha_beta": partial(
+        LRPCalculator, rule=Composite(AlphaBeta(2, -1), sums=Zero())
+    ),
     "occlusion": partial(OcclusionCalculator, slide_axis=1, size=2),
     "convergence_delta": partial(ConvergenceDelta, steps=2, baseline=[1.0, "mean"]),
 }
 
-every_calculator = pytest.mark.parametrize(
-    "new_calculator", list(CALCULATORS.values()), ids=list(CALCULATORS)
-)
+# What does not hold for layer-wise relevance propagation, and why.
+NOT_OF_LRP = {
+    # None is the predicted class there, so there is nothing to warn of, ...
+    "TestWarning",
+    # ... and one value for the batch, which has no classes, may be explained.
+    "TestDetection.test_has_no_predicted_class",
+    # A gate gets all relevance where its signal does not depend on the target.
+    "TestLinkThatIsCalledSeveralTimes."
+    "test_the_calls_are_explained_one_by_one_and_added_up",
+}
+
+
+def every_calculator(test):
+    """Runs a test, or a class of tests, with every calculator that it holds for."""
+    is_of_lrp = test.__qualname__ not in NOT_OF_LRP
+    names = [n for n in CALCULATORS if is_of_lrp or not n.startswith("lrp")]
+    new_calculators = [CALCULATORS[n] for n in names]
+    return pytest.mark.parametrize("new_calculator", new_calculators, ids=names)(test)
+
 
 # What is drawn at random for each sample.
 every_disturbance = pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checks of arguments that several calculators take."""
+"""Checks that calculators and rules share, and their messages."""
 
 from __future__ import annotations
 
@@ -34,3 +34,12 @@ def check_callable(name: str, value: Any) -> None:
     """Raise a TypeError that names the parameter unless it can be called."""
     if not callable(value):
         raise TypeError(f"{name} must be callable, got {value!r}")
+
+
+def no_influence() -> ValueError:
+    """Return the error for a target that the output does not depend on."""
+    return ValueError(
+        "the target has no influence on the output. Is it used by the model (or the "
+        "eval_fun), and is the way between them free of .array, argmax and "
+        "no_backprop_mode?"
+    )

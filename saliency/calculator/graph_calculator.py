@@ -1,0 +1,75 @@
+"""The base of calculators that walk over the graph by themselves."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Any, Callable
+
+import numpy as np
+
+from link_hooks import RetainOutputHook, VariableMonitorLinkHook
+from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.explained_output import ClassIndex
+from saliency.calculator.forward_pass import ForwardPass
+from saliency.lrp.graph import Graph, Relevances
+
+
+class GraphCalculator(BaseCalculator):
+    """Walks from the explained output to the target, function by function.
+
+    A subclass says what is done at each function (:meth:`walk`). The arguments are
+    those of :class:`~saliency.calculator.base_calculator.BaseCalculator`.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        target_extractor: VariableMonitorLinkHook | None = None,
+        output_extractor: VariableMonitorLinkHook | None = None,
+        eval_fun: Callable[..., Any] | None = None,
+        class_index: ClassIndex = None,
+        device: Any = None,
+    ) -> None:
+        super().__init__(
+            model, target_extractor, output_extractor, eval_fun, class_index, device
+        )
+        self._hook = RetainOutputHook()
+
+    @contextlib.contextmanager
+    def watch_forward(self) -> Iterator[None]:
+        """Keep what the functions of a pass are applied to."""
+        self._hook.clear()
+        with self._hook:
+            yield
+
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+        """Return what the walk brings to each row's target."""
+        try:
+            graph = Graph(this.outputs, this.targets, self._hook)
+            return self.collect(this, self.walk(graph, this, classes))
+        finally:
+            self._hook.clear()
+
+    def collect(self, this: ForwardPass, relevances: Relevances) -> Any:
+        """Return the relevance of each row's target, ``(n_row,) + shape``."""
+        found = [relevances.at(target) for target in this.targets]
+        return this.of_explained_call(
+            [
+                t.xp.zeros_like(t.array) if r is None else r
+                for t, r in zip(this.targets, found)
+            ]
+        )
+
+    @abstractmethod
+    def walk(
+        self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
+    ) -> Relevances:
+        """Walk over a pass's graph.
+
+        Args:
+            graph (Graph): From the pass's outputs to its targets.
+            this (ForwardPass): The pass.
+            classes (numpy.ndarray or None): Class of each row; None sums all.
+        """

@@ -1,0 +1,287 @@
+"""Functions of Chainer as rules see them: affine in the inputs that get relevance."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency.lrp.graph import Application
+from saliency.lrp.rules import Part, nothing
+
+import chainer
+from chainer.functions.connection import deconvolution_2d, deconvolution_nd
+from chainer.functions.math import basic_math
+from chainer.functions.normalization import batch_normalization
+
+
+class WeightedSum:
+    """A linear layer, convolution or deconvolution: x, W and perhaps b.
+
+    What is merged behind it (batch normalization, scale, bias) becomes part of W and
+    b. The function itself is applied again to other arrays, through its own forward
+    and backward, so this covers every stride, padding, dilation and group.
+
+    Args:
+        this (Application): The function; its inputs are x, W and perhaps b.
+    """
+
+    def __init__(self, this: Application) -> None:
+        x, W = this.inputs[:2]
+        self.xs = [x]
+        self.output = (this.merged or [this])[-1].outputs[0]
+        b = this.inputs[2] if len(this.inputs) > 2 else None
+        if b is not None:
+            b = b[None] if b.ndim > 1 else _on_axis(1, b, self.output.ndim)
+        for upper in this.merged:
+            found = channel_scaling(upper)
+            assert found is not None  # it would not have been merged
+            scale, shift = found
+            W = _scaled_weights(this.function, W, scale)
+            shift = _on_axis(1, shift, self.output.ndim)
+            b = shift if b is None else b * _on_axis(1, scale, b.ndim) + shift
+        self._W = W
+        self._b = b
+        self._function = this.function
+        self._parts: dict[Part, Any] = {}
+
+    def product(self, xs: Sequence[Any], part: Part) -> Any:
+        """Return the function of a part of x and a part of W, without the bias."""
+        arrays = (xs[0], self._part_of_weights(part))
+        return _applied_again(self._function, arrays).forward(arrays)[0]
+
+    def transposed(self, s: Any, part: Part) -> list[Any]:
+        """Return its gradient at x for a part of W."""
+        arrays = (self.xs[0], self._part_of_weights(part))
+        function = _applied_again(self._function, arrays)
+        with chainer.no_backprop_mode():
+            grads = function.backward((0,), (chainer.Variable(s),))
+        return [grads[0].array]
+
+    def bias(self, part: Part) -> Any:
+        """Return a part of the bias."""
+        return 0 if self._b is None or part is nothing else part(self._b)
+
+    def _part_of_weights(self, part: Part) -> Any:
+        if part not in self._parts:
+            self._parts[part] = part(self._W)
+        return self._parts[part]
+
+
+class SignedSum:
+    """``a + b``, ``a - b``, ``x + 1``, ``1 - x``: each input with a sign.
+
+    Args:
+        this (Application): The function.
+        signs (sequence of int): 1 or -1 for each input.
+        constant (float or array): What it adds by itself.
+    """
+
+    def __init__(
+        self, this: Application, signs: Sequence[int], constant: Any = 0
+    ) -> None:
+        self.xs = [x for x, a in zip(this.inputs, this.active) if a]
+        self._signs = [s for s, a in zip(signs, this.active) if a]
+        self.output = this.outputs[0]
+        passive = [s * x for s, x, a in zip(signs, this.inputs, this.active) if not a]
+        self._bias = sum(passive) + this.xp.asarray(constant, self.output.dtype)
+
+    def product(self, xs: Sequence[Any], part: Part) -> Any:
+        """Return the sum with a part of the signs as weights."""
+        return sum(_part_of_number(part, s, x) * x for s, x in zip(self._signs, xs))
+
+    def transposed(self, s: Any, part: Part) -> list[Any]:
+        """Return s for each input, with a part of its sign."""
+        return [
+            chainer.utils.sum_to(_part_of_number(part, sign, x) * s, x.shape)
+            for sign, x in zip(self._signs, self.xs)
+        ]
+
+    def bias(self, part: Part) -> Any:
+        """Return a part of what passive inputs and the constant add."""
+        return 0 if part is nothing else part(self._bias)
+
+
+class Pooled:
+    """A sum or mean of elements, all with positive weights, which rules take as 1.
+
+    Args:
+        this (Application): The function; linear in its first inputs.
+        n_summed (int): In how many of them it is.
+    """
+
+    def __init__(self, this: Application, n_summed: int = 1) -> None:
+        self._this = this
+        self._active = [i for i in range(n_summed) if this.active[i]]
+        self._passive = [i for i in range(n_summed) if not this.active[i]]
+        self.xs = [this.inputs[i] for i in self._active]
+        self.output = this.outputs[0]
+
+    def product(self, xs: Sequence[Any], part: Part) -> Any:
+        """Return the function of a part of x."""
+        y = self._applied(xs, [0 * self._this.inputs[i] for i in self._passive])
+        return _part_of_number(part, 1, y) * y
+
+    def transposed(self, s: Any, part: Part) -> list[Any]:
+        """Return its gradient."""
+        gradient = self._this.gradient([s])
+        return [_part_of_number(part, 1, s) * gradient[i] for i in self._active]
+
+    def bias(self, part: Part) -> Any:
+        """Return a part of what passive inputs add."""
+        if part is nothing or not self._passive:
+            return 0
+        passive = [self._this.inputs[i] for i in self._passive]
+        return part(self._applied([0 * x for x in self.xs], passive))
+
+    def _applied(self, active: Sequence[Any], passive: Sequence[Any]) -> Any:
+        arrays = list(self._this.inputs)
+        for i, x in zip([*self._active, *self._passive], [*active, *passive]):
+            arrays[i] = x
+        again = _applied_again(self._this.function, arrays)
+        return again.forward(tuple(arrays))[0]
+
+
+class Scaled:
+    """Elementwise ``scale * x + shift``: normalization with given statistics.
+
+    Args:
+        this (Application): The function; its first input is x.
+        scale (array): Broadcastable to x.
+        shift (array): Broadcastable to x.
+    """
+
+    def __init__(self, this: Application, scale: Any, shift: Any) -> None:
+        self.xs = [this.inputs[0]]
+        self.output = this.outputs[0]
+        self._scale, self._shift = scale, shift
+
+    def product(self, xs: Sequence[Any], part: Part) -> Any:
+        """Return x times a part of the scale."""
+        return xs[0] * part(self._scale)
+
+    def transposed(self, s: Any, part: Part) -> list[Any]:
+        """Return s times a part of the scale."""
+        return [s * part(self._scale)]
+
+    def bias(self, part: Part) -> Any:
+        """Return a part of the shift."""
+        return 0 if part is nothing else part(self._shift)
+
+
+class Standardized:
+    """Centred and scaled over axes, with the deviation taken as constant.
+
+    Layer and group normalization, ``scale * (x - mean) / std + shift``, as in Ali et
+    al. (2022), "XAI for transformers: better explanations through conservative
+    propagation". Rules take the weights as they are.
+
+    Args:
+        this (Application): The function; its first input is x.
+        shape (tuple of int): Shape of x in which the last axis is normalized.
+        scale (array): Scale divided by the deviation, broadcastable to x.
+        shift (array): Broadcastable to x.
+    """
+
+    def __init__(
+        self, this: Application, shape: tuple[int, ...], scale: Any, shift: Any
+    ) -> None:
+        self.xs = [this.inputs[0]]
+        self.output = this.outputs[0]
+        self._shape, self._scale, self._shift = shape, scale, shift
+
+    def product(self, xs: Sequence[Any], part: Part) -> Any:
+        """Return the centred and scaled x."""
+        return self._scale * self._centred(xs[0])
+
+    def transposed(self, s: Any, part: Part) -> list[Any]:
+        """Return the transposed of that."""
+        return [self._centred(self._scale * s)]
+
+    def bias(self, part: Part) -> Any:
+        """Return a part of the shift."""
+        return 0 if part is nothing else part(self._shift)
+
+    def _centred(self, x: Any) -> Any:
+        rows = x.reshape(self._shape)
+        return (rows - rows.mean(axis=-1, keepdims=True)).reshape(x.shape)
+
+
+def channel_scaling(this: Application) -> tuple[Any, Any] | None:
+    """Return scale and shift of each channel (axis 1), if that is what it does.
+
+    For batch normalization with given statistics, and for sums and products with
+    what depends on the channel alone.
+    """
+    xp = this.xp
+    function = this.function
+    if isinstance(function, batch_normalization.FixedBatchNormalization):
+        if tuple(function.key_axis) != (1,):
+            return None
+        return fixed_scale_and_shift(this)
+    if not isinstance(function, (basic_math.Add, basic_math.Mul)):
+        return None
+    passive = [x for x, a in zip(this.inputs, this.active) if not a]
+    if len(passive) != 1 or passive[0].ndim < 2:
+        return None
+    shape = this.outputs[0].shape
+    if this.inputs[this.active.index(True)].shape != shape:
+        return None  # it was broadcast to the constant
+    axes = tuple(i for i in range(passive[0].ndim) if i != 1)
+    channels = passive[0].max(axis=axes)
+    if passive[0].ndim != len(shape) or shape[1] != len(channels):
+        return None
+    if (passive[0].min(axis=axes) != channels).any():
+        return None
+    if isinstance(function, basic_math.Mul):
+        return channels, xp.zeros_like(channels)
+    return xp.ones_like(channels), channels
+
+
+def fixed_scale_and_shift(this: Application) -> tuple[Any, Any]:
+    """Return scale and shift of batch normalization with given statistics."""
+    _, gamma, beta, mean, var = this.inputs
+    scale = gamma / this.xp.sqrt(var + this.function.eps)
+    return scale, beta - mean * scale
+
+
+def _scaled_weights(function: Any, W: Any, scale: Any) -> Any:
+    """Return the weights with the output's channels scaled."""
+    is_deconvolution = isinstance(
+        function,
+        (deconvolution_2d.Deconvolution2DFunction, deconvolution_nd.DeconvolutionND),
+    )
+    if not is_deconvolution:
+        return W * _on_axis(0, scale, W.ndim)
+    # Its W has the axes input, output, ...; outputs are counted within each group.
+    groups = getattr(function, "groups", 1)
+    rows = W.reshape(groups, -1, *W.shape[1:])
+    ones = (1,) * (W.ndim - 2)
+    return (rows * scale.reshape(groups, 1, W.shape[1], *ones)).reshape(W.shape)
+
+
+def _on_axis(axis: int, vector: Any, ndim: int) -> Any:
+    """Return a vector as an array of so many dimensions, along one of them."""
+    return vector.reshape([-1 if i == axis else 1 for i in range(ndim)])
+
+
+def _applied_again(function: Any, arrays: Sequence[Any]) -> Any:
+    """Return a copy of a function that has other inputs; the original stays."""
+    again = copy.copy(function)
+    variables = [chainer.Variable(a, requires_grad=False) for a in arrays]
+    for variable in variables:
+        variable.retain_data()
+    again.inputs = tuple(v.node for v in variables)
+    again.held = variables  # nodes know their variables weakly
+    again._input_layouts = function.input_layouts[: len(arrays)]
+    again._retained_output_data = None
+    if isinstance(function, chainer.function.FunctionAdapter):
+        again._function = copy.copy(function.function)  # forward writes into it
+    return again
+
+
+def _part_of_number(part: Part, number: float, like: Any) -> Any:
+    """Return the factor by which a part of a weight of 1 or -1 takes an input."""
+    return like.dtype.type(part(np.array([number], like.dtype))[0])

@@ -1,0 +1,354 @@
+"""Composites: which rule each function gets."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Callable
+
+import numpy as np
+
+from saliency.checks import check_callable, check_choice, check_positive
+from saliency.lrp import functions
+from saliency.lrp.graph import Application, function_of
+from saliency.lrp.rules import (
+    AlphaBeta,
+    Box,
+    Epsilon,
+    Flat,
+    Gamma,
+    Gradient,
+    Norm,
+    Pass,
+    Rule,
+    WinnerTakesAll,
+    WSquare,
+    Zero,
+    ZPlus,
+)
+
+AnyRule = (Rule, Pass, Gradient, WinnerTakesAll)
+
+#: The kinds of functions that let the largest element through.
+MAXIMA = ("maximum", "maximum over axes")
+
+_SUM_RULES = (Rule, Pass, Gradient)
+_MAXIMUM_RULES = (WinnerTakesAll, Gradient)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a composite knows of a function that rules apply to.
+
+    Attributes:
+        kind (str): One of :data:`saliency.lrp.functions.AFFINE` (``'linear'``,
+            ``'convolution'``, ``'deconvolution'``), of
+            :data:`saliency.lrp.functions.SUMS`, or of :data:`MAXIMA`.
+        path (str): Path of the link that applied it, as in ``model.namedlinks()``;
+            empty outside any.
+        is_first (bool): Whether no other affine layer is between it and the target.
+        n_above (int): Number of affine layers that relevance passed before it.
+        application (Application): The function itself.
+    """
+
+    kind: str
+    path: str
+    is_first: bool
+    n_above: int
+    application: Application
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether it has weights."""
+        return self.kind in functions.AFFINE
+
+    @property
+    def is_maximum(self) -> bool:
+        """Whether it lets the largest element through."""
+        return self.kind in MAXIMA
+
+
+class Composite:
+    """Assigns rules: the first of these that says something decides.
+
+    Sums and maxima have rules of their own: at them, only ``choose``, ``by_link`` and
+    ``by_kind`` come before ``sums`` and ``maximum``; and of ``by_link``, only rules
+    for maxima apply to these.
+
+    Args:
+        rule (Rule): For affine layers, unless something below says otherwise.
+        choose (callable or None): ``choose(layer)`` returns a rule, or None to leave
+            it to the others. See :class:`Layer`.
+        by_link (mapping): Rules by the path of the link, where ``*`` stands for
+            anything: ``{'/fc*': Epsilon()}``. The first that fits counts.
+        first (Rule or None): For the affine layers next to the target.
+        last (Rule or None): For the last ``n_last`` affine layers.
+        n_last (int): How many those are.
+        by_kind (mapping): Rules by kind: ``{'convolution': ZPlus()}``.
+        sums (Rule or None): For sums, poolings and normalizations, which have no
+            weights to choose among; None is :class:`Norm`, or :class:`Zero` if that
+            is the ``rule``.
+        maximum (WinnerTakesAll or Gradient): For max pooling and other maxima. The
+            two differ where several elements are the largest.
+
+    Raises:
+        TypeError: If something is no rule, or none for such a layer.
+        ValueError: If ``by_kind`` has a kind that does not exist, or ``n_last`` is no
+            int >= 1; on use, if the model has no link for a path in ``by_link``.
+
+    .. admonition:: Example
+
+        >>> rules = Composite(
+        ...     Epsilon(), first=WSquare(), by_kind={'convolution': Gamma(0.5)}
+        ... )
+        >>> LRPCalculator(model, rule=rules)
+    """
+
+    def __init__(
+        self,
+        rule: Any,
+        *,
+        choose: Callable[[Layer], Any] | None = None,
+        by_link: Mapping[str, Any] | None = None,
+        first: Any = None,
+        last: Any = None,
+        n_last: int = 1,
+        by_kind: Mapping[str, Any] | None = None,
+        sums: Any = None,
+        maximum: Any = None,
+    ) -> None:
+        if choose is not None:
+            check_callable("choose", choose)
+        check_positive("n_last", n_last)
+        if sums is None:
+            sums = Zero() if isinstance(rule, Zero) else Norm()
+        self.rule = rule
+        self.choose = choose
+        self.by_link = dict(by_link or {})
+        self.first = first
+        self.last = last
+        self.n_last = n_last
+        self.by_kind = dict(by_kind or {})
+        self.sums = sums
+        self.maximum = WinnerTakesAll() if maximum is None else maximum
+        _check_rule("rule", rule, _SUM_RULES)
+        _check_rule("sums", sums, _SUM_RULES)
+        _check_rule("maximum", self.maximum, _MAXIMUM_RULES)
+        for name, value in (("first", first), ("last", last)):
+            if value is not None:
+                _check_rule(name, value, _SUM_RULES)
+        for path, value in self.by_link.items():
+            _check_rule(f"by_link[{path!r}]", value, AnyRule)
+        for kind, value in self.by_kind.items():
+            check_choice("a kind in by_kind", kind, _ALL_KINDS)
+            _check_rule(f"by_kind[{kind!r}]", value, _rules_for(kind))
+
+    def rule_of(self, layer: Layer) -> Any:
+        """Return the rule of a layer.
+
+        Raises:
+            TypeError: If ``choose`` gives what is no rule for such a layer.
+        """
+        chosen = self.choose(layer) if self.choose is not None else None
+        if chosen is not None:
+            where = f"what choose returns for {layer.application.label}"
+            _check_rule(where, chosen, _rules_for(layer.kind))
+            return chosen
+        for pattern, rule in self.by_link.items():
+            is_meant = isinstance(rule, _rules_for(layer.kind))
+            if is_meant and fnmatch.fnmatchcase(layer.path, pattern):
+                return rule
+        if layer.is_affine:
+            if self.first is not None and layer.is_first:
+                return self.first
+            if self.last is not None and layer.n_above < self.n_last:
+                return self.last
+        if layer.kind in self.by_kind:
+            return self.by_kind[layer.kind]
+        if layer.is_maximum:
+            return self.maximum
+        return self.rule if layer.is_affine else self.sums
+
+    def check_links(self, paths: Collection[str]) -> None:
+        """Raise a ValueError if a path of ``by_link`` fits none of the model's links.
+
+        Args:
+            paths (collection of str): Paths of all links of the model.
+        """
+        for pattern in self.by_link:
+            if not fnmatch.filter(paths, pattern):
+                known = ", ".join(list(paths)[:4]) or "none, since it is no Link"
+                raise ValueError(
+                    "by_link must have paths of the model's links, such as "
+                    f"{known}; got {pattern!r}"
+                )
+
+    def __repr__(self) -> str:
+        settings = {
+            name: value
+            for name, value in vars(self).items()
+            if value is not None and value != {}
+        }
+        if self.last is None:
+            del settings["n_last"]
+        if isinstance(self.maximum, WinnerTakesAll):
+            del settings["maximum"]
+        inner = ", ".join(f"{k}={v!r}" for k, v in settings.items())
+        return f"Composite({inner})"
+
+
+_ALL_KINDS = functions.AFFINE + functions.SUMS + MAXIMA
+
+
+def _rules_for(kind: str) -> tuple[type, ...]:
+    return _MAXIMUM_RULES if kind in MAXIMA else _SUM_RULES
+
+
+def _check_rule(name: str, rule: Any, classes: tuple[type, ...]) -> None:
+    if not isinstance(rule, classes):
+        allowed = (
+            "WinnerTakesAll() or Gradient()"
+            if classes is _MAXIMUM_RULES
+            else "a rule for sums of contributions, such as Epsilon()"
+        )
+        raise TypeError(f"{name} must be {allowed}, got {rule!r}")
+
+
+def _at_sums(bias: str = "share") -> dict[str, Rule]:
+    """Return what z+ comes to where all weights are 1 or -1, for outputs of any sign.
+
+    With it, relevance stays positive and complete in residual networks: in a sum, what
+    is against the sign of the sum gets none.
+    """
+    kinds = ("addition", "subtraction", "added constant", "subtracted from constant")
+    return dict.fromkeys((*kinds, "pooling"), Gamma(np.inf, bias))
+
+
+def _by_layer_kind(convolution: Rule, first: Any = None, **by_kind: Rule) -> Composite:
+    """Return epsilon for linear layers, and another rule for convolutions."""
+    rules = {"convolution": convolution, "deconvolution": convolution}
+    return Composite(Epsilon(), first=first, by_kind={**rules, **by_kind})
+
+
+def composite(name: str, low: Any = 0.0, high: Any = 1.0) -> Composite:
+    """Return a preset by name.
+
+    Args:
+        name (str): One of :data:`PRESETS`.
+        low (float or array): Smallest value of an input, where the preset has the
+            z^B rule at the first layer.
+        high (float or array): Largest value.
+
+    Raises:
+        ValueError: If there is no such preset.
+    """
+    check_choice("rule", name, PRESETS)
+    return PRESETS[name](Box(low, high))
+
+
+#: The presets, by name; each makes a composite, given the rule for inputs in a box.
+PRESETS: dict[str, Callable[[Box], Composite]] = {
+    "lrp0": lambda box: Composite(Zero()),
+    "epsilon": lambda box: Composite(Epsilon()),
+    "alpha2_beta1": lambda box: Composite(AlphaBeta(2, -1)),
+    "alpha1_beta0": lambda box: Composite(AlphaBeta(1, 0), by_kind=_at_sums()),
+    "zplus": lambda box: Composite(ZPlus(), by_kind=_at_sums()),
+    "gamma": lambda box: Composite(Gamma()),
+    "epsilon_plus": lambda box: _by_layer_kind(ZPlus(), **_at_sums()),
+    "epsilon_plus_flat": lambda box: _by_layer_kind(
+        ZPlus(), first=Flat(), **_at_sums()
+    ),
+    "epsilon_alpha2_beta1": lambda box: _by_layer_kind(AlphaBeta(2, -1)),
+    "epsilon_alpha2_beta1_flat": lambda box: _by_layer_kind(
+        AlphaBeta(2, -1), first=Flat()
+    ),
+    "epsilon_gamma_box": lambda box: _by_layer_kind(Gamma(), first=box),
+    "deep_taylor": lambda box: Composite(ZPlus(), first=box, by_kind=_at_sums()),
+    "zbab": lambda box: Composite(AlphaBeta(2, -1), first=box),
+    "wwab": lambda box: Composite(AlphaBeta(2, -1), first=WSquare()),
+    "excitation_backprop": lambda box: Composite(
+        ZPlus(bias="ignore"), by_kind=_at_sums("ignore")
+    ),
+}
+
+
+class Assignment:
+    """The rules that the functions of one graph got, in the order of the walk.
+
+    Args:
+        composite (Composite): Decides.
+        applications (sequence of Application): The functions, from the output down.
+        paths (mapping): Path of each link, by its id.
+    """
+
+    def __init__(
+        self,
+        composite: Composite,
+        applications: Sequence[Application],
+        paths: Mapping[int, str],
+    ) -> None:
+        composite.check_links(list(paths.values()))
+        self._paths = paths
+        self.layers: list[tuple[Layer, Any]] = []
+        self._rules: dict[Any, Any] = {}
+        self._one_with: dict[Any, str] = {}
+        above = 0
+        first = _first_layers(applications)
+        for this in applications:
+            kind = functions.kind_of(this.function)
+            if kind not in _ALL_KINDS:
+                continue
+            layer = Layer(kind, self._path(this), this.function in first, above, this)
+            rule = composite.rule_of(layer)
+            self.layers.append((layer, rule))
+            self._rules[this.function] = rule
+            above += layer.is_affine
+
+    def handle(self, this: Application) -> Sequence[Any]:
+        """Return the relevance of a function's inputs, by its rule."""
+        for upper in this.merged:
+            self._one_with[upper.function] = f"one with {self._path(this) or 'below'}"
+        return functions.handle(this, self._rules.get(this.function))
+
+    def describe(self, this: Application) -> tuple[str, str]:
+        """Return the path of the link that applied a function, and its rule.
+
+        After a walk, that says of a normalization that was treated as one with the
+        layer below it which layer that is.
+        """
+        path = self._path(this) or "-"
+        if this.function in self._one_with:
+            return path, self._one_with[this.function]
+        rule = self._rules.get(this.function)
+        return path, "" if rule is None else repr(rule)
+
+    def _path(self, this: Application) -> str:
+        return "" if this.link is None else self._paths.get(id(this.link), "")
+
+    def __str__(self) -> str:
+        rows = [("layer", "function", "rule")]
+        for layer, _ in self.layers:
+            path, rule = self.describe(layer.application)
+            name = type(function_of(layer.application.function)).__name__
+            rows.append((path, name, rule))
+        widths = [max(len(row[i]) for row in rows) for i in range(2)]
+        return "\n".join(
+            f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}" for row in rows
+        )
+
+
+def _first_layers(applications: Sequence[Application]) -> set[Any]:
+    """Return the affine functions with no other one between them and a target."""
+    reached: set[Any] = set()  # nodes that an affine layer was passed to get to
+    first = set()
+    for this in reversed(applications):
+        function = this.function
+        active = [x for x, a in zip(function.inputs, this.active) if a]
+        is_behind = any(x in reached for x in active)
+        is_affine = functions.kind_of(function) in functions.AFFINE
+        if is_affine and not is_behind:
+            first.add(function)
+        if is_affine or is_behind:
+            reached.update(ref() for ref in function.outputs)
+    return first

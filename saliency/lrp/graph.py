@@ -1,0 +1,280 @@
+"""The walk: relevance goes from the outputs of a graph back to its targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Callable
+
+from link_hooks import RetainOutputHook
+from saliency.checks import no_influence
+
+import chainer
+
+
+@dataclass
+class Application:
+    """One application of a function, as a rule sees it.
+
+    Attributes:
+        function (chainer.FunctionNode): The function.
+        inputs (tuple of array): What it was applied to.
+        outputs (tuple of array or None): What it gave; None where nobody used it.
+        active (tuple of bool): Which inputs depend on a target. The others are
+            parameters and constants: what they would get stays with them as bias.
+        relevance (list of array or None): Relevance of the outputs; None is zero.
+        link (chainer.Link or None): The link that applied it.
+        merged (list of Application): Functions behind it that are treated as one
+            with it, nearest first (batch normalization behind a convolution).
+        bias_relevance (list of array): What stayed with biases and constants.
+        passed_on (float): Sum of the relevance that the active inputs got.
+    """
+
+    function: Any
+    inputs: tuple[Any, ...]
+    outputs: tuple[Any, ...]
+    active: tuple[bool, ...]
+    relevance: list[Any]
+    link: Any = None
+    merged: list[Application] = field(default_factory=list)
+    bias_relevance: list[Any] = field(default_factory=list)
+    passed_on: float = 0.0
+
+    @property
+    def received(self) -> float:
+        """Sum of the relevance of the outputs."""
+        return sum(_sum(r) for r in self.relevance if r is not None)
+
+    @property
+    def taken_by_bias(self) -> float:
+        """Sum of what stayed with biases and constants."""
+        return sum(_sum(r) for r in self.bias_relevance)
+
+    @property
+    def xp(self) -> Any:
+        """The array module, numpy or cupy."""
+        return chainer.backend.get_array_module(*self.inputs)
+
+    @property
+    def label(self) -> str:
+        """The function's name, and where it was applied."""
+        kind = type(function_of(self.function)).__name__
+        if self.link is None:
+            return f"{kind} (outside any link)"
+        name = self.link.name or "/"
+        return f"{kind} (in link '{name}', {type(self.link).__name__})"
+
+    def gradient(self, relevance: Sequence[Any] | None = None) -> list[Any]:
+        """Return the gradients at the active inputs, None at the others.
+
+        Args:
+            relevance (sequence of array or None): What comes from above; this
+                application's own relevance if None.
+        """
+        above = self.relevance if relevance is None else relevance
+        indexes = tuple(i for i, is_active in enumerate(self.active) if is_active)
+        variables = tuple(
+            None if r is None else chainer.Variable(r, requires_grad=False)
+            for r in above
+        )
+        with chainer.no_backprop_mode():
+            grads = self.function.backward(indexes, variables)
+        if len(grads) == len(self.inputs) != len(indexes):
+            grads = [grads[i] for i in indexes]
+        result: list[Any] = [None] * len(self.inputs)
+        for i, g in zip(indexes, grads):
+            result[i] = None if g is None else g.array
+        return result
+
+
+Handler = Callable[[Application], Sequence[Any]]
+
+
+@dataclass
+class Relevances:
+    """What a walk found.
+
+    Attributes:
+        of_nodes (dict): Relevance of each variable node that was kept.
+        applications (list of Application): The functions in the order of the walk,
+            from the outputs down, with the relevance of their outputs.
+        start (float): Sum of the relevance of the outputs.
+    """
+
+    of_nodes: dict[Any, Any]
+    applications: list[Application]
+    start: float
+
+    def at(self, variable: Any) -> Any:
+        """Return the relevance of a variable, or None if none reached it."""
+        return self.of_nodes.get(variable.node)
+
+
+class Graph:
+    """The functions between targets and outputs, and the arrays they saw.
+
+    Args:
+        outputs (sequence of chainer.Variable): Where relevance starts.
+        targets (sequence of chainer.Variable): Where it ends.
+        hook (RetainOutputHook): Was active while the graph was made.
+
+    Raises:
+        ValueError: If no output depends on any target.
+    """
+
+    def __init__(
+        self, outputs: Sequence[Any], targets: Sequence[Any], hook: RetainOutputHook
+    ) -> None:
+        self._hook = hook
+        self._outputs = [y.node for y in outputs]
+        self._targets = {t.node for t in targets}
+        functions = _functions_behind(self._outputs)
+        self._active = _nodes_above(self._targets, functions)
+        if not any(node in self._active for node in self._outputs):
+            raise no_influence()
+        # From the outputs down: a function comes after all that use its outputs.
+        self.functions = sorted(
+            (f for f in functions if any(x in self._active for x in f.inputs)),
+            key=lambda f: -f.rank,
+        )
+        self._consumers: dict[Any, int] = {}
+        for function in functions:
+            for x in function.inputs:
+                self._consumers[x] = self._consumers.get(x, 0) + 1
+
+    def application(self, function: Any) -> Application:
+        """Return a function with its arrays, and no relevance yet."""
+        return Application(
+            function,
+            self._hook.get_inputs(function),
+            self._hook.get_outputs(function),
+            tuple(x in self._active for x in function.inputs),
+            [None] * len(function.outputs),
+            self._hook.get_link(function),
+        )
+
+    def is_used_once(self, node: Any) -> bool:
+        """Tell whether one function alone uses a variable, and no one reads it."""
+        is_read = node in self._outputs or node in self._targets
+        return self._consumers.get(node, 0) == 1 and not is_read
+
+    def walk(
+        self,
+        start: Sequence[Any],
+        handler: Handler,
+        is_part_of: Callable[[Application, Application], bool] | None = None,
+        keep: Iterable[Any] | None = (),
+    ) -> Relevances:
+        """Pass relevance from the outputs to the targets.
+
+        Each function is visited once, after everything that uses its outputs;
+        relevance is added up at every variable. That makes sums, shared links and
+        concatenation come out right without knowing of them.
+
+        Args:
+            start (sequence of array): Relevance of each output.
+            handler (callable): Gives the relevance of an application's inputs, None
+                for zero.
+            is_part_of (callable or None): ``is_part_of(upper, lower)`` tells whether
+                a function is treated as one with the only one that it follows.
+            keep (iterable of chainer.Variable or None): Variables whose relevance is
+                kept besides the targets'; None keeps all.
+        """
+        relevance: dict[Any, Any] = {}
+        for node, r in zip(self._outputs, start):
+            _add(relevance, node, r)
+        kept = None if keep is None else {v.node for v in keep} | self._targets
+        result = Relevances({}, [], sum(_sum(r) for r in start))
+        applications = {f: self.application(f) for f in self.functions}
+        for function in self.functions:
+            this = applications[function]
+            for i, ref in enumerate(function.outputs):
+                node = ref()
+                if node is None or node not in relevance:
+                    continue
+                this.relevance[i] = relevance.pop(node)
+                if kept is None or node in kept:
+                    result.of_nodes[node] = this.relevance[i]
+            if all(r is None for r in this.relevance):
+                continue
+            result.applications.append(this)
+            lower = applications.get(self._only_source(function))
+            if (
+                is_part_of
+                and lower is not None
+                and self._is_merged(this, lower, applications, is_part_of)
+            ):
+                lower.merged = [this, *this.merged]
+                parts = [this.relevance[0] if a else None for a in this.active]
+            else:
+                parts = list(handler(this))
+            for x, is_active, r in zip(function.inputs, this.active, parts):
+                if r is None:
+                    continue
+                if is_active:
+                    this.passed_on += _sum(r)
+                    _add(relevance, x, r)
+                else:
+                    this.bias_relevance.append(r)
+        for node, r in relevance.items():
+            if kept is None or node in kept:
+                result.of_nodes[node] = r
+        return result
+
+    def _is_merged(
+        self,
+        upper: Application,
+        lower: Application,
+        applications: dict[Any, Application],
+        is_part_of: Callable[[Application, Application], bool],
+    ) -> bool:
+        """Tell whether a function is one with what stands below a chain of such."""
+        if is_part_of(upper, lower):
+            return True
+        below = applications.get(self._only_source(lower.function))
+        return (
+            below is not None
+            and self._is_merged(lower, below, applications, is_part_of)
+            and self._is_merged(upper, below, applications, is_part_of)
+        )
+
+    def _only_source(self, function: Any) -> Any:
+        """Return the function that gives the only active input, if only for that."""
+        active = [x for x in function.inputs if x in self._active]
+        if len(active) != 1 or not self.is_used_once(active[0]):
+            return None
+        return active[0].creator_node
+
+
+def function_of(node: Any) -> Any:
+    """Return the old-style function inside a node, or the node itself."""
+    return getattr(node, "function", node)
+
+
+def _sum(array: Any) -> float:
+    return float(array.sum(dtype="d"))
+
+
+def _add(relevance: dict[Any, Any], node: Any, r: Any) -> None:
+    relevance[node] = relevance[node] + r if node in relevance else r
+
+
+def _functions_behind(outputs: Sequence[Any]) -> list[Any]:
+    """Return all functions that the output nodes were made by."""
+    found: dict[Any, None] = {}
+    waiting = [node.creator_node for node in outputs]
+    while waiting:
+        function = waiting.pop()
+        if function is not None and function not in found:
+            found[function] = None
+            waiting.extend(x.creator_node for x in function.inputs)
+    return list(found)
+
+
+def _nodes_above(targets: set[Any], functions: Iterable[Any]) -> set[Any]:
+    """Return the nodes that depend on the targets, with these."""
+    active = set(targets)
+    for function in sorted(functions, key=lambda f: f.rank):
+        if any(x in active for x in function.inputs):
+            active.update(ref() for ref in function.outputs if ref() is not None)
+    return active

@@ -1,0 +1,468 @@
+r"""The propagation rules.
+
+At a function that is affine in its input, :math:`z_k = \sum_j x_j w_{jk} + b_k`, a rule
+says which share of the relevance :math:`R_k` each input gets. All rules here are one
+mechanism with different settings, :meth:`Rule.propagate`:
+
+.. math::
+    R_j = \sum_h \alpha_h \sum_k
+        \frac{c^h_{jk}}{\sum_i c^h_{ik} + d^h_k} R_k
+
+where a *half* h says which contributions :math:`c_{jk}` and which bias :math:`d_k`
+count, as parts of x and of w. A part is a function of an array that keeps its shape.
+
+What the bias gets is not passed on (but noted): with ``bias='share'``, the default, the
+sum of the relevance falls by it; with ``bias='ignore'`` the bias is left out of the
+denominator, and the inputs get all there is. Where a denominator is zero, nothing can
+be shared out, and the relevance of that output ends there.
+
+References:
+    Bach et al. (2015), "On pixel-wise explanations for non-linear classifier decisions
+    by layer-wise relevance propagation", PLoS ONE 10(7).
+    Montavon et al. (2017), "Explaining nonlinear classification decisions with deep
+    Taylor decomposition", Pattern Recognition 65.
+    Montavon et al. (2019), "Layer-wise relevance propagation: an overview", in
+    "Explainable AI: interpreting, explaining and visualizing deep learning".
+    Lapuschkin et al. (2019), "Unmasking Clever Hans predictors and assessing what
+    machines really learn", Nature Communications 10.
+    Andeol et al. (2021), "Learning domain invariant representations by joint
+    Wasserstein distance minimization".
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, Callable, Protocol
+
+import numpy as np
+
+from saliency.checks import check_choice
+
+import chainer
+
+Part = Callable[[Any], Any]
+
+
+class Affine(Protocol):
+    """A function that is affine in some of its inputs, as rules see it."""
+
+    xs: list[Any]  # the inputs that get relevance
+    output: Any  # z, with the bias
+
+    def product(self, xs: Sequence[Any], part: Part) -> Any:
+        """Return sum_j x_j w_jk, with a part of the weights."""
+
+    def transposed(self, s: Any, part: Part) -> list[Any]:
+        """Return sum_k w_jk s_k for each input, with a part of the weights."""
+
+    def bias(self, part: Part) -> Any:
+        """Return a part of the bias, broadcastable to the output; 0 if none."""
+
+
+def every(a: Any) -> Any:
+    """Return all of it."""
+    return a
+
+
+def positive(a: Any) -> Any:
+    """Return the positive part."""
+    return a.clip(min=0)
+
+
+def negative(a: Any) -> Any:
+    """Return the negative part."""
+    return a.clip(max=0)
+
+
+def square(a: Any) -> Any:
+    """Return the square."""
+    return a * a
+
+
+def one(a: Any) -> Any:
+    """Return 1 everywhere."""
+    return chainer.backend.get_array_module(a).ones_like(a)
+
+
+def nothing(a: Any) -> Any:
+    """Return 0 everywhere."""
+    return chainer.backend.get_array_module(a).zeros_like(a)
+
+
+@dataclass(frozen=True)
+class Term:
+    """The contributions of a part of x by a part of w, with a sign."""
+
+    x: Part
+    w: Part
+    sign: int = 1
+
+
+@dataclass(frozen=True)
+class Half:
+    """A share of the relevance, and the contributions that it is divided by.
+
+    Attributes:
+        terms (tuple of Term): The contributions.
+        bias (callable): The part of the bias in the denominator.
+        factor (float): The share.
+        where (int): 1 or -1 if only outputs of that sign pass relevance on this way.
+    """
+
+    terms: tuple[Term, ...]
+    bias: Part
+    factor: float = 1.0
+    where: int = 0
+
+
+class Rule:
+    """A propagation rule; subclasses set :attr:`halves` and :attr:`epsilon`.
+
+    Args:
+        bias (str): ``'share'``: the bias takes its share of the relevance.
+            ``'ignore'``: it is left out of the denominator.
+
+    Raises:
+        ValueError: If ``bias`` is neither.
+    """
+
+    halves: tuple[Half, ...] = ()
+    epsilon: float = 0.0
+
+    def __init__(self, bias: str = "share") -> None:
+        check_choice("bias", bias, ("share", "ignore"))
+        self.bias = bias
+
+    def __repr__(self) -> str:
+        settings = ", ".join(
+            f"{name}={_short(vars(self)[name])}"
+            for name in inspect.signature(type(self)).parameters
+            if name in vars(self) and (name, vars(self)[name]) != ("bias", "share")
+        )
+        return f"{type(self).__name__}({settings})"
+
+    def propagate(self, affine: Affine, relevance: Any) -> tuple[list[Any], Any]:
+        """Return the relevance of the inputs, and what the bias took.
+
+        Args:
+            affine (Affine): The function.
+            relevance (array): Relevance of its output.
+
+        Returns:
+            tuple: A list of arrays of the shapes of the inputs, and an array of the
+            output's shape; all of the dtype of the relevance.
+        """
+        xp = chainer.backend.get_array_module(relevance)
+        of_inputs = [xp.zeros_like(x) for x in affine.xs]
+        of_bias = xp.zeros_like(relevance)
+        for half in self.halves:
+            terms = _terms_with_inputs(affine, half)
+            z, bias = self._denominator(affine, half, terms)
+            s = half.factor * divide(relevance, z, self.epsilon)
+            if half.where:
+                s = s * (half.where * self._output(affine) > 0)
+            s = xp.asarray(s)  # arithmetic makes a number of a scalar
+            for term, xs in terms:
+                back = affine.transposed(s, term.w)
+                for r, x, b in zip(of_inputs, xs, back):
+                    r += term.sign * x * b
+            of_bias += bias * s
+        return of_inputs, of_bias
+
+    def _output(self, affine: Affine) -> Any:
+        """Return what the forward pass has computed, less the bias if ignored."""
+        if self.bias == "share":
+            return affine.output
+        return affine.output - affine.bias(every)
+
+    def _denominator(
+        self, affine: Affine, half: Half, terms: Sequence[tuple[Term, list[Any]]]
+    ) -> tuple[Any, Any]:
+        """Return the sum of all contributions of a half, and the bias in it."""
+        bias = affine.bias(nothing if self.bias == "ignore" else half.bias)
+        if half == _WHOLE:
+            return self._output(affine), bias
+        z = bias + chainer.backend.get_array_module(affine.output).zeros_like(
+            affine.output
+        )
+        for term, xs in terms:
+            z = z + term.sign * affine.product(xs, term.w)
+        return z, bias
+
+
+_WHOLE = Half((Term(every, every),), every)
+
+
+def _terms_with_inputs(affine: Affine, half: Half) -> list[tuple[Term, list[Any]]]:
+    """Return the terms and their parts of x, without those that are zero."""
+    terms = []
+    for term in half.terms:
+        xs = [term.x(x) for x in affine.xs]
+        if any(x.any() for x in xs):
+            terms.append((term, xs))
+    return terms
+
+
+# A denominator below this is zero: dividing by it might overflow in float32.
+_TINY = 1e-30
+
+
+def divide(relevance: Any, z: Any, epsilon: float) -> Any:
+    """Return R / z, with 0 for R / 0 where there is no epsilon."""
+    xp = chainer.backend.get_array_module(z)
+    if epsilon:
+        z = xp.where(z < 0, z - epsilon, z + epsilon)
+    is_zero = abs(z) <= _TINY
+    return relevance / (z + is_zero) * ~is_zero
+
+
+def _short(value: Any) -> str:
+    if np.ndim(value) == 0:
+        return repr(value)
+    return f"<array of shape {np.shape(value)}>"
+
+
+class Zero(Rule):
+    r"""LRP-0, the simple rule: Bach et al. (2015), eq. 56.
+
+    :math:`R_j = \sum_k z_{jk} / z_k R_k` with :math:`z_{jk} = x_j w_{jk}`. It grows
+    without bound where contributions cancel.
+    """
+
+    halves = (_WHOLE,)
+
+
+class Epsilon(Rule):
+    r"""LRP-epsilon: Bach et al. (2015), eq. 58.
+
+    :math:`R_j = \sum_k z_{jk} / (z_k + \epsilon\,\mathrm{sign}(z_k)) R_k`, where
+    sign(0) is 1. Epsilon takes relevance: the more, the weaker the output is.
+
+    Args:
+        epsilon (float): Positive.
+        bias (str): See :class:`Rule`.
+
+    Raises:
+        ValueError: If ``epsilon`` is not a number > 0.
+    """
+
+    halves = (_WHOLE,)
+
+    def __init__(self, epsilon: float = 1e-6, bias: str = "share") -> None:
+        super().__init__(bias)
+        if not (isinstance(epsilon, Real) and 0 < epsilon < np.inf):
+            raise ValueError(f"epsilon must be a number > 0, got {epsilon!r}")
+        self.epsilon = float(epsilon)
+
+
+class Norm(Epsilon):
+    """In proportion to the contributions; for sums and average pooling.
+
+    LRP-epsilon (Bach et al. 2015, eq. 58) with an epsilon that only keeps from
+    dividing by zero.
+
+    Args:
+        bias (str): See :class:`Rule`.
+    """
+
+    def __init__(self, bias: str = "share") -> None:
+        super().__init__(1e-6, bias)
+
+
+class ZPlus(Rule):
+    r"""The z+ rule: positive contributions alone.
+
+    :math:`R_j = \sum_k z_{jk}^+ / z_k^+ R_k` with :math:`z_{jk}^+ = (x_j w_{jk})^+`:
+    Montavon et al. (2017), where x >= 0; here for inputs of any sign, as the
+    alpha-beta rule with alpha = 1, beta = 0.
+    """
+
+    halves = (Half((Term(positive, positive), Term(negative, negative)), positive),)
+
+
+class AlphaBeta(Rule):
+    r"""The alpha-beta rule: Bach et al. (2015), eq. 60.
+
+    :math:`R_j = \sum_k (\alpha z_{jk}^+ / z_k^+ + \beta z_{jk}^- / z_k^-) R_k` with
+    alpha + beta = 1 and beta <= 0. Zennit and Captum write alpha - beta = 1 with
+    beta >= 0: their (2, 1) is (2, -1) here. Where an output has no contributions of
+    one sign, the share of that sign is missing: the sum of the relevance is not kept.
+
+    Args:
+        alpha (float): Weight of what speaks for the output.
+        beta (float): Weight of what speaks against it, not positive.
+        bias (str): See :class:`Rule`.
+
+    Raises:
+        ValueError: If alpha + beta is not 1, or beta > 0.
+    """
+
+    def __init__(
+        self, alpha: float = 2.0, beta: float = -1.0, bias: str = "share"
+    ) -> None:
+        super().__init__(bias)
+        is_pair = isinstance(alpha, Real) and isinstance(beta, Real)
+        if not (is_pair and abs(alpha + beta - 1) < 1e-9 and beta <= 0):
+            raise ValueError(
+                "alpha and beta must be numbers with alpha + beta = 1 and beta <= 0, "
+                "the convention of Bach et al. (2015). Others write alpha - beta = 1 "
+                "with beta >= 0: give -beta for theirs, so (2, 1) is (2, -1) here. Got "
+                f"alpha={alpha!r}, beta={beta!r}"
+            )
+        self.alpha, self.beta = float(alpha), float(beta)
+
+    @property
+    def halves(self) -> tuple[Half, ...]:  # type: ignore[override]
+        """For and against."""
+        for_it = Half(ZPlus.halves[0].terms, positive, self.alpha)
+        terms = Term(positive, negative), Term(negative, positive)
+        against_it = Half(terms, negative, self.beta)
+        return (for_it, against_it) if self.beta else (for_it,)
+
+
+class Gamma(Rule):
+    r"""LRP-gamma: what speaks for the output counts :math:`1 + \gamma` times.
+
+    :math:`R_j = \sum_k (z_{jk} + \gamma z_{jk}^+) / (z_k + \gamma z_k^+) R_k` where
+    :math:`z_k > 0`: Montavon et al. (2019), for x >= 0. Here for inputs and outputs of
+    any sign: where :math:`z_k < 0`, with :math:`z^-` in place of :math:`z^+` (Andeol et
+    al. 2021). The denominator is never nearer to zero than the output is.
+
+    Args:
+        gamma (float): Not negative; 0 is LRP-0, and infinity leaves nothing but what
+            has the sign of the output: z+ where that is positive.
+        bias (str): See :class:`Rule`.
+
+    Raises:
+        ValueError: If ``gamma`` is negative.
+    """
+
+    def __init__(self, gamma: float = 0.25, bias: str = "share") -> None:
+        super().__init__(bias)
+        if not (isinstance(gamma, Real) and gamma >= 0):
+            raise ValueError(f"gamma must be a number >= 0, got {gamma!r}")
+        self.gamma: float = float(gamma)
+
+    @property
+    def halves(self) -> tuple[Half, ...]:  # type: ignore[override]
+        """For outputs that are positive, and for those that are negative."""
+
+        def more(w: Any, favoured: Any) -> Any:
+            return favoured if np.isinf(self.gamma) else w + self.gamma * favoured
+
+        def up(w: Any) -> Any:
+            return more(w, positive(w))
+
+        def down(w: Any) -> Any:
+            return more(w, negative(w))
+
+        terms = Term(positive, up), Term(negative, down)
+        opposite = Term(positive, down), Term(negative, up)
+        return Half(terms, up, where=1), Half(opposite, down, where=-1)
+
+
+class Box(Rule):
+    r"""The z^B rule, for inputs in a box :math:`l \le x \le h`, as pixels are.
+
+    :math:`R_j = \sum_k c_{jk} / \sum_i c_{ik} R_k` with
+    :math:`c_{jk} = x_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-`: Montavon et al. (2017).
+    The bias has no share.
+
+    Args:
+        low (float or array): l; a number, or an array that broadcasts to the input.
+        high (float or array): h.
+
+    Raises:
+        ValueError: If ``low`` is above ``high``; on use, if a shape does not fit.
+    """
+
+    def __init__(self, low: Any = 0.0, high: Any = 1.0) -> None:
+        super().__init__("ignore")
+        try:
+            is_box = np.all(np.asarray(low) <= np.asarray(high))
+        except ValueError:
+            raise ValueError(
+                "low and high must broadcast to one another, got shapes "
+                f"{np.shape(low)} and {np.shape(high)}"
+            ) from None
+        if not is_box:
+            raise ValueError(f"low must not be above high, got {low!r} and {high!r}")
+        self.low, self.high = low, high
+
+    @property
+    def halves(self) -> tuple[Half, ...]:  # type: ignore[override]
+        """The distances from the corner of the box where each output is least."""
+
+        def low(x: Any) -> Any:
+            return self._bound("low", x)
+
+        def high(x: Any) -> Any:
+            return self._bound("high", x)
+
+        corner = Term(low, positive, -1), Term(high, negative, -1)
+        return (Half((Term(every, every), *corner), nothing),)
+
+    def _bound(self, name: str, x: Any) -> Any:
+        value = getattr(self, name)
+        xp = chainer.backend.get_array_module(x)
+        try:
+            return xp.broadcast_to(xp.asarray(value, x.dtype), x.shape)
+        except ValueError:
+            raise ValueError(
+                f"{name} must be a number or broadcast to the input's shape {x.shape}, "
+                f"got shape {np.shape(value)}"
+            ) from None
+
+
+class WSquare(Rule):
+    r"""The w^2 rule, for inputs of any value.
+
+    :math:`R_j = \sum_k w_{jk}^2 / \sum_i w_{ik}^2 R_k`: Montavon et al. (2017). The
+    bias has no share.
+    """
+
+    halves = (Half((Term(one, square),), nothing),)
+
+    def __init__(self) -> None:
+        super().__init__("ignore")
+
+
+class Flat(Rule):
+    """Relevance in equal shares over all connected inputs: Lapuschkin et al. (2019).
+
+    The w^2 rule with weights of 1. The bias has no share.
+    """
+
+    halves = (Half((Term(one, one),), nothing),)
+
+    def __init__(self) -> None:
+        super().__init__("ignore")
+
+
+class Pass:
+    """Relevance goes through unchanged, to inputs of the output's shape."""
+
+    def __repr__(self) -> str:
+        return "Pass()"
+
+
+class WinnerTakesAll:
+    """Relevance goes to the largest element; for max pooling and maxima.
+
+    As in Lapuschkin et al. (2016), "The LRP toolbox for artificial neural networks",
+    JMLR 17. Elements of an axis that are equally large share equally; of those in a
+    window, it is the one that the forward pass has chosen.
+    """
+
+    def __repr__(self) -> str:
+        return "WinnerTakesAll()"
+
+
+class Gradient:
+    """Relevance is multiplied by the gradient, as in backpropagation."""
+
+    def __repr__(self) -> str:
+        return "Gradient()"
