@@ -167,7 +167,7 @@ class BaseCalculator(ABC):
         streams = RandomStreams(seed)
         runner = ForwardRunner(self, train, noise_sampler, streams)
         bar = tqdm(
-            desc=type(self).__name__,
+            desc=type(self).__name__.lstrip("_"),
             total=M * batches.n_example,
             unit="row",
             disable=not show_progress,

@@ -109,9 +109,21 @@ class LRPCalculator(GraphCalculator):
             data: As for :meth:`compute`; sums are over all examples.
             settings: The other arguments of :meth:`compute`.
         """
-        accountant = _ConservationCalculator(self)
+        accountant = _AccountingCalculator(self)
         accountant.compute(data, **settings)
         return accountant.report
+
+    def assignment(self, data: Any, **settings: Any) -> Assignment:
+        """Return which rule each function gets; printed, it is a table.
+
+        Args:
+            data: As for :meth:`compute`; one example is enough.
+            settings: The other arguments of :meth:`compute`.
+        """
+        accountant = _AccountingCalculator(self)
+        accountant.compute(data, **settings)
+        assert accountant.assigned is not None  # there is at least one pass
+        return accountant.assigned
 
     def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
         """Learn how many examples there are, for relevance that is given for each."""
@@ -177,6 +189,11 @@ class _LayersCalculator(_LikeAnother):
 
     def __init__(self, other: LRPCalculator, links: Sequence[str]) -> None:
         super().__init__(other)
+        if isinstance(links, str) or not links:
+            raise ValueError(
+                "links must be a list of paths, as in model.namedlinks(), and not "
+                f"empty; got {links!r}"
+            )
         model: Any = self.model
         is_link = isinstance(model, chainer.Link)
         of_model = dict(model.namedlinks()) if is_link else {}
@@ -226,19 +243,20 @@ class _LayersCalculator(_LikeAnother):
         return this.outputs[0].xp.concatenate(flat, axis=1)
 
 
-class _ConservationCalculator(_LikeAnother):
-    """Nothing at all, but an account of the relevance."""
+class _AccountingCalculator(_LikeAnother):
+    """The same relevance, with an account of it and of the rules."""
 
     def __init__(self, other: LRPCalculator) -> None:
         super().__init__(other)
         self.report = Conservation()
+        self.assigned: Assignment | None = None
 
     def walk(
         self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
     ) -> Relevances:
         """Walk, and account for it."""
-        relevances, assignment = self.walk_by_rules(graph, this, classes)
-        self.report.add(relevances, assignment)
+        relevances, self.assigned = self.walk_by_rules(graph, this, classes)
+        self.report.add(relevances, self.assigned)
         return relevances
 
 

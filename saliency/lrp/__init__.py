@@ -1,6 +1,7 @@
 """Layer-wise relevance propagation by a walk over the creator graph."""
 
-from saliency.lrp.composites import PRESETS, Composite, composite
+from saliency.lrp.composites import PRESETS, Assignment, Composite, Layer, composite
+from saliency.lrp.conservation import Conservation
 from saliency.lrp.functions import register_handler
 from saliency.lrp.graph import Application, Graph
 from saliency.lrp.rules import (
@@ -10,9 +11,11 @@ from saliency.lrp.rules import (
     Flat,
     Gamma,
     Gradient,
+    Half,
     Norm,
     Pass,
     Rule,
+    Term,
     WinnerTakesAll,
     WSquare,
     Zero,
@@ -23,16 +26,21 @@ __all__ = [
     "PRESETS",
     "AlphaBeta",
     "Application",
+    "Assignment",
     "Box",
     "Composite",
+    "Conservation",
     "Epsilon",
     "Flat",
     "Gamma",
     "Gradient",
     "Graph",
+    "Half",
+    "Layer",
     "Norm",
     "Pass",
     "Rule",
+    "Term",
     "WSquare",
     "WinnerTakesAll",
     "ZPlus",

@@ -70,18 +70,18 @@ class Conservation:
         return self.entries[-1].cut if self.entries else self.start
 
     def __str__(self) -> str:
-        head = ("layer", "function", "received", "passed on", "bias", "other", "cut")
+        numbers_of = ("received", "passed on", "bias", "other", "cut")
         rows: list[tuple[str, ...]] = [
-            head,
-            ("", "output", "", "", "", "", f"{self.start:.6g}"),
+            ("layer", "function", "rule", *numbers_of),
+            ("", "output", "", "", "", "", "", f"{self.start:.6g}"),
         ]
         for e in self.entries:
             numbers = (e.received, e.passed_on, e.bias, e.other, e.cut)
-            rows.append((e.layer, e.function, *(f"{n:.6g}" for n in numbers)))
-        widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+            rows.append((e.layer, e.function, e.rule, *(f"{n:.6g}" for n in numbers)))
+        widths = [max(map(len, column)) for column in zip(*rows)]
         return "\n".join(
             "  ".join(
-                cell.ljust(width) if i < 2 else cell.rjust(width)
+                cell.ljust(width) if i < 3 else cell.rjust(width)
                 for i, (cell, width) in enumerate(zip(row, widths))
             ).rstrip()
             for row in rows

@@ -216,7 +216,8 @@ def divide(relevance: Any, z: Any, epsilon: float) -> Any:
     if epsilon:
         z = xp.where(z < 0, z - epsilon, z + epsilon)
     is_zero = abs(z) <= _TINY
-    return relevance / (z + is_zero) * ~is_zero
+    # Arithmetic makes a number of an array without axes.
+    return xp.asarray(relevance / (z + is_zero) * ~is_zero)
 
 
 def _short(value: Any) -> str:

@@ -145,10 +145,26 @@ class TestLayers:
         with pytest.raises(ValueError, match=r"links.*'/conv9'"):
             LRPCalculator(cnn).compute_layers(images, ["/conv9"])
 
+    @pytest.mark.parametrize("links", ["/conv", []])
+    def test_must_be_asked_for_in_a_list(self, links, cnn, images):
+        with pytest.raises(ValueError, match="links must be a list"):
+            LRPCalculator(cnn).compute_layers(images, links)
+
     def test_leave_no_hooks(self, cnn, images):
         LRPCalculator(cnn).compute_layers(images, ["/conv"])
         assert not chainer._get_link_hooks()
         assert not chainer.get_function_hooks()
+
+
+class TestAssignment:
+    def test_prints_the_rule_of_every_layer(self, rng):
+        images = rng.normal(size=(1, 2, 6, 6))
+        calculator = LRPCalculator(build(CNN), rule="epsilon_alpha2_beta1_flat")
+        table = str(calculator.assignment(images)).splitlines()
+        rules = {line.split()[0]: line.split(maxsplit=2)[2] for line in table}
+        assert rules["/conv"] == "Flat()"
+        assert rules["/norm"] == "one with /conv"
+        assert rules["/out"].startswith("Epsilon(")
 
 
 class TestConservation:
@@ -170,7 +186,6 @@ class TestConservation:
 
     def test_prints_as_a_table_with_links_and_functions(self, model, x):
         lines = str(LRPCalculator(model).conservation(x)).splitlines()
-        assert lines[0].split() == [
-            *("layer", "function", "received", "passed", "on", "bias", "other", "cut")
-        ]
+        columns = "layer function rule received passed on bias other cut"
+        assert lines[0].split() == columns.split()
         assert sum("LinearFunction" in line for line in lines) == 3
