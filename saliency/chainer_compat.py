@@ -63,6 +63,7 @@ def import_chainer() -> types.ModuleType:
         importlib.import_module("chainer.gradient_check")
         _mend_as_strided()
         _mend_resize_images()
+        _mend_padding()
         _mend_cudnn_warning()
         _mend_caffe_messages()
     return chainer
@@ -228,10 +229,28 @@ def _mend_resize_images() -> None:
     The rest of its module has to see the real NumPy, which it compares with.
     """
     module: Any = importlib.import_module("chainer.functions.array.resize_images")
-    module.compute_indices_and_weights = types.FunctionType(
-        module.compute_indices_and_weights.__code__,
-        {**vars(module), "numpy": _NumpyWith(float=float)},
-    )
+    name = "compute_indices_and_weights"
+    setattr(module, name, _seeing(getattr(module, name), float=float))
+
+
+def _mend_padding() -> None:
+    """Has ``concat_examples`` name the third argument of ``numpy.maximum``.
+
+    NumPy 2.4 deprecates it unnamed, where examples of different shapes are padded.
+    """
+
+    def maximum(a: Any, b: Any, out: Any = None) -> Any:
+        return numpy.maximum(a, b, out=out)
+
+    module: Any = importlib.import_module("chainer.dataset.convert")
+    name = "_concat_arrays_with_padding"
+    setattr(module, name, _seeing(getattr(module, name), maximum=maximum))
+
+
+def _seeing(function: Any, **names: Any) -> types.FunctionType:
+    """Copies a function that sees other things under some names of NumPy."""
+    scope = {**function.__globals__, "numpy": _NumpyWith(**names)}
+    return types.FunctionType(function.__code__, scope, function.__name__)
 
 
 def _mend_cudnn_warning() -> None:

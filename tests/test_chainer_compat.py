@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -293,6 +294,14 @@ class TestFunctions:
             atol=1e-3,
             rtol=1e-3,
         )
+
+    def test_examples_are_padded_without_a_warning(self):
+        examples = [np.ones((2, 1)), np.ones((1, 3)), np.ones((1, 1))]
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            batch = chainer.dataset.concat_examples(examples, padding=-1)
+        assert batch.shape == (3, 2, 3)
+        np.testing.assert_array_equal(batch[1], [[1, 1, 1], [-1, -1, -1]])
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_as_strided(self, dtype):
