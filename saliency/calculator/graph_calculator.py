@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
-from link_hooks import RetainOutputHook, VariableMonitorLinkHook
+from link_hooks import RetainOutputHook
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.explained_output import ClassIndex
 from saliency.calculator.forward_pass import ForwardPass
 from saliency.lrp.graph import Graph, Relevances
 
@@ -23,24 +22,12 @@ class GraphCalculator(BaseCalculator):
     those of :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-    ) -> None:
-        super().__init__(
-            model, target_extractor, output_extractor, eval_fun, class_index, device
-        )
-        self._hook = RetainOutputHook()
+    _hook: RetainOutputHook  # of the pass at hand
 
     @contextlib.contextmanager
     def watch_forward(self) -> Iterator[None]:
         """Keep what the functions of a pass are applied to."""
-        self._hook.clear()
+        self._hook = RetainOutputHook()
         with self._hook:
             yield
 
