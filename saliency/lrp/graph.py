@@ -27,7 +27,7 @@ class Application:
         merged (list of Application): Functions behind it that are treated as one
             with it, nearest first (batch normalization behind a convolution).
         bias_relevance (list of array): What stayed with biases and constants.
-        passed_on (float): Sum of the relevance that the active inputs got.
+        parts (list of array or None): Relevance that its inputs got from it.
     """
 
     function: Any
@@ -38,12 +38,18 @@ class Application:
     link: Any = None
     merged: list[Application] = field(default_factory=list)
     bias_relevance: list[Any] = field(default_factory=list)
-    passed_on: float = 0.0
+    parts: list[Any] = field(default_factory=list)
 
     @property
     def received(self) -> float:
         """Sum of the relevance of the outputs."""
         return sum(_sum(r) for r in self.relevance if r is not None)
+
+    @property
+    def passed_on(self) -> float:
+        """Sum of the relevance that the active inputs got."""
+        pairs = zip(self.parts, self.active)
+        return sum(_sum(r) for r, is_active in pairs if is_active and r is not None)
 
     @property
     def taken_by_bias(self) -> float:
@@ -205,14 +211,13 @@ class Graph:
                 and self._is_merged(this, lower, applications, is_part_of)
             ):
                 lower.merged = [this, *this.merged]
-                parts = [this.relevance[0] if a else None for a in this.active]
+                this.parts = [this.relevance[0] if a else None for a in this.active]
             else:
-                parts = list(handler(this))
-            for x, is_active, r in zip(function.inputs, this.active, parts):
+                this.parts = list(handler(this))
+            for x, is_active, r in zip(function.inputs, this.active, this.parts):
                 if r is None:
                     continue
                 if is_active:
-                    this.passed_on += _sum(r)
                     _add(relevance, x, r)
                 else:
                     this.bias_relevance.append(r)
