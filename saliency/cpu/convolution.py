@@ -1,0 +1,219 @@
+"""Two-dimensional convolution on the CPU: an algorithm for each shape."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from typing import Any
+
+import numpy as np
+
+from saliency.cpu import depthwise, tiles, winograd
+from saliency.cpu.geometry import Geometry
+
+# Winograd's transforms, those of the weights in particular, cost as much as they save
+# where there are few channels or pixels. It does not depend on the number of images, so
+# that the result does not.
+_MIN_CHANNELS = 16
+_MIN_PIXELS = 100
+_MIN_PRODUCTS = 2e6
+
+
+def convolve(
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None,
+    geometry: Geometry,
+    groups: int,
+    cache: WeightCache,
+) -> np.ndarray:
+    """Convolve images.
+
+    Args:
+        x (numpy.ndarray): Images ``(n, in, height, width)``, in any layout.
+        W (numpy.ndarray): Kernels ``(out, in / groups, kh, kw)``.
+        b (numpy.ndarray or None): Bias of each output channel.
+        geometry (Geometry): Where the windows lie.
+        groups (int): Groups of channels that are convolved separately.
+        cache (WeightCache): Weights that were transformed before.
+
+    Returns:
+        numpy.ndarray: ``(n, out, out height, out width)``, channels last in memory.
+    """
+    if groups == 1:
+        return _convolve(x, W, b, geometry, cache)
+    if W.shape[1] == 1:
+        return depthwise.convolve(x, W, b, geometry)
+    parts = [
+        tiles.convolve(of_x, of_W, of_b, geometry)
+        for of_x, of_W, of_b in zip(
+            np.split(x, groups, 1),
+            np.split(W, groups),
+            [None] * groups if b is None else np.split(b, groups),
+        )
+    ]
+    return _channels_last(parts)
+
+
+def to_input(
+    gy: np.ndarray, W: np.ndarray, geometry: Geometry, groups: int, cache: WeightCache
+) -> np.ndarray:
+    """Apply the transposed map of :func:`convolve` to what is at its output.
+
+    Args:
+        gy (numpy.ndarray): ``(n, out, out height, out width)``, in any layout.
+        W (numpy.ndarray): Kernels ``(out, in / groups, kh, kw)``.
+        geometry (Geometry): Where the windows lie.
+        groups (int): Groups of channels that are convolved separately.
+        cache (WeightCache): Weights that were transformed before.
+
+    Returns:
+        numpy.ndarray: ``(n, in, height, width)``.
+    """
+    if groups == 1:
+        return _to_input(gy, W, geometry, cache)
+    if W.shape[1] == 1:
+        return depthwise.to_input(gy, W, geometry, groups)
+    parts = [
+        tiles.to_input(of_gy, of_W, geometry)
+        for of_gy, of_W in zip(np.split(gy, groups, 1), np.split(W, groups))
+    ]
+    return _channels_last(parts)
+
+
+def to_weights(
+    x: np.ndarray, gy: np.ndarray, geometry: Geometry, groups: int
+) -> np.ndarray:
+    """Return the gradient of the kernels, ``(out, in / groups, kh, kw)``.
+
+    Args:
+        x (numpy.ndarray): Images ``(n, in, height, width)``, in any layout.
+        gy (numpy.ndarray): ``(n, out, out height, out width)``, in any layout.
+        geometry (Geometry): Where the windows lie.
+        groups (int): Groups of channels that are convolved separately.
+    """
+    if groups == 1:
+        if geometry.is_pointwise():
+            seen = x[(..., *geometry.pixels())]
+            return (_pixels(gy).T @ _pixels(seen))[:, :, None, None]
+        return tiles.to_weights(x, gy, geometry)
+    if groups == x.shape[1]:
+        return depthwise.to_weights(x, gy, geometry)
+    parts = [
+        tiles.to_weights(of_x, of_gy, geometry)
+        for of_x, of_gy in zip(np.split(x, groups, 1), np.split(gy, groups, 1))
+    ]
+    return np.concatenate(parts)
+
+
+class WeightCache:
+    """Weights as Winograd's algorithm takes them, for as long as an array lives.
+
+    An array that was changed in the meantime is noticed by a projection on random
+    numbers, which reads it once.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, bool], tuple[Any, float, np.ndarray]] = {}
+
+    def transformed(self, W: np.ndarray, *, flipped: bool) -> np.ndarray:
+        """Return weights transformed.
+
+        Args:
+            W (numpy.ndarray): Kernels ``(out, in, 3, 3)``.
+            flipped (bool): Whether they are for the way back.
+        """
+        key = id(W), flipped
+        fingerprint = _projection(W)
+        kept = self._kept.get(key)
+        if kept is not None and kept[0]() is W and kept[1] == fingerprint:
+            return kept[2]
+        # Transposed in memory or not makes no difference to a matrix product.
+        U = winograd.transform_weight(W[:, :, ::-1, ::-1] if flipped else W)
+        if flipped:
+            U = U.transpose(0, 2, 1)
+        forget = weakref.ref(W, lambda _: self._kept.pop(key, None))
+        self._kept[key] = forget, fingerprint, U
+        return U
+
+
+def _projection(array: np.ndarray) -> float:
+    """Return a number that a change of the array changes."""
+    rows = array.reshape(len(array), -1)
+    left, right = (_random_numbers(n, array.dtype) for n in rows.shape)
+    return float(left @ (rows @ right))
+
+
+@functools.lru_cache(maxsize=64)
+def _random_numbers(n: int, dtype: np.dtype) -> np.ndarray:
+    return np.random.default_rng(0).random(n).astype(dtype)
+
+
+def _convolve(
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None,
+    geometry: Geometry,
+    cache: WeightCache,
+) -> np.ndarray:
+    if geometry.is_pointwise():
+        pixels = _pixels(x[(..., *geometry.pixels())]) @ W[:, :, 0, 0].T
+        if b is not None:
+            pixels += b
+        by_pixel = pixels.reshape(len(x), *geometry.out, len(W))
+    elif _suits_winograd(W, geometry):
+        U = cache.transformed(W, flipped=False)
+        by_pixel = winograd.convolve(x.transpose(0, 2, 3, 1), U, b, geometry)
+    else:
+        return tiles.convolve(x, W, b, geometry)
+    return by_pixel.transpose(0, 3, 1, 2)
+
+
+def _to_input(
+    gy: np.ndarray, W: np.ndarray, geometry: Geometry, cache: WeightCache
+) -> np.ndarray:
+    # With stride 1 the way back is a convolution, too.
+    if geometry.is_pointwise():
+        pixels = _pixels(gy) @ W[:, :, 0, 0]
+        by_pixel = pixels.reshape(len(gy), *geometry.out, W.shape[1])
+        if geometry.out == geometry.size:
+            return by_pixel.transpose(0, 3, 1, 2)
+        gx = np.zeros((len(gy), *geometry.size, W.shape[1]), gy.dtype)
+        gx[(slice(None), *geometry.pixels())] = by_pixel
+        return gx.transpose(0, 3, 1, 2)
+    back = geometry.transposed()
+    if _suits_winograd(W, back):
+        U = cache.transformed(W, flipped=True)
+        by_pixel = winograd.convolve(gy.transpose(0, 2, 3, 1), U, None, back)
+        return by_pixel.transpose(0, 3, 1, 2)
+    if geometry.stride == (1, 1) and W.shape[1] >= _MIN_CHANNELS:
+        return tiles.convolve(gy, _flip(W), None, back)
+    return tiles.to_input(gy, W, geometry)
+
+
+def _flip(W: np.ndarray) -> np.ndarray:
+    """Return the kernels of the way back, ``(in, out, kh, kw)``."""
+    return W[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+
+
+def _suits_winograd(W: np.ndarray, geometry: Geometry) -> bool:
+    n_pixel = geometry.out[0] * geometry.out[1]
+    return (
+        geometry.kernel == (3, 3)
+        and geometry.stride == (1, 1)
+        and geometry.dilate == (1, 1)
+        and min(W.shape[:2]) >= _MIN_CHANNELS
+        and n_pixel >= _MIN_PIXELS
+        and W.size * n_pixel >= _MIN_PRODUCTS
+    )
+
+
+def _pixels(x: np.ndarray) -> np.ndarray:
+    """Return images ``(n, channel, height, width)`` as ``(pixel, channel)``."""
+    return x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _channels_last(groups: list[np.ndarray]) -> np.ndarray:
+    """Return the images of all groups as one array of channels-last memory."""
+    by_pixel = [of_group.transpose(0, 2, 3, 1) for of_group in groups]
+    return np.concatenate(by_pixel, axis=3).transpose(0, 3, 1, 2)

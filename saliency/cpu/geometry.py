@@ -1,0 +1,68 @@
+"""Where the windows of a convolution lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """The windows of a two-dimensional convolution: height first, then width.
+
+    Output pixel ``o`` sees input pixels ``o * stride + k * dilate - pad`` for ``k`` in
+    ``range(kernel)``; what lies outside of the input is 0.
+
+    Attributes:
+        size: Of the input.
+        kernel: Number of taps.
+        stride: Between windows.
+        pad: Before the first pixel; less than 0 cuts pixels off.
+        dilate: Between taps.
+        out: Number of windows.
+    """
+
+    size: Pair
+    kernel: Pair
+    stride: Pair
+    pad: Pair
+    dilate: Pair
+    out: Pair
+
+    def span(self, axis: int, n_window: int) -> int:
+        """Return how many input pixels ``n_window`` windows see along an axis."""
+        reach = (self.kernel[axis] - 1) * self.dilate[axis] + 1
+        return (n_window - 1) * self.stride[axis] + reach
+
+    def is_pointwise(self) -> bool:
+        """Tell whether every window is one pixel of the input."""
+        return (
+            self.kernel == (1, 1)
+            and self.pad == (0, 0)
+            and all(
+                (n - 1) * stride < size
+                for n, stride, size in zip(self.out, self.stride, self.size)
+            )
+        )
+
+    def pixels(self) -> tuple[slice, slice]:
+        """Return which pixels the windows are, if each is one."""
+        rows, columns = (
+            slice(0, (n - 1) * stride + 1, stride)
+            for n, stride in zip(self.out, self.stride)
+        )
+        return rows, columns
+
+    def transposed(self) -> Geometry:
+        """Return the windows of the way back, whose kernel is flipped; stride 1."""
+        return Geometry(
+            size=self.out,
+            kernel=self.kernel,
+            stride=self.stride,
+            pad=tuple(  # type: ignore[arg-type]
+                (k - 1) * d - p for k, d, p in zip(self.kernel, self.dilate, self.pad)
+            ),
+            dilate=self.dilate,
+            out=self.size,
+        )

@@ -1,0 +1,305 @@
+"""What takes the place of Chainer's own CPU code within a block."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
+from saliency.cpu import convolution, elementwise, pooling
+from saliency.cpu.geometry import Geometry
+
+import chainer
+from chainer.backends import intel64
+from chainer.functions.activation.relu import ReLU, ReLUGrad2
+from chainer.functions.connection.convolution_2d import (
+    Convolution2DFunction,
+    Convolution2DGradW,
+)
+from chainer.functions.connection.convolution_nd import (
+    ConvolutionND,
+    ConvolutionNDGradW,
+)
+from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
+from chainer.functions.connection.deconvolution_nd import DeconvolutionND
+from chainer.functions.normalization.batch_normalization import (
+    FixedBatchNormalization,
+)
+from chainer.functions.pooling.average_pooling_2d import (
+    AveragePooling2D,
+    AveragePooling2DGrad,
+)
+from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDGrad
+from chainer.utils.conv import get_conv_outsize
+
+Arrays = tuple[np.ndarray, ...]
+# Takes the method's arguments after the function and the weights kept so far; returns
+# what the method returns, or None for what it does not cover.
+Replacement = Callable[..., Optional[Arrays]]
+
+_DTYPES = (np.float32, np.float64)
+
+
+def _convolution(
+    function: Any,
+    cache: convolution.WeightCache,
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None,
+    xp: Any = np,
+) -> Arrays | None:
+    if not _are_covered(x, W, b):
+        return None
+    geometry = _windows_of(function, x.shape[2:], W.shape[2:])
+    if geometry is None or x.shape[1] % function.groups or len(W) % function.groups:
+        return None
+    x, W = _as_images(x), _as_images(W)
+    y = convolution.convolve(x, W, b, geometry, function.groups, cache)
+    return (_as_before(y, function),)
+
+
+def _deconvolution(
+    function: Any,
+    cache: convolution.WeightCache,
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None,
+    xp: Any = np,
+) -> Arrays | None:
+    if not _are_covered(x, W, b) or len(W) % function.groups:
+        return None
+    outs = function.outs if _is_nd(function) else (function.outh, function.outw)
+    geometry = _windows_of(function, outs, W.shape[2:], x.shape[2:])
+    if geometry is None:
+        return None
+    x, W = _as_images(x), _as_images(W)
+    y = convolution.to_input(x, W, geometry, function.groups, cache)
+    if b is not None:
+        y += b[:, None, None]
+    return (_as_before(y, function),)
+
+
+def _weight_gradient(
+    function: Any,
+    cache: convolution.WeightCache,
+    x: np.ndarray,
+    gy: np.ndarray,
+    xp: Any = np,
+) -> Arrays | None:
+    if not _are_covered(x, gy) or x.dtype != function.W_dtype:
+        return None
+    kernel = function.ksize if _is_nd(function) else (function.kh, function.kw)
+    geometry = _windows_of(function, x.shape[2:], kernel, gy.shape[2:])
+    if geometry is None:
+        return None
+    x, gy = _as_images(x), _as_images(gy)
+    gW = convolution.to_weights(x, gy, geometry, function.groups)
+    return (_as_before(gW, function),)
+
+
+def _max_pooling(
+    function: Any, cache: convolution.WeightCache, inputs: Arrays
+) -> Arrays | None:
+    (x,) = inputs
+    geometry = _windows_of(function, x.shape[2:], _kernel(function))
+    if not _are_covered(x) or geometry is None:
+        return None
+    wants_taps = chainer.config.enable_backprop or function.return_indices
+    y, taps = pooling.max_pool(_as_images(x), geometry, wants_taps=wants_taps)
+    function._in_shape, function._in_dtype = x.shape, x.dtype
+    function.indexes = None if taps is None else _as_before(taps, function)
+    if function.return_indices:
+        function.indexes = function.indexes.astype(np.int64)
+    return (_as_before(y, function),)
+
+
+def _max_pooling_gradient(
+    function: Any, cache: convolution.WeightCache, inputs: Arrays
+) -> Arrays | None:
+    pool, (gy,) = function.func, inputs
+    size = pool._in_shape[2:]
+    geometry = _windows_of(pool, size, _kernel(pool), gy.shape[2:])
+    if not _are_covered(gy) or geometry is None or gy.dtype != pool._in_dtype:
+        return None
+    taps = _as_images(pool.indexes)
+    gx = pooling.max_pool_to_input(_as_images(gy), taps, geometry)
+    return (_as_before(gx, pool),)
+
+
+def _average_pooling(
+    function: Any, cache: convolution.WeightCache, inputs: Arrays
+) -> Arrays | None:
+    (x,) = inputs
+    out = tuple(
+        get_conv_outsize(size, *of_axis)
+        for size, *of_axis in zip(
+            x.shape[2:],
+            (function.kh, function.kw),
+            (function.sy, function.sx),
+            (function.ph, function.pw),
+        )
+    )
+    geometry = _windows_of(function, x.shape[2:], _kernel(function), out)
+    if not _are_covered(x) or geometry is None:
+        return None
+    function._in_shape, function._in_dtype = x.shape, x.dtype
+    return (pooling.average_pool(x, geometry),)
+
+
+def _average_pooling_gradient(
+    function: Any, cache: convolution.WeightCache, inputs: Arrays
+) -> Arrays | None:
+    (gy,) = inputs
+    size, kernel = function._in_shape[2:], _kernel(function)
+    geometry = _windows_of(function, size, kernel, gy.shape[2:])
+    if not _are_covered(gy) or geometry is None:
+        return None
+    return (pooling.average_pool_to_input(gy, geometry),)
+
+
+def _relu(
+    function: Any, cache: convolution.WeightCache, inputs: Arrays
+) -> Arrays | None:
+    (x,) = inputs
+    if not _are_covered(x):
+        return None
+    function.retain_outputs((0,))
+    return (elementwise.relu(x),)
+
+
+def _relu_gradient(
+    function: Any, cache: convolution.WeightCache, inputs: Arrays
+) -> Arrays | None:
+    (gy,) = inputs
+    if not _are_covered(gy, function.b):
+        return None
+    return (elementwise.relu_to_input(gy, function.b),)
+
+
+def _normalization(
+    function: Any, cache: convolution.WeightCache, inputs: Arrays
+) -> Arrays | None:
+    x, gamma, beta, mean, var = inputs
+    if not _are_covered(*inputs) or not _is_of_channels(function, x, gamma):
+        return None
+    # What Chainer's own forward sets, for a backward that is not replaced.
+    function.retain_inputs((0, 1, 3, 4))
+    function.axis = tuple(a for a in range(x.ndim) if a != 1)
+    function.key_axis = (1,)
+    function.expander = (None, slice(None), *(None,) * (x.ndim - 2))
+    function.inv_var = 1 / (var + x.dtype.type(function.eps))
+    function.inv_std = np.sqrt(function.inv_var)
+    return (elementwise.normalize(x, mean, gamma * function.inv_std, beta),)
+
+
+def _normalization_gradient(
+    function: Any,
+    cache: convolution.WeightCache,
+    indexes: tuple[int, ...],
+    grad_outputs: tuple[Any, ...],
+) -> tuple[Any, ...] | None:
+    # Chainer computes the gradients of all five inputs to return one of them.
+    if indexes != (0,) or chainer.config.enable_backprop or function.inv_std is None:
+        return None
+    _, gamma, _, _ = function.get_retained_inputs()
+    (gy,) = grad_outputs
+    if not _are_covered(gy.array, gamma.array) or function.key_axis != (1,):
+        return None
+    scale = gamma.array * function.inv_std
+    return (chainer.Variable(elementwise.scale_channels(gy.array, scale)),)
+
+
+def _is_of_channels(function: Any, x: np.ndarray, gamma: np.ndarray) -> bool:
+    """Tell whether batch normalization has statistics for each place on axis 1."""
+    others = tuple(a for a in range(x.ndim) if a != 1)
+    return gamma.ndim == 1 and x.ndim > 1 and function.axis in (None, others)
+
+
+#: By class and name of the method.
+REPLACEMENTS: dict[tuple[type, str], Replacement] = {
+    (Convolution2DFunction, "_forward_cpu_core"): _convolution,
+    (Convolution2DFunction, "_forward_grouped_convolution"): _convolution,
+    (ConvolutionND, "_forward_xp"): _convolution,
+    (Deconvolution2DFunction, "_forward_cpu_core"): _deconvolution,
+    (Deconvolution2DFunction, "_forward_grouped_convolution"): _deconvolution,
+    (DeconvolutionND, "_forward_xp"): _deconvolution,
+    (Convolution2DGradW, "_forward_cpu_core"): _weight_gradient,
+    (Convolution2DGradW, "_forward_grouped_convolution"): _weight_gradient,
+    (ConvolutionNDGradW, "_forward_xp"): _weight_gradient,
+    (MaxPoolingND, "forward_cpu"): _max_pooling,
+    (MaxPoolingNDGrad, "forward_cpu"): _max_pooling_gradient,
+    (AveragePooling2D, "forward_cpu"): _average_pooling,
+    (AveragePooling2DGrad, "forward_cpu"): _average_pooling_gradient,
+    (FixedBatchNormalization, "forward"): _normalization,
+    (FixedBatchNormalization, "backward"): _normalization_gradient,
+    (ReLU, "forward_cpu"): _relu,
+    (ReLUGrad2, "forward_cpu"): _relu_gradient,
+}
+
+
+def _are_covered(*arrays: Any) -> bool:
+    """Tell whether all are NumPy arrays of one float dtype, and none is empty."""
+    if intel64.should_use_ideep(">=auto"):
+        return False
+    given = [array for array in arrays if array is not None]
+    return all(
+        isinstance(array, np.ndarray)
+        and array.dtype in _DTYPES
+        and array.dtype == given[0].dtype
+        and array.size > 0
+        for array in given
+    )
+
+
+def _is_nd(function: Any) -> bool:
+    return hasattr(function, "ndim")
+
+
+def _kernel(pool: Any) -> tuple[int, ...]:
+    return pool.ksize if _is_nd(pool) else (pool.kh, pool.kw)
+
+
+def _windows_of(
+    function: Any,
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    out: tuple[int, ...] | None = None,
+) -> Geometry | None:
+    """Return where a function's windows lie, in two dimensions; None for more."""
+    if _is_nd(function):
+        stride, pad = function.stride, function.pad
+        dilate = getattr(function, "dilate", (1,) * function.ndim)
+    else:
+        stride, pad = (function.sy, function.sx), (function.ph, function.pw)
+        dilate = getattr(function, "dy", 1), getattr(function, "dx", 1)
+    if out is None:
+        out = tuple(
+            get_conv_outsize(*of_axis[:4], function.cover_all, of_axis[4])
+            for of_axis in zip(size, kernel, stride, pad, dilate)
+        )
+    if len(size) > 2 or min(out) < 1:
+        return None
+    first = 2 - len(size)  # one dimension is a height of 1
+
+    def pair(values: tuple[int, ...], fill: int) -> tuple[int, int]:
+        return (fill,) * first + tuple(values)  # type: ignore[return-value]
+
+    return Geometry(
+        size=pair(size, 1),
+        kernel=pair(kernel, 1),
+        stride=pair(stride, 1),
+        pad=pair(pad, 0),
+        dilate=pair(dilate, 1),
+        out=pair(out, 1),
+    )
+
+
+def _as_images(array: np.ndarray) -> np.ndarray:
+    """Return an array with two axes of space, if it has one."""
+    return array[:, :, None] if array.ndim == 3 else array
+
+
+def _as_before(array: np.ndarray, function: Any) -> np.ndarray:
+    """Return images without the axis of height if the function has one dimension."""
+    return array[:, :, 0] if getattr(function, "ndim", 2) == 1 else array

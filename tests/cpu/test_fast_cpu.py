@@ -1,0 +1,419 @@
+"""Convolution, pooling and ReLU of the fast block beside Chainer's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import tracemalloc
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+import threadpoolctl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saliency import GradientCalculator, fast_cpu
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+from chainer.functions.connection.convolution_2d import Convolution2DFunction
+
+# Relative to the largest value.
+TILES = {np.dtype("f"): 1e-6, np.dtype("d"): 1e-12}
+WINOGRAD = {np.dtype("f"): 1e-4, np.dtype("d"): 1e-12}
+
+
+def forward_and_gradients(
+    function: Callable[..., Any], *arrays: np.ndarray | None
+) -> list[np.ndarray]:
+    """Return the output and the gradients at all inputs, for a random one at it."""
+    variables = [None if a is None else chainer.Variable(a.copy("K")) for a in arrays]
+    y = function(*variables)
+    y.grad = np.random.default_rng(1).standard_normal(y.shape).astype(y.dtype)
+    y.backward()
+    return [y.array, *(v.grad for v in variables if v is not None)]
+
+
+def assert_as_chainer(
+    function: Callable[..., Any],
+    *arrays: np.ndarray | None,
+    rtol: dict[np.dtype, float],
+) -> None:
+    """Compare values, shapes and dtypes, or the errors that are raised."""
+    try:
+        expected = forward_and_gradients(function, *arrays)
+    except Exception as error:
+        with pytest.raises(type(error)) as caught, fast_cpu():
+            forward_and_gradients(function, *arrays)
+        assert str(caught.value) == str(error)
+        return
+    with fast_cpu():
+        results = forward_and_gradients(function, *arrays)
+    for result, wanted in zip(results, expected):
+        assert result.shape == wanted.shape
+        assert result.dtype == wanted.dtype
+        finite = np.isfinite(wanted)
+        np.testing.assert_array_equal(result[~finite], wanted[~finite])
+        scale = np.abs(wanted[finite]).max(initial=0) or 1
+        error = np.abs(result[finite] - wanted[finite]).max(initial=0)
+        assert error <= rtol[wanted.dtype] * scale * 3
+
+
+@st.composite
+def images(draw: Any, n_channel: int, n_axis: int, largest: int = 14) -> np.ndarray:
+    """Draw images in either memory layout."""
+    shape = [draw(st.integers(1, 4)), n_channel]
+    shape += [draw(st.integers(1, largest)) for _ in range(n_axis)]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    x = rng.standard_normal(shape).astype(draw(st.sampled_from("fd")))
+    if draw(st.booleans()):
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    return x
+
+
+@st.composite
+def convolutions(draw: Any, transposed: bool) -> tuple[Any, ...]:
+    """Draw a convolution function and its arguments."""
+    n_axis = draw(st.sampled_from([1, 2, 2, 3]))
+    groups = draw(st.sampled_from([1, 1, 2, 3]))
+    n_in = groups * draw(st.sampled_from([1, 2, 16]))
+    n_out = groups * draw(st.sampled_from([1, 3, 16]))
+    x = draw(images(n_in, n_axis, largest=14 if n_axis < 3 else 5))
+    kernel = [draw(st.integers(1, 4)) for _ in range(n_axis)]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    n_of_W = (n_in, n_out // groups) if transposed else (n_out, n_in // groups)
+    W = rng.standard_normal((*n_of_W, *kernel)).astype(x.dtype)
+    b = rng.standard_normal(n_out).astype(x.dtype) if draw(st.booleans()) else None
+    options = {
+        "stride": tuple(draw(st.integers(1, 3)) for _ in range(n_axis)),
+        "pad": tuple(draw(st.integers(0, 3)) for _ in range(n_axis)),
+        "dilate": tuple(draw(st.integers(1, 2)) for _ in range(n_axis)),
+        "groups": groups,
+    }
+    is_2d = n_axis == 2 and draw(st.booleans())
+    if transposed:
+        name = F.deconvolution_2d if is_2d else F.deconvolution_nd
+    else:
+        name = F.convolution_2d if is_2d else F.convolution_nd
+        options["cover_all"] = draw(st.booleans())
+    return (lambda *arrays: name(*arrays, **options)), x, W, b
+
+
+class TestConvolution:
+    @settings(max_examples=150)
+    @given(convolutions(transposed=False))
+    def test_any_convolution_is_chainers(self, drawn):
+        assert_as_chainer(*drawn, rtol=TILES)
+
+    @settings(max_examples=100)
+    @given(convolutions(transposed=True))
+    def test_any_deconvolution_is_chainers(self, drawn):
+        assert_as_chainer(*drawn, rtol=TILES)
+
+    @settings(max_examples=25)
+    @given(
+        st.integers(16, 40),
+        st.integers(16, 40),
+        st.tuples(st.integers(30, 45), st.integers(30, 45)),
+        st.tuples(st.integers(0, 4), st.integers(0, 4)),
+        st.sampled_from("fd"),
+        st.booleans(),
+    )
+    def test_large_3_by_3_kernels_are_within_winograds_error(
+        self, n_in, n_out, size, pad, dtype, has_bias
+    ):
+        rng = np.random.default_rng(n_in)
+        x = rng.standard_normal((2, n_in, *size)).astype(dtype)
+        W = rng.standard_normal((n_out, n_in, 3, 3)).astype(dtype)
+        b = rng.standard_normal(n_out).astype(dtype) if has_bias else None
+        assert_as_chainer(
+            lambda *arrays: F.convolution_2d(*arrays, pad=pad), x, W, b, rtol=WINOGRAD
+        )
+
+    @pytest.mark.parametrize("multiplier", [1, 3])
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_depthwise(self, multiplier, stride):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((2, 12, 40, 41)).astype("f")
+        W = rng.standard_normal((12 * multiplier, 1, 3, 3)).astype("f")
+        b = rng.standard_normal(12 * multiplier).astype("f")
+        assert_as_chainer(
+            lambda *a: F.convolution_2d(*a, stride=stride, pad=1, groups=12),
+            *(x, W, b),
+            rtol=TILES,
+        )
+
+    def test_output_size_of_a_deconvolution_is_the_one_asked_for(self):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((2, 4, 5, 5)).astype("f")
+        W = rng.standard_normal((4, 3, 3, 3)).astype("f")
+        for outsize in [(11, 11), (12, 12)]:
+            assert_as_chainer(
+                lambda *a, o=outsize: F.deconvolution_2d(*a, stride=2, outsize=o),
+                *(x, W),
+                rtol=TILES,
+            )
+
+    def test_double_backward(self):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((2, 16, 36, 36))
+        W = rng.standard_normal((16, 16, 3, 3))
+
+        def gradient_of_gradient() -> np.ndarray:
+            xv, Wv = chainer.Variable(x), chainer.Variable(W)
+            y = F.max_pooling_2d(F.convolution_2d(xv, Wv, pad=1) ** 3, 2)
+            (gx,) = chainer.grad([y], [xv], enable_double_backprop=True)
+            (gW,) = chainer.grad([gx], [Wv])
+            return gW.array
+
+        expected = gradient_of_gradient()
+        with fast_cpu():
+            result = gradient_of_gradient()
+        np.testing.assert_allclose(result, expected, rtol=1e-9)
+
+    def test_weights_that_change_in_place_are_noticed(self):
+        link = L.Convolution2D(16, 16, 3, pad=1)
+        x = np.random.default_rng(0).standard_normal((1, 16, 40, 40)).astype("f")
+        with fast_cpu():
+            link(x)
+            link.W.array[3, 4, 1, 2] += 0.5
+            result = link(x).array
+        np.testing.assert_allclose(result, link(x).array, atol=1e-5)
+
+    @pytest.mark.parametrize("ksize", [3, 5])
+    @pytest.mark.parametrize("n_out", [2, 32])
+    def test_memory_beside_the_result_does_not_grow_with_the_batch(self, n_out, ksize):
+        W = np.ones((n_out, 32, ksize, ksize), "f")
+
+        def beside_the_result(n_image: int) -> int:
+            x = np.ones((n_image, 32, 64, 64), "f")
+            tracemalloc.start()
+            y = F.convolution_2d(x, W, pad=ksize // 2).array
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return peak - y.nbytes
+
+        with fast_cpu():
+            few, many = beside_the_result(4), beside_the_result(32)
+        assert many < few + 1_000_000
+
+    def test_float16_is_left_to_chainer(self):
+        x = np.ones((1, 2, 5, 5), np.float16)
+        W = np.ones((3, 2, 3, 3), np.float16)
+        expected = F.convolution_2d(x, W).array
+        with fast_cpu():
+            np.testing.assert_array_equal(F.convolution_2d(x, W).array, expected)
+
+
+class TestPooling:
+    @settings(max_examples=100)
+    @given(st.data(), st.sampled_from(["max", "average"]), st.booleans())
+    def test_any_pooling_is_chainers(self, data, kind, cover_all):
+        n_axis = 2 if kind == "average" else data.draw(st.sampled_from([1, 2, 3]))
+        x = data.draw(images(3, n_axis, largest=8))
+        # Ties, as after ReLU: the first of equal elements is the maximum.
+        x = np.round(np.maximum(x, 0))
+        ksize = [data.draw(st.integers(1, 4)) for _ in range(n_axis)]
+        stride = [data.draw(st.integers(1, 4)) for _ in range(n_axis)]
+        pad = [data.draw(st.integers(0, k - 1)) for k in ksize]
+        if kind == "average":
+            assert_as_chainer(
+                lambda x: F.average_pooling_2d(x, ksize, stride, pad), x, rtol=TILES
+            )
+        else:
+            assert_as_chainer(
+                lambda x: F.max_pooling_nd(x, ksize, stride, pad, cover_all),
+                x,
+                rtol=TILES,
+            )
+
+    def test_indices_are_chainers(self):
+        x = np.random.default_rng(0).standard_normal((2, 3, 7, 7)).astype("f")
+        expected = F.max_pooling_2d(x, 3, 2, return_indices=True)[1]
+        with fast_cpu():
+            result = F.max_pooling_2d(x, 3, 2, return_indices=True)[1]
+        np.testing.assert_array_equal(result, expected)
+        assert result.dtype == expected.dtype
+
+    def test_nan_is_a_maximum(self):
+        x = np.zeros((1, 1, 4, 4), "f")
+        x[0, 0, 1, 2] = np.nan
+        with fast_cpu():
+            y = F.max_pooling_2d(x, 2).array
+        np.testing.assert_array_equal(
+            np.isnan(y), np.isnan(F.max_pooling_2d(x, 2).array)
+        )
+
+    def test_backward_may_run_after_the_block(self):
+        x = chainer.Variable(np.random.default_rng(0).random((2, 3, 6, 6)).astype("f"))
+        with fast_cpu():
+            y = F.max_pooling_2d(F.relu(x), 2)
+        y.grad = np.ones_like(y.array)
+        y.backward()
+        result = x.grad
+        y = F.max_pooling_2d(F.relu(x), 2)
+        y.grad = np.ones_like(y.array)
+        x.cleargrad()
+        y.backward()
+        np.testing.assert_array_equal(result, x.grad)
+
+
+class TestReLU:
+    @given(st.tuples(st.integers(1, 9), st.integers(1, 400), st.integers(1, 400)))
+    def test_relu_of_any_size_is_chainers(self, shape):
+        x = np.random.default_rng(0).standard_normal(shape).astype("f")
+        assert_as_chainer(F.relu, x, rtol={np.dtype("f"): 0})
+
+
+class TestNormalization:
+    @pytest.mark.parametrize("shape", [(3, 5), (2, 5, 7), (4, 40, 30, 31)])
+    @pytest.mark.parametrize("dtype", ["f", "d"])
+    def test_is_chainers(self, shape, dtype):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal(shape).astype(dtype)
+        of_channels = rng.random((4, shape[1])).astype(dtype) + 0.1
+        assert_as_chainer(F.fixed_batch_normalization, x, *of_channels, rtol=TILES)
+
+    @pytest.mark.parametrize("dtype", ["f", "d"])
+    def test_gradient_at_the_input_alone_is_chainers(self, dtype):
+        rng = np.random.default_rng(0)
+        x = chainer.Variable(rng.standard_normal((4, 40, 30, 31)).astype(dtype))
+        of_channels = rng.random((4, 40)).astype(dtype) + 0.1
+        gy = chainer.Variable(rng.standard_normal(x.shape).astype(dtype))
+
+        def gradient() -> np.ndarray:
+            y = F.fixed_batch_normalization(x, *of_channels)
+            return chainer.grad([y], [x], grad_outputs=[gy])[0].array
+
+        expected = gradient()
+        with fast_cpu():
+            result = gradient()
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
+
+    def test_other_axes_are_left_to_chainer(self):
+        x = np.random.default_rng(0).standard_normal((3, 4, 5))
+        ones, zeros = np.ones(5), np.zeros(5)
+        assert_as_chainer(
+            lambda x: F.fixed_batch_normalization(
+                x, ones, zeros, zeros, ones, axis=(0, 1)
+            ),
+            x,
+            rtol=TILES,
+        )
+
+
+class TestBlock:
+    def test_nothing_of_chainer_is_changed_outside(self):
+        before = dict(vars(Convolution2DFunction))
+        with fast_cpu():
+            assert dict(vars(Convolution2DFunction)) != before
+            with fast_cpu():
+                pass
+            assert dict(vars(Convolution2DFunction)) != before
+        assert dict(vars(Convolution2DFunction)) == before
+
+    def test_nothing_is_left_after_an_exception(self):
+        before = dict(vars(Convolution2DFunction))
+        with pytest.raises(ZeroDivisionError), fast_cpu():
+            raise ZeroDivisionError
+        assert dict(vars(Convolution2DFunction)) == before
+
+    @pytest.mark.parametrize("fails", [False, True])
+    def test_blas_has_its_threads_afterwards(self, fails):
+        def n_thread() -> list[int]:
+            return [info["num_threads"] for info in threadpoolctl.threadpool_info()]
+
+        x = np.ones((4, 32, 64, 64), "f")
+        W = np.ones((32, 32, 3, 3), "f")
+        if fails:
+            x[...] = np.inf  # products of infinity with 0 are invalid
+        before = n_thread()
+        with fast_cpu(), np.errstate(all="raise" if fails else "ignore"):
+            try:
+                F.convolution_2d(x, W, pad=1)
+            except FloatingPointError:
+                assert fails
+        assert n_thread() == before
+
+    def test_one_setting_turns_it_off(self):
+        before = dict(vars(Convolution2DFunction))
+        with chainer.using_config("fast_cpu", False), fast_cpu():
+            assert dict(vars(Convolution2DFunction)) == before
+
+    def test_other_threads_go_on_with_chainers_code(self):
+        link = L.Convolution2D(16, 16, 3, pad=1)
+        x = np.random.default_rng(0).standard_normal((1, 16, 40, 40)).astype("f")
+        expected = link(x).array
+        results = []
+        with fast_cpu():
+            thread = threading.Thread(target=lambda: results.append(link(x).array))
+            thread.start()
+            thread.join()
+            inside = link(x).array
+        np.testing.assert_array_equal(results[0], expected)
+        assert (inside != expected).any()
+
+    def test_calculators_run_within_it(self):
+        link = L.Convolution2D(3, 4, 3)
+        seen = []
+
+        def eval_fun(x: chainer.Variable) -> chainer.Variable:
+            seen.append(Convolution2DFunction._forward_cpu_core)
+            return F.sum(link(x), axis=(1, 2, 3))
+
+        original = Convolution2DFunction._forward_cpu_core
+        calculator = GradientCalculator(link, eval_fun=eval_fun)
+        x = np.ones((1, 3, 5, 5), "f")
+        calculator.compute(x, show_progress=False)
+        with chainer.using_config("fast_cpu", False):
+            calculator.compute(x, show_progress=False)
+        assert [f is original for f in seen] == [False, True]
+
+    def test_training_ends_where_chainers_does(self):
+        def trained() -> np.ndarray:
+            rng = np.random.RandomState(0)
+            x = rng.standard_normal((8, 1, 28, 28))
+            t = rng.randint(0, 3, 8)
+            model = chainer.Sequential(
+                L.Convolution2D(1, 16, 5, initialW=rng.standard_normal((16, 1, 5, 5))),
+                F.relu,
+                lambda h: F.max_pooling_2d(h, 2),
+                L.Convolution2D(
+                    16, 20, 3, stride=2, initialW=rng.standard_normal((20, 16, 3, 3))
+                ),
+                lambda h: F.average_pooling_2d(F.relu(h), 5),
+                L.Linear(20, 3, initialW=rng.standard_normal((3, 20))),
+            )
+            for parameter in model.params():
+                parameter.array = parameter.array.astype("d")
+            optimizer = chainer.optimizers.SGD(0.001).setup(model)
+            for _ in range(5):
+                optimizer.update(lambda: F.softmax_cross_entropy(model(x), t))
+            return np.concatenate([p.array.ravel() for p in model.params()])
+
+        expected = trained()
+        with fast_cpu():
+            result = trained()
+        np.testing.assert_allclose(result, expected, rtol=1e-9)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+    def test_a_forked_child_has_threads_of_its_own(self):
+        program = """
+import multiprocessing, numpy as np
+from saliency import fast_cpu
+import chainer.functions as F
+x, W = np.ones((8, 32, 40, 40), "f"), np.ones((32, 32, 3, 3), "f")
+def run(_):
+    with fast_cpu():
+        return float(F.convolution_2d(x, W, pad=1).array[0, 0, 5, 5])
+expected = run(0)
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map(run, range(4)) == [expected] * 4
+"""
+        subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program], timeout=60, check=True
+        )
