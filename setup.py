@@ -20,6 +20,9 @@ def readme() -> str:
 
 
 EXAMPLES = ["scikit-learn", "pillow"]
+# From 3.0 to 3.1.2 files were written in place: what was killed left them half written.
+ZARR = ["zarr>=2.13,!=3.0.*,!=3.1.0,!=3.1.1,!=3.1.2"]
+DISTRIBUTED = ["dask[distributed]>=2024.1", *ZARR]
 
 setup(
     name="chainer-saliency",
@@ -36,12 +39,19 @@ setup(
         "matplotlib>=3.5",
         "numpy>=1.26",
         "packaging",
+        "threadpoolctl>=3.1",
         "tqdm",
     ],
     extras_require={
         "molecule": ["rdkit"],
         "examples": EXAMPLES,
+        "zarr": ZARR,
+        "distributed": DISTRIBUTED,
         "gpu": ["cupy-cuda12x"],
-        "dev": ["hypothesis", "mypy", "pytest", "pytest-cov", "ruff", *EXAMPLES],
+        "dev": [
+            *["hypothesis", "mypy", "pytest", "pytest-cov", "pytest-xdist", "ruff"],
+            *EXAMPLES,
+            *DISTRIBUTED,
+        ],
     },
 )

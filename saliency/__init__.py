@@ -33,6 +33,7 @@ _MODULES = {
     "diverging_cmap": "saliency.visualizer",
     "red_blue_cmap": "saliency.visualizer",
     "signed_colors": "saliency.visualizer",
+    "fast_cpu": "saliency.cpu",
     "RetainOutputHook": "link_hooks",
     "VariableMonitorLinkHook": "link_hooks",
 }

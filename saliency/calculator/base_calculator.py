@@ -7,25 +7,25 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Callable
 
 import numpy as np
-from tqdm import tqdm
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator.compute_job import ComputeJob
-from saliency.calculator.dataset import Batches, Converter, UserBatch
+from saliency.calculator.aggregate_work import AggregateWork
+from saliency.calculator.aggregation import Aggregation, RunningStatistics, mean_dtype
+from saliency.calculator.compute_job import running_job
+from saliency.calculator.dataset import (
+    Batches,
+    Converter,
+    UserBatch,
+    lengths_if_ragged,
+)
 from saliency.calculator.explained_output import ClassIndex, check_class_index
 from saliency.calculator.forward_pass import ForwardPass
 from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.padding import concatenate_padded
-from saliency.calculator.random_streams import RandomStreams
-from saliency.calculator.sampling import Layout, whole_batch
-from saliency.calculator.unchanged import unchanged
+from saliency.calculator.sampling import Layout, folded, whole_batch
+from saliency.calculator.settings import ComputeSettings
 from saliency.chainer_compat import gpu_problem
-from saliency.checks import (
-    check_callable,
-    check_choice,
-    check_positive,
-    is_int,
-)
+from saliency.checks import check_callable, is_int
 
 import chainer
 from chainer.dataset import concat_examples
@@ -71,6 +71,9 @@ class BaseCalculator(ABC):
 
     #: Whether passes keep their graph, so that gradients can be taken.
     needs_gradient = True
+
+    #: Attributes that a run leaves behind; they are no settings.
+    run_state: tuple[str, ...] = ("inputs", "lengths")
 
     def __init__(
         self,
@@ -152,35 +155,24 @@ class BaseCalculator(ABC):
                 target without influence on the output, an extractor's link never
                 called, or the result not finite.
         """
-        check_positive("M", M)
-        check_positive("batchsize", batchsize)
-        check_callable("converter", converter)
-        if preprocess_fn is not None:
-            check_callable("preprocess_fn", preprocess_fn)
-        if postprocess_fn is not None:
-            check_callable("postprocess_fn", postprocess_fn)
-        if seed is not None and not (is_int(seed) and seed >= 0):
-            raise ValueError(f"seed must be an int >= 0 or None, got {seed!r}")
-        _check_noise_sampler(noise_sampler)
-        _check_initialized(self.model)
-        batches = Batches(data, batchsize, converter, preprocess_fn, self.device)
-        streams = RandomStreams(seed)
-        runner = ForwardRunner(self, train, noise_sampler, streams)
-        bar = tqdm(
-            desc=type(self).__name__.lstrip("_"),
-            total=M * batches.n_example,
-            unit="row",
-            disable=not show_progress,
+        settings = ComputeSettings(
+            M,
+            batchsize,
+            converter,
+            preprocess_fn,
+            postprocess_fn,
+            train,
+            noise_sampler,
+            seed,
         )
+        batches = self._batches(data, settings)
         blocks, inputs, lengths = [], [], []
-        with bar, unchanged(self.model), runner:
-            self.prepare(batches, runner)
-            job = ComputeJob(self, runner, M, batches, bar)
+        with running_job(
+            self, settings, batches, batches.n_example, show_progress
+        ) as job:
+            job.prepare()
             for batch in batches:
-                block = job.explain(batch)
-                if postprocess_fn is not None:
-                    block = np.stack([postprocess_fn(sample) for sample in block])
-                blocks.append(block)
+                blocks.append(np.concatenate(list(job.explain(batch))))
                 lengths.append(batch.lengths)
                 if retain_inputs:
                     inputs.append(chainer.get_device("@numpy").send(batch.inputs))
@@ -189,8 +181,98 @@ class BaseCalculator(ABC):
             if retain_inputs
             else None
         )
-        self.lengths = _lengths_if_ragged(lengths)
+        self.lengths = lengths_if_ragged(lengths)
         return concatenate_padded(blocks, axis=1, fill=np.nan)
+
+    def compute_aggregate(
+        self,
+        data: Any,
+        M: int = 1,
+        method: str = "raw",
+        ch_axis: int | tuple[int, ...] | None = None,
+        *,
+        out: Any = None,
+        workers: Any = None,
+        batchsize: int = 16,
+        converter: Converter = concat_examples,
+        preprocess_fn: Callable[..., Any] | None = None,
+        postprocess_fn: Callable[..., Any] | None = None,
+        train: bool = False,
+        noise_sampler: Any = None,
+        show_progress: bool = True,
+        seed: int | None = None,
+    ) -> Any:
+        """Compute M samples for each example and keep their mean alone.
+
+        The result is that of ``aggregate(compute(data, M, ...), method, ch_axis)``,
+        but for rounding, in memory that grows neither with M nor, with ``out``, with
+        the number of examples.
+
+        With a path as ``out`` each batch is written when it is complete. The same
+        call again goes on after the last one, however the first call ended, and what
+        it gives is the same, byte by byte; where everything is done it returns at
+        once. What has been done is recorded in the Zarr array's attributes, or beside
+        ``x.npy`` in ``x.npy.progress.json``.
+
+        Args:
+            data: As for :meth:`compute`.
+            M (int): Number of samples.
+            method (str): As for :meth:`aggregate`.
+            ch_axis (int, tuple of int or None): As for :meth:`aggregate`: axes of
+                ``(M, N) + target shape``, from 2 on.
+            out (path, array or None): Where the result goes: ``'x.npy'``, a file that
+                is mapped into memory; ``'x.zarr'``, a Zarr store with a chunk for
+                each batch; an array of NumPy or Zarr of the result's shape and dtype.
+                Examples of different lengths get the room of the longest, which is
+                looked up if ``data`` is a list.
+            workers (int, dask.distributed.Client or None): Computes on this many
+                processes of this machine, or on those of a running Dask cluster;
+                ``out`` must then be ``'x.zarr'``, on a file system that all share.
+                The result does not depend on their number, and a worker that dies
+                costs what it was at. In a script, call it under
+                ``if __name__ == "__main__":``, since the processes import that.
+            batchsize (int): As for :meth:`compute`.
+            converter (callable): As for :meth:`compute`.
+            preprocess_fn (callable or None): As for :meth:`compute`.
+            postprocess_fn (callable or None): As for :meth:`compute`; with ``out`` it
+                must leave one row for each example.
+            train (bool): As for :meth:`compute`.
+            noise_sampler: As for :meth:`compute`.
+            show_progress (bool): As for :meth:`compute`.
+            seed (int or None): As for :meth:`compute`. With a path as ``out``,
+                ``None`` draws one, which is recorded and used when the work goes on.
+
+        Returns:
+            ``out``, opened if it was a path (numpy.memmap or zarr.Array), or a
+            numpy.ndarray: ``(N,) + target shape`` without ``ch_axis``, in the dtype
+            of the samples (float64 for integers).
+
+        Raises:
+            ImportError: If Zarr or Dask is needed and not installed.
+            MemoryError: If a single row does not fit into memory. Before that, passes
+                are halved, with one warning.
+            TypeError, ValueError: As :meth:`compute` and :meth:`aggregate`; if ``out``
+                does not fit, or was begun by a call that differs from this one.
+        """
+        settings = ComputeSettings(
+            M,
+            batchsize,
+            converter,
+            preprocess_fn,
+            postprocess_fn,
+            train,
+            noise_sampler,
+            seed,
+        )
+        aggregation = Aggregation(method, ch_axis)
+        batches = self._batches(data, settings)
+        work = AggregateWork(self, settings, aggregation, batches)
+        self.inputs = None
+        if workers is not None:
+            return work.on_cluster(out, workers, show_progress)
+        if out is not None:
+            return work.into(out, show_progress)
+        return work.in_memory(show_progress)
 
     def aggregate(
         self,
@@ -219,13 +301,21 @@ class BaseCalculator(ABC):
         """
         samples = np.asarray(saliency_samples)
         _check_samples(samples)
-        check_choice("method", method, _TRANSFORMS)
-        transformed = _TRANSFORMS[method](samples.astype(np.float64, copy=False))
-        if ch_axis is not None:
-            _check_ch_axis(ch_axis, samples.ndim)
-            transformed = transformed.sum(axis=ch_axis)
-        mean = transformed.mean(axis=0)
-        return mean.astype(samples.dtype) if samples.dtype.kind == "f" else mean
+        aggregation = Aggregation(method, ch_axis)
+        statistics = RunningStatistics()
+        for m in range(len(samples)):
+            statistics.add(aggregation.reduce(samples[m : m + 1]))
+        return statistics.mean.astype(mean_dtype(samples))
+
+    def _batches(self, data: Any, settings: ComputeSettings) -> Batches:
+        _check_initialized(self.model)
+        return Batches(
+            data,
+            settings.batchsize,
+            settings.converter,
+            settings.preprocess_fn,
+            self.device,
+        )
 
     # What a calculator is made of; the rest of the class is the same for all.
 
@@ -254,6 +344,15 @@ class BaseCalculator(ABC):
         """Tell whether passes run with anything else than the target itself."""
         return type(self).change_target is not BaseCalculator.change_target
 
+    def shares_start(self) -> bool:
+        """Tell whether rows of an example may share a pass up to the first dropout.
+
+        They may if they differ by dropout alone, and :meth:`contribution` reads of a
+        pass's graph nothing but ``this.gradients``; what ``this.targets`` and
+        ``this.origins`` hold it must take by ``this.by_row``.
+        """
+        return False
+
     def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
         """Return how many passes a sample of this batch needs.
 
@@ -269,6 +368,10 @@ class BaseCalculator(ABC):
         """Return a block that is active around the forward of each pass; here, none."""
         return nullcontext()
 
+    def layout(self) -> Layout:
+        """Return how passes are laid out if the model treats rows independently."""
+        return folded
+
     def layout_for_one_value(self) -> Layout:
         """Return how passes are laid out if the output is one value for the batch."""
         return whole_batch
@@ -283,25 +386,10 @@ class BaseCalculator(ABC):
         check_class_index(class_index)
 
 
-_TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "raw": lambda samples: samples,
-    "abs": np.abs,
-    "square": np.square,
-}
-
-
 def _check_extractor(name: str, extractor: Any) -> None:
     if not (extractor is None or isinstance(extractor, VariableMonitorLinkHook)):
         raise TypeError(
             f"{name} must be a VariableMonitorLinkHook or None, got {extractor!r}"
-        )
-
-
-def _check_noise_sampler(noise_sampler: Any) -> None:
-    if not (noise_sampler is None or hasattr(noise_sampler, "sample")):
-        raise TypeError(
-            "noise_sampler must have a method sample(array, rng), or be None; got "
-            f"{noise_sampler!r}"
         )
 
 
@@ -321,17 +409,6 @@ def _check_samples(samples: np.ndarray) -> None:
         raise ValueError(
             "saliency_samples must be what compute returned, (M, N) + target shape, "
             f"got shape {samples.shape}"
-        )
-
-
-def _check_ch_axis(ch_axis: Any, ndim: int) -> None:
-    axes = ch_axis if isinstance(ch_axis, tuple) else (ch_axis,)
-    # An axis that is not there stays out, and then the lengths differ.
-    found = {a % ndim for a in axes if is_int(a) and -ndim <= a < ndim}
-    if len(found) < len(axes) or 0 in found:
-        raise ValueError(
-            f"ch_axis must be an int in 1..{ndim - 1}, or a tuple of different ones, "
-            f"for samples with {ndim} axes (axis 0 holds the samples); got {ch_axis!r}"
         )
 
 
@@ -356,10 +433,3 @@ def _find_device(device: Any, model: Any) -> Any:
             "model.to_device(device), or pass device=None"
         )
     return found
-
-
-def _lengths_if_ragged(lengths: list[np.ndarray | None]) -> np.ndarray | None:
-    if any(part is None for part in lengths):
-        return None
-    all_lengths = np.concatenate([part for part in lengths if part is not None])
-    return None if len(set(all_lengths)) == 1 else all_lengths

@@ -33,3 +33,19 @@ class BayesGradCalculator(GradientCalculator):
         """
         settings.setdefault("train", True)
         return super().compute(data, M, batchsize, **settings)
+
+    def compute_aggregate(
+        self,
+        data: Any,
+        M: int = 30,
+        method: str = "raw",
+        ch_axis: int | tuple[int, ...] | None = None,
+        **settings: Any,
+    ) -> Any:
+        """Compute the mean of M samples, each with parameters of its own.
+
+        ``settings`` are as in :meth:`compute`, with those of
+        :meth:`~saliency.calculator.base_calculator.BaseCalculator.compute_aggregate`.
+        """
+        settings.setdefault("train", True)
+        return super().compute_aggregate(data, M, method, ch_axis, **settings)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable
 
@@ -81,6 +82,8 @@ class Batches:
         device: Any,
     ) -> None:
         self._dataset = _as_dataset(data)
+        self._offset = 0  # of the examples that are held, in the whole data
+        self._n_example = len(self._dataset)
         self.batchsize = batchsize
         self._converter = converter
         self._preprocess_fn = preprocess_fn
@@ -89,11 +92,43 @@ class Batches:
     @property
     def n_example(self) -> int:
         """Number of examples in the data."""
-        return len(self._dataset)
+        return self._n_example
 
     def __iter__(self) -> Iterator[UserBatch]:
-        for start in range(0, self.n_example, self.batchsize):
-            yield self.load(start, min(start + self.batchsize, self.n_example))
+        return self.between(0, self.n_example)
+
+    def between(self, start: int, stop: int) -> Iterator[UserBatch]:
+        """Iterate over the batches of the examples from ``start`` to ``stop``."""
+        for first in range(start, stop, self.batchsize):
+            yield self.load(first, min(first + self.batchsize, stop))
+
+    def shard(self, start: int, stop: int) -> Batches:
+        """Return batches that hold only the examples from ``start`` to ``stop``.
+
+        They know what is the index of each in the whole data, and can be pickled.
+        """
+        shard = copy.copy(self)
+        shard._dataset = self._examples(start, stop)
+        shard._offset = start
+        return shard
+
+    def peek(self, index: int) -> Any:
+        """Return one example as it stands in the data, before the converter."""
+        return self._examples(index, index + 1)[0]
+
+    def lengths(self) -> np.ndarray | None:
+        """Return the length of each example's first input, ``(N,)``.
+
+        None if all are of one length, or that can not be told without reading the
+        data: of a dataset that makes its examples as they are asked for.
+        """
+        if not isinstance(self._dataset, (list, tuple, TupleDataset)):
+            return None
+        found = [
+            _first_input_lengths(self._examples(i, i + 1))
+            for i in range(self._n_example)
+        ]
+        return lengths_if_ragged(found)
 
     def load(self, start: int, stop: int) -> UserBatch:
         """Return the examples from ``start`` to ``stop`` as a batch.
@@ -104,10 +139,11 @@ class Batches:
                 and the converter does not pad.
         """
         lengths = None
-        if _is_array(self._dataset) and self._converter is concat_examples:
-            converted = self._device.send(self._dataset[start:stop])
+        examples = self._examples(start, stop)
+        if _is_array(examples) and self._converter is concat_examples:
+            converted = self._device.send(examples)
         else:
-            examples = [_unwrap(self._dataset[i]) for i in range(start, stop)]
+            examples = list(examples)
             lengths = _first_input_lengths(examples)
             converted = self._convert(examples, lengths)
         inputs = _as_inputs(converted)
@@ -116,6 +152,13 @@ class Batches:
         for position, x in enumerate(inputs):
             _check_finite(x, position, start)
         return UserBatch(start, stop - start, inputs, lengths)
+
+    def _examples(self, start: int, stop: int) -> Any:
+        """Return examples: a part of an array, or a list."""
+        start, stop = start - self._offset, stop - self._offset
+        if _is_array(self._dataset):
+            return self._dataset[start:stop]
+        return [_unwrap(self._dataset[i]) for i in range(start, stop)]
 
     def _convert(self, examples: list[Any], lengths: np.ndarray | None) -> Any:
         try:
@@ -128,6 +171,14 @@ class Batches:
                 f"({', '.join(map(str, sorted(set(lengths))))}); pass one that pads, "
                 "such as functools.partial(concat_examples, padding=0)"
             ) from reason
+
+
+def lengths_if_ragged(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    """Return the lengths of all batches' examples; None if all are the same."""
+    if any(part is None for part in parts):
+        return None
+    lengths = np.concatenate([part for part in parts if part is not None])
+    return None if len(set(lengths)) == 1 else lengths
 
 
 def _as_dataset(data: Any) -> Any:

@@ -146,11 +146,11 @@ def warn_of_sum(outputs: Sequence[Any], n_row: int) -> None:
         f"class_index=None explains the sum of the {n_class} columns of the output. "
         "If they are class scores, pass class_index='argmax', an int, or one int for "
         "each example; if the sum is wanted, pass an eval_fun that returns it.",
-        stacklevel=_level_of_caller(),
+        stacklevel=level_of_caller(),
     )
 
 
-def _level_of_caller() -> int:
+def level_of_caller() -> int:
     """Return the stack level, seen from this function's caller, of who uses us."""
     frame = sys._getframe(1)
     level = 1

@@ -15,6 +15,7 @@ from saliency.calculator.explained_output import (
     weights_of_classes,
 )
 from saliency.calculator.sampling import Rows
+from saliency.calculator.shared_start import SharedStart
 from saliency.checks import no_influence
 
 import chainer
@@ -36,6 +37,10 @@ class ForwardPass:
         notes (list): What ``change_target`` wants ``contribution`` to have.
         outputs (list of chainer.Variable): What is explained; their scores add up.
         drew_random_numbers (bool): Whether the model used the global random state.
+        start (SharedStart or None): What the rows of an example share; then targets,
+            origins and notes have a row for each example instead.
+        mean_will_do (bool): Whether gradients of rows that share their start may all
+            be their mean.
     """
 
     rows: Rows
@@ -46,6 +51,17 @@ class ForwardPass:
     notes: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
     drew_random_numbers: bool = False
+    start: SharedStart | None = None
+    mean_will_do: bool = False
+
+    @property
+    def n_row_of_target(self) -> int:
+        """How many rows targets have."""
+        return len(self.rows) if self.start is None else len(self.start.examples)
+
+    def by_row(self, at_target: Any) -> Any:
+        """Return what targets have, for each row of the pass."""
+        return at_target if self.start is None else at_target[self.start.of_row]
 
     def sample_and_index(self) -> list[tuple[int, int]]:
         """Return for each row its sample and the index of its example."""
@@ -106,6 +122,13 @@ class ForwardPass:
         weights = [
             chainer.Variable(w, requires_grad=False) for w in self.weights(classes)
         ]
+        if self.start is not None:
+            of_rows = self.start.gradients(
+                self.outputs, weights, self.targets, self.mean_will_do
+            )
+            if of_rows is None:
+                raise no_influence()
+            return of_rows
         grads = chainer.grad(self.outputs, self.targets, grad_outputs=weights)
         if all(g is None for g in grads):
             raise no_influence()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Callable
 
@@ -20,7 +21,10 @@ from saliency.calculator.random_streams import (
     RandomStreams,
     RowStreams,
 )
+from saliency.calculator.row_limit import RowLimit
 from saliency.calculator.sampling import Rows
+from saliency.calculator.shared_start import SharedStart
+from saliency.cpu import fast_cpu
 
 import chainer
 
@@ -39,6 +43,10 @@ class ForwardRunner:
         train (bool): Whether parameters are drawn from the dropout posterior.
         noise_sampler: Has ``sample(array, rng)`` or ``sample(array)``; or None.
         streams (RandomStreams): Where all random numbers come from.
+
+    Attributes:
+        row_limit (RowLimit): How many rows of a pass fit into memory.
+        mean_will_do (bool): Whether nobody asks for more than the mean of samples.
     """
 
     def __init__(
@@ -62,6 +70,11 @@ class ForwardRunner:
         self._posterior = DropoutPosterior(streams)
         self._cleanup = contextlib.ExitStack()
         self._clean: tuple[UserBatch | None, list[ForwardPass]] = (None, [])
+        self.row_limit = RowLimit()
+        self.mean_will_do = False
+        # Elements of the graph before the first dropout, for each example, and
+        # behind, for each row; None where passes do not share their start.
+        self._shared_sizes: tuple[float, float] | None = None
 
     @property
     def is_deterministic(self) -> bool:
@@ -72,6 +85,7 @@ class ForwardRunner:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._global_random)
             stack.enter_context(chainer.using_device(self._calculator.device))
+            stack.enter_context(fast_cpu())
             for role, extractor in (
                 ("target", self._target_extractor),
                 ("output", self._output_extractor),
@@ -91,6 +105,32 @@ class ForwardRunner:
 
     def run(self, batch: UserBatch, rows: Rows) -> ForwardPass:
         """Run rows with noise and dropout, changed as the calculator wants them."""
+        with self._as_configured(batch):
+            start = SharedStart(rows.example, rows.sample)
+            shared = self._shared_sizes is not None and start.saves_rows
+            return self._run(batch, rows, self._disturb, start if shared else None)
+
+    def learn_anew(self) -> None:
+        """Forget what the batches so far have shown of the model."""
+        self._posterior = DropoutPosterior(self._streams)
+        self._shared_sizes = None
+
+    def rows_of_pass(self, batch: UserBatch, batchsize: int) -> int:
+        """Return how many rows of a batch a pass may have.
+
+        Where samples share their start, it is as many as take the memory of
+        ``batchsize`` rows that do not.
+        """
+        with self._as_configured(batch):
+            if self._shared_sizes is None:
+                return batchsize
+        before, behind = self._shared_sizes
+        room = batchsize * (before + behind) - batch.size * before
+        return max(batchsize, int(room / behind))
+
+    @contextlib.contextmanager
+    def _as_configured(self, batch: UserBatch) -> Iterator[None]:
+        """Return a block in which the model runs as samples want it."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(chainer.using_config("train", self._train))
             stack.enter_context(
@@ -100,7 +140,7 @@ class ForwardRunner:
                 stack.enter_context(self._posterior)
                 self._learn_dropout(batch)
             stack.enter_context(self._calculator.watch_forward())
-            return self._run(batch, rows, self._disturb)
+            yield
 
     def predicted_classes(self, batch: UserBatch) -> np.ndarray | None:
         """Return the class that the trained model predicts for each example."""
@@ -139,35 +179,72 @@ class ForwardRunner:
     def _run_clean(self, batch: UserBatch) -> list[ForwardPass]:
         """Run a batch as it is, in evaluation mode and without a graph.
 
-        It takes one pass, or one for each example where the model draws random
-        numbers even so. The passes of the last batch are kept.
+        It takes one pass if that fits into memory, or one for each example where the
+        model draws random numbers even so. The passes of the last batch are kept.
         """
         if self._clean[0] is not batch:
-            examples = np.arange(batch.size)
+            self._clean = None, []
+
+            def run(rows: Rows) -> ForwardPass:
+                return self._run(batch, rows, _leave)
+
+            rows = _plain_rows(np.arange(batch.size))
+            can_split = batch.can_gather()
             with chainer.using_config("train", False), chainer.no_backprop_mode():
-                passes = [self._run(batch, _plain_rows(examples), _leave)]
-                if passes[0].drew_random_numbers and batch.can_gather():
-                    passes = [
-                        self._run(batch, _plain_rows(examples[i : i + 1]), _leave)
-                        for i in examples
-                    ]
+                passes = list(self.row_limit.passes(rows, run, can_split))
+                if any(p.drew_random_numbers for p in passes) and can_split:
+                    passes = [run(rows.cut(i, i + 1)) for i in range(batch.size)]
             self._clean = batch, passes
         return self._clean[1]
 
     def _learn_dropout(self, batch: UserBatch) -> None:
-        """Have the posterior see one row, to learn where the batch axis is."""
-        if batch.can_gather() and not self._posterior.knows_batch_axes:
-            with self._posterior.learning_batch_axes():
-                self._run(batch, _plain_rows(np.zeros(1, int)), _leave)
+        """Learn from the first example what the dropout functions see."""
+        if self._posterior.knows_batch_axes or not batch.can_gather():
+            return
+        with self._posterior.learning_batch_axes():
+            self._run(batch, _plain_rows(np.zeros(1, int)), _leave)
+        if self._noise_sampler is None and self._calculator.shares_start():
+            self._shared_sizes = self._try_shared_start(batch)
 
-    def _run(self, batch: UserBatch, rows: Rows, disturb: Disturb) -> ForwardPass:
+    def _try_shared_start(self, batch: UserBatch) -> tuple[float, float] | None:
+        """Return the sizes if the model can share the start of a pass, else None.
+
+        Two examples with two samples each show whether it mixes rows from before the
+        first dropout with those behind it: their numbers do not fit.
+        """
+        example = np.zeros(4, int)
+        start = SharedStart(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
+        start.examples[...] = 0
+        try:
+            this = self._run(batch, _plain_rows(example), _leave, start)
+        except Exception:  # whatever the model raises about its rows
+            return None
+        fits = all(y.ndim > 0 and len(y) == len(example) for y in this.outputs)
+        if not fits or this.drew_random_numbers:
+            return None
+        return start.sizes(this.outputs, this.targets)
+
+    def _run(
+        self,
+        batch: UserBatch,
+        rows: Rows,
+        disturb: Disturb,
+        start: SharedStart | None = None,
+    ) -> ForwardPass:
         lengths = None if batch.lengths is None else batch.lengths[rows.example]
-        this = ForwardPass(rows, batch.index[rows.example], lengths)
+        this = ForwardPass(
+            rows,
+            batch.index[rows.example],
+            lengths,
+            start=start,
+            mean_will_do=self.mean_will_do,
+        )
         self._posterior.start_pass(this.sample_and_index())
         self._global_random.seed(
             self._streams.global_seed(int(rows.sample[0]), int(this.index[0]))
         )
-        inputs = [_as_variable(x) for x in batch.gather(rows.example)]
+        examples = rows.example if start is None else start.examples
+        inputs = [_as_variable(x) for x in batch.gather(examples)]
 
         def catch(target: Any, call: int) -> None:
             self._check_target(target, this)
@@ -179,10 +256,13 @@ class ForwardRunner:
                 extractor.clear()
         if self._target_extractor is None:
             catch(inputs[0], 0)
-            result = self._calculator.eval_fun(*inputs)
+            catching: AbstractContextManager[Any] = contextlib.nullcontext()
         else:
-            with _catching(self._target_extractor, catch):
-                result = self._calculator.eval_fun(*inputs)
+            catching = _catching(self._target_extractor, catch)
+        sharing = contextlib.nullcontext() if start is None else start.at_dropout()
+        with catching, sharing:
+            result = self._calculator.eval_fun(*inputs)
+        if self._target_extractor is not None:
             _asked_variables(self._target_extractor)
         this.outputs = self._outputs(result)
         this.drew_random_numbers = self._global_random.was_used()
@@ -229,7 +309,7 @@ class ForwardRunner:
         return noise.astype(array.dtype, copy=False)
 
     def _check_target(self, target: Any, this: ForwardPass) -> None:
-        n_row = len(this.rows)
+        n_row = this.n_row_of_target
         if not isinstance(target, chainer.Variable):
             raise TypeError(
                 "the target must be a chainer.Variable, got "

@@ -49,9 +49,13 @@ class GradientCalculator(BaseCalculator):
         )
         self.multiply_target = multiply_target
 
+    def shares_start(self) -> bool:
+        """Tell that rows differ by noise and dropout alone."""
+        return True
+
     def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
         """Return the gradient of each row, summed over the calls of the target."""
         grads = this.gradients(classes)
         if self.multiply_target:
-            grads = [g * x for g, x in zip(grads, this.origins)]
+            grads = [g * this.by_row(x) for g, x in zip(grads, this.origins)]
         return this.of_explained_call(grads)

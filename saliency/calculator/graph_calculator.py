@@ -22,6 +22,7 @@ class GraphCalculator(BaseCalculator):
     those of :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
+    run_state = (*BaseCalculator.run_state, "_hook")
     _hook: RetainOutputHook  # of the pass at hand
 
     @contextlib.contextmanager

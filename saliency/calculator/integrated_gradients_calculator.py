@@ -8,6 +8,7 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator import quadrature
+from saliency.calculator.adaptive_paths import AdaptivePaths
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.dataset import Batches, UserBatch
 from saliency.calculator.explained_output import ClassIndex
@@ -30,9 +31,18 @@ class IntegratedGradientsCalculator(BaseCalculator):
     Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks",
     arXiv:1703.01365, eq. 1. The attributions of an example add up to
     :math:`f_c(x) - f_c(x')` (completeness) but for the error of the quadrature, which
-    :meth:`convergence_delta` measures. Gauss-Legendre is made for smooth functions:
-    explain class scores rather than probabilities, which saturate, and take more
-    steps for ReLU networks, whose gradient jumps along the path.
+    :meth:`convergence_delta` measures.
+
+    Which quadrature depends on the network. Gauss-Legendre is made for smooth ones
+    (tanh, sigmoid, softplus): there the attributions of 32 steps are right to many
+    digits. The gradient of a ReLU network jumps along the path, and the error of every
+    rule with fixed points falls only like 1 / steps; ``'adaptive'`` looks for the
+    jumps. At 32 steps its attributions are 100 times nearer to the integral with few
+    kinks on the path, and 3 times with 50; given some 16 steps, they add up as they
+    must but for rounding. That is by construction, so it does not show how near they
+    are: to see that, compare with more steps. It takes 1 to 2 times as long where
+    passes are large, and up to 10 times where the network is so small that the choice
+    of points counts. Explain class scores rather than probabilities, which saturate.
 
     Args:
         baseline: :math:`x'`. ``None`` is 0; or a number; an array of the shape of one
@@ -41,7 +51,11 @@ class IntegratedGradientsCalculator(BaseCalculator):
             the attributions are averaged (expected gradients, Erion et al. 2021).
         steps (int): Number of points on the path from each baseline.
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
-            ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3.
+            ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3; or
+            ``'adaptive'``, for which see
+            :class:`~saliency.calculator.adaptive_quadrature.AdaptiveQuadrature`. Its
+            points depend on those before, so that fewer rows can be run together, and
+            while a path is under way the gradients at its points are kept.
 
     Raises:
         ValueError: If ``baseline``, ``steps`` or ``method`` is none of these.
@@ -67,9 +81,11 @@ class IntegratedGradientsCalculator(BaseCalculator):
             model, target_extractor, output_extractor, eval_fun, class_index, device
         )
         check_positive("steps", steps)
-        check_choice("method", method, quadrature.RULES)
+        check_choice("method", method, [*quadrature.RULES, "adaptive"])
         self.steps = steps
-        self._alpha, self._weight = quadrature.RULES[method](steps)
+        self._adaptive = AdaptivePaths(steps) if method == "adaptive" else None
+        if self._adaptive is None:
+            self._alpha, self._weight = quadrature.RULES[method](steps)
         baselines = baseline if isinstance(baseline, (list, tuple)) else [baseline]
         if not baselines:
             raise ValueError("baseline is an empty list; it must hold at least one")
@@ -79,6 +95,8 @@ class IntegratedGradientsCalculator(BaseCalculator):
 
     def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
         """Take means over the data where they are baselines."""
+        if self._adaptive is not None:
+            self._adaptive.clear()
         for baseline in self.baselines:
             baseline.prepare(batches, runner)
 
@@ -86,21 +104,36 @@ class IntegratedGradientsCalculator(BaseCalculator):
         """Return the number of points on the paths from all baselines."""
         return self.steps * len(self.baselines)
 
+    def layout(self) -> Layout:
+        """Return the layout in rounds if points depend on those before."""
+        return super().layout() if self._adaptive is None else self._adaptive.in_rounds
+
     def change_target(self, origin: Any, this: ForwardPass) -> Any:
         r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
-        which = this.rows.step // self.steps
+        which, point = np.divmod(this.rows.step, self.steps)
         baseline = self.baseline_of_rows(which, origin, this)
         way = origin - baseline
+        if this.lengths is not None:
+            for row, length in zip(way, this.lengths):
+                row[length:] = 0  # padding stays what it is
         this.notes.append(way)
-        return baseline + self._of_rows(self._alpha, origin, this) * way
+        if self._adaptive is None:
+            alpha = self._alpha[point]
+        else:
+            alpha = self._adaptive.nodes(this.rows)
+        return baseline + self._for_rows(alpha, origin) * way
 
     def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
         """Return each point's weighted gradient times the way from the baseline."""
-        parts = [
-            way * grad * self._of_rows(self._weight, way, this)
-            for way, grad in zip(this.notes, this.gradients(classes))
-        ]
-        return this.of_explained_call(parts) / len(self.baselines)
+        terms = this.of_explained_call(
+            [way * grad for way, grad in zip(this.notes, this.gradients(classes))]
+        )
+        if self._adaptive is None:
+            weight = self._weight[this.rows.step % self.steps]
+            parts = self._for_rows(weight, terms) * terms
+        else:
+            parts = self._adaptive.integrals(this, this.scores(classes), terms)
+        return parts / len(self.baselines)
 
     def convergence_delta(
         self, saliency_samples: np.ndarray, data: Any, **settings: Any
@@ -148,11 +181,10 @@ class IntegratedGradientsCalculator(BaseCalculator):
             result[which == k] = values[which == k]
         return result
 
-    def _of_rows(self, values: np.ndarray, origin: Any, this: ForwardPass) -> Any:
-        """Return the value of each row's point, broadcastable to ``origin``."""
-        of_rows = values[this.rows.step % len(values)].astype(origin.dtype)
-        shape = (-1,) + (1,) * (origin.ndim - 1)
-        return self.device.send(of_rows.reshape(shape))
+    def _for_rows(self, values: np.ndarray, array: Any) -> Any:
+        """Return one value for each row, broadcastable to ``array``, in its dtype."""
+        shape = (-1,) + (1,) * (array.ndim - 1)
+        return self.device.send(values.astype(array.dtype).reshape(shape))
 
 
 class _Difference(BaseCalculator):

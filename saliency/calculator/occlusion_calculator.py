@@ -52,6 +52,7 @@ class OcclusionCalculator(BaseCalculator):
     """
 
     needs_gradient = False
+    run_state = (*BaseCalculator.run_state, "_windows", "_map_shape")
 
     def __init__(
         self,

@@ -27,6 +27,8 @@ class Reference:
         ValueError: If it is none of these, or not finite.
     """
 
+    run_state = ("_means", "_n_example")
+
     def __init__(self, name: str, value: Any) -> None:
         if isinstance(value, chainer.Variable):
             value = value.array

@@ -37,6 +37,17 @@ class Rows:
     def __len__(self) -> int:
         return len(self.example)
 
+    def cut(self, start: int, stop: int) -> Rows:
+        """Return the rows from ``start`` to ``stop``, which this pass all explains."""
+        some = slice(start, stop)
+        return Rows(
+            self.sample[some],
+            None if self.call is None else self.call[some],
+            self.step[some],
+            self.example[some],
+            np.arange(len(self.example[some])),
+        )
+
     @property
     def part(self) -> np.ndarray:
         """A number for each row's call and step; rows of one sample differ in it."""
@@ -50,16 +61,18 @@ class Extent:
     """How many rows one batch needs.
 
     Attributes:
-        n_sample (int): M.
+        n_sample (int): Number of samples.
         n_call (int or None): Calls that are explained one by one, if they are.
         n_step (int): Steps for each sample and call.
         n_example (int): Examples in the user's batch.
+        first_sample (int): Which of the M samples is the first of them.
     """
 
     n_sample: int
     n_call: int | None
     n_step: int
     n_example: int
+    first_sample: int = 0
 
     @property
     def n_part(self) -> int:
@@ -72,7 +85,7 @@ class Extent:
         flat = np.arange(start, stop)
         sample, call, step, example = np.unravel_index(flat, shape)
         return Rows(
-            sample,
+            self.first_sample + sample,
             None if self.n_call is None else call,
             step,
             example,

@@ -38,6 +38,9 @@ CALCULATORS = {
     "expected_gradients": partial(
         IntegratedGradientsCalculator, steps=2, baseline=[None, "mean", 0.5]
     ),
+    "adaptive_integrated_gradients": partial(
+        IntegratedGradientsCalculator, steps=5, method="adaptive", baseline=[None, 0.5]
+    ),
     # Without an epsilon, and without a rule for the first layer alone: what is first
     # depends on the target.
     "lrp0": partial(LRPCalculator, rule="lrp0"),
@@ -59,13 +62,25 @@ NOT_OF_LRP = {
     "test_the_calls_are_explained_one_by_one_and_added_up",
 }
 
+# A batch with one value has one path, with the same points for all of its examples.
+NOT_OF_ADAPTIVE = {"TestLinearReductions"}
+
 
 def every_calculator(test):
     """Runs a test, or a class of tests, with every calculator that it holds for."""
-    is_of_lrp = test.__qualname__ not in NOT_OF_LRP
-    names = [n for n in CALCULATORS if is_of_lrp or not n.startswith("lrp")]
+    left_out = {"lrp": NOT_OF_LRP, "adaptive": NOT_OF_ADAPTIVE}
+    prefixes = tuple(p for p, tests in left_out.items() if test.__qualname__ in tests)
+    names = [n for n in CALCULATORS if not n.startswith(prefixes)]
     new_calculators = [CALCULATORS[n] for n in names]
     return pytest.mark.parametrize("new_calculator", new_calculators, ids=names)(test)
+
+
+def every_aggregating_calculator(test):
+    """Runs a test with every calculator that has ``compute_aggregate``."""
+    calculators = {n: c for n, c in CALCULATORS.items() if n != "convergence_delta"}
+    return pytest.mark.parametrize(
+        "new_calculator", calculators.values(), ids=calculators
+    )(test)
 
 
 # What is drawn at random for each sample.

@@ -323,6 +323,14 @@ class TestExamplesOfDifferentLengths:
         assert samples.shape == (1, 5, max(LENGTHS))
         assert np.isfinite(samples).all()
 
+    def test_nor_if_it_has_as_many_units_as_the_shortest_has_steps(self, sequences):
+        model = build(Sequence, n_hidden=2)
+        hook = VariableMonitorLinkHook(model.pooled)
+        calculator = OcclusionCalculator(model, hook, slide_axis=1, size=2)
+        samples = calculator.compute(sequences[:4], converter=padded)
+        assert samples.shape == (1, 4, 2)
+        assert np.isfinite(samples).all()
+
     def test_a_hidden_target_with_an_axis_of_time_has(self, rng):
         tokens = [rng.integers(1, 10, n).astype(np.int32) for n in LENGTHS]
         model = build(Tokens)

@@ -98,7 +98,9 @@ class TestInTheMiddle:
 
 class TestSampling:
     @pytest.mark.parametrize(
-        "how", [{"train": True}, {"noise_sampler": GaussianNoiseSampler()}], ids=str
+        "how",
+        [{"train": True}, {"noise_sampler": GaussianNoiseSampler()}],
+        ids=["dropout", "noise"],
     )
     def test_lrp0_of_each_sample_is_its_gradient_times_its_target(self, how, x):
         model = without_bias(build(MLP, dropout=0.5, depth=3, activation=F.relu))

@@ -14,7 +14,10 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
 )
-from tests.calculator.every_calculator import every_calculator
+from tests.calculator.every_calculator import (
+    every_aggregating_calculator,
+    every_calculator,
+)
 from tests.networks import MLP, Fuse, OwnNoise, build
 
 import chainer
@@ -111,20 +114,29 @@ every_end = pytest.mark.parametrize(
 )
 
 
+every_call = pytest.mark.parametrize("call", ["compute", "compute_aggregate"])
+
+
+def named(call, calculator):
+    """Returns the method of that name; the check of paths has but one."""
+    return getattr(calculator, call, calculator.compute)
+
+
 @every_calculator
+@every_call
 @every_end
 @pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
 @pytest.mark.parametrize(
     "noise", [None, GaussianNoiseSampler()], ids=["clean", "noise"]
 )
 @pytest.mark.parametrize("target", ["input", "hidden"])
-def test_nothing_is_changed(new_calculator, blows_at, train, noise, target, x):
+def test_nothing_is_changed(new_calculator, call, blows_at, train, noise, target, x):
     model = trained_network(blows_at)
     before = state_of(model, x)
     extractor = VariableMonitorLinkHook(model.l1) if target == "hidden" else None
     calculator = new_calculator(model, target_extractor=extractor)
     with blowing(blows_at):
-        calculator.compute(
+        named(call, calculator)(
             x, M=2, batchsize=3, train=train, noise_sampler=noise, seed=0
         )
     assert state_of(model, x) == before
@@ -160,6 +172,22 @@ def test_a_hook_that_is_running_already_stays_running(new_calculator, blows_at, 
         model(x)
         assert hook.get_variable().shape == (7, 6)
     assert chainer._get_link_hooks() == {}
+
+
+@every_aggregating_calculator
+@every_end
+@pytest.mark.parametrize("kind", ["npy", "zarr"])
+def test_writing_changes_nothing(new_calculator, kind, blows_at, x, tmp_path):
+    if kind == "zarr":
+        pytest.importorskip("zarr", reason="needs Zarr: pip install zarr")
+    model = trained_network(blows_at)
+    before = state_of(model, x)
+    calculator = new_calculator(model, VariableMonitorLinkHook(model.l1))
+    with blowing(blows_at):
+        calculator.compute_aggregate(
+            x, 2, batchsize=3, train=True, out=tmp_path / f"x.{kind}"
+        )
+    assert state_of(model, x) == before
 
 
 @every_calculator
@@ -238,9 +266,10 @@ def test_baselines_and_fills_stay(new_calculator, blows_at, x):
 
 
 @every_calculator
+@every_call
 @every_end
 @pytest.mark.parametrize("seed", [None, 3])
-def test_the_global_random_state_is_left_alone(new_calculator, blows_at, seed, x):
+def test_the_global_random_state_is_left_alone(new_calculator, call, blows_at, seed, x):
     """Also by a model, a sampler and a baseline that draw from it."""
 
     class GlobalNoise:
@@ -255,14 +284,15 @@ def test_the_global_random_state_is_left_alone(new_calculator, blows_at, seed, x
     # convergence_delta draws its samples again, for which it needs a seed
     if seed is not None or "paths" not in vars(calculator):
         with blowing(blows_at):
-            calculator.compute(
+            named(call, calculator)(
                 x, M=2, batchsize=3, noise_sampler=GlobalNoise(), seed=seed
             )
     assert repr(np.random.get_state()) == before
 
 
 @every_calculator
-def test_a_failing_converter_leaves_nothing_behind(new_calculator, x):
+@every_call
+def test_a_failing_converter_leaves_nothing_behind(new_calculator, call, x):
     model = trained_network(None)
     before = state_of(model)
 
@@ -272,12 +302,13 @@ def test_a_failing_converter_leaves_nothing_behind(new_calculator, x):
         return np.stack(examples)
 
     with pytest.raises(OSError, match="no more data"):
-        new_calculator(model).compute(x, batchsize=3, converter=converter)
+        named(call, new_calculator(model))(x, batchsize=3, converter=converter)
     assert state_of(model) == before
 
 
 @every_calculator
-def test_an_interrupt_leaves_nothing_behind(new_calculator, x):
+@every_call
+def test_an_interrupt_leaves_nothing_behind(new_calculator, call, x):
     model = trained_network(None)
     before = state_of(model, x)
 
@@ -288,20 +319,21 @@ def test_an_interrupt_leaves_nothing_behind(new_calculator, x):
     extractor = VariableMonitorLinkHook(model.l1)
     calculator = new_calculator(model, eval_fun=interrupted, target_extractor=extractor)
     with pytest.raises(KeyboardInterrupt):
-        calculator.compute(x, train=True, seed=0)
+        named(call, calculator)(x, train=True, seed=0)
     assert state_of(model, x) == before
     assert extractor.process_fns == {}
 
 
 @every_calculator
-def test_a_result_refused_leaves_nothing_behind(new_calculator, x):
+@every_call
+def test_a_result_refused_leaves_nothing_behind(new_calculator, call, x):
     model = trained_network(None)
     before = state_of(model, x)
     calculator = new_calculator(
         model, eval_fun=lambda v: model(v) * np.array(np.nan), class_index=0
     )
     with pytest.raises(ValueError, match="NaN"):
-        calculator.compute(x, train=True, seed=0)
+        named(call, calculator)(x, train=True, seed=0)
     assert state_of(model, x) == before
 
 
@@ -320,12 +352,13 @@ class ReplacesItsParameter(chainer.Chain):
 
 
 @every_calculator
-def test_parameters_that_forward_replaces_come_back(new_calculator, x):
+@every_call
+def test_parameters_that_forward_replaces_come_back(new_calculator, call, x):
     model = build(ReplacesItsParameter)
     for parameter in model.params():
         parameter.grad = np.ones_like(parameter.array)
     before = state_of(model)
-    new_calculator(model).compute(x, batchsize=3)
+    named(call, new_calculator(model))(x, batchsize=3)
     assert state_of(model) == before
 
 

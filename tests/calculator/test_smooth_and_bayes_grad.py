@@ -96,7 +96,7 @@ class TestBayesGrad:
         def model(v):
             for _ in range(2):
                 y, mask = F.dropout(v, 0.5, return_mask=True)
-                if len(v) == 7 * 2000:
+                if len(mask) == 7 * 2000:
                     masks.append(mask != 0)
             return F.sum(y, axis=1)
 

@@ -1,0 +1,134 @@
+"""The paths under way of Integrated Gradients whose points depend on those before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from saliency.calculator.adaptive_quadrature import AdaptiveQuadrature, nodes_per_round
+from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.sampling import Extent, Rows
+
+import chainer
+
+# Zero has a logarithm in there, and what is not finite is refused in the end.
+_quiet = np.errstate(all="ignore")
+
+
+class AdaptivePaths:
+    """Adaptive quadrature along many paths at once, a pass at a time.
+
+    There is a path for each sample, call of the target, baseline and example, and its
+    points are as many rows. Where the output is one value for the batch, the batch
+    goes along one path. The integral is what the last row of a path contributes.
+
+    Args:
+        n_point (int): Points of each path.
+
+    Raises:
+        ValueError: If there are less than 2.
+    """
+
+    run_state = ("_under_way",)
+
+    def __init__(self, n_point: int) -> None:
+        if n_point < 2:
+            raise ValueError(
+                f"steps must be at least 2 for method='adaptive', got {n_point}"
+            )
+        self._n_point = n_point
+        self._under_way: dict[tuple[int, ...], AdaptiveQuadrature] = {}
+
+    def clear(self) -> None:
+        """Forget paths that have not come to their end."""
+        self._under_way.clear()
+
+    def in_rounds(self, extent: Extent, batchsize: int) -> Iterator[Rows]:
+        """Lay out passes round after round, for as many paths as fill a pass."""
+        rounds = nodes_per_round(self._n_point)
+        ends = np.cumsum(rounds).tolist()
+        n_baseline = extent.n_step // self._n_point
+        shape = (extent.n_sample, extent.n_call or 1, n_baseline, extent.n_example)
+        n_path = int(np.prod(shape))
+        n_together = max(1, batchsize // rounds[-1])
+        for first in range(0, n_path, n_together):
+            paths = np.arange(first, min(first + n_together, n_path))
+            sample, call, baseline, example = np.unravel_index(paths, shape)
+            for start, end in zip([0, *ends], ends):
+                n = end - start
+                point = np.repeat(np.arange(start, end), len(paths))
+                rows = Rows(
+                    extent.first_sample + np.tile(sample, n),
+                    None if extent.n_call is None else np.tile(call, n),
+                    np.tile(baseline * self._n_point, n) + point,
+                    np.tile(example, n),
+                    np.arange(len(point)),
+                )
+                for at in range(0, len(rows), batchsize):
+                    yield rows.cut(at, at + batchsize)
+
+    @_quiet
+    def nodes(self, rows: Rows) -> np.ndarray:
+        """Return for each row where on its path it is, from 0 to 1."""
+        alpha = np.empty(len(rows))
+        points = (rows.step % self._n_point).tolist()
+        for i, (path, point) in enumerate(zip(self._paths(rows), points)):
+            if point == 0:
+                self._under_way[path] = AdaptiveQuadrature(self._n_point)
+            alpha[i] = self._under_way[path].node(point)
+        return alpha
+
+    @_quiet
+    def integrals(self, this: ForwardPass, scores: Any, terms: Any) -> Any:
+        """Take what a pass gave; return the integral in the last row of each path.
+
+        Args:
+            this (ForwardPass): The pass.
+            scores (array): ``(n_row,)``, the explained scores.
+            terms (array): ``(n_row,) + shape``, the gradients times the ways.
+
+        Returns:
+            array: ``(n_row,) + shape`` in float64, 0 in the rows that are not last.
+        """
+        xp = chainer.backend.get_array_module(terms)
+        axes = tuple(range(1, terms.ndim))
+        score, slope, size = chainer.cuda.to_cpu(
+            xp.stack(
+                [
+                    scores,
+                    terms.sum(axis=axes, dtype="d"),
+                    abs(terms).sum(axis=axes, dtype="d"),
+                ]
+            )
+        )
+        eps = max(np.finfo(y.dtype).eps for y in (terms, *this.outputs))
+        paths = self._paths(this.rows)
+        point = (this.rows.step % self._n_point).tolist()
+        is_last = [i + 1 == self._n_point for i in point]
+        result = xp.zeros(terms.shape, "d")
+        if this.gives_one_value():
+            one = self._under_way[paths[0]]
+            self._under_way.update(dict.fromkeys(paths, one))
+            digit = eps * max(abs(score[0]), size.sum())
+            one.add(point[0], score[0], slope.sum(), terms, digit)
+            if is_last[0]:
+                result = one.integral()
+        else:
+            digit = eps * np.maximum(abs(score), size)
+            for i, path in enumerate(paths):
+                self._under_way[path].add(
+                    point[i], score[i], slope[i], terms[i], digit[i]
+                )
+                if is_last[i]:
+                    result[i] = self._under_way[path].integral()
+        for i in np.flatnonzero(is_last).tolist():
+            del self._under_way[paths[i]]
+        return result
+
+    def _paths(self, rows: Rows) -> list[tuple[int, ...]]:
+        """Return for each row what tells its path from others."""
+        call = np.zeros_like(rows.step) if rows.call is None else rows.call
+        of_rows = (rows.sample, call, rows.step // self._n_point, rows.example)
+        return list(zip(*(array.tolist() for array in of_rows)))

@@ -1,0 +1,255 @@
+"""The work of a ``compute_aggregate`` call on the processes of a Dask cluster."""
+
+from __future__ import annotations
+
+import copy
+import io
+import itertools
+import threading
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from saliency.calculator.explained_output import level_of_caller
+from saliency.calculator.out import Out, Span, open_zarr, write_rows
+from saliency.checks import check_positive, is_int
+
+if TYPE_CHECKING:
+    from saliency.calculator.aggregate_work import AggregateWork
+
+import chainer
+
+try:
+    import cloudpickle
+    from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
+    from threadpoolctl import threadpool_limits
+except ImportError as reason:
+    raise ImportError(
+        "workers=... needs Dask: pip install 'dask[distributed]' zarr"
+    ) from reason
+
+# A shard is some batches: few enough that all workers have their share of a small data
+# set, and a dead one costs little; enough that sending them is no great part.
+_SHARDS_AT_LEAST = 64
+_BATCHES_AT_MOST = 8
+
+
+def check_workers(workers: Any) -> None:
+    """Raise unless ``workers`` is a number of processes or a client of Dask."""
+    if isinstance(workers, Client):
+        return
+    if not is_int(workers):
+        raise TypeError(
+            "workers must be an int, a dask.distributed.Client or None, got "
+            f"{workers!r}"
+        )
+    check_positive("workers", workers)
+
+
+def one_thread() -> AbstractContextManager[Any]:
+    """Return a block in which BLAS uses one thread, as on the workers.
+
+    With several, the last digits depend on how many there are.
+    """
+    return threadpool_limits(limits=1)
+
+
+def run(
+    work: AggregateWork, out: Out, path: Path, workers: Any, show_progress: bool
+) -> None:
+    """Have what is missing computed and written, shard by shard.
+
+    Args:
+        work (AggregateWork): What is to be computed.
+        out (Out): Where results go.
+        path (Path): Where that is.
+        workers (int or distributed.Client): The cluster.
+        show_progress (bool): Whether to show a progress bar.
+    """
+    shown: set[_Warning] = set()
+    with one_thread(), _caught() as caught:
+        work.get_ready(out)
+    _warn(caught, shown)
+    shards = _shards(out.missing, work.batches.n_example, work.batches.batchsize)
+    bar = tqdm(
+        desc=type(work.calculator).__name__,
+        total=sum(stop - start for start, stop in shards),
+        unit="example",
+        disable=not show_progress,
+    )
+    with bar, _client(workers) as client, _Tasks(client, work, path) as tasks:
+        for (start, stop), caught in tasks.run(shards):
+            out.record(start, stop)
+            bar.update(stop - start)
+            _warn(caught, shown)
+    out.tidy()
+
+
+_Warning = tuple[str, type[Warning]]
+
+
+@contextmanager
+def _caught() -> Iterator[list[_Warning]]:
+    """Return a list that has the warnings within the block, after it."""
+    found: list[_Warning] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield found
+    for warning in caught:
+        if issubclass(warning.category, (UserWarning, RuntimeWarning)):
+            found.append((str(warning.message), warning.category))
+
+
+def _warn(caught: list[_Warning], shown: set[_Warning]) -> None:
+    """Give the warnings of one process, but for those that another gave before."""
+    for message, category in caught:
+        if (message, category) not in shown:
+            shown.add((message, category))
+            warnings.warn(message, category, stacklevel=level_of_caller())
+
+
+class _Tasks:
+    """The shards on their way to the workers and back, within a ``with`` block.
+
+    The calculator goes to each worker once, also to those that come later in the
+    place of one that died. Shards go as workers become free, so that neither the data
+    nor its copies are ever in one place.
+    """
+
+    def __init__(self, client: Client, work: AggregateWork, path: Path) -> None:
+        self._client = client
+        self._work = work
+        self._path = path.absolute()
+        self._plugin = _Explainer(work)
+        self._pending: dict[Any, Span] = {}
+
+    def __enter__(self) -> _Tasks:
+        self._client.register_plugin(self._plugin)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._client.cancel(list(self._pending))
+        self._client.unregister_worker_plugin(self._plugin.name)
+
+    def run(self, shards: list[Span]) -> Iterator[tuple[Span, list[_Warning]]]:
+        """Give each shard that is written, with the warnings there were."""
+        waiting = iter(shards)
+        completed = as_completed()
+        n_ahead = 2 * max(1, len(self._client.nthreads()))
+        for shard in itertools.islice(waiting, n_ahead):
+            completed.add(self._submit(shard))
+        for future in completed:
+            caught = future.result()
+            yield self._pending.pop(future), caught
+            for shard in itertools.islice(waiting, 1):
+                completed.add(self._submit(shard))
+
+    def _submit(self, shard: Span) -> Any:
+        data = _pickled(self._work.batches.shard(*shard))
+        with warnings.catch_warnings():
+            # There is nothing to gain from Dask's advice: each shard is used once.
+            warnings.filterwarnings("ignore", "Sending large graph")
+            future = self._client.submit(
+                _explain, self._plugin.name, data, shard, self._path, pure=False
+            )
+        self._pending[future] = shard
+        return future
+
+
+class _Explainer(WorkerPlugin):
+    """What a worker holds: the calculator and how it is asked."""
+
+    def __init__(self, work: AggregateWork) -> None:
+        self.name = f"saliency-{uuid.uuid4().hex}"
+        without_data = copy.copy(work)
+        del without_data.batches
+        self._pickled = _pickled(without_data)
+
+    def setup(self, worker: Any) -> None:
+        """Get ready (called by Dask on each worker)."""
+        # Explaining borrows hooks and the global random state: one at a time.
+        self._lock = threading.Lock()
+        self._work: AggregateWork | None = None
+
+    def explain(self, data: bytes, shard: Span, path: Path) -> list[_Warning]:
+        """Explain a shard and write the result; return the warnings there were."""
+        start, stop = shard
+        with self._lock, one_thread(), _caught() as caught:
+            if self._work is None:
+                self._work = cloudpickle.loads(self._pickled)
+            self._work.batches = cloudpickle.loads(data)
+            with self._work.running(stop - start, show_progress=False) as job:
+                self._work.write(job, start, stop, _ShardWriter(path))
+        return caught
+
+
+class _ShardWriter:
+    """Writes the rows of a shard; whether it is complete is recorded elsewhere."""
+
+    def __init__(self, path: Path) -> None:
+        self._array = open_zarr(path)
+
+    def write(self, start: int, stop: int, rows: Any) -> None:
+        write_rows(self._array, start, stop, rows)
+
+
+class _Pickler(cloudpickle.CloudPickler):
+    """Pickles classes of ``__main__`` with their code, links among them."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        # Chainer makes the class of its classes in a function, so that it can not be
+        # found by its name; a copy would be another than that of the worker's links.
+        if obj is type(chainer.Link):
+            return _class_of_links, ()
+        return super().reducer_override(obj)
+
+
+def _class_of_links() -> type:
+    return type(chainer.Link)
+
+
+def _pickled(thing: Any) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file).dump(thing)
+    return file.getvalue()
+
+
+def _explain(name: str, data: bytes, shard: Span, path: Path) -> list[_Warning]:
+    """Do a shard, on a worker."""
+    plugin: Any = get_worker().plugins[name]
+    return plugin.explain(data, shard, path)
+
+
+def _shards(missing: list[Span], n_example: int, batchsize: int) -> list[Span]:
+    """Divide rows into shards, which do not depend on the number of workers."""
+    n_batch = -(-n_example // batchsize)
+    size = batchsize * max(1, min(_BATCHES_AT_MOST, n_batch // _SHARDS_AT_LEAST))
+    return [
+        (at, min(at + size, stop))
+        for start, stop in missing
+        for at in range(start, stop, size)
+    ]
+
+
+@contextmanager
+def _client(workers: Any) -> Iterator[Client]:
+    """Return the client; processes are started, and stopped in the end, if need be."""
+    if isinstance(workers, Client):
+        yield workers
+        return
+    with (
+        LocalCluster(
+            n_workers=int(workers),
+            threads_per_worker=1,
+            processes=True,
+            memory_limit=0,  # how much a model may use is not for us to say
+            dashboard_address=":0",
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client

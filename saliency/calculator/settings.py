@@ -1,0 +1,43 @@
+"""The arguments of ``compute`` that decide what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable
+
+from saliency.calculator.dataset import Converter
+from saliency.checks import check_callable, check_positive, is_int
+
+
+@dataclass(frozen=True)
+class ComputeSettings:
+    """How samples are computed; the names are those of ``compute``.
+
+    Raises:
+        TypeError: If one of them is of a wrong kind.
+        ValueError: If one of them is out of range.
+    """
+
+    M: int
+    batchsize: int
+    converter: Converter
+    preprocess_fn: Callable[..., Any] | None
+    postprocess_fn: Callable[..., Any] | None
+    train: bool
+    noise_sampler: Any
+    seed: int | None
+
+    def __post_init__(self) -> None:
+        check_positive("M", self.M)
+        check_positive("batchsize", self.batchsize)
+        check_callable("converter", self.converter)
+        for name in ("preprocess_fn", "postprocess_fn"):
+            if getattr(self, name) is not None:
+                check_callable(name, getattr(self, name))
+        if self.seed is not None and not (is_int(self.seed) and self.seed >= 0):
+            raise ValueError(f"seed must be an int >= 0 or None, got {self.seed!r}")
+        if not (self.noise_sampler is None or hasattr(self.noise_sampler, "sample")):
+            raise TypeError(
+                "noise_sampler must have a method sample(array, rng), or be None; got "
+                f"{self.noise_sampler!r}"
+            )

@@ -1,0 +1,168 @@
+"""One run of what is the same for all samples, before the first dropout."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from saliency.replaced_methods import Method, ReplacedMethods
+
+import chainer
+from chainer.functions.noise.dropout import Dropout
+
+
+class SharedStart:
+    """The start of a pass, run once for each example, and its rows behind it.
+
+    With nothing but dropout to tell the samples of an example apart, a network does
+    the same for all of them until the first dropout. Up to there it is given one row
+    for each example; what dropout is given then is copied for all rows of the pass.
+    The graph is cut there: gradients go to the copies first, and from them, sample by
+    sample or added up, to the target.
+
+    Args:
+        example (numpy.ndarray): The example of each row.
+        sample (numpy.ndarray): The sample of each row.
+    """
+
+    def __init__(self, example: np.ndarray, sample: np.ndarray) -> None:
+        self.examples, self.of_row = np.unique(example, return_inverse=True)
+        self._sample = sample
+        self._originals: list[Any] = []
+        self._copies: list[Any] = []
+
+    @property
+    def saves_rows(self) -> bool:
+        """Whether there are examples with several rows."""
+        return len(self.examples) < len(self.of_row)
+
+    @contextlib.contextmanager
+    def at_dropout(self) -> Iterator[None]:
+        """Return a block for the model's forward."""
+        with _methods.replaced():
+            _local.start = self
+            try:
+                yield
+            finally:
+                _local.start = None
+
+    def copied(self, x: Any) -> Any:
+        """Return what a dropout function is to be applied to in place of x."""
+        if len(x) != len(self.examples):
+            return x
+        self._originals.append(chainer.as_variable(x))
+        self._copies.append(chainer.Variable(self._originals[-1].array[self.of_row]))
+        return self._copies[-1]
+
+    def gradients(
+        self, outputs: list[Any], weights: list[Any], targets: list[Any], mean: bool
+    ) -> list[Any] | None:
+        """Return the gradient of the summed scores at each target, row by row.
+
+        Args:
+            outputs (list of chainer.Variable): What is explained.
+            weights (list of chainer.Variable): What gradients start with.
+            targets (list of chainer.Variable): One row for each example.
+            mean (bool): Whether each row may be given the mean of the rows of its
+                example, so that there is one way back for all.
+
+        Returns:
+            list of array: ``(n_row,) + shape`` for each target; or None if the
+            outputs do not depend on the targets.
+        """
+        at_copies = chainer.grad(outputs, self._copies, grad_outputs=weights)
+        found = [
+            (x, g.array) for x, g in zip(self._originals, at_copies) if g is not None
+        ]
+        if not found:
+            return None
+        shape = len(self.of_row), *targets[0].shape[1:]
+        results = [t.xp.zeros(shape, t.dtype) for t in targets]
+        for rows in [slice(None)] if mean else self._rows_of_samples():
+            at_originals = [self._added_up(g, rows, mean) for _, g in found]
+            grads = chainer.grad(
+                [x for x, _ in found],
+                targets,
+                grad_outputs=[chainer.Variable(g) for g in at_originals],
+            )
+            if all(g is None for g in grads):
+                return None
+            for result, g in zip(results, grads):
+                if g is not None:
+                    result[rows] = g.array[self.of_row[rows]]
+        return results
+
+    def _rows_of_samples(self) -> list[np.ndarray]:
+        return [np.flatnonzero(self._sample == m) for m in np.unique(self._sample)]
+
+    def _added_up(self, at_copies: Any, rows: Any, mean: bool) -> Any:
+        """Return for each example the sum or mean of its rows."""
+        xp = chainer.backend.get_array_module(at_copies)
+        of_row = self.of_row[rows]
+        total = xp.zeros((len(self.examples), *at_copies.shape[1:]), at_copies.dtype)
+        if mean:
+            counts = np.bincount(of_row, minlength=len(self.examples))
+            for k, count in enumerate(counts.tolist()):
+                total[k] = at_copies[of_row == k].sum(axis=0) / count
+        else:
+            total[of_row] = at_copies[rows]
+        return total
+
+    def sizes(
+        self, outputs: list[Any], targets: list[Any]
+    ) -> tuple[float, float] | None:
+        """Return how many elements the graph holds for each example and each row.
+
+        None says that the start is not shared: no way from the outputs to the targets
+        goes through a dropout function, or one goes around all of them.
+        """
+        of_targets = {t.node for t in targets}
+        before, behind = _nodes(self._originals), _nodes(outputs)
+        if behind & of_targets or not before & of_targets:
+            return None
+        return (
+            _n_element(before) / len(self.examples),
+            _n_element(behind) / len(self.of_row),
+        )
+
+
+def _nodes(variables: list[Any]) -> set[Any]:
+    """Return all variable nodes of the graph that ends at the variables."""
+    found: set[Any] = set()
+    todo = [variable.node for variable in variables]
+    while todo:
+        node = todo.pop()
+        if node in found:
+            continue
+        found.add(node)
+        if node.creator_node is not None:
+            todo += [x for x in node.creator_node.inputs if x.requires_grad]
+    return found
+
+
+def _n_element(nodes: set[Any]) -> int:
+    return sum(math.prod(n.shape) for n in nodes if n.creator_node is not None)
+
+
+class _Local(threading.local):
+    start: SharedStart | None = None
+
+
+_local = _Local()
+
+
+def _apply(original: Method) -> Method:
+    def apply(self: Any, inputs: tuple[Any, ...]) -> Any:
+        if _local.start is not None:
+            inputs = (_local.start.copied(inputs[0]),)
+        return original(self, inputs)
+
+    return apply
+
+
+_methods = ReplacedMethods({(Dropout, "apply"): _apply})

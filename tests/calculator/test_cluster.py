@@ -1,0 +1,373 @@
+"""The same call on the processes of a Dask cluster, some of which are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from link_hooks import VariableMonitorLinkHook
+from saliency import (
+    BayesGradCalculator,
+    GradientCalculator,
+    IntegratedGradientsCalculator,
+    LRPCalculator,
+    OcclusionCalculator,
+    SmoothGradCalculator,
+)
+from tests.calculator.test_out import files_of, record_of
+from tests.networks import CNN, MLP, OwnNoise, Sequence, Siamese, Tokens, build
+
+import chainer.functions as F
+from chainer.dataset import concat_examples
+
+distributed = pytest.importorskip(
+    "distributed", reason="needs Dask: pip install 'dask[distributed]'"
+)
+zarr = pytest.importorskip("zarr", reason="needs Zarr: pip install zarr")
+from threadpoolctl import threadpool_limits  # noqa: E402
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=2, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+padded = partial(concat_examples, padding=0)
+
+
+def sequences(rng):
+    return [rng.normal(size=(n, 2)) for n in (2, 3, 3, 5, 1, 4, 2)]
+
+
+def of_links(link_class):
+    """Returns a calculator for the output of a link in the middle."""
+
+    def new():
+        model = build(link_class)
+        link = {Siamese: "encoder", Tokens: "embed"}[link_class]
+        hook = VariableMonitorLinkHook(getattr(model, link))
+        return IntegratedGradientsCalculator(model, hook, steps=3)
+
+    return new
+
+
+# What depends on the example's place in the whole data, or on the whole data.
+CALLS = {
+    "smooth_grad": (lambda: SmoothGradCalculator(build(MLP), class_index=0), {}),
+    "bayes_grad": (
+        lambda: BayesGradCalculator(build(MLP, dropout=0.5), class_index="argmax"),
+        {"M": 3},
+    ),
+    "one_class_each": (
+        lambda: GradientCalculator(build(MLP), class_index=[0, 1, 2, 0, 1, 2, 0]),
+        {},
+    ),
+    "mean_baseline": (
+        lambda: IntegratedGradientsCalculator(
+            build(MLP), class_index=0, baseline=["mean", np.arange(28.0).reshape(7, 4)]
+        ),
+        {},
+    ),
+    "adaptive": (
+        lambda: IntegratedGradientsCalculator(
+            build(MLP), class_index=0, steps=5, method="adaptive"
+        ),
+        {},
+    ),
+    "mean_fill": (
+        lambda: OcclusionCalculator(
+            build(MLP), class_index="all", slide_axis=1, fill="mean"
+        ),
+        {},
+    ),
+    "lrp": (lambda: LRPCalculator(build(MLP), rule="zbab", low=-5, high=5), {}),
+    "own_noise": (lambda: GradientCalculator(build(OwnNoise), class_index=0), {}),
+    "one_value": (
+        lambda: GradientCalculator(build(MLP), eval_fun=lambda v: F.mean(v**2)),
+        {},
+    ),
+    "extractor_called_twice": (of_links(Siamese), {}),
+    "functions": (
+        lambda: GradientCalculator(build(MLP), class_index=0),
+        {"preprocess_fn": lambda v: v * 2, "postprocess_fn": lambda s: s.sum(axis=1)},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_gives_the_bytes_of_one_process(name, client, x, tmp_path):
+    new, how = CALLS[name]
+    how = {"method": "abs", "batchsize": 2, "seed": 0, **how}
+    with threadpool_limits(1):
+        new().compute_aggregate(x, out=tmp_path / "one.zarr", **how)
+    new().compute_aggregate(x, out=tmp_path / "many.zarr", workers=client, **how)
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+
+
+@pytest.mark.parametrize("ch_axis", [None, 3])
+def test_examples_of_different_lengths(client, ch_axis, rng, tmp_path):
+    data = sequences(rng)
+    calculator = SmoothGradCalculator(build(Sequence))
+    call = partial(
+        calculator.compute_aggregate,
+        data,
+        ch_axis=ch_axis,
+        converter=padded,
+        batchsize=2,
+        seed=0,
+    )
+    with threadpool_limits(1):
+        expected = call(out=tmp_path / "one.zarr")
+    result = call(out=tmp_path / "many.zarr", workers=client)
+    assert_array_equal(calculator.lengths, [len(row) for row in data])
+    assert_array_equal(result[:], expected[:])
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+
+
+def test_the_number_of_workers_does_not_change_a_byte(rng, tmp_path):
+    """With processes that are started for the call."""
+    images = rng.normal(size=(20, 3, 32, 32)).astype("f")
+    model = build(CNN, 3, 32, 10, dtype=np.float32)
+    calculator = SmoothGradCalculator(model, class_index="argmax")
+    for n in (1, 4):
+        calculator.compute_aggregate(
+            images,
+            5,
+            "abs",
+            2,
+            seed=0,
+            batchsize=2,
+            out=tmp_path / f"{n}.zarr",
+            workers=n,
+        )
+    assert files_of(tmp_path / "1.zarr") == files_of(tmp_path / "4.zarr")
+    result = zarr.open_array(str(tmp_path / "4.zarr"), mode="r")[:]
+    samples = calculator.compute(images, 5, seed=0)
+    assert_allclose(
+        result, calculator.aggregate(samples, "abs", 2), rtol=1e-3, atol=1e-6
+    )
+
+
+class Killer:
+    """A ``preprocess_fn`` that kills its process at one example, once."""
+
+    def __init__(self, folder, value):
+        self.folder = folder
+        self.value = value
+
+    def __call__(self, v):
+        with (self.folder / "seen").open("a") as file:
+            file.write(f"{v[0, 0]:.0f}\n")
+        mark = self.folder / "killed"
+        is_worker = os.getpid() != int((self.folder / "pid").read_text())
+        if is_worker and self.value in v[:, 0] and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return v
+
+
+def test_a_worker_that_is_killed_costs_its_shard_alone(tmp_path):
+    x = np.arange(256.0).reshape(256, 1) * np.ones(4)
+    killer = Killer(tmp_path, 101.0)
+    (tmp_path / "pid").write_text(str(os.getpid()))
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    call = partial(
+        calculator.compute_aggregate, x, 3, batchsize=2, preprocess_fn=killer, seed=0
+    )
+    with threadpool_limits(1):
+        call(out=tmp_path / "one.zarr")
+    (tmp_path / "seen").unlink()
+    call(out=tmp_path / "many.zarr", workers=2)
+    assert (tmp_path / "killed").exists()
+    # 128 batches in shards of 2, and one batch to find the shape.
+    seen = [float(line) for line in (tmp_path / "seen").read_text().split()]
+    assert set(seen) == set(range(0, 256, 2))
+    assert len(seen) <= 128 + 1 + 4
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+
+
+class Failing:
+    """A ``preprocess_fn`` that raises at one example while there is a file."""
+
+    def __init__(self, path, value):
+        self.path = path
+        self.value = value
+
+    def __call__(self, v):
+        if self.path.exists() and self.value in v:
+            raise RuntimeError("no such luck")
+        return v
+
+
+def test_an_error_on_a_worker_is_the_calls_and_the_work_goes_on(client, x, tmp_path):
+    mark = tmp_path / "fail"
+    mark.touch()
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    call = partial(
+        calculator.compute_aggregate,
+        x,
+        batchsize=1,
+        preprocess_fn=Failing(mark, x[5, 0]),
+        seed=0,
+    )
+    with pytest.raises(RuntimeError, match="no such luck"):
+        call(out=tmp_path / "many.zarr", workers=client)
+    n_done = sum(b - a for a, b in record_of(tmp_path / "many.zarr")["done"])
+    assert n_done < 7
+    mark.unlink()
+    # Here, or on the cluster: it is one work.
+    with threadpool_limits(1):
+        call(out=tmp_path / "many.zarr", workers=client if n_done % 2 else None)
+        call(out=tmp_path / "one.zarr")
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+
+
+def test_what_is_finished_is_returned_at_once(client, x, tmp_path):
+    out = tmp_path / "x.zarr"
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    first = calculator.compute_aggregate(x, out=out, workers=client)[:]
+    before = files_of(out)
+    again = calculator.compute_aggregate(x, out=out, workers=client)
+    assert_array_equal(again[:], first)
+    assert files_of(out) == before
+
+
+def test_gaps_are_filled_in_one_process_too(x, tmp_path):
+    """As they are left where shards did not come back in order."""
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    call = partial(calculator.compute_aggregate, x, batchsize=1, seed=0)
+    call(out=tmp_path / "whole.zarr")
+    call(out=tmp_path / "gaps.zarr")
+    array = zarr.open_array(str(tmp_path / "gaps.zarr"), mode="r+")
+    record = record_of(tmp_path / "gaps.zarr")
+    array[:] = 0
+    whole = zarr.open_array(str(tmp_path / "whole.zarr"), mode="r")[:]
+    array[2:4] = whole[2:4]
+    array[6:] = whole[6:]
+    array.attrs["saliency"] = {**record, "done": [[2, 4], [6, 7]]}
+    result = call(out=tmp_path / "gaps.zarr")
+    assert files_of(tmp_path / "gaps.zarr") == files_of(tmp_path / "whole.zarr")
+    assert_array_equal(result[:], whole)
+
+
+def of_two_rows_at_most(v):
+    if len(v) > 2:
+        raise MemoryError
+    return F.sum(v**2, axis=1)
+
+
+def test_warnings_of_workers_are_given_once(client, x, tmp_path):
+    calls = {
+        "ran out of memory": GradientCalculator(of_two_rows_at_most),
+        "sum of the 3 columns": GradientCalculator(build(MLP)),
+    }
+    for i, (message, calculator) in enumerate(calls.items()):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            calculator.compute_aggregate(
+                x, 4, out=tmp_path / f"{i}.zarr", workers=client, batchsize=3
+            )
+        ours = [w for w in caught if w.category is UserWarning]
+        assert [message in str(w.message) for w in ours] == [True]
+        assert ours[0].filename == __file__
+
+
+def test_the_cluster_is_left_as_it_was(client, x, tmp_path):
+    before = client.run(lambda dask_worker: sorted(dask_worker.plugins))
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=client)
+    assert client.run(lambda dask_worker: sorted(dask_worker.plugins)) == before
+
+
+SCRIPT = """
+from saliency import SmoothGradCalculator
+import chainer
+import chainer.functions as F
+import chainer.links as L
+import numpy as np
+
+class Network(chainer.Chain):
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.l1 = L.Linear(4, 5)
+            self.l2 = L.Linear(5, 1)
+
+    def forward(self, x):
+        return self.l2(F.tanh(self.l1(x)))
+
+def main():
+    x = np.random.default_rng(0).normal(size=(9, 4)).astype("f")
+    calculator = SmoothGradCalculator(Network())
+    result = calculator.compute_aggregate(
+        x, 3, out="x.zarr", workers=2, batchsize=2, preprocess_fn=lambda v: v * 2
+    )
+    print(np.isfinite(result[:]).all())
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_script_with_a_model_of_its_own(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "True\n", done.stderr
+    assert "example" in done.stderr  # the progress bar
+
+
+class TestBadInput:
+    @pytest.fixture
+    def calculator(self):
+        def model(v):
+            raise AssertionError("the model ran")
+
+        return GradientCalculator(model)
+
+    @pytest.mark.parametrize("workers", [0, -1])
+    def test_no_workers(self, calculator, workers, x, tmp_path):
+        with pytest.raises(ValueError, match="workers must be an int >= 1"):
+            calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=workers)
+
+    @pytest.mark.parametrize("workers", ["4", 1.5, True, ...], ids=repr)
+    def test_what_are_no_workers(self, calculator, workers, x, tmp_path):
+        with pytest.raises(TypeError, match=r"workers must be an int, a .*Client"):
+            calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=workers)
+
+    @pytest.mark.parametrize("out", [None, "x.npy", np.zeros((7, 4))], ids=type)
+    def test_what_workers_can_not_write_into(self, calculator, out, x):
+        with pytest.raises(ValueError, match=r"out must be a path .* \.zarr"):
+            calculator.compute_aggregate(x, out=out, workers=2)
+
+    def test_without_dask_the_error_says_what_to_install(
+        self, calculator, x, tmp_path, monkeypatch
+    ):
+        monkeypatch.setitem(sys.modules, "distributed", None)
+        monkeypatch.delitem(sys.modules, "saliency.calculator.cluster", raising=False)
+        monkeypatch.delattr("saliency.calculator.cluster", raising=False)
+        with pytest.raises(ImportError, match=r"pip install 'dask\[distributed\]'"):
+            calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=2)
