@@ -2,6 +2,7 @@
 # made on the first call, with PYTHON, in VENV, and again when its inputs change.
 PYTHON ?= python3
 VENV ?= .venv
+BENCH_VENV ?= .venv-bench
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -23,11 +24,26 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(STAMP)
-	set -e; for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+# What writes a table into benchmarks/RESULTS.md, beside PyTorch, Captum and Zennit.
+BENCHES := vgg16 resnet50 mlp ggnn
+
+# ARGS="--quick" for one round of each row, "--images 1" for less data.
+bench: $(BENCH_VENV)/.peers
+	set -e; for name in $(BENCHES); do \
+		$(BENCH_VENV)/bin/python benchmarks/$$name.py $(ARGS); done
+	$(BENCH_VENV)/bin/python benchmarks/sampling_speed.py --repeat 3
+	$(BENCH_VENV)/bin/python benchmarks/lrp_speed.py --repeat 3
+
+$(BENCH_VENV)/.peers: setup.py requirements.txt build-constraints.txt pyproject.toml
+	$(MAKE) VENV=$(BENCH_VENV) $(BENCH_VENV)/.installed
+	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		torch==2.13.0 captum zennit >$(BENCH_VENV)/peers.log 2>&1 || echo "PyTorch," \
+		"Captum and Zennit can not be installed here, so what is beside them is not" \
+		"run; $(BENCH_VENV)/peers.log says why." >&2
+	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* results/iris
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* results/iris
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find saliency link_hooks examples benchmarks tests -name __pycache__ \
 		-type d -prune -exec rm -rf {} + 2>/dev/null || true

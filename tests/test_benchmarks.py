@@ -1,0 +1,58 @@
+"""What the benchmarks write, without running them."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def table(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("table")
+
+
+def test_a_section_takes_the_place_of_the_old_one_alone(table, tmp_path):
+    path = tmp_path / "RESULTS.md"
+    path.write_text("# Results\n\nby hand\n", encoding="utf-8")
+    table.write_section(path, "first", r"one \1")
+    table.write_section(path, "second", "two")
+    table.write_section(path, "first", "three")
+    assert path.read_text(encoding="utf-8") == (
+        "# Results\n\nby hand\n\n"
+        "<!-- first -->\nthree\n<!-- /first -->\n\n"
+        "<!-- second -->\ntwo\n<!-- /second -->\n"
+    )
+
+
+def test_standard_errors_are_about_one_for_equal_means_and_large_for_others(table):
+    rng = np.random.default_rng(0)
+    ours = rng.standard_normal((40, 2, 500))
+    same = rng.standard_normal((40, 2, 500)).mean(axis=0)
+    text = table.in_standard_errors({"ours": ours, "a": same, "b": same + 1})
+    a, b = (float(part.split()[1]) for part in text.split("; "))
+    assert 0.9 < a < 1.1
+    assert b > 4
+
+
+def test_difference_is_relative_to_the_length_of_the_second(table):
+    assert table.difference(np.array([3.0, 4.5]), np.array([3.0, 4.0])) == "1e-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "subject"),
+    [("mlp", "Table"), ("ggnn", "Molecules")],
+)
+def test_ours_and_the_loop_agree_without_pytorch(table, monkeypatch, name, subject):
+    for module in ("torch", "captum", "zennit"):
+        monkeypatch.setitem(sys.modules, module, None)
+    made = getattr(importlib.import_module(name), subject)(5, np.float64)
+    rows = {row.name: row for row in made.rows()}
+    for row in (rows["vanilla"], rows["ig"]):
+        ours, loop = (row.sides[side].run(16, 4) for side in ("ours", "loop"))
+        # The loop is written for float32.
+        np.testing.assert_allclose(ours[0], loop, rtol=1e-4, atol=1e-6)
