@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import hypothesis
 import matplotlib
 import pytest
+from threadpoolctl import threadpool_limits
 
 from saliency import chainer_compat
 
@@ -16,6 +20,16 @@ hypothesis.settings.register_profile(
     "saliency", deadline=None, derandomize=True, max_examples=30
 )
 hypothesis.settings.load_profile("saliency")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def a_core_for_each_process() -> Iterator[None]:
+    """The suite runs in a process for each core; BLAS has one thread in each."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    with threadpool_limits(1):
+        yield
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
