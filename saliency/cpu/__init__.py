@@ -1,4 +1,4 @@
-"""Convolution, pooling and ReLU on the CPU, faster than Chainer's own.
+"""Convolution, linear layers, pooling and ReLU on the CPU, faster than Chainer's own.
 
 :func:`fast_cpu` is a block; nothing of Chainer is changed outside of it.
 """
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
-from saliency.cpu.convolution import WeightCache
+from saliency.cpu import memory
 from saliency.cpu.replacements import REPLACEMENTS, Replacement
 from saliency.replaced_methods import Method, ReplacedMethods
 
@@ -22,9 +22,7 @@ __all__ = ["fast_cpu"]
 
 
 class _Local(threading.local):
-    """What a thread has: the weights of its outermost block."""
-
-    cache: WeightCache | None = None
+    is_in_block = False
 
 
 _local = _Local()
@@ -35,9 +33,9 @@ def _in_block(replacement: Replacement, original: Method) -> Method:
 
     @functools.wraps(original)
     def method(self: Any, *args: Any) -> Any:
-        if _local.cache is None:
+        if not _local.is_in_block:
             return original(self, *args)
-        result = replacement(self, _local.cache, *args)
+        result = replacement(self, *args)
         return original(self, *args) if result is None else result
 
     return method
@@ -53,15 +51,16 @@ _methods = ReplacedMethods(
 
 @contextlib.contextmanager
 def fast_cpu() -> Iterator[None]:
-    """Let this thread's convolutions, poolings and ReLUs run on faster code.
+    """Let this thread's convolutions, linear layers and poolings run on faster code.
 
     Within the block, on NumPy arrays of float32 and float64, Chainer's functions of
     one and two dimensions are computed
 
     - as convolutions with 3 x 3 kernels by Winograd's algorithm (relative error in
-      float32 about 1e-5), others as matrix products of tiles of patches (1e-6), in
-      memory that does not grow with the batch but for the result;
-    - on as many threads as NumPy's BLAS may use.
+      float32 about 1e-6), others as matrix products of tiles of patches, in memory
+      that does not grow with the batch but for the result;
+    - on as many threads as NumPy's BLAS may use;
+    - with results, ReLUs' and sums' among them, in the memory of earlier ones.
 
     What is not covered runs on Chainer's code as before. Calculators run within such
     a block. ``chainer.global_config.fast_cpu = False``, or
@@ -74,10 +73,10 @@ def fast_cpu() -> Iterator[None]:
     if not getattr(chainer.config, "fast_cpu", True):
         yield
         return
-    outer = _local.cache
-    with _methods.replaced():
-        _local.cache = outer or WeightCache()
+    outer = _local.is_in_block
+    with _methods.replaced(), memory.reused():
+        _local.is_in_block = True
         try:
             yield
         finally:
-            _local.cache = outer
+            _local.is_in_block = outer

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from saliency.cpu import depthwise, tiles, winograd
+from saliency.cpu import depthwise, memory, products, tiles, winograd
 from saliency.cpu.geometry import Geometry
 
 # Winograd's transforms, those of the weights in particular, cost as much as they save
 # where there are few channels or pixels. It does not depend on the number of images, so
 # that the result does not.
 _MIN_CHANNELS = 16
-_MIN_PIXELS = 100
+_MIN_PIXELS = 36
 _MIN_PRODUCTS = 2e6
 
 
@@ -25,7 +25,6 @@ def convolve(
     b: np.ndarray | None,
     geometry: Geometry,
     groups: int,
-    cache: WeightCache,
 ) -> np.ndarray:
     """Convolve images.
 
@@ -35,13 +34,12 @@ def convolve(
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
         groups (int): Groups of channels that are convolved separately.
-        cache (WeightCache): Weights that were transformed before.
 
     Returns:
         numpy.ndarray: ``(n, out, out height, out width)``, channels last in memory.
     """
     if groups == 1:
-        return _convolve(x, W, b, geometry, cache)
+        return _convolve(x, W, b, geometry)
     if W.shape[1] == 1:
         return depthwise.convolve(x, W, b, geometry)
     parts = [
@@ -56,7 +54,7 @@ def convolve(
 
 
 def to_input(
-    gy: np.ndarray, W: np.ndarray, geometry: Geometry, groups: int, cache: WeightCache
+    gy: np.ndarray, W: np.ndarray, geometry: Geometry, groups: int
 ) -> np.ndarray:
     """Apply the transposed map of :func:`convolve` to what is at its output.
 
@@ -65,13 +63,12 @@ def to_input(
         W (numpy.ndarray): Kernels ``(out, in / groups, kh, kw)``.
         geometry (Geometry): Where the windows lie.
         groups (int): Groups of channels that are convolved separately.
-        cache (WeightCache): Weights that were transformed before.
 
     Returns:
         numpy.ndarray: ``(n, in, height, width)``.
     """
     if groups == 1:
-        return _to_input(gy, W, geometry, cache)
+        return _to_input(gy, W, geometry)
     if W.shape[1] == 1:
         return depthwise.to_input(gy, W, geometry, groups)
     parts = [
@@ -95,7 +92,7 @@ def to_weights(
     if groups == 1:
         if geometry.is_pointwise():
             seen = x[(..., *geometry.pixels())]
-            return (_pixels(gy).T @ _pixels(seen))[:, :, None, None]
+            return products.matmul(_pixels(gy).T, _pixels(seen))[:, :, None, None]
         return tiles.to_weights(x, gy, geometry)
     if groups == x.shape[1]:
         return depthwise.to_weights(x, gy, geometry)
@@ -106,7 +103,7 @@ def to_weights(
     return np.concatenate(parts)
 
 
-class WeightCache:
+class _TransformedWeights:
     """Weights as Winograd's algorithm takes them, for as long as an array lives.
 
     An array that was changed in the meantime is noticed by a projection on random
@@ -114,34 +111,31 @@ class WeightCache:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int, bool], tuple[Any, float, np.ndarray]] = {}
+        self._kept: dict[int, tuple[Any, float, np.ndarray]] = {}
 
-    def transformed(self, W: np.ndarray, *, flipped: bool) -> np.ndarray:
-        """Return weights transformed.
-
-        Args:
-            W (numpy.ndarray): Kernels ``(out, in, 3, 3)``.
-            flipped (bool): Whether they are for the way back.
-        """
-        key = id(W), flipped
+    def transformed(self, W: np.ndarray) -> np.ndarray:
+        """Return kernels ``(out, in, 3, 3)`` transformed."""
         fingerprint = _projection(W)
-        kept = self._kept.get(key)
+        kept = self._kept.get(id(W))
         if kept is not None and kept[0]() is W and kept[1] == fingerprint:
             return kept[2]
-        # Transposed in memory or not makes no difference to a matrix product.
-        U = winograd.transform_weight(W[:, :, ::-1, ::-1] if flipped else W)
-        if flipped:
-            U = U.transpose(0, 2, 1)
-        forget = weakref.ref(W, lambda _: self._kept.pop(key, None))
-        self._kept[key] = forget, fingerprint, U
+        U = winograd.transform_weight(W)
+        forget = functools.partial(self._forget, id(W))
+        self._kept[id(W)] = weakref.ref(W, forget), fingerprint, U
         return U
+
+    def _forget(self, key: int, _: Any) -> None:
+        self._kept.pop(key, None)
+
+
+_weights = _TransformedWeights()
 
 
 def _projection(array: np.ndarray) -> float:
     """Return a number that a change of the array changes."""
     rows = array.reshape(len(array), -1)
     left, right = (_random_numbers(n, array.dtype) for n in rows.shape)
-    return float(left @ (rows @ right))
+    return float(left @ products.matmul(rows, right[:, None])[:, 0])
 
 
 @functools.lru_cache(maxsize=64)
@@ -154,37 +148,37 @@ def _convolve(
     W: np.ndarray,
     b: np.ndarray | None,
     geometry: Geometry,
-    cache: WeightCache,
 ) -> np.ndarray:
     if geometry.is_pointwise():
-        pixels = _pixels(x[(..., *geometry.pixels())]) @ W[:, :, 0, 0].T
+        seen = x[(..., *geometry.pixels())]
+        pixels = products.matmul(_pixels(seen), W[:, :, 0, 0].T)
         if b is not None:
             pixels += b
         by_pixel = pixels.reshape(len(x), *geometry.out, len(W))
     elif _suits_winograd(W, geometry):
-        U = cache.transformed(W, flipped=False)
+        U = _weights.transformed(W)
         by_pixel = winograd.convolve(x.transpose(0, 2, 3, 1), U, b, geometry)
     else:
         return tiles.convolve(x, W, b, geometry)
     return by_pixel.transpose(0, 3, 1, 2)
 
 
-def _to_input(
-    gy: np.ndarray, W: np.ndarray, geometry: Geometry, cache: WeightCache
-) -> np.ndarray:
+def _to_input(gy: np.ndarray, W: np.ndarray, geometry: Geometry) -> np.ndarray:
     # With stride 1 the way back is a convolution, too.
     if geometry.is_pointwise():
-        pixels = _pixels(gy) @ W[:, :, 0, 0]
+        pixels = products.matmul(_pixels(gy), W[:, :, 0, 0])
         by_pixel = pixels.reshape(len(gy), *geometry.out, W.shape[1])
         if geometry.out == geometry.size:
             return by_pixel.transpose(0, 3, 1, 2)
-        gx = np.zeros((len(gy), *geometry.size, W.shape[1]), gy.dtype)
+        gx = memory.zeros((len(gy), *geometry.size, W.shape[1]), gy.dtype)
         gx[(slice(None), *geometry.pixels())] = by_pixel
         return gx.transpose(0, 3, 1, 2)
     back = geometry.transposed()
     if _suits_winograd(W, back):
-        U = cache.transformed(W, flipped=True)
-        by_pixel = winograd.convolve(gy.transpose(0, 2, 3, 1), U, None, back)
+        U = _weights.transformed(W)
+        by_pixel = winograd.convolve(
+            gy.transpose(0, 2, 3, 1), U, None, back, is_back=True
+        )
         return by_pixel.transpose(0, 3, 1, 2)
     if geometry.stride == (1, 1) and W.shape[1] >= _MIN_CHANNELS:
         return tiles.convolve(gy, _flip(W), None, back)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.cpu import elementwise
+from saliency.cpu import elementwise, memory
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 from saliency.cpu.tiles import Patches, Tile
@@ -31,7 +31,7 @@ def convolve(
     """
     patches = Patches(geometry, x.shape[1])
     taps = _taps(W, x.shape[1])
-    y = np.empty((len(x), *geometry.out, *taps.shape[1:]), x.dtype)
+    y = memory.empty((len(x), *geometry.out, *taps.shape[1:]), x.dtype)
 
     def convolve_tile(tile: Tile) -> None:
         first, last, start, stop = tile

@@ -6,13 +6,14 @@ from typing import Any, Callable
 
 import numpy as np
 
+from saliency.cpu import memory
 from saliency.cpu.threads import threads
 
 #: Arithmetic operations of a matrix product that take as long as an element of an
 #: elementwise function.
 COST = 40
 # Bytes of a part, which is to stay in the cache from one pass over it to the next.
-_PART = 1 << 20
+_PART = 1 << 18
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -31,6 +32,15 @@ def relu_to_input(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
         np.multiply(of_gy, of_y > 0, out=out)
 
     return _in_parts(work, gy, y)
+
+
+def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return ``x + y``, for arrays of one shape."""
+
+    def work(of_x: np.ndarray, of_y: np.ndarray, out: np.ndarray) -> None:
+        np.add(of_x, of_y, out=out)
+
+    return _in_parts(work, x, y)
 
 
 def normalize(x: np.ndarray, mean: Any, scale: Any, shift: Any) -> np.ndarray:
@@ -73,20 +83,38 @@ def _in_parts(
         arrays (numpy.ndarray): All of one shape.
         whole (int or None): An axis that is not cut.
     """
-    out = np.empty_like(arrays[0])
+    out = memory.empty_like(arrays[0])
     n_thread = threads.for_work(COST * out.size)
-    if n_thread == 1:
+    if n_thread == 1 and out.nbytes <= _PART:
         work(*arrays, out)
         return out
-    # Along the axis of the largest stride, parts are whole pieces of memory.
-    axes = [a for a in range(out.ndim) if a != whole]
-    axis = max(axes, key=lambda a: (out.shape[a] > 1) * out.strides[a])
-    n_part = min(max(2 * n_thread, out.nbytes // _PART), out.shape[axis])
-    edges = np.linspace(0, out.shape[axis], n_part + 1).astype(int).tolist()
-    before = (slice(None),) * axis
-    jobs = []
-    for start, stop in zip(edges[:-1], edges[1:]):
-        part = (*before, slice(start, stop))
-        jobs.append([array[part] for array in (*arrays, out)])
-    threads.run(work, jobs, n_thread)
+    *parts, axis = _to_be_cut([*arrays, out], whole)
+
+    def work_through(start: int, stop: int, step: int) -> None:
+        for at in range(start, stop, step):
+            part = (slice(None),) * axis + (slice(at, min(at + step, stop)),)
+            work(*(array[part] for array in parts))
+
+    length = parts[0].shape[axis]
+    step = max(1, length * _PART // out.nbytes)
+    if n_thread == 1:
+        work_through(0, length, step)
+        return out
+    edges = np.linspace(0, -(-length // step), n_thread + 1).astype(int) * step
+    edges = np.minimum(edges, length).tolist()
+    jobs = [(a, b, step) for a, b in zip(edges, edges[1:])]
+    threads.run(work_through, jobs, n_thread)
     return out
+
+
+def _to_be_cut(arrays: list[np.ndarray], whole: int | None) -> list[Any]:
+    """Return the arrays in a form that can be cut finely, and along which axis."""
+    first = arrays[0]
+    order = memory.axes_in_memory(first)
+    in_order = [array.transpose(order) for array in arrays]
+    if whole is None and all(array.flags.c_contiguous for array in in_order):
+        return [*(array.reshape(-1) for array in in_order), 0]
+    # Along the axis of the largest stride, parts are whole pieces of memory.
+    axes = [a for a in range(first.ndim) if a != whole]
+    axis = max(axes, key=lambda a: (first.shape[a] > 1) * first.strides[a])
+    return [*arrays, axis]

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from saliency.cpu import elementwise
+from saliency.cpu import elementwise, memory
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 
@@ -177,5 +177,5 @@ def _images_like(x: np.ndarray, size: tuple[int, int], dtype: Any) -> np.ndarray
     n_image, n_channel = x.shape[:2]
     is_channels_last = x.strides[1] < x.strides[3]
     if is_channels_last:
-        return np.empty((n_image, *size, n_channel), dtype).transpose(0, 3, 1, 2)
-    return np.empty((n_image, n_channel, *size), dtype)
+        return memory.empty((n_image, *size, n_channel), dtype).transpose(0, 3, 1, 2)
+    return memory.empty((n_image, n_channel, *size), dtype)

@@ -7,7 +7,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
-from saliency.cpu import convolution, elementwise, pooling
+from saliency.cpu import convolution, elementwise, pooling, products
 from saliency.cpu.geometry import Geometry
 
 import chainer
@@ -23,6 +23,12 @@ from chainer.functions.connection.convolution_nd import (
 )
 from chainer.functions.connection.deconvolution_2d import Deconvolution2DFunction
 from chainer.functions.connection.deconvolution_nd import DeconvolutionND
+from chainer.functions.connection.linear import (
+    LinearFunction,
+    LinearGradData,
+    LinearGradWeight,
+)
+from chainer.functions.math.basic_math import Add
 from chainer.functions.normalization.batch_normalization import (
     FixedBatchNormalization,
 )
@@ -34,8 +40,8 @@ from chainer.functions.pooling.max_pooling_nd import MaxPoolingND, MaxPoolingNDG
 from chainer.utils.conv import get_conv_outsize
 
 Arrays = tuple[np.ndarray, ...]
-# Takes the method's arguments after the function and the weights kept so far; returns
-# what the method returns, or None for what it does not cover.
+# Takes the method's arguments; returns what the method returns, or None for what it
+# does not cover.
 Replacement = Callable[..., Optional[Arrays]]
 
 _DTYPES = (np.float32, np.float64)
@@ -43,7 +49,6 @@ _DTYPES = (np.float32, np.float64)
 
 def _convolution(
     function: Any,
-    cache: convolution.WeightCache,
     x: np.ndarray,
     W: np.ndarray,
     b: np.ndarray | None,
@@ -55,13 +60,12 @@ def _convolution(
     if geometry is None or x.shape[1] % function.groups or len(W) % function.groups:
         return None
     x, W = _as_images(x), _as_images(W)
-    y = convolution.convolve(x, W, b, geometry, function.groups, cache)
+    y = convolution.convolve(x, W, b, geometry, function.groups)
     return (_as_before(y, function),)
 
 
 def _deconvolution(
     function: Any,
-    cache: convolution.WeightCache,
     x: np.ndarray,
     W: np.ndarray,
     b: np.ndarray | None,
@@ -74,7 +78,7 @@ def _deconvolution(
     if geometry is None:
         return None
     x, W = _as_images(x), _as_images(W)
-    y = convolution.to_input(x, W, geometry, function.groups, cache)
+    y = convolution.to_input(x, W, geometry, function.groups)
     if b is not None:
         y += b[:, None, None]
     return (_as_before(y, function),)
@@ -82,7 +86,6 @@ def _deconvolution(
 
 def _weight_gradient(
     function: Any,
-    cache: convolution.WeightCache,
     x: np.ndarray,
     gy: np.ndarray,
     xp: Any = np,
@@ -98,9 +101,41 @@ def _weight_gradient(
     return (_as_before(gW, function),)
 
 
-def _max_pooling(
-    function: Any, cache: convolution.WeightCache, inputs: Arrays
-) -> Arrays | None:
+def _linear(function: Any, inputs: Arrays) -> Arrays | None:
+    x, W, *b = inputs
+    if not _are_covered(*inputs) or not products.is_large(x, W.T):
+        return None
+    _retain_for_linear(function)
+    y = products.matmul(x, W.T)
+    if b:
+        y += b[0]
+    return (y,)
+
+
+def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:
+    W, gy = inputs
+    if not _are_covered(W, gy) or not products.is_large(gy, W):
+        return None
+    _retain_for_linear(function)
+    return (products.matmul(gy, W),)
+
+
+def _linear_to_weights(function: Any, inputs: Arrays) -> Arrays | None:
+    x, gy = inputs
+    same_dtype = x.dtype == function._w_dtype
+    if not (_are_covered(x, gy) and same_dtype and products.is_large(gy.T, x)):
+        return None
+    _retain_for_linear(function)
+    return (products.matmul(gy.T, x),)
+
+
+def _retain_for_linear(function: Any) -> None:
+    """Do what Chainer's own forward does for its backward."""
+    function._config_use_ideep = chainer.config.use_ideep
+    function.retain_inputs((0, 1))
+
+
+def _max_pooling(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
     geometry = _windows_of(function, x.shape[2:], _kernel(function))
     if not _are_covered(x) or geometry is None:
@@ -114,9 +149,7 @@ def _max_pooling(
     return (_as_before(y, function),)
 
 
-def _max_pooling_gradient(
-    function: Any, cache: convolution.WeightCache, inputs: Arrays
-) -> Arrays | None:
+def _max_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     pool, (gy,) = function.func, inputs
     size = pool._in_shape[2:]
     geometry = _windows_of(pool, size, _kernel(pool), gy.shape[2:])
@@ -127,9 +160,7 @@ def _max_pooling_gradient(
     return (_as_before(gx, pool),)
 
 
-def _average_pooling(
-    function: Any, cache: convolution.WeightCache, inputs: Arrays
-) -> Arrays | None:
+def _average_pooling(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
     out = tuple(
         get_conv_outsize(size, *of_axis)
@@ -147,9 +178,7 @@ def _average_pooling(
     return (pooling.average_pool(x, geometry),)
 
 
-def _average_pooling_gradient(
-    function: Any, cache: convolution.WeightCache, inputs: Arrays
-) -> Arrays | None:
+def _average_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     (gy,) = inputs
     size, kernel = function._in_shape[2:], _kernel(function)
     geometry = _windows_of(function, size, kernel, gy.shape[2:])
@@ -158,9 +187,7 @@ def _average_pooling_gradient(
     return (pooling.average_pool_to_input(gy, geometry),)
 
 
-def _relu(
-    function: Any, cache: convolution.WeightCache, inputs: Arrays
-) -> Arrays | None:
+def _relu(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
     if not _are_covered(x):
         return None
@@ -168,18 +195,21 @@ def _relu(
     return (elementwise.relu(x),)
 
 
-def _relu_gradient(
-    function: Any, cache: convolution.WeightCache, inputs: Arrays
-) -> Arrays | None:
+def _relu_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     (gy,) = inputs
     if not _are_covered(gy, function.b):
         return None
     return (elementwise.relu_to_input(gy, function.b),)
 
 
-def _normalization(
-    function: Any, cache: convolution.WeightCache, inputs: Arrays
-) -> Arrays | None:
+def _add(function: Any, inputs: Arrays) -> Arrays | None:
+    x, y = inputs
+    if not _are_covered(x, y) or x.shape != y.shape:
+        return None
+    return (elementwise.add(x, y),)
+
+
+def _normalization(function: Any, inputs: Arrays) -> Arrays | None:
     x, gamma, beta, mean, var = inputs
     if not _are_covered(*inputs) or not _is_of_channels(function, x, gamma):
         return None
@@ -195,7 +225,6 @@ def _normalization(
 
 def _normalization_gradient(
     function: Any,
-    cache: convolution.WeightCache,
     indexes: tuple[int, ...],
     grad_outputs: tuple[Any, ...],
 ) -> tuple[Any, ...] | None:
@@ -227,12 +256,16 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (Convolution2DGradW, "_forward_cpu_core"): _weight_gradient,
     (Convolution2DGradW, "_forward_grouped_convolution"): _weight_gradient,
     (ConvolutionNDGradW, "_forward_xp"): _weight_gradient,
+    (LinearFunction, "forward"): _linear,
+    (LinearGradData, "forward"): _linear_to_input,
+    (LinearGradWeight, "forward"): _linear_to_weights,
     (MaxPoolingND, "forward_cpu"): _max_pooling,
     (MaxPoolingNDGrad, "forward_cpu"): _max_pooling_gradient,
     (AveragePooling2D, "forward_cpu"): _average_pooling,
     (AveragePooling2DGrad, "forward_cpu"): _average_pooling_gradient,
     (FixedBatchNormalization, "forward"): _normalization,
     (FixedBatchNormalization, "backward"): _normalization_gradient,
+    (Add, "forward"): _add,
     (ReLU, "forward_cpu"): _relu,
     (ReLUGrad2, "forward_cpu"): _relu_gradient,
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from saliency.cpu import memory
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 
@@ -187,7 +188,7 @@ class Patches:
 
     def zero_images(self, n_image: int, dtype: np.dtype) -> np.ndarray:
         """Return images ``(n, in, height, width)`` of zeros."""
-        images = np.zeros((n_image, *self.geometry.size, self.n_channel), dtype)
+        images = memory.zeros((n_image, *self.geometry.size, self.n_channel), dtype)
         return self._to_channels_first(images)
 
     def _to_channels_first(self, region: np.ndarray) -> np.ndarray:
@@ -244,7 +245,7 @@ class PlanarPatches(Patches):
 
     def zero_images(self, n_image: int, dtype: np.dtype) -> np.ndarray:
         """Return images ``(n, in, height, width)`` of zeros."""
-        return np.zeros((n_image, self.n_channel, *self.geometry.size), dtype)
+        return memory.zeros((n_image, self.n_channel, *self.geometry.size), dtype)
 
     def _to_channels_first(self, region: np.ndarray) -> np.ndarray:
         return region.transpose(1, 0, 2, 3)
@@ -290,7 +291,7 @@ def convolve(
     """
     patches = patches_of(geometry, x.shape[1])
     packed = patches.pack(W)
-    y = np.empty((len(x), *geometry.out, len(W)), x.dtype)
+    y = memory.empty((len(x), *geometry.out, len(W)), x.dtype)
 
     def convolve_tile(tile: Tile) -> None:
         col = patches.gather(x, tile)

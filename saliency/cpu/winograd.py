@@ -17,19 +17,25 @@ from typing import Any
 
 import numpy as np
 
+from saliency.cpu import memory
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 
 # Where the polynomials of the algorithm are evaluated, besides infinity. Measured in
-# float32, these round to half the error of the usual 0, 1, -1, 2, -2.
-_POINTS = [Fraction(p) for p in ("0", "3/4", "-3/4", "3/2", "-3/2")]
+# float32, these round to half the error of the usual 0, 1, -1, 2, -2. With each point
+# comes its inverse, which is where a flipped kernel has the value of the kernel: the
+# way back takes the same transformed weights.
+_POINTS = [Fraction(p) for p in ("0", "2/3", "-2/3", "3/2", "-3/2")]
+_INVERSE = [5, 3, 4, 1, 2, 0]
 
 
 def _transforms(points: list[Fraction]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     r"""Return :math:`B^T`, :math:`G` and :math:`A^T` of F(4, 3) by Toom and Cook.
 
     The matrices of Blahut (2010), "Fast algorithms for signal processing", ch. 5:
-    values at the points, interpolation from them, and the same for infinity.
+    values at the points, interpolation from them, and the same for infinity. Values of
+    kernels at a point are divided by its size, so that those at its inverse are the
+    same backwards; interpolation makes up for that.
     """
     vanishing = np.array([Fraction(1)])
     for point in points:
@@ -42,9 +48,10 @@ def _transforms(points: list[Fraction]) -> tuple[np.ndarray, np.ndarray, np.ndar
         basis = np.array([Fraction(1)])
         for other in others:
             basis = np.convolve(basis, [-other, Fraction(1)])
-        B_T.append([*basis, Fraction(0)])
-        scale = math.prod(point - other for other in others)
-        G.append([point**i / scale for i in range(3)])
+        size = abs(point) or Fraction(1)
+        scale = size / math.prod(point - other for other in others)
+        B_T.append([*(basis * scale), Fraction(0)])
+        G.append([point**i / size for i in range(3)])
         A.append([point**i for i in range(4)])
     B_T.append(list(vanishing))
     G.append([0, 0, 1])
@@ -52,12 +59,19 @@ def _transforms(points: list[Fraction]) -> tuple[np.ndarray, np.ndarray, np.ndar
     return np.array(B_T, "d"), np.array(G, "d"), np.array(A, "d").T
 
 
-_OF_INPUT, _OF_WEIGHT, _OF_OUTPUT = (np.kron(m, m) for m in _transforms(_POINTS))
+_B_T, _G, _A_T = _transforms(_POINTS)
+_OF_WEIGHT = np.kron(_G, _G)
+# Of forward, and of the way back.
+_OF_INPUT = np.kron(_B_T, _B_T), np.kron(_B_T[_INVERSE], _B_T[_INVERSE])
+_OF_OUTPUT = np.kron(_A_T, _A_T), np.kron(_A_T[:, _INVERSE], _A_T[:, _INVERSE])
 
 # What a thread works on at a time, in bytes: it is to stay in its cache, and to be
 # enough columns for the matrix products to be efficient.
-_WORKING_SET = 1 << 23
-_MIN_TILES, _MAX_TILES = 96, 512
+_WORKING_SET = 1 << 24
+_MIN_TILES, _MAX_TILES = 96, 200
+# So few tiles are best transformed by one thread; others help with their products, each
+# of which reads another part of the weights.
+_FEW_TILES = 64
 # Kernels that are transformed at a time.
 _KERNELS = 1 << 12
 
@@ -71,21 +85,29 @@ def transform_weight(W: np.ndarray) -> np.ndarray:
     Returns:
         numpy.ndarray: ``(36, in, out)``, of the dtype of ``W``.
     """
-    by_kernel = W.reshape(-1, 9)
-    U = np.empty((36, len(by_kernel)), W.dtype)
+    n_out, n_in = W.shape[:2]
+    by_kernel = W.reshape(n_out, n_in, 9)
+    U = np.empty((36, n_in, n_out), W.dtype)
     of_weight = _OF_WEIGHT.astype(W.dtype)
 
     def transform(start: int, stop: int) -> None:
-        np.matmul(of_weight, by_kernel[start:stop].T.copy(), out=U[:, start:stop])
+        kernels = by_kernel[:, start:stop].transpose(2, 1, 0).reshape(9, -1)
+        np.matmul(of_weight, kernels, out=U[:, start:stop].reshape(36, -1))
 
-    n_thread = threads.for_work(36 * 2 * by_kernel.size)
-    edges = range(0, len(by_kernel) + _KERNELS, _KERNELS)
+    n_thread = threads.for_work(36 * 2 * W.size)
+    n_channel = max(1, _KERNELS // n_out)
+    edges = [*range(0, n_in, n_channel), n_in]
     threads.run(transform, list(zip(edges, edges[1:])), n_thread)
-    return U.reshape(36, *W.shape[:2]).transpose(0, 2, 1)
+    return U
 
 
 def convolve(
-    x: np.ndarray, U: np.ndarray, b: np.ndarray | None, geometry: Geometry
+    x: np.ndarray,
+    U: np.ndarray,
+    b: np.ndarray | None,
+    geometry: Geometry,
+    *,
+    is_back: bool = False,
 ) -> np.ndarray:
     """Convolve images with 3 x 3 kernels, stride 1 and dilation 1.
 
@@ -94,26 +116,38 @@ def convolve(
         U (numpy.ndarray): What :func:`transform_weight` returned.
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
+        is_back (bool): Whether it is the way back: with the kernels flipped, from
+            their output channels to those of the input.
 
     Returns:
         numpy.ndarray: ``(n, out height, out width, out)``.
     """
+    if is_back:
+        U = U.transpose(0, 2, 1)  # (36, out, in)
+    transforms = _OF_INPUT[is_back].astype(x.dtype), _OF_OUTPUT[is_back].astype(x.dtype)
     n_out = U.shape[2]
-    y = np.empty((len(x), *geometry.out, n_out), x.dtype)
+    y = memory.empty((len(x), *geometry.out, n_out), x.dtype)
     # A band is a row of tiles over the whole width of one image.
     n_band_image, n_tile_band = (-(-size // 4) for size in geometry.out)
     n_band = len(x) * n_band_image
     bytes_tile = 36 * max(U.shape[1:]) * x.itemsize
     n_tile = min(max(_WORKING_SET // bytes_tile, _MIN_TILES), _MAX_TILES)
-    n_job = -(-n_band // max(1, n_tile // n_tile_band))
     n_thread = threads.for_work(72 * n_band * n_tile_band * U[0].size)
-    n_job = -(-n_job // n_thread) * n_thread
-    edges = np.linspace(0, n_band, min(n_job, n_band) + 1).astype(int)
+    if n_band * n_tile_band <= _FEW_TILES:
+        n_job, n_thread_bands, n_thread_products = 1, 1, n_thread
+    else:
+        n_job = -(-n_band // max(1, n_tile // n_tile_band))
+        n_job = min(-(-n_job // n_thread) * n_thread, n_band)
+        n_thread_bands, n_thread_products = n_thread, 1
+    edges = np.linspace(0, n_band, n_job + 1).astype(int)
 
     def convolve_bands(start: int, stop: int) -> None:
-        _convolve_bands(x, U, b, y, geometry, range(start, stop), n_tile_band)
+        bands = range(start, stop)
+        _convolve_bands(
+            x, U, b, y, geometry, bands, n_tile_band, *transforms, n_thread_products
+        )
 
-    threads.run(convolve_bands, list(zip(edges[:-1], edges[1:])), n_thread)
+    threads.run(convolve_bands, list(zip(edges[:-1], edges[1:])), n_thread_bands)
     return y
 
 
@@ -125,17 +159,21 @@ def _convolve_bands(
     geometry: Geometry,
     bands: range,
     n_tile: int,
+    of_input: np.ndarray,
+    of_output: np.ndarray,
+    n_thread: int,
 ) -> None:
     n_band = len(bands)
     n_in, n_out = U.shape[1:]
-    d = threads.scratch("d", (6, 6, n_band, n_tile, n_in), x.dtype)
+    # What was taken is not needed behind the next product, so two pieces of memory do.
+    d = threads.scratch("one", (6, 6, n_band, n_tile, n_in), x.dtype)
     _take_tiles(d, x, geometry, bands)
-    V = threads.scratch("V", (36, n_band * n_tile, n_in), x.dtype)
-    np.matmul(_OF_INPUT.astype(x.dtype), d.reshape(36, -1), out=V.reshape(36, -1))
-    M = threads.scratch("M", (36, n_band * n_tile, n_out), x.dtype)
-    np.matmul(V, U, out=M)
-    Y = threads.scratch("Y", (4, 4, n_band, n_tile, n_out), x.dtype)
-    np.matmul(_OF_OUTPUT.astype(x.dtype), M.reshape(36, -1), out=Y.reshape(16, -1))
+    V = threads.scratch("other", (36, n_band * n_tile, n_in), x.dtype)
+    np.matmul(of_input, d.reshape(36, -1), out=V.reshape(36, -1))
+    M = threads.scratch("one", (36, n_band * n_tile, n_out), x.dtype)
+    M = _products(V, U, M, n_thread)
+    Y = threads.scratch("other", (4, 4, n_band, n_tile, n_out), x.dtype)
+    np.matmul(of_output, M.reshape(36, -1), out=Y.reshape(16, -1))
     if b is not None:
         Y += b
     n_band_image = -(-geometry.out[0] // 4)
@@ -149,6 +187,26 @@ def _convolve_bands(
         rest = rows[:, full * 4 :]
         if rest.size:
             rest[...] = of_band[: len(rows), full, : rest.shape[1]]
+
+
+def _products(
+    V: np.ndarray, U: np.ndarray, out: np.ndarray, n_thread: int
+) -> np.ndarray:
+    """Return ``V @ U``, in the memory of ``out``."""
+    if U.flags.c_contiguous or V.shape[1] >= U.shape[2]:
+        operands = V, U, out
+    else:
+        # A BLAS turns the smaller matrix over faster than the larger one.
+        swapped = out.reshape(36, out.shape[2], out.shape[1])
+        operands = U.transpose(0, 2, 1), V.transpose(0, 2, 1), swapped
+
+    def multiply(some: slice) -> None:
+        a, b, of_out = (array[some] for array in operands)
+        np.matmul(a, b, out=of_out)
+
+    edges = np.linspace(0, 36, n_thread + 1).astype(int).tolist()
+    threads.run(multiply, [(slice(*ends),) for ends in zip(edges, edges[1:])], n_thread)
+    return out if operands[2] is out else operands[2].transpose(0, 2, 1)
 
 
 def _take_tiles(d: np.ndarray, x: np.ndarray, geometry: Geometry, bands: range) -> None:

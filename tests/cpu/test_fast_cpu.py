@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -114,20 +115,21 @@ class TestConvolution:
     def test_any_deconvolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
 
-    @settings(max_examples=25)
+    @settings(max_examples=40)
     @given(
-        st.integers(16, 40),
-        st.integers(16, 40),
-        st.tuples(st.integers(30, 45), st.integers(30, 45)),
+        st.integers(1, 3),
+        st.integers(16, 80),
+        st.integers(16, 80),
+        st.tuples(st.integers(6, 45), st.integers(6, 45)),
         st.tuples(st.integers(0, 4), st.integers(0, 4)),
         st.sampled_from("fd"),
         st.booleans(),
     )
     def test_large_3_by_3_kernels_are_within_winograds_error(
-        self, n_in, n_out, size, pad, dtype, has_bias
+        self, n_image, n_in, n_out, size, pad, dtype, has_bias
     ):
         rng = np.random.default_rng(n_in)
-        x = rng.standard_normal((2, n_in, *size)).astype(dtype)
+        x = rng.standard_normal((n_image, n_in, *size)).astype(dtype)
         W = rng.standard_normal((n_out, n_in, 3, 3)).astype(dtype)
         b = rng.standard_normal(n_out).astype(dtype) if has_bias else None
         assert_as_chainer(
@@ -184,6 +186,23 @@ class TestConvolution:
             result = link(x).array
         np.testing.assert_allclose(result, link(x).array, atol=1e-5)
 
+    def test_weights_that_are_gone_leave_nothing(self):
+        x = np.ones((1, 64, 40, 40), "f")
+
+        def convolve() -> None:
+            link = L.Convolution2D(64, 64, 3, pad=1)
+            with fast_cpu():
+                link(x)
+
+        convolve()
+        gc.collect()
+        tracemalloc.start()
+        convolve()
+        gc.collect()
+        left = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert left < 64 * 64 * 9 * 4
+
     @pytest.mark.parametrize("ksize", [3, 5])
     @pytest.mark.parametrize("n_out", [2, 32])
     def test_memory_beside_the_result_does_not_grow_with_the_batch(self, n_out, ksize):
@@ -198,8 +217,10 @@ class TestConvolution:
             return peak - y.nbytes
 
         with fast_cpu():
-            few, many = beside_the_result(4), beside_the_result(32)
-        assert many < few + 1_000_000
+            few, many = beside_the_result(4), beside_the_result(64)
+        # Which thread has its scratch arrays by when is a matter of luck.
+        of_batch = 64 * 64 * 64 * 32 * ksize**2 * 4
+        assert max(few, many) < of_batch / 15
 
     def test_float16_is_left_to_chainer(self):
         x = np.ones((1, 2, 5, 5), np.float16)
@@ -262,11 +283,99 @@ class TestPooling:
         np.testing.assert_array_equal(result, x.grad)
 
 
-class TestReLU:
-    @given(st.tuples(st.integers(1, 9), st.integers(1, 400), st.integers(1, 400)))
-    def test_relu_of_any_size_is_chainers(self, shape):
-        x = np.random.default_rng(0).standard_normal(shape).astype("f")
-        assert_as_chainer(F.relu, x, rtol={np.dtype("f"): 0})
+def transposed(array: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return the array with its axes in another order in memory."""
+    return np.ascontiguousarray(array.transpose(axes)).transpose(np.argsort(axes))
+
+
+class TestElementwise:
+    @given(
+        st.tuples(st.integers(1, 9), st.integers(1, 400), st.integers(1, 400)),
+        st.permutations(range(3)),
+        st.permutations(range(3)),
+    )
+    def test_of_any_size_and_layout_are_chainers(self, shape, axes, other_axes):
+        rng = np.random.default_rng(0)
+        x, y = rng.standard_normal((2, *shape)).astype("f")
+        x, y = transposed(x, axes), transposed(y, other_axes)
+        exactly = {np.dtype("f"): 0}
+        assert_as_chainer(F.relu, x, rtol=exactly)
+        assert_as_chainer(lambda x, y: F.relu(x) + y, x, y, rtol=exactly)
+
+    def test_sums_that_broadcast_are_chainers(self):
+        x, y = np.ones((3, 400, 500), "f"), np.arange(500, dtype="f")
+        assert_as_chainer(lambda x, y: x + y, x, y, rtol={np.dtype("f"): 0})
+
+
+class TestLinear:
+    @given(
+        st.integers(1, 300),
+        st.integers(1, 700),
+        st.integers(1, 700),
+        st.sampled_from("fd"),
+        st.booleans(),
+    )
+    def test_any_is_chainers(self, n_row, n_in, n_out, dtype, has_bias):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((n_row, n_in)).astype(dtype)
+        W = rng.standard_normal((n_out, n_in)).astype(dtype)
+        b = rng.standard_normal(n_out).astype(dtype) if has_bias else None
+        assert_as_chainer(F.linear, x, W, b, rtol=TILES)
+
+    def test_double_backward(self):
+        rng = np.random.default_rng(0)
+        x, W = rng.standard_normal((40, 500)), rng.standard_normal((300, 500))
+
+        def gradient_of_gradient() -> np.ndarray:
+            xv, Wv = chainer.Variable(x), chainer.Variable(W)
+            y = F.linear(xv, Wv) ** 3
+            (gx,) = chainer.grad([y], [xv], enable_double_backprop=True)
+            (gW,) = chainer.grad([gx], [Wv])
+            return gW.array
+
+        expected = gradient_of_gradient()
+        with fast_cpu():
+            result = gradient_of_gradient()
+        np.testing.assert_allclose(result, expected, rtol=1e-9)
+
+
+class TestMemory:
+    """What is not used any longer holds later results, and nothing else does."""
+
+    x = np.random.default_rng(0).standard_normal((4, 16, 100, 100)).astype("f")
+
+    def test_a_result_that_is_held_stays_as_it_is(self):
+        with fast_cpu():
+            first = F.relu(self.x).array[1:, 3]  # a view
+            for _ in range(3):
+                F.relu(-self.x)
+        np.testing.assert_array_equal(first, np.maximum(self.x, 0)[1:, 3])
+
+    def test_results_take_the_memory_of_those_before(self):
+        with fast_cpu():
+            addresses = {F.relu(self.x).array.ctypes.data for _ in range(5)}
+        assert len(addresses) == 1
+
+    def test_nothing_but_what_is_held_is_left_after_the_block(self):
+        F.relu(self.x)
+        gc.collect()
+        tracemalloc.start()
+        with fast_cpu():
+            y = F.relu(self.x).array
+            F.relu(self.x)
+        left = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert left < 1.1 * y.nbytes
+
+    def test_results_of_many_sizes_do_not_pile_up(self):
+        with fast_cpu():
+            F.relu(self.x)
+            tracemalloc.start()
+            for n in range(100, 60, -1):
+                F.relu(np.ascontiguousarray(self.x[..., :n]))
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert peak < 5 * self.x.nbytes
 
 
 class TestNormalization:
