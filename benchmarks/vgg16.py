@@ -21,11 +21,11 @@ class VGG16(ArraySubject):
     title = "VGG16 at 224 x 224, beside Captum, Zennit and the plain loop"
     about = (
         "`benchmarks/vgg16.py`. Weights are random, of He's scale, the same on all "
-        "sides. Cheap rows explain 3 images, costly ones 1."
+        "sides. Each row explains 3 images."
     )
     sigma = 0.6
     sizes = (1, 4, 10)
-    n_costly = 1
+    n_costly = 3
 
     def __init__(self, images: int | None, dtype: Any) -> None:
         super().__init__(images, dtype)

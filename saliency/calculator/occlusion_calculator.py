@@ -121,9 +121,8 @@ class OcclusionCalculator(BaseCalculator):
         xp = chainer.backend.get_array_module(origin)
         fill = xp.broadcast_to(self._fill.at(origin, this), origin.shape)
         covered = origin.copy()
-        for i, (_, place) in enumerate(self._windows_of_rows(this)):
-            if place is not None:
-                covered[(i, *place)] = fill[(i, *place)]
+        for rows, _, place in self._rows_by_window(this):
+            covered[(rows, *place)] = fill[(rows, *place)]
         return covered
 
     def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
@@ -135,24 +134,31 @@ class OcclusionCalculator(BaseCalculator):
         scores = chainer.cuda.to_cpu(scores)
         scores = scores.reshape(scores.shape + (1,) * len(self._map_shape))
         part = np.zeros(scores.shape[: -len(self._map_shape)] + self._map_shape)
-        for i, (windows, place) in enumerate(self._windows_of_rows(this)):
-            if this.rows.step[i] == 0:
-                part[i] = scores[i]
-            elif place is not None:
-                part[i][(..., *place)] = -scores[i] / windows.covering[place]
+        uncovered = this.rows.step == 0
+        part[uncovered] = scores[uncovered]
+        for rows, windows, place in self._rows_by_window(this):
+            of_rows = part[rows]
+            of_rows[(..., *place)] = -scores[rows] / windows.covering[place]
+            part[rows] = of_rows
         return part
 
-    def _windows_of_rows(
+    def _rows_by_window(
         self, this: ForwardPass
-    ) -> Iterator[tuple[Windows, Window | None]]:
-        """Give each row's windows, and the one of its step.
+    ) -> Iterator[tuple[np.ndarray, Windows, Window]]:
+        """Give the rows that have the same window covered, and which one it is.
 
-        That is None for step 0, and beyond the last window of a shorter example.
+        None is covered at step 0, and beyond the last window of a shorter example.
         """
-        for i, step in enumerate(this.rows.step):
-            windows = self._windows[None if this.lengths is None else this.lengths[i]]
-            has_place = 0 < step <= len(windows.places)
-            yield windows, windows.places[step - 1] if has_place else None
+        for length, windows in self._windows.items():
+            fits = (
+                np.ones(len(this.rows), bool)
+                if length is None
+                else this.lengths == length
+            )
+            for step in np.unique(this.rows.step[fits]).tolist():
+                if 0 < step <= len(windows.places):
+                    rows = np.flatnonzero(fits & (this.rows.step == step))
+                    yield rows, windows, windows.places[step - 1]
 
 
 def _as_tuple(name: str, value: Any, length: int | None) -> tuple[int, ...]:

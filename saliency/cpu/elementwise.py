@@ -16,6 +16,11 @@ COST = 40
 _PART = 1 << 18
 
 
+def is_large(array: np.ndarray) -> bool:
+    """Tell whether there is anything to gain."""
+    return array.nbytes > _PART
+
+
 def relu(x: np.ndarray) -> np.ndarray:
     """Return ``max(x, 0)``."""
 

@@ -13,15 +13,17 @@ from saliency.cpu.threads import threads
 
 # Columns or rows that a BLAS works on at a time: parts are whole multiples.
 _UNIT = 16
-# From how many operations on OpenBLAS takes several threads, for a vector.
-_BLAS_THREADS = 2 * 9216
+# From how many products of numbers on OpenBLAS takes several threads.
+_BLAS_OF_MATRICES, _BLAS_OF_VECTOR = 1 << 18, 9216
 
 
 def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return ``a @ b`` for matrices ``(n, k)`` and ``(k, m)``."""
     out = memory.empty((len(a), b.shape[1]), a.dtype)
-    n_thread = threads.for_work(_n_operation(a, b))
-    if len(a) > b.shape[1]:
+    n_thread = threads.for_work(2 * a.size * b.shape[1])
+    if n_thread == 1:
+        jobs = [(a, b, out)]
+    elif len(a) > b.shape[1]:
         jobs = [(a[part], b, out[part]) for part in _parts(len(a), n_thread)]
     else:
         parts = _parts(b.shape[1], n_thread)
@@ -36,11 +38,10 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def is_large(a: np.ndarray, b: np.ndarray) -> bool:
     """Tell whether a BLAS would take several threads for ``a @ b``."""
-    return _n_operation(a, b) > _BLAS_THREADS
-
-
-def _n_operation(a: np.ndarray, b: np.ndarray) -> int:
-    return 2 * a.size * b.shape[1]
+    n_column = b.shape[1]
+    is_vector = len(a) == 1 or n_column == 1
+    limit = _BLAS_OF_VECTOR if is_vector else _BLAS_OF_MATRICES
+    return a.size * n_column > limit
 
 
 def _parts(n: int, n_part: int) -> list[slice]:

@@ -103,7 +103,7 @@ def _weight_gradient(
 
 def _linear(function: Any, inputs: Arrays) -> Arrays | None:
     x, W, *b = inputs
-    if not _are_covered(*inputs) or not products.is_large(x, W.T):
+    if not (products.is_large(x, W.T) and _are_covered(*inputs)):
         return None
     _retain_for_linear(function)
     y = products.matmul(x, W.T)
@@ -114,7 +114,7 @@ def _linear(function: Any, inputs: Arrays) -> Arrays | None:
 
 def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:
     W, gy = inputs
-    if not _are_covered(W, gy) or not products.is_large(gy, W):
+    if not (products.is_large(gy, W) and _are_covered(W, gy)):
         return None
     _retain_for_linear(function)
     return (products.matmul(gy, W),)
@@ -123,7 +123,7 @@ def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:
 def _linear_to_weights(function: Any, inputs: Arrays) -> Arrays | None:
     x, gy = inputs
     same_dtype = x.dtype == function._w_dtype
-    if not (_are_covered(x, gy) and same_dtype and products.is_large(gy.T, x)):
+    if not (products.is_large(gy.T, x) and _are_covered(x, gy) and same_dtype):
         return None
     _retain_for_linear(function)
     return (products.matmul(gy.T, x),)
@@ -189,7 +189,7 @@ def _average_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
 
 def _relu(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
-    if not _are_covered(x):
+    if not (elementwise.is_large(x) and _are_covered(x)):
         return None
     function.retain_outputs((0,))
     return (elementwise.relu(x),)
@@ -197,14 +197,14 @@ def _relu(function: Any, inputs: Arrays) -> Arrays | None:
 
 def _relu_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     (gy,) = inputs
-    if not _are_covered(gy, function.b):
+    if not (elementwise.is_large(gy) and _are_covered(gy, function.b)):
         return None
     return (elementwise.relu_to_input(gy, function.b),)
 
 
 def _add(function: Any, inputs: Arrays) -> Arrays | None:
     x, y = inputs
-    if not _are_covered(x, y) or x.shape != y.shape:
+    if not (elementwise.is_large(x) and x.shape == y.shape and _are_covered(x, y)):
         return None
     return (elementwise.add(x, y),)
 
