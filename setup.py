@@ -20,6 +20,8 @@ def readme() -> str:
 
 
 EXAMPLES = ["scikit-learn", "pillow"]
+# What reads the weights that other libraries share.
+PRETRAINED = ["safetensors", "h5py"]
 # From 3.0 to 3.1.2 files were written in place: what was killed left them half written.
 ZARR = ["zarr>=2.13,!=3.0.*,!=3.1.0,!=3.1.1,!=3.1.2"]
 DISTRIBUTED = ["dask[distributed]>=2024.1", *ZARR]
@@ -33,6 +35,7 @@ setup(
     author="The saliency developers",
     license="MIT",
     packages=find_packages(include=["saliency", "saliency.*", "link_hooks"]),
+    package_data={"saliency.models": ["imagenet_labels.txt"]},
     python_requires=">=3.9",
     install_requires=[
         "chainer==7.8.1",
@@ -45,12 +48,14 @@ setup(
     extras_require={
         "molecule": ["rdkit"],
         "examples": EXAMPLES,
+        "pretrained": PRETRAINED,
         "zarr": ZARR,
         "distributed": DISTRIBUTED,
         "gpu": ["cupy-cuda12x"],
         "dev": [
             *["hypothesis", "mypy", "pytest", "pytest-cov", "pytest-xdist", "ruff"],
             *EXAMPLES,
+            *PRETRAINED,
             *DISTRIBUTED,
         ],
     },

@@ -2,7 +2,15 @@
 
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.bayes_grad_calculator import BayesGradCalculator
-from saliency.calculator.common import GaussianNoiseSampler, UniformNoiseSampler
+from saliency.calculator.common import (
+    GaussianBlur,
+    GaussianNoiseSampler,
+    UniformNoiseSampler,
+)
+from saliency.calculator.grad_cam_calculator import (
+    GradCAMCalculator,
+    GuidedGradCAMCalculator,
+)
 from saliency.calculator.gradient_calculator import GradientCalculator
 from saliency.calculator.guided_backprop_calculator import (
     DeconvnetCalculator,
@@ -19,9 +27,12 @@ __all__ = [
     "BaseCalculator",
     "BayesGradCalculator",
     "DeconvnetCalculator",
+    "GaussianBlur",
     "GaussianNoiseSampler",
+    "GradCAMCalculator",
     "GradientCalculator",
     "GuidedBackpropCalculator",
+    "GuidedGradCAMCalculator",
     "IntegratedGradientsCalculator",
     "LRPCalculator",
     "OcclusionCalculator",

@@ -1,4 +1,4 @@
-"""Noise samplers for SmoothGrad."""
+"""Noise for SmoothGrad, and what covers windows of images."""
 
 from __future__ import annotations
 
@@ -116,6 +116,50 @@ class UniformNoiseSampler(_NoiseSampler):
         rng.random(out=noise, dtype=noise.dtype)
         noise *= 2
         noise -= 1
+
+
+class GaussianBlur:
+    r"""Blurs images: what covers a window, or a baseline, without an edge of its own.
+
+    Fong and Vedaldi (2017), "Interpretable explanations of black boxes by meaningful
+    perturbation", arXiv:1704.03296, section 4.1. At the border, what is outside of the
+    image takes no part in the mean.
+
+    Args:
+        sigma (float): Standard deviation of the Gaussian, in pixels; more than 0.
+
+    Raises:
+        ValueError: If ``sigma`` is not a finite number above 0.
+
+    Example:
+        >>> OcclusionCalculator(model, size=16, stride=8, fill=GaussianBlur(10))
+    """
+
+    sigma: float
+
+    def __init__(self, sigma: float = 10.0) -> None:
+        if not (isinstance(sigma, Real) and 0 < sigma < np.inf):
+            raise ValueError(f"sigma must be a finite number > 0, got {sigma!r}")
+        self.sigma = float(sigma)
+
+    def __call__(self, images: Any) -> Any:
+        """Return images ``(n, channel, height, width)`` blurred, of the same dtype."""
+        if images.ndim != 4:
+            raise ValueError(
+                "GaussianBlur takes images (n, channel, height, width), got shape "
+                f"{images.shape}"
+            )
+        xp = chainer.backend.get_array_module(images)
+        rows, columns = (
+            xp.asarray(self._means(n), images.dtype) for n in images.shape[2:]
+        )
+        return rows @ images @ columns.T
+
+    def _means(self, n: int) -> np.ndarray:
+        """Return the weights of the mean around each of n pixels, ``(n, n)``."""
+        distance = np.subtract.outer(np.arange(n), np.arange(n))
+        weights = np.exp(-((distance / self.sigma) ** 2) / 2)
+        return weights / weights.sum(axis=1, keepdims=True)
 
 
 def _value_range(array: Any) -> Any:

@@ -6,20 +6,27 @@ from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.common import (
     abs_max_scaler,
     diverging_cmap,
+    heatmap,
     min_max_scaler,
     normalize_scaler,
+    project_scaler,
     red_blue_cmap,
     signed_colors,
 )
+from saliency.visualizer.image_visualizer import ImageVisualizer, sequential_cmap
 from saliency.visualizer.table_visualizer import TableVisualizer
 
 __all__ = [
     "BaseVisualizer",
+    "ImageVisualizer",
     "TableVisualizer",
     "abs_max_scaler",
     "diverging_cmap",
+    "heatmap",
     "min_max_scaler",
     "normalize_scaler",
+    "project_scaler",
     "red_blue_cmap",
+    "sequential_cmap",
     "signed_colors",
 ]

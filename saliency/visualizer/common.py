@@ -14,11 +14,15 @@ The three scalers here share these rules:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from logging import Logger, getLogger
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.colors import LinearSegmentedColormap, to_rgba_array
+
+from saliency.checks import check_choice
 
 # ColorBrewer's RdBu: told apart with every common colour vision deficiency, and
 # (unlike pure red and blue) about equally dark, so neither sign shouts.
@@ -150,6 +154,67 @@ def normalize_scaler(
     return _with_dtype_of(array, values / np.where(total == 0, 1, total))
 
 
+def project_scaler(saliency: Any, logger: Logger | None = None) -> np.ndarray:
+    """Map to [0, 1] with zero at 0.5: where colour maps have their middle.
+
+    The largest magnitude goes to 0 or 1, by its sign. A map of zeros becomes 0.5, and a
+    warning is logged.
+
+    Args:
+        saliency: Real array of any shape; NaN marks padding.
+        logger: Where to report a map that can not be scaled. Default: the logger
+            of this module.
+
+    Returns:
+        Array of the shape and floating dtype of ``saliency``, within [0, 1].
+
+    Raises:
+        ValueError: ``saliency`` is empty, all NaN, or holds infinity.
+        TypeError: ``saliency`` does not hold real numbers.
+    """
+    return (abs_max_scaler(saliency, logger) + 1) / 2
+
+
+def heatmap(
+    saliency: Any,
+    cmap: Any = "seismic",
+    reduce: str = "sum",
+    ch_axis: int | None = None,
+) -> np.ndarray:
+    """Return the colours of a map, with zero in the middle of the colour map.
+
+    Args:
+        saliency: Real and finite scores.
+        cmap: A matplotlib colour map or the name of one.
+        reduce: What is done along ``ch_axis``: ``'sum'``, ``'mean'``, ``'max'`` of the
+            magnitudes, or ``'norm'``, the Euclidean one.
+        ch_axis: The axis of channels, or None if there is none.
+
+    Returns:
+        RGB colours, the shape of ``saliency`` without ``ch_axis``, and 3; in [0, 1].
+
+    Raises:
+        ValueError: ``reduce`` is none of these, there is no such axis, or as in
+            `project_scaler`.
+    """
+    reductions: dict[str, Callable[[np.ndarray], Any]] = {
+        "sum": lambda values: values.sum(axis=ch_axis),
+        "mean": lambda values: values.mean(axis=ch_axis),
+        "max": lambda values: np.abs(values).max(axis=ch_axis),
+        "norm": lambda values: np.linalg.norm(values, axis=ch_axis),
+    }
+    check_choice("reduce", reduce, reductions)
+    values = as_real_array(saliency, "saliency").astype(np.float64)
+    if ch_axis is not None:
+        if not -values.ndim <= ch_axis < values.ndim:
+            raise ValueError(
+                f"ch_axis must be an axis of saliency with {values.ndim} axes, got "
+                f"{ch_axis!r}"
+            )
+        values = reductions[reduce](values)
+    return np.asarray(colormaps.get_cmap(cmap)(project_scaler(values)))[..., :3]
+
+
 def red_blue_cmap(x: float) -> tuple[float, float, float]:
     """Colour of one scaled score: white at 0, pure red at 1, pure blue at -1.
 
@@ -215,6 +280,33 @@ def as_real_array(value: Any, name: str) -> np.ndarray:
             f"{array.dtype}"
         )
     return array
+
+
+def apply_scaler(
+    values: np.ndarray, scaler: Callable[[np.ndarray], np.ndarray] | None
+) -> np.ndarray:
+    """Return scores as a user's scaler has them, in float64; None leaves them.
+
+    Args:
+        values: Finite scores.
+        scaler: Callable that is given a copy.
+
+    Raises:
+        TypeError: ``scaler`` is not callable.
+        ValueError: It returned another shape, or what is not finite.
+    """
+    if scaler is None:
+        return values
+    if not callable(scaler):
+        raise TypeError(f"scaler must be callable or None, got {scaler!r}")
+    # A copy, since a scaler of the user's may work in place.
+    scaled = as_real_array(scaler(values.copy()), "the result of scaler")
+    if scaled.shape != values.shape or not np.isfinite(scaled).all():
+        raise ValueError(
+            f"scaler must return finite values of the shape {values.shape}, got "
+            f"{scaled!r}"
+        )
+    return scaled.astype(np.float64)
 
 
 def _checked(saliency: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -18,6 +18,7 @@ from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.beeswarm import draw_swarms
 from saliency.visualizer.common import (
     abs_max_scaler,
+    apply_scaler,
     as_real_array,
     signed_colors,
 )
@@ -111,7 +112,7 @@ class TableVisualizer(BaseVisualizer):
         values = _checked_scores(saliency, "saliency", ("n_feature",))
         names = _checked_names(feature_names, len(values))
         order = _order(values, sort)[: _checked_count(num_visualize)]
-        scaled = _scaled(values, scaler)
+        scaled = apply_scaler(values, scaler)
         lengths = _scaled_errors(errors, values, scaled, scaler)
         colors = signed_colors(scaled) if color is None else _repeated(color, names)
 
@@ -278,23 +279,6 @@ def _order(values: np.ndarray, sort: str) -> np.ndarray:
     if sort not in keys:
         raise ValueError(f"sort must be one of {', '.join(keys)}, got {sort!r}")
     return np.argsort(keys[sort], kind="stable")
-
-
-def _scaled(
-    values: np.ndarray, scaler: Callable[[np.ndarray], np.ndarray] | None
-) -> np.ndarray:
-    if scaler is None:
-        return values
-    if not callable(scaler):
-        raise TypeError(f"scaler must be callable or None, got {scaler!r}")
-    # A copy, since a scaler of the user's may work in place.
-    scaled = as_real_array(scaler(values.copy()), "the result of scaler")
-    if scaled.shape != values.shape or not np.isfinite(scaled).all():
-        raise ValueError(
-            f"scaler must return finite values of the shape {values.shape}, got "
-            f"{scaled!r}"
-        )
-    return scaled.astype(np.float64)
 
 
 def _scaled_errors(

@@ -14,6 +14,7 @@ from saliency.calculator.integrated_gradients_calculator import (
     IntegratedGradientsCalculator,
 )
 from saliency.calculator.occlusion_calculator import OcclusionCalculator
+from saliency.visualizer.image_visualizer import ImageVisualizer
 from tests.calculator.oracles import loop_over_batches
 from tests.networks import Tokens, build
 
@@ -22,6 +23,7 @@ import chainer.functions as F
 import chainer.links as L
 from chainer import training
 from chainer.datasets import TupleDataset
+from chainer.links.model.vision.vgg import VGG16Layers
 
 
 class MLP(chainer.Chain):
@@ -213,3 +215,58 @@ def test_modules_are_where_the_article_has_them():
 
     assert gradient_calculator.GradientCalculator is GradientCalculator
     assert occlusion_calculator.OcclusionCalculator is OcclusionCalculator
+
+
+class TestVGG16:
+    """Section "image", with random weights in place of the trained ones."""
+
+    @pytest.fixture(scope="class")
+    def predictor(self):
+        np.random.seed(0)
+        model = VGG16Layers(pretrained_model=None)
+        for link in model.children():
+            # The layers' own first weights would let nothing through to the top.
+            link.W.array *= 100 * np.sqrt(2 / (link.W.size // len(link.W)))
+        return model
+
+    @pytest.fixture(scope="class")
+    def images(self):
+        rng = np.random.default_rng(0)
+        return rng.normal(0, 50, (3, 3, 224, 224)).astype(np.float32)
+
+    @pytest.fixture
+    def eval_fun(self, predictor):
+        def eval_fun(x):
+            result = predictor(x, layers=["fc8"])
+            out = result["fc8"]
+            xp = chainer.backend.get_array_module(out.array)
+            labels_pred = xp.argmax(out.array, axis=1).astype(xp.int32)
+            return F.softmax_cross_entropy(-out, labels_pred)
+
+        return eval_fun
+
+    def test_vanilla_grad(self, predictor, images, eval_fun):
+        gradient_calculator = GradientCalculator(
+            predictor, eval_fun=eval_fun, device=-1
+        )
+        saliency_samples_vanilla = gradient_calculator.compute(images, M=1, batchsize=3)
+        assert saliency_samples_vanilla.shape == (1, 3, 3, 224, 224)
+        saliency_vanilla = gradient_calculator.aggregate(
+            saliency_samples_vanilla, ch_axis=2, method="square"
+        )
+        assert saliency_vanilla.shape == (3, 224, 224)
+        figure = ImageVisualizer().visualize(
+            saliency_vanilla[0], images[0].transpose(1, 2, 0).clip(0, 1)
+        )
+        assert len(figure.axes) == 1
+
+    @pytest.mark.parametrize(
+        "how",
+        [{"noise_sampler": GaussianNoiseSampler()}, {"train": True}],
+        ids=["smooth_grad", "bayes_grad"],
+    )
+    def test_thirty_samples(self, predictor, images, eval_fun, how):
+        gradient_calculator = GradientCalculator(predictor, eval_fun=eval_fun)
+        saliency_samples = gradient_calculator.compute(images[:1], M=30, **how)
+        assert saliency_samples.shape == (30, 1, 3, 224, 224)
+        assert saliency_samples.std(axis=0).max() > 0

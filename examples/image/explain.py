@@ -1,0 +1,104 @@
+"""Which pixels made the network say this?
+
+    python examples/image/explain.py photo.jpg --method smoothgrad --out heat.png
+    python examples/image/explain.py photo.jpg --model vgg16 --weights FILE
+    python examples/image/explain.py a.jpg b.jpg --method all --out grid.png
+
+Prints the five most probable classes of each photograph, and draws the map of its
+pixels by one method, or a grid of all methods. Without --model the small network of
+this folder explains, which knows the ten classes of CIFAR-10 and sees 32 x 32 pixels.
+--weights is what saliency.load_pretrained reads; without it, the weights are looked for
+in Chainer's folder, and else downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from methods import METHODS
+from network import LAST_CONVOLUTIONS, Network, load, load_photograph
+
+# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
+from saliency import ImageVisualizer, class_index_of, top_classes
+
+import chainer
+
+
+def by_short_name() -> dict[str, str]:
+    """Return the methods by names that are easily typed, as in 'smoothgrad'."""
+    names = {
+        name.lower().removeprefix("lrp ").replace("_", ""): name for name in METHODS
+    }
+    return {**names, "all": "all"}
+
+
+def class_of(text: str | None, network: Network, predicted: int) -> int:
+    """Return the class that the user asks for: by its index, its name, or predicted."""
+    if text is None:
+        return predicted
+    if text.isdigit() and int(text) < len(network.labels):
+        return int(text)
+    try:
+        return class_index_of(text, network.labels)
+    except ValueError as error:
+        raise SystemExit(f"--class: {error}") from None
+
+
+def main() -> None:
+    short_names = by_short_name()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=Path, nargs="+", help="photographs")
+    parser.add_argument(
+        "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
+    )
+    parser.add_argument("--weights", type=Path, help="file with the network's weights")
+    parser.add_argument("--method", choices=short_names, default="smoothgrad")
+    parser.add_argument(
+        "--class", dest="of_class", help="index or name; the predicted one"
+    )
+    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
+    parser.add_argument(
+        "--mode", default="overlay", help="overlay, contour, mask, heatmap"
+    )
+    parser.add_argument("--out", type=Path, default=Path("heat.png"))
+    args = parser.parse_args()
+
+    network = load(args.model, args.weights)
+    network.model.to_device(args.device)
+    photographs = [load_photograph(path, network.size) for path in args.images]
+    x = np.stack([network.prepare(photograph) for photograph in photographs])
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        scores = network.forward(network.model.xp.asarray(x)).array
+    classes = []
+    for path, of_image in zip(args.images, scores):
+        best = top_classes(of_image, labels=network.labels)
+        print(f"{path}:", *best, sep="\n  ")
+        classes.append(class_of(args.of_class, network, best[0].index))
+
+    method = short_names[args.method]
+    chosen = METHODS if method == "all" else {method: METHODS[method]}
+    given = (network, x, np.array(classes), args.M, args.seed)
+    maps = {name: compute(*given) for name, compute in chosen.items()}
+    titles = [network.labels[c].partition(",")[0] for c in classes]
+    if len(photographs) == 1 and len(maps) == 1:
+        ImageVisualizer().visualize(
+            maps[method][0],
+            photographs[0],
+            args.out,
+            title=f"{titles[0]}: {method}",
+            mode=args.mode,
+            show_colorbar=True,
+        )
+    else:
+        ImageVisualizer().visualize_grid(
+            maps, photographs, args.out, mode=args.mode, row_titles=titles
+        )
+    print(f"Picture: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

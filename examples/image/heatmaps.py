@@ -1,0 +1,102 @@
+"""Heatmaps of every method for several images, one by one and in a grid.
+
+    python examples/image/heatmaps.py
+    python examples/image/heatmaps.py a.jpg b.jpg --model vgg16 --weights FILE
+
+Without images, it takes some of CIFAR-10's test images where Chainer has them
+(CHAINER_DATASET_ROOT), and else the two photographs that come with scikit-learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+from methods import METHODS
+from network import CLASSES, LAST_CONVOLUTIONS, SIZE, Network, load, load_photograph
+from PIL import Image
+
+# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
+from saliency import ImageVisualizer, top_classes
+
+import chainer
+
+
+def default_images(network: Network) -> tuple[list[np.ndarray], list[str]]:
+    """Return images for the network, and their names."""
+    folder = Path(chainer.dataset.get_dataset_directory("pfnet/chainer/cifar", False))
+    if network.size == SIZE and (folder / "cifar-10.npz").exists():
+        _, test = chainer.datasets.get_cifar10(scale=255.0)
+        images, t = chainer.dataset.concat_examples(test[:500])
+        shown = [np.flatnonzero(t == k)[0] for k in (0, 1, 4, 5, 7)]
+        images = np.moveaxis(images[shown], 1, -1).round().astype(np.uint8)
+        return list(images), [f"{CLASSES[t[i]]}_{i}" for i in shown]
+    from sklearn.datasets import load_sample_images
+
+    bunch = load_sample_images()
+    names = [Path(name).stem for name in bunch.filenames]
+    return [square(image, network.size) for image in bunch.images], names
+
+
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """Return the middle of an image as a square."""
+    length = min(image.shape[:2])
+    top, left = ((n - length) // 2 for n in image.shape[:2])
+    cut = Image.fromarray(image[top : top + length, left : left + length])
+    return np.asarray(cut.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=Path, nargs="*", help="photographs")
+    parser.add_argument(
+        "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
+    )
+    parser.add_argument("--weights", type=Path, help="file with the network's weights")
+    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
+    parser.add_argument("--out", type=Path, default=Path("results/image"))
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+
+    network = load(args.model, args.weights)
+    network.model.to_device(args.device)
+    if args.images:
+        images = [load_photograph(path, network.size) for path in args.images]
+        names = [path.stem for path in args.images]
+    else:
+        images, names = default_images(network)
+    x = np.stack([network.prepare(image) for image in images])
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        scores = network.forward(network.model.xp.asarray(x)).array
+    best = [top_classes(of_image, labels=network.labels) for of_image in scores]
+    for name, classes in zip(names, best):
+        print(f"{name}:", *classes, sep="\n  ")
+    predicted = np.array([classes[0].index for classes in best])
+    titles = [classes[0].label.partition(",")[0] for classes in best]
+
+    maps = {}
+    for method, compute in METHODS.items():
+        start = time.perf_counter()
+        maps[method] = compute(network, x, predicted, args.M, args.seed)
+        print(f"{method}: {time.perf_counter() - start:.1f} s")
+        for name, title, image, of_image in zip(names, titles, images, maps[method]):
+            file = f"{name}_{method.replace(' ', '_')}.png"
+            ImageVisualizer().visualize(
+                of_image,
+                image,
+                args.out / file,
+                title=f"{title}: {method}",
+                show_colorbar=True,
+            )
+    ImageVisualizer().visualize_grid(
+        maps, images, args.out / "grid.png", row_titles=titles
+    )
+    print(f"\nPictures in {args.out}/, all of them in {args.out / 'grid.png'}")
+
+
+if __name__ == "__main__":
+    main()

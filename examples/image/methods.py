@@ -1,0 +1,136 @@
+"""The methods of the image examples, each from images to a map for every image."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Callable
+
+import numpy as np
+from network import Network
+
+# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
+from saliency import (
+    BaseCalculator,
+    BayesGradCalculator,
+    GaussianBlur,
+    GaussianNoiseSampler,
+    GradCAMCalculator,
+    GradientCalculator,
+    GuidedGradCAMCalculator,
+    IntegratedGradientsCalculator,
+    LRPCalculator,
+    OcclusionCalculator,
+    SmoothGradCalculator,
+)
+
+CHANNELS = 2  # the axis of the channels in samples (M, N, ch, h, w)
+BATCHSIZE = 8
+
+
+def of_gradients(
+    new_calculator: Callable[..., BaseCalculator],
+    network: Network,
+    x: np.ndarray,
+    classes: np.ndarray,
+    M: int,
+    seed: int,
+    **how: Any,
+) -> np.ndarray:
+    """Return the mean size of the gradient at each pixel, ``(n, h, w)``."""
+    calculator = new_calculator(
+        network.model, eval_fun=network.forward, class_index=classes
+    )
+    return calculator.compute_aggregate(
+        x, M, "abs", CHANNELS, batchsize=BATCHSIZE, seed=seed, **how
+    )
+
+
+def of_signs(
+    new_calculator: Callable[..., BaseCalculator],
+    network: Network,
+    x: np.ndarray,
+    classes: np.ndarray,
+    M: int,
+    seed: int,
+) -> np.ndarray:
+    """Return what each pixel adds to the score or takes from it, ``(n, h, w)``."""
+    calculator = new_calculator(
+        network.model, eval_fun=network.forward, class_index=classes
+    )
+    samples = calculator.compute(x, batchsize=BATCHSIZE, seed=seed)
+    return calculator.aggregate(samples, "raw", CHANNELS)
+
+
+def vanilla_grad(network: Network, *given: Any) -> np.ndarray:
+    x, classes, _, seed = given
+    return of_gradients(GradientCalculator, network, x, classes, 1, seed)
+
+
+def smooth_grad(network: Network, *given: Any) -> np.ndarray:
+    return of_gradients(SmoothGradCalculator, network, *given)
+
+
+def bayes_grad(network: Network, *given: Any) -> np.ndarray:
+    return of_gradients(BayesGradCalculator, network, *given)
+
+
+def bayes_smooth_grad(network: Network, *given: Any) -> np.ndarray:
+    noise = GaussianNoiseSampler()
+    return of_gradients(BayesGradCalculator, network, *given, noise_sampler=noise)
+
+
+def integrated_gradients(network: Network, *given: Any) -> np.ndarray:
+    paths = partial(IntegratedGradientsCalculator, baseline=network.black, steps=32)
+    return of_signs(paths, network, *given)
+
+
+def occlusion(network: Network, *given: Any) -> np.ndarray:
+    size = network.size // 8
+    covers = partial(
+        OcclusionCalculator,
+        size=2 * size,
+        stride=size,
+        fill=GaussianBlur(network.size / 10),
+    )
+    return of_signs(covers, network, *given)
+
+
+def grad_cam(
+    network: Network, x: np.ndarray, classes: np.ndarray, *_: Any
+) -> np.ndarray:
+    calculator = GradCAMCalculator(
+        network.model,
+        eval_fun=network.forward,
+        class_index=classes,
+        layer=network.layer,
+    )
+    return calculator.compute(x, batchsize=BATCHSIZE)[0]
+
+
+def guided_grad_cam(network: Network, *given: Any) -> np.ndarray:
+    return of_signs(
+        partial(GuidedGradCAMCalculator, layer=network.layer), network, *given
+    )
+
+
+def lrp(preset: str, network: Network, *given: Any) -> np.ndarray:
+    bounds = {"low": network.low, "high": network.high}
+    return of_signs(partial(LRPCalculator, rule=preset, **bounds), network, *given)
+
+
+#: From a method's name to what computes its maps: it is given the network, the images
+#: ``(n, 3, h, w)``, a class for each, the number of samples and the seed.
+METHODS: dict[str, Callable[..., np.ndarray]] = {
+    "VanillaGrad": vanilla_grad,
+    "SmoothGrad": smooth_grad,
+    "BayesGrad": bayes_grad,
+    "BayesSmoothGrad": bayes_smooth_grad,
+    "IntegratedGradients": integrated_gradients,
+    "Occlusion": occlusion,
+    "GradCAM": grad_cam,
+    "GuidedGradCAM": guided_grad_cam,
+    "LRP epsilon": partial(lrp, "epsilon"),
+    "LRP zplus": partial(lrp, "zplus"),
+    "LRP deep_taylor": partial(lrp, "deep_taylor"),
+    "LRP epsilon_gamma_box": partial(lrp, "epsilon_gamma_box"),
+}

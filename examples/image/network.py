@@ -1,0 +1,141 @@
+"""The networks of the image examples: a small one that is here, and the large ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
+from saliency import imagenet_labels, load_pretrained
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+from chainer.links.model.vision import vgg
+
+#: Trained by train_cifar.py, with which accuracy is in the file beside it.
+WEIGHTS = Path(__file__).with_name("cifar_vgg.npz")
+#: The classes of CIFAR-10.
+CLASSES = (
+    "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
+)
+SIZE = 32
+# Name, input and output channels of the small network's convolutions.
+LAYERS = (
+    ("1", 3, 32),
+    ("2_1", 32, 64),
+    ("2_2", 64, 64),
+    ("3_1", 64, 128),
+    ("3_2", 128, 128),
+)
+
+
+class CifarVGG(chainer.Chain):
+    """Five 3 x 3 convolutions in the style of VGG, and two linear layers.
+
+    Images are ``(n, 3, 32, 32)``, RGB in [-1, 1].
+    """
+
+    def __init__(self, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.dropout = dropout
+        with self.init_scope():
+            for name, n_in, n_out in LAYERS:
+                conv = L.Convolution2D(n_in, n_out, 3, pad=1, nobias=True)
+                setattr(self, f"conv{name}", conv)
+                setattr(self, f"bn{name}", L.BatchNormalization(n_out))
+            self.fc4 = L.Linear(128 * 4 * 4, 64)
+            self.fc5 = L.Linear(64, len(CLASSES))
+
+    def forward(self, x: Any) -> chainer.Variable:
+        """Return the class scores, ``(n, 10)``."""
+        h = x
+        for stage, names in enumerate((["1"], ["2_1", "2_2"], ["3_1", "3_2"])):
+            for name in names:
+                h = F.relu(self[f"bn{name}"](self[f"conv{name}"](h)))
+            h = F.dropout(F.max_pooling_2d(h, 2), self.dropout * (stage + 1) / 3)
+        return self.fc5(F.dropout(F.relu(self.fc4(h)), self.dropout))
+
+
+def as_input(images: Any) -> np.ndarray:
+    """Return 8-bit images ``(..., 32, 32, 3)`` as the small network takes them."""
+    x = np.asarray(images, np.float32) / 127.5 - 1
+    return np.ascontiguousarray(np.moveaxis(x, -1, -3))
+
+
+class Network(NamedTuple):
+    """A network, and what has to be known to explain it.
+
+    Attributes:
+        model (chainer.Chain): The network.
+        forward (callable): From a batch to the class scores.
+        prepare (callable): From an 8-bit RGB image to what the network takes.
+        size (int): Height and width of its images.
+        layer (str): The last convolution, for Grad-CAM.
+        low (float or array): Smallest value of its input, for the z^B rule.
+        high (float or array): Largest value of its input.
+        labels (sequence of str): Names of the classes.
+        black (float or array): A black image, where paths begin.
+    """
+
+    model: chainer.Chain
+    forward: Callable[[Any], chainer.Variable]
+    prepare: Callable[[Any], np.ndarray]
+    size: int
+    layer: str
+    low: Any
+    high: Any
+    labels: Sequence[str]
+    black: Any
+
+
+LAST_CONVOLUTIONS = {
+    "vgg16": "conv5_3",
+    "vgg19": "conv5_4",
+    **dict.fromkeys(("resnet50", "resnet101", "resnet152"), "res5/b2/conv3"),
+}
+
+
+def load(name: str, weights: Path | None = None) -> Network:
+    """Return a network with its weights: ``'cifar'``, or one trained on ImageNet."""
+    if name == "cifar":
+        model = CifarVGG()
+        chainer.serializers.load_npz(weights or WEIGHTS, model)
+        layer = "conv3_2"
+        return Network(model, model, as_input, SIZE, layer, -1.0, 1.0, CLASSES, -1.0)
+    model = load_pretrained(name, weights)
+    output = "fc8" if name.startswith("vgg") else "fc6"
+
+    def forward(x: Any) -> chainer.Variable:
+        return model(x, layers=[output])[output]
+
+    mean = np.array([103.939, 116.779, 123.68], np.float32)[:, None, None]
+    return Network(
+        model,
+        forward,
+        vgg.prepare,
+        224,
+        LAST_CONVOLUTIONS[name],
+        0 - mean,
+        255 - mean,
+        imagenet_labels(),
+        0 - mean,
+    )
+
+
+def load_photograph(path: Path, size: int) -> np.ndarray:
+    """Return the middle square of an image file, ``(size, size, 3)``, 8-bit RGB."""
+    try:
+        with Image.open(path) as image:
+            photograph = ImageOps.exif_transpose(image).convert("RGBA")
+    except FileNotFoundError:
+        raise SystemExit(f"{path}: there is no such file") from None
+    except UnidentifiedImageError:
+        raise SystemExit(f"{path} is not an image, or of an unknown kind") from None
+    white = Image.new("RGBA", photograph.size, "white")
+    photograph = Image.alpha_composite(white, photograph).convert("RGB")
+    return np.asarray(ImageOps.fit(photograph, (size, size), Image.Resampling.BICUBIC))

@@ -1,0 +1,320 @@
+"""Weights of other libraries in Chainer's networks, beside NumPy's own forward."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import pickle
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from sklearn.datasets import load_sample_image
+
+from saliency import load_pretrained
+from saliency.models import pretrained
+from tests.models import reference
+from tests.models.files import write_caffe_resnet, write_keras
+
+import chainer
+import chainer.links as L
+from chainer.links.model.vision import vgg
+
+OUTPUTS = {"vgg": "fc8", "res": "fc6"}
+
+
+@pytest.fixture(scope="module")
+def photograph() -> np.ndarray:
+    return load_sample_image("flower.jpg")[100:324, 200:424]
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def scores(model: chainer.Chain, photograph: np.ndarray) -> np.ndarray:
+    """Returns the class scores of a photograph prepared as Chainer's users do it."""
+    layer = OUTPUTS[type(model).__name__.replace("_Padded", "")[:3].lower()]
+    x = vgg.prepare(photograph)[None]
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        return model(x, layers=[layer])[layer].array[0]
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a - b).max() / np.abs(b).max())
+
+
+class TestScores:
+    """The scores are those of the convention that the file comes from."""
+
+    def test_of_vgg16_from_torchvision(self, photograph, rng, tmp_path):
+        arrays = reference.weights_of_vgg_of_pytorch(rng)
+        expected = reference.vgg_of_pytorch(photograph, arrays)
+        save_file(arrays, tmp_path / "vgg16.safetensors")
+        model = load_pretrained("vgg16", tmp_path / "vgg16.safetensors")
+        assert type(model) is L.VGG16Layers
+        assert distance(scores(model, photograph), expected) < 1e-4
+
+    @pytest.mark.parametrize(
+        "names", ["{layer}/{layer}/{role}:0", "{layer}_{role}_1:0"]
+    )
+    def test_of_vgg16_from_keras(self, photograph, rng, tmp_path, names):
+        arrays = reference.weights_of_vgg_of_keras(rng)
+        expected = reference.vgg_of_keras(photograph, arrays)
+        write_keras(tmp_path / "vgg16.h5", arrays, names)
+        model = load_pretrained("vgg16", tmp_path / "vgg16.h5")
+        assert distance(scores(model, photograph), expected) < 1e-4
+
+    def test_of_resnet50_from_torchvision(self, photograph, rng, tmp_path):
+        arrays = reference.weights_of_resnet_of_pytorch(rng)
+        expected = reference.resnet_of_pytorch(photograph, arrays)
+        save_file(arrays, tmp_path / "resnet50.safetensors")
+        model = load_pretrained("resnet50", tmp_path / "resnet50.safetensors")
+        assert isinstance(model, L.ResNet50Layers)
+        assert distance(scores(model, photograph), expected) < 1e-4
+
+    def test_of_resnet50_from_keras(self, photograph, rng, tmp_path):
+        arrays = reference.weights_of_resnet_of_keras(rng)
+        expected = reference.resnet_of_keras(photograph, arrays)
+        write_keras(tmp_path / "resnet50.h5", arrays)
+        model = load_pretrained("resnet50", tmp_path / "resnet50.h5")
+        assert distance(scores(model, photograph), expected) < 1e-4
+
+    def test_of_resnet50_from_caffe(self, photograph, rng, tmp_path):
+        arrays = reference.weights_of_resnet_of_caffe(rng)
+        expected = reference.resnet_of_caffe(photograph, arrays)
+        write_caffe_resnet(tmp_path / "resnet50.caffemodel", arrays)
+        model = load_pretrained("resnet50", tmp_path / "resnet50.caffemodel")
+        assert distance(scores(model, photograph), expected) < 1e-4
+
+    @pytest.mark.skipif(
+        importlib.util.find_spec("torch") is None,
+        reason="PyTorch, which reads .pth files, is not installed",
+    )
+    def test_of_resnet50_from_a_pth_file(self, photograph, rng, tmp_path):
+        import torch
+
+        arrays = reference.weights_of_resnet_of_pytorch(rng)
+        expected = reference.resnet_of_pytorch(photograph, arrays)
+        state = {name: torch.from_numpy(array) for name, array in arrays.items()}
+        torch.save(state, tmp_path / "resnet50.pth")
+        model = load_pretrained("resnet50", tmp_path / "resnet50.pth")
+        assert distance(scores(model, photograph), expected) < 1e-4
+
+    def test_of_a_file_of_chainers_own(self, photograph, tmp_path):
+        np.random.seed(0)
+        model = L.ResNet50Layers(pretrained_model=None)
+        chainer.serializers.save_npz(tmp_path / "own.npz", model)
+        loaded = load_pretrained("resnet50", tmp_path / "own.npz")
+        assert type(loaded) is L.ResNet50Layers
+        expected = scores(model, photograph)
+        np.testing.assert_array_equal(scores(loaded, photograph), expected)
+
+
+class TestNames:
+    """Every array of a deeper network has its place."""
+
+    @pytest.mark.parametrize("depth", [101, 152])
+    def test_of_resnets_from_torchvision(self, depth, rng, tmp_path):
+        path = tmp_path / "weights.safetensors"
+        arrays = reference.weights_of_resnet_of_pytorch(rng, depth)
+        save_file(arrays, path)
+        model = load_pretrained(f"resnet{depth}", path)
+        last = {101: 22, 152: 35}[depth]
+        block = model.res4[f"b{last}"]
+        np.testing.assert_array_equal(
+            block.conv3.W.array, arrays[f"layer3.{last}.conv3.weight"]
+        )
+        np.testing.assert_array_equal(
+            block.bn3.avg_var, arrays[f"layer3.{last}.bn3.running_var"]
+        )
+
+    def test_of_vgg19_from_timm(self, rng, tmp_path):
+        """It has the linear layers as convolutions, by names of its own."""
+        arrays = reference.weights_of_vgg_of_pytorch(rng, 19)
+        for name, key, shape in (
+            ("classifier.0", "pre_logits.fc1", (4096, 512, 7, 7)),
+            ("classifier.3", "pre_logits.fc2", (4096, 4096, 1, 1)),
+            ("classifier.6", "head.fc", (1000, 4096)),
+        ):
+            arrays[f"{key}.weight"] = arrays.pop(f"{name}.weight").reshape(shape)
+            arrays[f"{key}.bias"] = arrays.pop(f"{name}.bias")
+        save_file(arrays, tmp_path / "vgg19.safetensors")
+        model = load_pretrained("vgg19", tmp_path / "vgg19.safetensors")
+        np.testing.assert_array_equal(
+            model.conv5_4.W.array, arrays["features.34.weight"]
+        )
+        np.testing.assert_array_equal(
+            model.fc6.W.array, arrays["pre_logits.fc1.weight"].reshape(4096, -1)
+        )
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
+    """Returns ResNet50's weights of torchvision."""
+    return reference.weights_of_resnet_of_pytorch(np.random.default_rng(1))
+
+
+Change = Callable[[dict[str, np.ndarray]], Any]
+
+
+class TestBadFiles:
+    @pytest.fixture
+    def load(self, small, tmp_path) -> Callable[[Change], chainer.Chain]:
+        def load(change: Change) -> chainer.Chain:
+            arrays = dict(small)
+            change(arrays)
+            save_file(arrays, tmp_path / "weights.safetensors")
+            return load_pretrained("resnet50", tmp_path / "weights.safetensors")
+
+        return load
+
+    def test_what_is_missing_is_named(self, load):
+        message = r"layer2\.1\.bn2\.weight is missing"
+        with pytest.raises(ValueError, match=message):
+            load(lambda arrays: arrays.pop("layer2.1.bn2.weight"))
+
+    def test_what_is_left_over_is_named(self, load):
+        with pytest.raises(ValueError, match=r"layer5\.0\.conv1\.weight has no place"):
+            load(lambda arrays: arrays.update({"layer5.0.conv1.weight": np.ones(3)}))
+
+    @pytest.mark.parametrize(
+        "name", ["fc.weight", "layer1.0.conv2.weight", "conv1.weight"]
+    )
+    def test_another_shape_is_named(self, load, name):
+        with pytest.raises(ValueError, match=rf"{name} has shape \(10, 5\)"):
+            load(lambda arrays: arrays.update({name: np.ones((10, 5), "f")}))
+
+    def test_nan_is_named(self, load):
+        with pytest.raises(ValueError, match=r"fc\.bias has values .* not finite"):
+            load(lambda arrays: arrays.update({"fc.bias": np.full(1000, np.nan, "f")}))
+
+    def test_many_problems_are_counted(self, load):
+        with pytest.raises(ValueError, match=r"and 152 more"):
+            load(
+                lambda arrays: [arrays.pop(k) for k in list(arrays) if "conv1" not in k]
+            )
+
+    @pytest.mark.parametrize("name", ["vgg16", "resnet101"])
+    def test_another_network_is_refused(self, small, name, tmp_path):
+        save_file(small, tmp_path / "weights.safetensors")
+        with pytest.raises(
+            ValueError, match=f"weights.safetensors' does not fit {name}"
+        ):
+            load_pretrained(name, tmp_path / "weights.safetensors")
+
+    def test_what_is_no_network_is_refused(self, tmp_path):
+        np.savez(tmp_path / "x.npz", some=np.ones(3))
+        with pytest.raises(ValueError, match=r"known layout.* are called some, \.\.\."):
+            load_pretrained("vgg16", tmp_path / "x.npz")
+
+    @pytest.mark.parametrize("suffix", [".safetensors", ".h5", ".npz", ".caffemodel"])
+    @pytest.mark.parametrize(
+        "content", [b"", b"this is no weight file, but long enough"]
+    )
+    def test_a_damaged_file(self, suffix, content, tmp_path):
+        path = tmp_path / f"weights{suffix}"
+        path.write_bytes(content)
+        with pytest.raises(
+            ValueError, match=rf"weights{suffix}.*(complete|known layout)"
+        ):
+            load_pretrained("vgg16", path)
+
+    def test_a_truncated_file(self, small, tmp_path):
+        path = tmp_path / "weights.safetensors"
+        save_file(small, path)
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(ValueError, match="is it complete"):
+            load_pretrained("resnet50", path)
+
+    def test_a_missing_file(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"nothing\.npz"):
+            load_pretrained("vgg16", tmp_path / "nothing.npz")
+
+    def test_an_unknown_suffix(self, tmp_path):
+        (tmp_path / "weights.txt").touch()
+        with pytest.raises(ValueError, match=r"must end with one of \.safetensors"):
+            load_pretrained("vgg16", tmp_path / "weights.txt")
+
+    def test_a_library_that_is_missing_is_named(self, tmp_path, monkeypatch):
+        (tmp_path / "weights.h5").touch()
+        monkeypatch.setitem(__import__("sys").modules, "h5py", None)
+        with pytest.raises(ImportError, match="pip install h5py"):
+            load_pretrained("vgg16", tmp_path / "weights.h5")
+
+    @pytest.mark.parametrize("name", ["vgg", "VGG16", None, 16])
+    def test_an_unknown_network(self, name):
+        with pytest.raises(ValueError, match="name must be one of 'vgg16', 'vgg19'"):
+            load_pretrained(name)
+
+
+class TestCache:
+    def test_a_file_of_the_networks_name_is_found(self, small, tmp_path):
+        save_file(small, tmp_path / "resnet50.safetensors")
+        model = load_pretrained("resnet50", cache_dir=tmp_path)
+        np.testing.assert_array_equal(model.fc6.b.array, small["fc.bias"])
+
+    def test_chainers_own_folder_is_looked_into(self, small, tmp_path, monkeypatch):
+        monkeypatch.setattr(chainer.dataset.download, "_dataset_root", str(tmp_path))
+        folder = tmp_path / "pfnet/chainer/models"
+        folder.mkdir(parents=True)
+        save_file(small, folder / "resnet50.safetensors")
+        model = load_pretrained("resnet50")
+        np.testing.assert_array_equal(model.fc6.b.array, small["fc.bias"])
+
+    def test_what_is_not_there_is_downloaded_and_checked(
+        self, rng, tmp_path, monkeypatch
+    ):
+        arrays = reference.weights_of_resnet_of_keras(rng)
+        write_keras(tmp_path / "there.h5", arrays)
+        digest = hashlib.md5((tmp_path / "there.h5").read_bytes()).hexdigest()
+        network = pretrained._NETWORKS["resnet50"]._replace(
+            url=(tmp_path / "there.h5").as_uri(), checksum=f"md5:{digest}"
+        )
+        monkeypatch.setitem(pretrained._NETWORKS, "resnet50", network)
+        for _ in range(2):  # the second time from the cache
+            model = load_pretrained(
+                "resnet50", cache_dir=tmp_path / "cache", show_progress=False
+            )
+            np.testing.assert_array_equal(model.fc6.b.array, arrays["predictions/bias"])
+            (tmp_path / "there.h5").unlink(missing_ok=True)
+
+    def test_offline_the_file_and_its_place_are_named(self, tmp_path, monkeypatch):
+        network = pretrained._NETWORKS["vgg16"]._replace(
+            url="http://127.0.0.1:9/vgg16_weights.h5"
+        )
+        monkeypatch.setitem(pretrained._NETWORKS, "vgg16", network)
+        with pytest.raises(
+            OSError, match=r"127\.0\.0\.1.*put it at .*vgg16_weights\.h5"
+        ):
+            load_pretrained("vgg16", cache_dir=tmp_path / "cache")
+        assert list((tmp_path / "cache").iterdir()) == []
+
+
+class TestModel:
+    def test_nothing_random_is_drawn(self, small, tmp_path):
+        save_file(small, tmp_path / "weights.safetensors")
+        before = pickle.dumps(np.random.get_state())
+        load_pretrained("resnet50", tmp_path / "weights.safetensors")
+        assert pickle.dumps(np.random.get_state()) == before
+
+    def test_links_of_others_begin_at_random_meanwhile_and_afterwards(self, tmp_path):
+        with contextlib.suppress(FileNotFoundError):
+            load_pretrained("vgg16", tmp_path / "nothing.npz")
+        assert L.Linear(3, 3).W.array.any()
+
+    def test_it_can_be_pickled(self, small, tmp_path):
+        save_file(small, tmp_path / "weights.safetensors")
+        model = load_pretrained("resnet50", tmp_path / "weights.safetensors")
+        again = pickle.loads(pickle.dumps(model))
+        assert isinstance(again, L.ResNet50Layers)
+        np.testing.assert_array_equal(again.fc6.b.array, model.fc6.b.array)
+
+    def test_is_documented_with_an_address_for_each(self):
+        for name, network in pretrained._NETWORKS.items():
+            assert Path(network.url).name.startswith(name)
+            assert len(network.checksum) == len("md5:") + 32

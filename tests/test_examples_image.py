@@ -1,0 +1,102 @@
+"""The scripts of examples/image, run as a newcomer runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_sample_image
+
+EXAMPLES = Path(__file__).parents[1] / "examples" / "image"
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, EXAMPLES / script, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    path = tmp_path / "flower.jpg"
+    Image.fromarray(load_sample_image("flower.jpg")).save(path)
+    return path
+
+
+def test_a_photograph_in_one_command(photograph, tmp_path):
+    done = run("explain.py", photograph, "--M", 3, "--out", tmp_path / "heat.png")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len([line for line in lines if "%" in line]) == 5
+    with Image.open(tmp_path / "heat.png") as picture:
+        assert min(picture.size) > 300
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P"])
+def test_photographs_of_any_mode_are_read_alike(photograph, tmp_path, mode):
+    path = tmp_path / f"photo.{'jpg' if mode == 'CMYK' else 'png'}"
+    Image.open(photograph).convert(mode).save(path)
+    done = run(
+        "explain.py", path, "--method", "gradcam", "--out", tmp_path / "heat.png"
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "heat.png").exists()
+
+
+def test_several_photographs_and_a_class_by_its_name(photograph, tmp_path):
+    done = run(
+        *("explain.py", photograph, photograph, "--method", "epsilon"),
+        *("--class", "Bird", "--out", tmp_path / "grid.png"),
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(tmp_path / "grid.png") as picture:
+        assert picture.height > picture.width * 0.8  # two rows of two
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["missing.jpg"], "missing.jpg: there is no such file"),
+        ([EXAMPLES / "explain.py"], "explain.py is not an image"),
+        (["PHOTO", "--class", "unicorn"], "'unicorn' is no class's name"),
+        (["PHOTO", "--model", "vgg16", "--weights", "no.npz"], "there is no such file"),
+    ],
+)
+def test_what_is_wrong_is_said_in_the_last_line(
+    photograph, tmp_path, arguments, message
+):
+    arguments = [photograph if a == "PHOTO" else a for a in arguments]
+    out = tmp_path / "heat.png"
+    done = run("explain.py", *arguments, "--out", out)
+    assert done.returncode != 0
+    assert message in done.stderr.splitlines()[-1]
+    assert not out.exists()
+
+
+def test_the_networks_accuracy_is_what_its_record_says():
+    record = json.loads((EXAMPLES / "cifar_vgg.json").read_text(encoding="utf-8"))
+    import chainer
+
+    folder = Path(chainer.dataset.get_dataset_directory("pfnet/chainer/cifar", False))
+    if not (folder / "cifar-10.npz").exists():
+        pytest.skip("CIFAR-10 is not in Chainer's data folder (CHAINER_DATASET_ROOT)")
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import network
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    model = network.load("cifar").model
+    _, test = chainer.datasets.get_cifar10(scale=2.0)
+    if len(test) != record["n_test"]:
+        pytest.skip(f"the record is of {record['n_test']} test images, not {len(test)}")
+    x, t = chainer.dataset.concat_examples(test[:1000])
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        found = np.concatenate(
+            [model(part - 1).array.argmax(axis=1) for part in np.split(x, 5)]
+        )
+    error = 3 * np.sqrt(record["test_accuracy"] * 0.25 / 1000)
+    assert abs((found == t).mean() - record["test_accuracy"]) < error + 0.02

@@ -1,0 +1,429 @@
+"""ImageVisualizer: what is drawn where, in which colour, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.contour import QuadContourSet
+from matplotlib.figure import Figure
+from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
+
+from saliency import ImageVisualizer, diverging_cmap, sequential_cmap
+
+visualizer = ImageVisualizer()
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def signed(rng):
+    return rng.normal(size=(8, 10))
+
+
+@pytest.fixture
+def photograph(rng):
+    return rng.integers(0, 256, (8, 10, 3)).astype(np.uint8)
+
+
+def drawn(figure: Figure, ax: int = 0) -> list:
+    """Returns the images on axes, from the lowest to the topmost."""
+    return figure.axes[ax].get_images()
+
+
+class TestSaliency:
+    @pytest.mark.parametrize("shape", [(8, 10), (1, 8, 10)])
+    def test_one_channel(self, rng, shape):
+        scores = rng.normal(size=shape)
+        (image,) = drawn(visualizer.visualize(scores, scaler=None))
+        assert_allclose(image.get_array(), scores.reshape(8, 10))
+
+    def test_several_channels_are_added_up(self, rng):
+        scores = rng.normal(size=(3, 8, 10))
+        (image,) = drawn(visualizer.visualize(scores, scaler=None))
+        assert_allclose(image.get_array(), scores.sum(axis=0))
+
+    def test_the_callers_arrays_are_not_changed(self, signed, photograph):
+        before = signed.copy(), photograph.copy()
+        visualizer.visualize(signed, photograph)
+        assert_array_equal(signed, before[0])
+        assert_array_equal(photograph, before[1])
+
+    @pytest.mark.parametrize("shape", [(), (5,), (1, 3, 8, 10), (0, 8), (3, 0, 4)])
+    def test_other_shapes_are_refused(self, shape):
+        with pytest.raises(ValueError, match=r"saliency must have the shape \(h, w\)"):
+            visualizer.visualize(np.zeros(shape))
+
+    def test_a_batch_is_told_to_pick_one(self):
+        with pytest.raises(ValueError, match=r"for one image pass saliency\[0\]"):
+            visualizer.visualize(np.zeros((2, 3, 8, 10)))
+
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_what_is_not_finite_is_refused(self, signed, value):
+        signed[0, 0] = value
+        with pytest.raises(ValueError, match="1 NaN or infinite of 80"):
+            visualizer.visualize(signed)
+
+
+class TestColours:
+    def test_zero_is_the_middle_of_signed_maps(self, signed):
+        signed[:, 0] = 100  # far from symmetric
+        (image,) = drawn(visualizer.visualize(signed, percentile=100))
+        assert image.cmap is diverging_cmap
+        assert image.norm(0) == 0.5
+        assert_allclose(image.cmap(image.norm(0)), (1, 1, 1, 1))
+
+    def test_zero_is_the_lower_end_of_other_maps(self, signed):
+        (image,) = drawn(visualizer.visualize(abs(signed) + 3))
+        assert image.cmap is sequential_cmap
+        assert image.norm(0) == 0
+
+    @given(st.floats(1, 100))
+    def test_the_limit_is_a_percentile_of_the_magnitudes(self, percentile):
+        scores = np.random.default_rng(1).normal(size=(20, 20))
+        figure = visualizer.visualize(scores, scaler=None, percentile=percentile)
+        (image,) = drawn(figure)
+        limit = np.percentile(abs(scores), percentile)
+        assert_allclose((image.norm.vmin, image.norm.vmax), (-limit, limit))
+
+    def test_outliers_alone_do_not_make_the_limit_zero(self):
+        scores = np.zeros((20, 20))
+        scores[3, 4] = 5
+        (image,) = drawn(visualizer.visualize(scores, scaler=None))
+        assert image.norm.vmax == 5
+
+    def test_zeros_everywhere_can_be_drawn(self):
+        (image,) = drawn(visualizer.visualize(np.zeros((4, 4)), scaler=None))
+        assert image.norm.vmin == 0 < image.norm.vmax
+
+    def test_limits_and_colour_map_of_ones_own(self, signed):
+        figure = visualizer.visualize(
+            signed, scaler=None, cmap="viridis", limits=(-3, 7)
+        )
+        (image,) = drawn(figure)
+        assert image.cmap.name == "viridis"
+        assert (image.norm.vmin, image.norm.vmax) == (-3, 7)
+
+    def test_the_scaler_is_applied(self, signed):
+        (image,) = drawn(visualizer.visualize(signed, scaler=lambda v: 2 * v))
+        assert_allclose(image.get_array(), 2 * signed)
+
+    @pytest.mark.parametrize(
+        "arguments, message",
+        [
+            ({"limits": (1, 1)}, "limits must be two numbers"),
+            ({"limits": (0, np.nan)}, "limits must be two numbers"),
+            ({"cmap": "no such map"}, "cmap must be a matplotlib colour map"),
+            (
+                {"percentile": 101},
+                r"percentile must be a number in \[0, 100\], got 101",
+            ),
+            ({"percentile": "99"}, "percentile must be a number"),
+            ({"alpha": -0.1}, r"alpha must be a number in \[0, 1\], got -0.1"),
+            ({"mode": "side by side"}, "mode must be one of 'overlay', 'contour'"),
+            ({"resize": "both"}, "resize must be one of 'saliency', 'image'"),
+            ({"scaler": lambda v: v[0]}, "scaler must return finite values"),
+        ],
+    )
+    def test_bad_arguments(self, signed, photograph, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            visualizer.visualize(signed, photograph, **arguments)
+
+    def test_a_scaler_that_is_none(self, signed):
+        with pytest.raises(TypeError, match="scaler must be callable or None"):
+            visualizer.visualize(signed, scaler="abs")
+
+
+class TestImage:
+    """However the photograph comes, it is drawn as it is."""
+
+    @staticmethod
+    def shown(image, **how) -> np.ndarray:
+        how = {"mode": "mask", "percentile": 0, **how}
+        scores = np.ones((8, 10))  # a mask of ones shows all of the photograph
+        return np.asarray(
+            drawn(visualizer.visualize(scores, image, **how))[0].get_array()
+        )
+
+    @pytest.mark.parametrize(
+        "convert",
+        [
+            Image.fromarray,
+            lambda a: Image.fromarray(a).convert("CMYK").convert("RGB"),
+            np.asarray,
+            lambda a: a / 255,
+            lambda a: (a / 255).astype(np.float32),
+            lambda a: a.transpose(2, 0, 1),
+        ],
+        ids=["pil", "pil_cmyk", "hwc", "float64", "float32", "chw"],
+    )
+    def test_of_three_channels(self, photograph, convert):
+        assert_allclose(self.shown(convert(photograph)), photograph / 255, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        "convert",
+        [
+            np.asarray,
+            Image.fromarray,
+            lambda a: a[..., None],
+            lambda a: a[None],
+            lambda a: a / 255,
+        ],
+        ids=["hw", "pil", "hw1", "1hw", "float"],
+    )
+    def test_grey(self, photograph, convert):
+        grey = photograph[..., 0]
+        expected = np.repeat(grey[..., None] / 255, 3, axis=2)
+        assert_allclose(self.shown(convert(grey)), expected, atol=1e-6)
+
+    @pytest.mark.parametrize("as_pil", [False, True])
+    def test_what_is_transparent_becomes_white(self, photograph, as_pil):
+        alpha = np.zeros((8, 10, 1), np.uint8)
+        alpha[:, :5] = 255
+        rgba = np.concatenate([photograph, alpha], axis=2)
+        image = self.shown(Image.fromarray(rgba) if as_pil else rgba)
+        assert_allclose(image[:, :5], photograph[:, :5] / 255)
+        assert_array_equal(image[:, 5:], 1)
+
+    @pytest.mark.parametrize("height", [3, 4])
+    def test_a_height_of_channels_is_never_guessed(self, rng, height):
+        image = rng.random((height, 10, 3))
+        with pytest.raises(ValueError, match="image_layout='hwc' or 'chw'"):
+            self.shown(image)
+        figure = visualizer.visualize(
+            np.ones((height, 10)), image, mode="mask", image_layout="hwc"
+        )
+        assert_allclose(drawn(figure)[0].get_array(), image)
+        figure = visualizer.visualize(
+            np.ones((10, 3)), image[:3], mode="mask", image_layout="chw"
+        )
+        assert_allclose(drawn(figure)[0].get_array(), np.moveaxis(image[:3], 0, -1))
+
+    @pytest.mark.parametrize(
+        "image, message",
+        [
+            (np.zeros((8, 10, 2)), "1, 3 or 4 channels"),
+            (np.zeros((8, 10, 3, 1)), r"image must have the shape \(h, w\)"),
+            (np.zeros(8), r"image must have the shape \(h, w\)"),
+            (np.zeros((0, 3, 3)), r"image must have the shape \(h, w\)"),
+            (np.full((8, 10, 3), 1.5), r"must lie in \[0, 1\].* got 1.5 to 1.5"),
+            (np.full((8, 10, 3), -0.5), r"must lie in \[0, 1\]"),
+            (np.full((8, 10, 3), np.nan), r"must lie in \[0, 1\]"),
+        ],
+    )
+    def test_what_is_refused(self, image, message):
+        with pytest.raises(ValueError, match=message):
+            self.shown(image)
+
+    @pytest.mark.parametrize(
+        "image", [np.zeros((8, 10, 3), int), "photo.jpg", np.zeros((8, 10, 3), bool)]
+    )
+    def test_of_a_wrong_kind(self, image):
+        with pytest.raises(TypeError, match="image must be a PIL image or an array"):
+            self.shown(image)
+
+    def test_a_layout_that_does_not_fit(self, photograph):
+        with pytest.raises(ValueError, match="1, 3 or 4 channels"):
+            self.shown(photograph, image_layout="chw")
+
+
+class TestModes:
+    def test_overlay_is_more_opaque_the_stronger_the_score(self, signed, photograph):
+        figure = visualizer.visualize(
+            signed, photograph, alpha=0.6, percentile=100, scaler=None
+        )
+        below, above = drawn(figure)
+        grey = np.asarray(below.get_array())
+        assert_allclose(grey[..., 0], grey[..., 2])
+        expected = 0.6 * abs(signed) / abs(signed).max()
+        assert_allclose(above.get_alpha(), expected)
+
+    def test_mask_is_the_photograph_as_bright_as_the_score(self, signed, photograph):
+        figure = visualizer.visualize(
+            signed, photograph, mode="mask", percentile=100, scaler=None
+        )
+        (image,) = drawn(figure)
+        strength = abs(signed) / abs(signed).max()
+        assert_allclose(image.get_array(), photograph / 255 * strength[..., None])
+
+    def test_contour_lines_are_at_fractions_of_the_limit(self, photograph):
+        scores = np.linspace(-1, 1, 80).reshape(8, 10)
+        figure = visualizer.visualize(
+            scores, photograph, mode="contour", percentile=100
+        )
+        (lines,) = (
+            c for c in figure.axes[0].get_children() if isinstance(c, QuadContourSet)
+        )
+        assert_allclose(lines.levels, [-0.75, -0.5, -0.25, 0.25, 0.5, 0.75])
+
+    def test_contours_of_zeros_are_none(self, photograph):
+        figure = visualizer.visualize(np.zeros((8, 10)), photograph, mode="contour")
+        assert len(drawn(figure)) == 1
+
+    def test_heatmap_leaves_the_photograph_out(self, signed, photograph):
+        figure = visualizer.visualize(signed, photograph, mode="heatmap")
+        assert len(drawn(figure)) == 1
+
+    @pytest.mark.parametrize("mode", ["contour", "mask"])
+    def test_some_modes_need_an_image(self, signed, mode):
+        with pytest.raises(ValueError, match=f"mode='{mode}' needs an image"):
+            visualizer.visualize(signed, mode=mode)
+
+
+class TestSizes:
+    def test_the_map_is_brought_to_the_size_of_the_image(self, photograph):
+        figure = visualizer.visualize(
+            np.array([[0.0, 1.0]]), photograph, scaler=None, percentile=100
+        )
+        below, above = drawn(figure)
+        assert above.get_array().shape == below.get_array().shape[:2] == (8, 10)
+        row = np.asarray(above.get_array())[0]
+        assert row[0] == 0
+        assert row[-1] == 1
+        assert (np.diff(row) >= 0).all()
+        assert 0 < row[5] < 1  # in between, and not the nearest
+
+    def test_or_the_image_to_that_of_the_map(self, photograph):
+        figure = visualizer.visualize(np.ones((4, 5)), photograph, resize="image")
+        below, above = drawn(figure)
+        assert above.get_array().shape == below.get_array().shape[:2] == (4, 5)
+
+    def test_the_image_is_not_mirrored(self):
+        picture = np.zeros((8, 12, 3))
+        picture[:4, :6, 0] = 1  # red, top left
+        figure = visualizer.visualize(
+            np.ones((4, 6)), picture, resize="image", mode="mask", percentile=100
+        )
+        image = np.asarray(drawn(figure)[0].get_array())
+        assert image[0, 0, 0] == 1
+        assert image[-1].max() == image[:, -1].max() == image[..., 1:].max() == 0
+
+
+class TestFigure:
+    def test_title_colour_bar_and_no_ticks(self, signed):
+        figure = visualizer.visualize(signed, title="Corgi", show_colorbar=True)
+        assert figure.axes[0].get_title() == "Corgi"
+        assert len(figure.axes) == 2
+        assert list(figure.axes[0].get_xticks()) == []
+        assert figure.axes[1].get_ylim() == pytest.approx(
+            tuple(drawn(figure)[0].get_clim())
+        )
+
+    def test_axes_of_ones_own(self, signed):
+        figure = Figure()
+        left, right = figure.subplots(1, 2)
+        assert visualizer.visualize(signed, ax=right) is figure
+        assert not left.get_images()
+        assert right.get_images()
+
+    def test_pyplot_knows_nothing_of_it(self, signed):
+        import matplotlib.pyplot as plt
+
+        before = plt.get_fignums()
+        visualizer.visualize(signed)
+        assert plt.get_fignums() == before
+
+    @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+    @pytest.mark.parametrize("kind", [str, Path])
+    def test_is_saved(self, signed, photograph, suffix, kind, tmp_path):
+        path = tmp_path / f"heat.{suffix}"
+        visualizer.visualize(signed, photograph, kind(path))
+        head = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[suffix]
+        assert path.read_bytes().startswith(head)
+
+    def test_what_is_wrong_leaves_no_file(self, signed, tmp_path):
+        with pytest.raises(ValueError, match="mode"):
+            visualizer.visualize(signed, None, tmp_path / "x.png", mode="x")
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestGrid:
+    @pytest.fixture
+    def maps(self, rng):
+        return {
+            "one": rng.normal(size=(2, 8, 10)),
+            "two": [rng.random((3, 8, 10)) * 9, rng.random((8, 10))],
+        }
+
+    @pytest.fixture
+    def photographs(self, photograph):
+        return [photograph, Image.fromarray(photograph[:, :6])]
+
+    def test_has_a_row_for_each_image_and_a_column_for_each_method(
+        self, maps, photographs
+    ):
+        figure = visualizer.visualize_grid(
+            maps, photographs, title="All", row_titles=["dog", "cat"]
+        )
+        axes = np.array(figure.axes).reshape(2, 3)
+        assert [ax.get_title() for ax in axes[0]] == ["image", "one", "two"]
+        assert [ax.get_ylabel() for ax in axes[:, 0]] == ["dog", "cat"]
+        assert figure.get_suptitle() == "All"
+        assert_allclose(axes[0, 0].get_images()[0].get_array(), photographs[0] / 255)
+        assert_allclose(axes[1, 1].get_images()[-1].get_array().shape, (8, 6))
+
+    @pytest.mark.parametrize(
+        "scale, same",
+        [
+            ("separate", [[0, 1], [2, 3]]),
+            ("row", [[0, 0], [1, 1]]),
+            ("column", [[0, 1], [0, 1]]),
+            ("all", [[0, 0], [0, 0]]),
+        ],
+    )
+    def test_scales_are_shared_as_asked(self, maps, photographs, scale, same):
+        figure = visualizer.visualize_grid(
+            maps, photographs, scale=scale, mode="heatmap", percentile=100
+        )
+        axes = np.array(figure.axes).reshape(2, 3)[:, 1:]
+        limits = {}
+        for ax, group in zip(axes.flat, np.ravel(same)):
+            image = ax.get_images()[0]
+            limits.setdefault(int(group), []).append(image.get_clim())
+            scores = np.asarray(image.get_array())
+            assert abs(scores).max() <= image.norm.vmax * (1 + 1e-12)
+        assert all(len(set(some)) == 1 for some in limits.values())
+        assert len({some[0] for some in limits.values()}) == len(limits)
+
+    @pytest.mark.parametrize("scale, n_bar", [("all", 1), ("separate", 4)])
+    def test_colour_bars(self, maps, photographs, scale, n_bar):
+        figure = visualizer.visualize_grid(
+            maps, photographs, scale=scale, show_colorbar=True
+        )
+        assert len(figure.axes) == 6 + n_bar
+
+    def test_is_saved(self, maps, photographs, tmp_path):
+        visualizer.visualize_grid(maps, photographs, tmp_path / "grid.png")
+        assert (tmp_path / "grid.png").stat().st_size > 1000
+
+    @pytest.mark.parametrize(
+        "change, error, message",
+        [
+            ({"saliency": {}}, ValueError, "must not be empty"),
+            (
+                {"saliency": np.ones((2, 8, 10))},
+                TypeError,
+                "saliency must map the name",
+            ),
+            (
+                {"saliency": {"x": np.ones((3, 8, 10))}},
+                ValueError,
+                "each of the 2 images",
+            ),
+            ({"saliency": {"x": np.ones((2, 8))}}, ValueError, r"saliency\['x'\] must"),
+            ({"row_titles": ["a"]}, ValueError, "row_titles must hold one for each"),
+            ({"scale": "same"}, ValueError, "scale must be one of 'separate'"),
+            ({"alpha": 2}, ValueError, "alpha must be"),
+        ],
+    )
+    def test_bad_arguments(self, maps, photographs, change, error, message):
+        arguments = {"saliency": maps, "images": photographs, **change}
+        with pytest.raises(error, match=message):
+            visualizer.visualize_grid(**arguments)
