@@ -3,7 +3,7 @@
 A layout is a list of :class:`Entry`, one for each array of the network. All networks
 take what ``chainer.links.model.vision.vgg.prepare`` returns: BGR, 0 to 255, less the
 mean colour of Caffe's VGG. Where a file's convention is another, the difference is
-folded into the first convolution.
+folded into the first convolution, and into the colour that it has around images.
 """
 
 from __future__ import annotations
@@ -49,12 +49,15 @@ class Layout(NamedTuple):
             torchvision and Keras have it, and windows do not end beyond the image.
         strides_late (bool): Whether ResNet's blocks have their stride in the 3 x 3
             convolution.
+        has_pad_value (bool): Whether the first convolution has a colour around images
+            that is not zero.
     """
 
     entries: list[Entry]
     eps: float | None = None
     pads_pool: bool = False
     strides_late: bool = False
+    has_pad_value: bool = False
 
 
 def layout_of(name: str, arrays: Arrays) -> Layout:
@@ -92,7 +95,9 @@ def _convolutions(depth: int) -> list[tuple[int, int]]:
 def _vgg_of_chainer(depth: int, arrays: Arrays) -> Layout:
     links = [f"conv{block}_{i}" for block, i in _convolutions(depth)]
     paths = [f"{link}/{p}" for link in [*links, "fc6", "fc7", "fc8"] for p in "Wb"]
-    return Layout([Entry(path, [path]) for path in paths])
+    is_of_torchvision = "conv1_1/pad_value" in arrays  # and was saved after loading
+    paths += ["conv1_1/pad_value"] if is_of_torchvision else []
+    return Layout(_equal(paths), has_pad_value=is_of_torchvision)
 
 
 def _vgg_of_torchvision(depth: int, arrays: Arrays) -> Layout:
@@ -115,7 +120,7 @@ def _vgg_of_torchvision(depth: int, arrays: Arrays) -> Layout:
     for link, key in linears.items():
         entries.append(Entry(f"{link}/W", [f"{key}.weight"], _flat))
         entries.append(Entry(f"{link}/b", [f"{key}.bias"]))
-    return Layout(entries)
+    return Layout(entries, has_pad_value=True)
 
 
 def _vgg_of_keras(depth: int, arrays: Arrays) -> Layout:
@@ -163,12 +168,25 @@ def _units(depth: int) -> Iterator[_Unit]:
                 yield _Unit(f"{path}/conv4", f"{path}/bn4", stage, block, 0)
 
 
+# How the networks compute; Chainer's own take what Layout has by default.
+_RESNET_OF_TORCHVISION = Layout(
+    [], eps=1e-5, pads_pool=True, strides_late=True, has_pad_value=True
+)
+_RESNET_OF_KERAS = Layout([], eps=1.001e-5, pads_pool=True)
+
+
 def _resnet_of_chainer(depth: int, arrays: Arrays) -> Layout:
     paths = ["conv1/b", "fc6/W", "fc6/b"]
     for unit in _units(depth):
         paths.append(f"{unit.conv}/W")
         paths += [f"{unit.bn}/{name}" for name in _NORMALIZATION]
-    return Layout([Entry(path, [path]) for path in paths])
+    if "conv1/pad_value" in arrays:  # torchvision's, saved after loading
+        return _RESNET_OF_TORCHVISION._replace(
+            entries=_equal([*paths, "conv1/pad_value"])
+        )
+    if "pool_pad" in arrays:  # Keras'
+        return _RESNET_OF_KERAS._replace(entries=_equal(paths))
+    return Layout(_equal(paths))
 
 
 def _resnet_of_torchvision(depth: int, arrays: Arrays) -> Layout:
@@ -185,9 +203,7 @@ def _resnet_of_torchvision(depth: int, arrays: Arrays) -> Layout:
             entries.append(Entry(f"{unit.conv}/W", [f"{conv}.weight"]))
         names = ("weight", "bias", "running_mean", "running_var")
         entries += _normalization(unit.bn, [f"{bn}.{name}" for name in names])
-    return Layout(
-        entries + _same("fc6", "fc"), eps=1e-5, pads_pool=True, strides_late=True
-    )
+    return _RESNET_OF_TORCHVISION._replace(entries=entries + _same("fc6", "fc"))
 
 
 def _resnet_of_keras(depth: int, arrays: Arrays) -> Layout:
@@ -210,7 +226,7 @@ def _resnet_of_keras(depth: int, arrays: Arrays) -> Layout:
         entries += of_bn
     last = "probs" if "probs/kernel" in arrays else "predictions"
     entries += _of_keras("fc6", last, np.transpose)
-    return Layout(entries, eps=1.001e-5, pads_pool=True)
+    return _RESNET_OF_KERAS._replace(entries=entries)
 
 
 def _resnet_of_caffe(depth: int, arrays: Arrays) -> Layout:
@@ -252,6 +268,10 @@ def _normalization(bn: str, sources: Sequence[str]) -> list[Entry]:
     return [Entry(f"{bn}/{name}", [source]) for name, source in pairs]
 
 
+def _equal(paths: list[str]) -> list[Entry]:
+    return [Entry(path, [path]) for path in paths]
+
+
 def _same(link: str, key: str) -> list[Entry]:
     """Return the entries of a layer of PyTorch that has Chainer's layout."""
     return [
@@ -275,8 +295,8 @@ def _first_of_torchvision(link: str, weight: str, bias: list[str]) -> list[Entry
     r"""Return the entries of the first convolution, for Chainer's input.
 
     With :math:`t = (x + d) / s` for torchvision's input t and Chainer's x, where d and
-    s are numbers for each colour, :math:`W t + b = (W / s) x + (W / s) d + b`. At the
-    border, where zeros stand for pixels, d is missing: 0.002 of the colours' range.
+    s are numbers for each colour, :math:`W t + b = (W / s) x + (W / s) d + b`. Around
+    the image, where t is zero, x is -d.
     """
     scale = 255 * _TORCH_STD
     shift = _MEAN[::-1] - 255 * _TORCH_MEAN
@@ -291,6 +311,7 @@ def _first_of_torchvision(link: str, weight: str, bias: list[str]) -> list[Entry
     return [
         Entry(f"{link}/W", [weight], of_weight),
         Entry(f"{link}/b", [weight, *bias], of_bias),
+        Entry(f"{link}/pad_value", [weight], lambda W: -shift[::-1]),
     ]
 
 

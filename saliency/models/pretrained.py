@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,35 +14,17 @@ import numpy as np
 from saliency.checks import check_choice
 from saliency.download import download
 from saliency.models.layouts import Entry, Layout, layout_of
+from saliency.models.links import (
+    PaddedResNet50Layers,
+    PaddedResNet101Layers,
+    PaddedResNet152Layers,
+    PadValueConvolution2D,
+)
 from saliency.models.weight_files import Arrays, read_weights
 from saliency.replaced_methods import Method, ReplacedMethods
 
 import chainer
-import chainer.functions as F
 from chainer import links as L
-
-
-class _PaddedPool:
-    """ResNet whose first pooling has padding, and windows within it alone."""
-
-    @property
-    def functions(self) -> OrderedDict[str, list[Any]]:
-        functions: OrderedDict[str, list[Any]] = super().functions  # type: ignore[misc]
-        pool = partial(F.max_pooling_2d, ksize=3, stride=2, pad=1, cover_all=False)
-        functions["pool1"] = [pool]
-        return functions
-
-
-class _PaddedResNet50(_PaddedPool, L.ResNet50Layers):
-    pass
-
-
-class _PaddedResNet101(_PaddedPool, L.ResNet101Layers):
-    pass
-
-
-class _PaddedResNet152(_PaddedPool, L.ResNet152Layers):
-    pass
 
 
 class _Network(NamedTuple):
@@ -83,21 +63,21 @@ _NETWORKS = {
     ),
     "resnet50": _Network(
         L.ResNet50Layers,
-        _PaddedResNet50,
+        PaddedResNet50Layers,
         f"{_KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels.h5",
         "md5:2cb95161c43110f7111970584f804107",
         ("ResNet-50-model.npz", "ResNet-50-model.caffemodel", "resnet50-0676ba61.pth"),
     ),
     "resnet101": _Network(
         L.ResNet101Layers,
-        _PaddedResNet101,
+        PaddedResNet101Layers,
         f"{_KERAS}/resnet/resnet101_weights_tf_dim_ordering_tf_kernels.h5",
         "md5:f1aeb4b969a6efcfb50fad2f0c20cfc5",
         ("ResNet-101-model.npz", "ResNet-101-model.caffemodel"),
     ),
     "resnet152": _Network(
         L.ResNet152Layers,
-        _PaddedResNet152,
+        PaddedResNet152Layers,
         f"{_KERAS}/resnet/resnet152_weights_tf_dim_ordering_tf_kernels.h5",
         "md5:100835be76be38e30d865e96f2aaae62",
         ("ResNet-152-model.npz", "ResNet-152-model.caffemodel"),
@@ -117,7 +97,8 @@ def load_pretrained(
     ``chainer.links.model.vision.vgg.prepare(image)`` returns, and
     ``model(x, layers=["fc8"])["fc8"]`` (VGG) or ``layers=["fc6"]`` (ResNet) are the
     class scores. The difference to that (order, scale and mean of the colours) is
-    folded into the first convolution.
+    folded into the first convolution, and the scores are those of the file's own
+    convention.
 
     Args:
         name (str): ``'vgg16'``, ``'vgg19'``, ``'resnet50'``, ``'resnet101'`` or
@@ -133,7 +114,8 @@ def load_pretrained(
 
     Returns:
         chainer.Chain: A link of Chainer's class; with torchvision's and Keras' ResNet,
-        of a subclass whose first pooling pads the image as theirs does.
+        of a subclass whose first pooling pads the image as theirs does. Saved by
+        ``chainer.serializers.save_npz``, it can be loaded again by this function.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -181,6 +163,12 @@ def _empty(network: _Network, layout: Layout) -> chainer.Chain:
     options = {"downsample_fb": True} if layout.strides_late else {}
     with _without_initial_values():
         model = link(pretrained_model=None, **options)
+    if layout.has_pad_value:
+        first = "conv1_1" if hasattr(model, "conv1_1") else "conv1"
+        convolution = PadValueConvolution2D(model[first], np.zeros(3))
+        delattr(model, first)
+        with model.init_scope():
+            setattr(model, first, convolution)
     if layout.eps is not None:
         for child in model.links():
             if isinstance(child, L.BatchNormalization):
@@ -244,7 +232,7 @@ def _fill(model: chainer.Chain, layout: Layout, arrays: Arrays) -> None:
             problems.append(problem)
     used = {name for entry in layout.entries for name in entry.sources}
     for name in sorted(arrays):
-        if name not in used and not name.endswith(_COUNTERS):
+        if name not in used and not name.endswith(_NO_WEIGHTS):
             problems.append(f"{name} has no place in this network")
     if problems:
         more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
@@ -253,8 +241,8 @@ def _fill(model: chainer.Chain, layout: Layout, arrays: Arrays) -> None:
         places[target][...] = value
 
 
-# What batch normalization counts while it is trained.
-_COUNTERS = ("num_batches_tracked", "/N")
+# What batch normalization counts while it is trained, and what tells files apart.
+_NO_WEIGHTS = ("num_batches_tracked", "/N", "pool_pad")
 
 
 def _value(
@@ -282,7 +270,7 @@ def _places(model: chainer.Chain) -> dict[str, np.ndarray]:
     """Return the arrays of a network by their paths."""
     places = {path[1:]: parameter.array for path, parameter in model.namedparams()}
     for path, link in model.namedlinks(skipself=True):
-        if isinstance(link, L.BatchNormalization):
-            for name in ("avg_mean", "avg_var"):
+        for name in ("avg_mean", "avg_var", "pad_value"):
+            if hasattr(link, name):
                 places[f"{path[1:]}/{name}"] = getattr(link, name)
     return places
