@@ -239,6 +239,7 @@ def _fill(model: chainer.Chain, layout: Layout, arrays: Arrays) -> None:
         raise ValueError("; ".join(dict.fromkeys(problems[:8])) + more)
     for target, value in found.items():
         places[target][...] = value
+    model.cleargrads()  # Chainer holds an array of NaN for each parameter's gradient
 
 
 # What batch normalization counts while it is trained, and what tells files apart.

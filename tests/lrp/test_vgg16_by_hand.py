@@ -25,6 +25,7 @@ CONVOLUTIONS = (2, 2, 3, 3, 3)
 def model():
     """VGG16 for images of 32 x 32 pixels, whose last maps are 1 x 1."""
     model = L.VGG16Layers(pretrained_model=None)
+    del model.fc6
     with model.init_scope():
         model.fc6 = L.Linear(512, 4096)
     rng = np.random.default_rng(0)
