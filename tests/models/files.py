@@ -77,3 +77,25 @@ def write_caffe_resnet(path: Path, arrays: Arrays) -> None:
             kind = "InnerProduct" if of_layer["W"].ndim == 2 else "Convolution"
             add(layer, kind, *of_layer.values())
     path.write_bytes(net.SerializeToString())
+
+
+def write_old_caffe(path: Path, arrays: Arrays) -> None:
+    """Writes layers as Caffe did before 2015, in which its VGG is published."""
+    from chainer.links.caffe.protobuf3 import caffe_pb2
+
+    kinds = caffe_pb2.V1LayerParameter
+    net = caffe_pb2.NetParameter()
+    for name, array in arrays.items():
+        layer, role = name.split("/")
+        if role == "W":
+            kind = kinds.CONVOLUTION if array.ndim == 4 else kinds.INNER_PRODUCT
+            added = net.layers.add(name=layer, type=kind, bottom=["x"], top=["x"])
+            param = added.inner_product_param
+            if array.ndim == 4:
+                param = added.convolution_param
+                param.kernel_size.append(array.shape[2])
+            param.num_output = len(array)
+        shape = (1,) * (4 - array.ndim) + array.shape
+        sizes = dict(zip(("num", "channels", "height", "width"), shape))
+        added.blobs.add(data=array.ravel().tolist(), **sizes)
+    path.write_bytes(net.SerializeToString())

@@ -17,7 +17,7 @@ from sklearn.datasets import load_sample_image
 from saliency import load_pretrained
 from saliency.models import pretrained
 from tests.models import reference
-from tests.models.files import write_caffe_resnet, write_keras
+from tests.models.files import write_caffe_resnet, write_keras, write_old_caffe
 
 import chainer
 import chainer.links as L
@@ -249,6 +249,26 @@ class TestBadFiles:
         path.write_bytes(path.read_bytes()[:-1000])
         with pytest.raises(ValueError, match="is it complete"):
             load_pretrained("resnet50", path)
+
+    def test_of_caffes_old_format_what_does_not_fit_is_named(self, tmp_path):
+        """VGG's convolutions are as published, and its linear layers are small."""
+        arrays = {}
+        n_in = 3
+        for block, (n, n_out) in enumerate(
+            [(2, 64), (2, 128), (3, 256), (3, 512), (3, 512)], 1
+        ):
+            for i in range(1, n + 1):
+                arrays[f"conv{block}_{i}/W"] = np.zeros((n_out, n_in, 3, 3))
+                arrays[f"conv{block}_{i}/b"] = np.zeros(n_out)
+                n_in = n_out
+        for name in ("fc6", "fc7", "fc8"):
+            arrays[f"{name}/W"] = np.zeros((2, 3))
+            arrays[f"{name}/b"] = np.zeros(2)
+        write_old_caffe(tmp_path / "vgg16.caffemodel", arrays)
+        with pytest.raises(ValueError, match=r"fc6/W has shape \(2, 3\)") as caught:
+            load_pretrained("vgg16", tmp_path / "vgg16.caffemodel")
+        assert "fc8/b has shape (2,)" in str(caught.value)
+        assert "conv" not in str(caught.value).partition("fit vgg16")[2]
 
     def test_a_missing_file(self, tmp_path):
         with pytest.raises(FileNotFoundError, match=r"nothing\.npz"):
