@@ -20,6 +20,7 @@ def readme() -> str:
 
 
 EXAMPLES = ["scikit-learn", "pillow"]
+MOLECULE = ["rdkit"]
 # What reads the weights that other libraries share.
 PRETRAINED = ["safetensors", "h5py"]
 # From 3.0 to 3.1.2 files were written in place: what was killed left them half written.
@@ -39,6 +40,7 @@ setup(
     python_requires=">=3.9",
     install_requires=[
         "chainer==7.8.1",
+        "contourpy",
         "matplotlib>=3.5",
         "numpy>=1.26",
         "packaging",
@@ -46,7 +48,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "molecule": ["rdkit"],
+        "molecule": MOLECULE,
         "examples": EXAMPLES,
         "pretrained": PRETRAINED,
         "zarr": ZARR,
@@ -55,6 +57,7 @@ setup(
         "dev": [
             *["hypothesis", "mypy", "pytest", "pytest-cov", "pytest-xdist", "ruff"],
             *EXAMPLES,
+            *MOLECULE,
             *PRETRAINED,
             *DISTRIBUTED,
         ],
