@@ -21,6 +21,7 @@ from saliency.visualizer.common import (
     apply_scaler,
     as_real_array,
     diverging_cmap,
+    uncertain,
 )
 
 # Sizes of a new figure, in inches.
@@ -36,6 +37,14 @@ sequential_cmap = LinearSegmentedColormap.from_list(
 _MODES = ("overlay", "contour", "mask", "heatmap")
 _SCALES = ("separate", "row", "column", "all")
 _CONTOURS = (0.25, 0.5, 0.75)  # of the limit
+
+# How each mode shows what can not be told from zero.
+_UNCERTAIN = {
+    "overlay": "no colour",
+    "contour": "no line",
+    "mask": "black",
+    "heatmap": "grey",
+}
 
 
 class ImageVisualizer(BaseVisualizer):
@@ -70,6 +79,7 @@ class ImageVisualizer(BaseVisualizer):
         image_layout: str | None = None,
         resize: str = "saliency",
         ax: Axes | None = None,
+        errors: Any = None,
     ) -> Figure:
         """Draw one saliency map.
 
@@ -102,6 +112,10 @@ class ImageVisualizer(BaseVisualizer):
             resize: What is resized where the sizes differ: ``'saliency'`` to the
                 image's (bilinear), or ``'image'`` to that of the map.
             ax: Axes to draw on, in a figure of yours. Default: a new figure.
+            errors: How far each pixel's score may be off, ``(h, w)``, in the units of
+                ``saliency``, for example the standard deviation over samples. A pixel
+                whose score is not further from 0 than that has no colour (in a
+                heatmap: is grey), and the picture says so below.
 
         Returns:
             The figure, which pyplot knows nothing of unless ``ax`` comes from there.
@@ -113,21 +127,23 @@ class ImageVisualizer(BaseVisualizer):
             TypeError: An argument has the wrong type.
         """
         path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
-        scores = _checked_scores(saliency)
+        one = _map(saliency, scaler, errors)
         picture = None if image is None else as_rgb(image, image_layout)
         check_choice("mode", mode, _MODES)
         check_choice("resize", resize, ("saliency", "image"))
         _check_number("alpha", alpha, 0, 1)
         if picture is None and mode in ("contour", "mask"):
             raise ValueError(f"mode={mode!r} needs an image, got image=None")
-        scores = apply_scaler(scores, scaler)
-        colors = _colors(scores, percentile, limits, cmap)
+        mode = "heatmap" if picture is None else mode
+        colors = _colors(one.scores, percentile, limits, cmap)
         if ax is None:
-            shape = scores.shape if picture is None else picture.shape[:2]
+            shape = one.scores.shape if picture is None else picture.shape[:2]
             ax = self._new_ax(_figsize(shape, title is not None))
-        _draw(ax, scores, picture, colors, mode, alpha, resize)
+        _draw(ax, one, picture, colors, mode, alpha, resize)
         if title is not None:
             ax.set_title(title)
+        if one.unsure.any():
+            ax.set_xlabel(_note(mode), fontsize="small")
         if show_colorbar:
             _add_color_bar(ax, [ax], colors)
         return self._finish(ax, path, bbox_inches)
@@ -150,6 +166,7 @@ class ImageVisualizer(BaseVisualizer):
         row_titles: Sequence[str] | None = None,
         image_layout: str | None = None,
         resize: str = "saliency",
+        errors: Mapping[str, Any] | None = None,
     ) -> Figure:
         """Draw the maps of several methods for several images.
 
@@ -176,6 +193,8 @@ class ImageVisualizer(BaseVisualizer):
             row_titles: What stands beside each image, as its class.
             image_layout: As in `visualize`.
             resize: As in `visualize`.
+            errors: As in `visualize`, ``(n, h, w)`` or a list, by the names of methods.
+                A method may be left out.
 
         Returns:
             The figure, which pyplot knows nothing of.
@@ -187,7 +206,7 @@ class ImageVisualizer(BaseVisualizer):
         """
         path = self._checked_path(save_filepath)
         pictures = [as_rgb(image, image_layout) for image in images]
-        maps = _checked_maps(saliency, len(pictures), scaler)
+        maps = _maps(saliency, errors, len(pictures), scaler)
         for name, value, choices in (
             ("mode", mode, _MODES),
             ("resize", resize, ("saliency", "image")),
@@ -208,12 +227,14 @@ class ImageVisualizer(BaseVisualizer):
             _draw_picture(row[0], picture)
             if row_titles is not None:
                 row[0].set_ylabel(row_titles[i])
-            for j, (ax, scores) in enumerate(zip(row[1:], maps.values())):
-                _draw(ax, scores[i], picture, colors[i][j], mode, alpha, resize)
+            for j, (ax, of_method) in enumerate(zip(row[1:], maps.values())):
+                _draw(ax, of_method[i], picture, colors[i][j], mode, alpha, resize)
                 if show_colorbar and scale != "all":
                     _add_color_bar(ax, [ax], colors[i][j])
         if show_colorbar and scale == "all":
             _add_color_bar(axes[0, 1], list(axes.flat), colors[0][0])
+        if any(one.unsure.any() for of_method in maps.values() for one in of_method):
+            axes[0, 0].figure.supxlabel(_note(mode), fontsize="small")
         return self._finish(axes[0, 0], path, bbox_inches)
 
 
@@ -244,30 +265,19 @@ def _checked_scores(saliency: Any, name: str = "saliency") -> np.ndarray:
     return array if array.ndim == 2 else array.sum(axis=0)
 
 
-def _checked_maps(
-    saliency: Mapping[str, Any],
-    n: int,
-    scaler: Callable[[np.ndarray], np.ndarray] | None,
-) -> dict[str, list[np.ndarray]]:
-    if not isinstance(saliency, Mapping):
+def _checked_by_method(name: str, value: Any, n: int) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
         raise TypeError(
-            "saliency must map the name of each method to its maps, got "
-            f"{type(saliency).__name__}"
+            f"{name} must map the name of each method to its maps, got "
+            f"{type(value).__name__}"
         )
-    if not saliency or n == 0:
-        raise ValueError("saliency and images must not be empty")
-    maps = {}
-    for name, of_images in saliency.items():
+    for method, of_images in value.items():
         if len(of_images) != n:
             raise ValueError(
-                f"saliency[{name!r}] must hold a map for each of the {n} images, got "
+                f"{name}[{method!r}] must hold a map for each of the {n} images, got "
                 f"{len(of_images)}"
             )
-        maps[str(name)] = [
-            apply_scaler(_checked_scores(one, f"saliency[{name!r}]"), scaler)
-            for one in of_images
-        ]
-    return maps
+    return dict(value)
 
 
 def as_rgb(image: Any, image_layout: str | None = None) -> np.ndarray:
@@ -344,6 +354,73 @@ def _as_hwc(array: np.ndarray, image_layout: str | None) -> np.ndarray:
     return array if image_layout == "hwc" else np.moveaxis(array, 0, -1)
 
 
+# --- what is drawn ----------------------------------------------------------------
+
+
+class _Map(NamedTuple):
+    """A map to be drawn.
+
+    Attributes:
+        scores: What is drawn, ``(h, w)``.
+        unsure: Which scores can not be told from zero, ``(h, w)``.
+    """
+
+    scores: np.ndarray
+    unsure: np.ndarray
+
+    @property
+    def certain(self) -> np.ndarray:
+        """The scores, 0 where that can not be excluded."""
+        return np.where(self.unsure, 0, self.scores)
+
+    def resized(self, shape: tuple[int, ...]) -> _Map:
+        """Return the map in another size."""
+        unsure = _resized(self.unsure, shape, Image.Resampling.NEAREST)
+        return _Map(_resized(self.scores, shape), unsure > 0)
+
+
+def _map(
+    saliency: Any,
+    scaler: Callable[[np.ndarray], np.ndarray] | None,
+    errors: Any,
+    name: str = "saliency",
+    errors_name: str = "errors",
+) -> _Map:
+    scores = _checked_scores(saliency, name)
+    unsure = uncertain(scores, errors, errors_name)
+    return _Map(apply_scaler(scores, scaler), unsure)
+
+
+def _maps(
+    saliency: Mapping[str, Any],
+    errors: Mapping[str, Any] | None,
+    n: int,
+    scaler: Callable[[np.ndarray], np.ndarray] | None,
+) -> dict[str, list[_Map]]:
+    """Return the maps of each method."""
+    saliency = _checked_by_method("saliency", saliency, n)
+    errors = _checked_by_method("errors", errors or {}, n)
+    if not saliency or n == 0:
+        raise ValueError("saliency and images must not be empty")
+    unknown = [method for method in errors if method not in saliency]
+    if unknown:
+        raise ValueError(
+            f"errors has {unknown[0]!r}, which is not among the methods of saliency: "
+            f"{', '.join(map(repr, saliency))}"
+        )
+    return {
+        str(method): [
+            _map(one, scaler, off, f"saliency[{method!r}]", f"errors[{method!r}]")
+            for one, off in zip(of_images, errors.get(method, [None] * n))
+        ]
+        for method, of_images in saliency.items()
+    }
+
+
+def _note(mode: str) -> str:
+    return f"{_UNCERTAIN[mode]}: not distinguishable from 0"
+
+
 # --- colours ----------------------------------------------------------------------
 
 
@@ -401,7 +478,7 @@ def _colors(
 
 
 def _colors_of_grid(
-    maps: dict[str, list[np.ndarray]],
+    maps: dict[str, list[_Map]],
     scale: str,
     percentile: float,
     cmap: str | Colormap | None,
@@ -410,8 +487,8 @@ def _colors_of_grid(
     columns = list(maps.values())
     rows = list(zip(*columns))
 
-    def of(some: Sequence[np.ndarray]) -> _Colors:
-        scores = np.concatenate([one.ravel() for one in some])
+    def of(some: Sequence[_Map]) -> _Colors:
+        scores = np.concatenate([one.scores.ravel() for one in some])
         return _colors(scores[None], percentile, None, cmap)
 
     if scale == "all":
@@ -430,37 +507,37 @@ def _colors_of_grid(
 
 def _draw(
     ax: Axes,
-    scores: np.ndarray,
+    one: _Map,
     picture: np.ndarray | None,
     colors: _Colors,
     mode: str,
     alpha: float,
     resize: str,
 ) -> None:
-    if picture is not None and picture.shape[:2] != scores.shape:
+    if picture is not None and picture.shape[:2] != one.scores.shape:
         if resize == "saliency":
-            scores = _resized(scores, picture.shape[:2])
+            one = one.resized(picture.shape[:2])
         else:
-            channels = [_resized(picture[..., k], scores.shape) for k in range(3)]
+            channels = [_resized(picture[..., k], one.scores.shape) for k in range(3)]
             picture = np.stack(channels, axis=-1)
+    strength = colors.strength(one.certain)
     if picture is None or mode == "heatmap":
         _without_ticks(ax)
-        ax.imshow(scores, cmap=colors.cmap, norm=colors.norm)
+        scores = np.ma.masked_array(one.scores, one.unsure)
+        cmap = colors.cmap.with_extremes(bad=diverging_cmap.get_bad())
+        ax.imshow(scores, cmap=cmap, norm=colors.norm)
     elif mode == "overlay":
         # A grey photograph leaves the colours to the scores.
         grey = picture @ [0.299, 0.587, 0.114]
         _draw_picture(ax, np.repeat(grey[..., None], 3, axis=2))
         ax.imshow(
-            scores,
-            cmap=colors.cmap,
-            norm=colors.norm,
-            alpha=alpha * colors.strength(scores),
+            one.scores, cmap=colors.cmap, norm=colors.norm, alpha=alpha * strength
         )
     elif mode == "contour":
         _draw_picture(ax, picture)
-        _draw_contours(ax, scores, colors)
+        _draw_contours(ax, one.certain, colors)
     else:
-        _draw_picture(ax, picture * colors.strength(scores)[..., None])
+        _draw_picture(ax, picture * strength[..., None])
 
 
 def _draw_contours(ax: Axes, scores: np.ndarray, colors: _Colors) -> None:
@@ -486,11 +563,15 @@ def _add_color_bar(ax: Axes, of: list[Axes], colors: _Colors) -> None:
     figure.colorbar(ScalarMappable(colors.norm, colors.cmap), ax=of, shrink=0.8)
 
 
-def _resized(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return an array ``(h, w)`` of another shape, by bilinear interpolation."""
+def _resized(
+    array: np.ndarray,
+    shape: tuple[int, ...],
+    how: Image.Resampling = Image.Resampling.BILINEAR,
+) -> np.ndarray:
+    """Return an array ``(h, w)`` of another shape, by default bilinear interpolation."""
     height, width = shape
     image = Image.fromarray(np.ascontiguousarray(array, np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), "d")
+    return np.asarray(image.resize((width, height), how), "d")
 
 
 def _figsize(shape: tuple[int, ...], has_title: bool) -> tuple[float, float]:

@@ -277,6 +277,114 @@ class TestModes:
             visualizer.visualize(signed, mode=mode)
 
 
+class TestErrors:
+    """What is not further from zero than its error is not coloured."""
+
+    scores = np.array([[1.0, -2.0, 3.0], [-4.0, 0.0, 6.0]])
+    errors = np.array([[1.0, 1.9, 3.5], [5.0, 0.0, 0.0]])
+    unsure = np.array([[True, False, True], [True, False, False]])
+
+    def test_a_heatmap_is_grey_there(self):
+        figure = visualizer.visualize(self.scores, errors=self.errors)
+        (image,) = drawn(figure)
+        assert_array_equal(np.ma.getmaskarray(image.get_array()), self.unsure)
+        red, green, blue, opacity = image.get_cmap().get_bad()
+        assert red == green == blue
+        assert opacity == 1
+        assert figure.axes[0].get_xlabel() == "grey: not distinguishable from 0"
+
+    def test_an_overlay_has_no_colour_there(self):
+        photograph = np.full((2, 3, 3), 100, np.uint8)
+        figure = visualizer.visualize(self.scores, photograph, errors=self.errors)
+        _, above = drawn(figure)
+        expected = np.where(self.unsure, 0, abs(self.scores))
+        assert_array_equal(above.get_alpha() > 0, expected > 0)
+        assert "no colour" in figure.axes[0].get_xlabel()
+
+    def test_a_mask_is_black_there(self):
+        photograph = np.full((2, 3, 3), 100, np.uint8)
+        figure = visualizer.visualize(
+            self.scores, photograph, errors=self.errors, mode="mask"
+        )
+        (image,) = drawn(figure)
+        expected = np.where(self.unsure, 0, abs(self.scores)) > 0
+        assert_array_equal(np.asarray(image.get_array()).all(axis=2), expected)
+
+    def test_contours_take_it_as_zero(self, photograph):
+        scores = np.linspace(-1, 1, 80).reshape(8, 10)
+        figure = visualizer.visualize(
+            scores, photograph, errors=np.full((8, 10), 2.0), mode="contour"
+        )
+        children = figure.axes[0].get_children()
+        assert not any(isinstance(child, QuadContourSet) for child in children)
+
+    def test_the_limits_are_those_of_all_scores(self):
+        (image,) = drawn(
+            visualizer.visualize(
+                self.scores,
+                errors=np.full((2, 3), 7.0),
+                scaler=None,
+                percentile=100,
+            )
+        )
+        assert image.get_clim() == (-6, 6)
+
+    def test_errors_are_in_the_units_of_the_saliency(self):
+        """The scaler, which divides by 6, is not for them."""
+        (image,) = drawn(visualizer.visualize(self.scores, errors=self.errors))
+        assert_array_equal(np.ma.getmaskarray(image.get_array()), self.unsure)
+
+    def test_they_go_with_the_map_to_the_size_of_the_image(self):
+        photograph = np.full((4, 6), 100, np.uint8)
+        figure = visualizer.visualize(self.scores, photograph, errors=self.errors)
+        _, above = drawn(figure)
+        large = np.kron(self.unsure, np.ones((2, 2))) > 0
+        assert (above.get_alpha()[large] == 0).all()
+
+    def test_without_them_nothing_is_said(self, signed):
+        figure = visualizer.visualize(signed, errors=np.zeros((8, 10)))
+        assert figure.axes[0].get_xlabel() == ""
+
+    @pytest.mark.parametrize(
+        "errors, message",
+        [
+            (np.ones((3, 2)), r"errors must have the shape of saliency, \(2, 3\)"),
+            (np.full((2, 3), -1.0), "errors must be finite and not negative, got -1"),
+            (np.full((2, 3), np.nan), "errors must be finite and not negative"),
+        ],
+    )
+    def test_bad_errors(self, errors, message):
+        with pytest.raises(ValueError, match=message):
+            visualizer.visualize(self.scores, errors=errors)
+
+    def test_in_a_grid_by_the_names_of_methods(self, photograph):
+        scores = np.ones((1, 8, 10))
+        figure = visualizer.visualize_grid(
+            {"one": scores, "two": scores},
+            [photograph],
+            errors={"two": 2 * scores},
+            mode="heatmap",
+        )
+        one, two = (drawn(figure, ax)[0].get_array() for ax in (1, 2))
+        assert not np.ma.getmaskarray(one).any()
+        assert np.ma.getmaskarray(two).all()
+        assert figure.get_supxlabel() == "grey: not distinguishable from 0"
+
+    @pytest.mark.parametrize(
+        "errors, message",
+        [
+            ({"three": np.ones((1, 8, 10))}, "errors has 'three', which is not among"),
+            ({"one": np.ones((2, 8, 10))}, r"errors\['one'\] must hold a map for each"),
+            ({"one": -np.ones((1, 8, 10))}, r"errors\['one'\] must be finite and not"),
+        ],
+    )
+    def test_bad_errors_of_a_grid(self, photograph, errors, message):
+        with pytest.raises(ValueError, match=message):
+            visualizer.visualize_grid(
+                {"one": np.ones((1, 8, 10))}, [photograph], errors=errors
+            )
+
+
 class TestSizes:
     def test_the_map_is_brought_to_the_size_of_the_image(self, photograph):
         figure = visualizer.visualize(
