@@ -76,13 +76,13 @@ class TestColours:
     def test_zero_is_the_middle_of_signed_maps(self, signed):
         signed[:, 0] = 100  # far from symmetric
         (image,) = drawn(visualizer.visualize(signed, percentile=100))
-        assert image.cmap is diverging_cmap
+        assert image.cmap == diverging_cmap
         assert image.norm(0) == 0.5
         assert_allclose(image.cmap(image.norm(0)), (1, 1, 1, 1))
 
     def test_zero_is_the_lower_end_of_other_maps(self, signed):
         (image,) = drawn(visualizer.visualize(abs(signed) + 3))
-        assert image.cmap is sequential_cmap
+        assert image.cmap == sequential_cmap
         assert image.norm(0) == 0
 
     @given(st.floats(1, 100))
