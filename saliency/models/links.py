@@ -56,6 +56,8 @@ class _PaddedPool:
             such a network from Chainer's.
     """
 
+    pool_pad: int
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.add_persistent("pool_pad", 1)  # type: ignore[attr-defined]
@@ -63,7 +65,9 @@ class _PaddedPool:
     @property
     def functions(self) -> OrderedDict[str, list[Any]]:
         functions: OrderedDict[str, list[Any]] = super().functions  # type: ignore[misc]
-        pool = partial(F.max_pooling_2d, ksize=3, stride=2, pad=self.pool_pad, cover_all=False)
+        pool = partial(
+            F.max_pooling_2d, ksize=3, stride=2, pad=self.pool_pad, cover_all=False
+        )
         functions["pool1"] = [pool]
         return functions
 

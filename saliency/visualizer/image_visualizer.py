@@ -568,7 +568,7 @@ def _resized(
     shape: tuple[int, ...],
     how: Image.Resampling = Image.Resampling.BILINEAR,
 ) -> np.ndarray:
-    """Return an array ``(h, w)`` of another shape, by default bilinear interpolation."""
+    """Return an array ``(h, w)`` of another shape, interpolated."""
     height, width = shape
     image = Image.fromarray(np.ascontiguousarray(array, np.float32))
     return np.asarray(image.resize((width, height), how), "d")

@@ -166,9 +166,7 @@ def test_a_layer_is_found_by_its_path(images):
         assert calculator.layer is inner.conv2
 
 
-@pytest.mark.parametrize(
-    "new_calculator", [GradCAMCalculator, GuidedGradCAMCalculator]
-)
+@pytest.mark.parametrize("new_calculator", [GradCAMCalculator, GuidedGradCAMCalculator])
 @pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
 @every_end
 def test_nothing_is_changed(new_calculator, train, blows_at, model, images):

@@ -8,7 +8,6 @@ import pytest
 from saliency import LRPCalculator
 from saliency.models.links import PadValueConvolution2D
 
-import chainer
 import chainer.functions as F
 import chainer.links as L
 

@@ -133,6 +133,7 @@ class TestSavedAfterLoading:
         model = load_pretrained("resnet50", tmp_path / "a.h5")
         check_saved("resnet50", model, photograph, tmp_path)
 
+
 class TestNames:
     """Every array of a deeper network has its place."""
 
@@ -213,7 +214,7 @@ class TestBadFiles:
             load(lambda arrays: arrays.update({"fc.bias": np.full(1000, np.nan, "f")}))
 
     def test_many_problems_are_counted(self, load):
-        with pytest.raises(ValueError, match=r"bn1\.weight is missing; .* and 242 more"):
+        with pytest.raises(ValueError, match=r"bn1\.weight is .* 242 more"):
             load(
                 lambda arrays: [arrays.pop(k) for k in list(arrays) if "conv1" not in k]
             )
