@@ -20,6 +20,7 @@ from saliency.visualizer.common import (
     abs_max_scaler,
     apply_scaler,
     as_real_array,
+    checked_errors,
     diverging_cmap,
     uncertain,
 )
@@ -387,8 +388,8 @@ def _map(
     errors_name: str = "errors",
 ) -> _Map:
     scores = _checked_scores(saliency, name)
-    unsure = uncertain(scores, errors, errors_name)
-    return _Map(apply_scaler(scores, scaler), unsure)
+    errors = checked_errors(errors, scores, errors_name)
+    return _Map(apply_scaler(scores, scaler), uncertain(scores, errors))
 
 
 def _maps(
