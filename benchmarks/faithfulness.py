@@ -17,6 +17,7 @@ import argparse
 import datetime
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,14 @@ import numpy as np
 from table import RESULTS, write_section
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-from saliency import GaussianBlur, fast_cpu
+from saliency import GaussianBlur, IntegratedGradientsCalculator, fast_cpu
 
 import chainer
 import chainer.functions as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "image"))
 
-from methods import METHODS
+from methods import METHODS, of_signs
 from network import Network, load
 
 N_STEP = 32
@@ -103,6 +104,10 @@ def main() -> None:
     rankings: dict[str, Any] = {
         "random": ranking(rng.random((len(x), *x.shape[2:]))),
     }
+    from_black = partial(IntegratedGradientsCalculator, baseline=network.low, steps=32)
+    rankings["IntegratedGradients from black"] = ranking(
+        of_signs(from_black, network, x, classes, 1, args.seed)
+    )
     for name, method in METHODS.items():
         rankings[name] = ranking(method(network, x, classes, args.M, args.seed))
     rows = []

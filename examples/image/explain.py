@@ -17,21 +17,19 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from methods import METHODS
-from network import LAST_CONVOLUTIONS, Network, load, load_photograph
+from methods import METHODS, SHORT_NAMES
+from network import (
+    LAST_CONVOLUTIONS,
+    Network,
+    class_scores,
+    load,
+    load_photograph,
+)
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import ImageVisualizer, class_index_of, top_classes
 
-import chainer
-
-
-def by_short_name() -> dict[str, str]:
-    """Return the methods by names that are easily typed, as in 'smoothgrad'."""
-    names = {
-        name.lower().removeprefix("lrp ").replace("_", ""): name for name in METHODS
-    }
-    return {**names, "all": "all"}
+DRAWN = 384  # pixels of a photograph's sides in the picture, at least
 
 
 def class_of(text: str | None, network: Network, predicted: int) -> int:
@@ -47,14 +45,13 @@ def class_of(text: str | None, network: Network, predicted: int) -> int:
 
 
 def main() -> None:
-    short_names = by_short_name()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, nargs="+", help="photographs")
     parser.add_argument(
         "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
     )
     parser.add_argument("--weights", type=Path, help="file with the network's weights")
-    parser.add_argument("--method", choices=short_names, default="smoothgrad")
+    parser.add_argument("--method", choices=[*SHORT_NAMES, "all"], default="smoothgrad")
     parser.add_argument(
         "--class", dest="of_class", help="index or name; the predicted one"
     )
@@ -69,25 +66,24 @@ def main() -> None:
 
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
-    photographs = [load_photograph(path, network.size) for path in args.images]
-    x = np.stack([network.prepare(photograph) for photograph in photographs])
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
-        scores = network.forward(network.model.xp.asarray(x)).array
+    seen = [load_photograph(path, network.size) for path in args.images]
+    drawn = [load_photograph(path, max(network.size, DRAWN)) for path in args.images]
+    x = np.stack([network.prepare(photograph) for photograph in seen])
     classes = []
-    for path, of_image in zip(args.images, scores):
+    for path, of_image in zip(args.images, class_scores(network, x)):
         best = top_classes(of_image, labels=network.labels)
         print(f"{path}:", *best, sep="\n  ")
         classes.append(class_of(args.of_class, network, best[0].index))
 
-    method = short_names[args.method]
-    chosen = METHODS if method == "all" else {method: METHODS[method]}
+    method = SHORT_NAMES.get(args.method)
+    chosen = {method: METHODS[method]} if method else METHODS
     given = (network, x, np.array(classes), args.M, args.seed)
     maps = {name: compute(*given) for name, compute in chosen.items()}
     titles = [network.labels[c].partition(",")[0] for c in classes]
-    if len(photographs) == 1 and len(maps) == 1:
+    if len(drawn) == 1 and len(maps) == 1:
         ImageVisualizer().visualize(
             maps[method][0],
-            photographs[0],
+            drawn[0],
             args.out,
             title=f"{titles[0]}: {method}",
             mode=args.mode,
@@ -95,7 +91,7 @@ def main() -> None:
         )
     else:
         ImageVisualizer().visualize_grid(
-            maps, photographs, args.out, mode=args.mode, row_titles=titles
+            maps, drawn, args.out, mode=args.mode, row_titles=titles
         )
     print(f"Picture: {args.out}")
 

@@ -1,10 +1,12 @@
 """Heatmaps of every method for several images, one by one and in a grid.
 
     python examples/image/heatmaps.py
+    python examples/image/heatmaps.py --method smoothgrad gradcam epsilongammabox
     python examples/image/heatmaps.py a.jpg b.jpg --model vgg16 --weights FILE
 
-Without images, it takes some of CIFAR-10's test images where Chainer has them
-(CHAINER_DATASET_ROOT), and else the two photographs that come with scikit-learn.
+Without images, it takes some of CIFAR-10's test images, of those that the network gets
+right, where Chainer has them (CHAINER_DATASET_ROOT), and else the two photographs that
+come with scikit-learn.
 """
 
 from __future__ import annotations
@@ -14,8 +16,16 @@ import time
 from pathlib import Path
 
 import numpy as np
-from methods import METHODS
-from network import CLASSES, LAST_CONVOLUTIONS, SIZE, Network, load, load_photograph
+from methods import METHODS, SHORT_NAMES
+from network import (
+    CLASSES,
+    LAST_CONVOLUTIONS,
+    SIZE,
+    Network,
+    class_scores,
+    load,
+    load_photograph,
+)
 from PIL import Image
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -30,9 +40,10 @@ def default_images(network: Network) -> tuple[list[np.ndarray], list[str]]:
     if network.size == SIZE and (folder / "cifar-10.npz").exists():
         _, test = chainer.datasets.get_cifar10(scale=255.0)
         images, t = chainer.dataset.concat_examples(test[:500])
-        shown = [np.flatnonzero(t == k)[0] for k in (0, 1, 4, 5, 7)]
-        images = np.moveaxis(images[shown], 1, -1).round().astype(np.uint8)
-        return list(images), [f"{CLASSES[t[i]]}_{i}" for i in shown]
+        images = np.moveaxis(images, 1, -1).round().astype(np.uint8)
+        is_right = class_scores(network, network.prepare(images)).argmax(axis=1) == t
+        shown = [np.flatnonzero(is_right & (t == k))[0] for k in (0, 1, 4, 5, 7)]
+        return list(images[shown]), [f"{CLASSES[t[i]]}_{i}" for i in shown]
     from sklearn.datasets import load_sample_images
 
     bunch = load_sample_images()
@@ -55,6 +66,9 @@ def main() -> None:
         "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
     )
     parser.add_argument("--weights", type=Path, help="file with the network's weights")
+    parser.add_argument(
+        "--method", choices=SHORT_NAMES, nargs="+", default=list(SHORT_NAMES)
+    )
     parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
@@ -70,8 +84,7 @@ def main() -> None:
     else:
         images, names = default_images(network)
     x = np.stack([network.prepare(image) for image in images])
-    with chainer.using_config("train", False), chainer.no_backprop_mode():
-        scores = network.forward(network.model.xp.asarray(x)).array
+    scores = class_scores(network, x)
     best = [top_classes(of_image, labels=network.labels) for of_image in scores]
     for name, classes in zip(names, best):
         print(f"{name}:", *classes, sep="\n  ")
@@ -79,9 +92,9 @@ def main() -> None:
     titles = [classes[0].label.partition(",")[0] for classes in best]
 
     maps = {}
-    for method, compute in METHODS.items():
+    for method in (SHORT_NAMES[name] for name in args.method):
         start = time.perf_counter()
-        maps[method] = compute(network, x, predicted, args.M, args.seed)
+        maps[method] = METHODS[method](network, x, predicted, args.M, args.seed)
         print(f"{method}: {time.perf_counter() - start:.1f} s")
         for name, title, image, of_image in zip(names, titles, images, maps[method]):
             file = f"{name}_{method.replace(' ', '_')}.png"

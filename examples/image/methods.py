@@ -79,18 +79,23 @@ def bayes_smooth_grad(network: Network, *given: Any) -> np.ndarray:
     return of_gradients(BayesGradCalculator, network, *given, noise_sampler=noise)
 
 
+def blur(network: Network) -> GaussianBlur:
+    """Return what makes of an image one that shows nothing, for paths and windows.
+
+    A black one, where paths begin by default, says that what is dark does not matter.
+    """
+    return GaussianBlur(network.size / 10)
+
+
 def integrated_gradients(network: Network, *given: Any) -> np.ndarray:
-    paths = partial(IntegratedGradientsCalculator, baseline=network.black, steps=32)
+    paths = partial(IntegratedGradientsCalculator, baseline=blur(network), steps=32)
     return of_signs(paths, network, *given)
 
 
 def occlusion(network: Network, *given: Any) -> np.ndarray:
     size = network.size // 8
     covers = partial(
-        OcclusionCalculator,
-        size=2 * size,
-        stride=size,
-        fill=GaussianBlur(network.size / 10),
+        OcclusionCalculator, size=2 * size, stride=size, fill=blur(network)
     )
     return of_signs(covers, network, *given)
 
@@ -108,9 +113,10 @@ def grad_cam(
 
 
 def guided_grad_cam(network: Network, *given: Any) -> np.ndarray:
-    return of_signs(
-        partial(GuidedGradCAMCalculator, layer=network.layer), network, *given
-    )
+    # Like a gradient's, its signs say whether brighter is better, not what counts.
+    x, classes, _, seed = given
+    calculator = partial(GuidedGradCAMCalculator, layer=network.layer)
+    return of_gradients(calculator, network, x, classes, 1, seed)
 
 
 def lrp(preset: str, network: Network, *given: Any) -> np.ndarray:
@@ -133,4 +139,9 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "LRP zplus": partial(lrp, "zplus"),
     "LRP deep_taylor": partial(lrp, "deep_taylor"),
     "LRP epsilon_gamma_box": partial(lrp, "epsilon_gamma_box"),
+}
+
+#: The methods by names that are easily typed, as in 'smoothgrad'.
+SHORT_NAMES = {
+    name.lower().removeprefix("lrp ").replace("_", ""): name for name in METHODS
 }

@@ -79,7 +79,6 @@ class Network(NamedTuple):
         low (float or array): Smallest value of its input, for the z^B rule.
         high (float or array): Largest value of its input.
         labels (sequence of str): Names of the classes.
-        black (float or array): A black image, where paths begin.
     """
 
     model: chainer.Chain
@@ -90,7 +89,6 @@ class Network(NamedTuple):
     low: Any
     high: Any
     labels: Sequence[str]
-    black: Any
 
 
 LAST_CONVOLUTIONS = {
@@ -106,7 +104,7 @@ def load(name: str, weights: Path | None = None) -> Network:
         model = CifarVGG()
         chainer.serializers.load_npz(weights or WEIGHTS, model)
         layer = "conv3_2"
-        return Network(model, model, as_input, SIZE, layer, -1.0, 1.0, CLASSES, -1.0)
+        return Network(model, model, as_input, SIZE, layer, -1.0, 1.0, CLASSES)
     model = load_pretrained(name, weights)
     output = "fc8" if name.startswith("vgg") else "fc6"
 
@@ -123,8 +121,14 @@ def load(name: str, weights: Path | None = None) -> Network:
         0 - mean,
         255 - mean,
         imagenet_labels(),
-        0 - mean,
     )
+
+
+def class_scores(network: Network, x: np.ndarray) -> np.ndarray:
+    """Return the scores of each class for images as the network takes them."""
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        scores = network.forward(network.model.xp.asarray(x)).array
+    return chainer.cuda.to_cpu(scores)
 
 
 def load_photograph(path: Path, size: int) -> np.ndarray:
