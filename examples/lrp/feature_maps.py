@@ -122,7 +122,7 @@ def main() -> None:
         model.to_device(device)
     n_test = len(digits.x_test)
     train_until(good, digits, GOOD, alpha=2e-3, interval=200, n_test=n_test)
-    train_until(bad, digits, BAD, alpha=5e-5, interval=1, n_test=2000)
+    train_until(bad, digits, BAD, alpha=1e-4, interval=2, n_test=1000)
 
     image = digits.x_test[digits.t_test == args.digit][:1]
     networks = {}

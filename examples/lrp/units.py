@@ -42,6 +42,7 @@ RULES = Composite(
 HUE_SHIFT = 1 / 3  # of the circle
 N_ORDER = 10  # random orders of removal
 SHOWN = 4  # images, and units
+N_CANDIDATE = 20  # for each image that is shown: the one with most colour
 
 
 class Setting(NamedTuple):
@@ -67,6 +68,11 @@ def in_other_hues(x: np.ndarray) -> np.ndarray:
     hsv = rgb_to_hsv(np.moveaxis((x + 1) / 2, 1, -1))
     hsv[..., 0] = (hsv[..., 0] + HUE_SHIFT) % 1
     return np.moveaxis(hsv_to_rgb(hsv) * 2 - 1, -1, 1).astype(x.dtype)
+
+
+def colourfulness(x: np.ndarray) -> float:
+    """Return the mean difference of an image's largest and smallest channel."""
+    return float(np.ptp(x, axis=0).mean())
 
 
 def relevance_of_units(model: UnitNet, units: np.ndarray, c: int) -> np.ndarray:
@@ -100,6 +106,17 @@ def separation(model: UnitNet, units: np.ndarray, t: np.ndarray) -> np.ndarray:
         # A unit that is never active has no spread.
         result[:, c] = difference / np.where(spread > 0, spread, np.inf)
     return result
+
+
+def least_needed_first(separations: np.ndarray) -> np.ndarray:
+    """Return the units in the order of their best place among all for some class.
+
+    So the last ten are those that separate each class best, and no class that is hard
+    to separate loses its units before the others.
+    """
+    places = (-separations).argsort(axis=0).argsort(axis=0)
+    # Among equals, by how well they separate the class that they separate best.
+    return np.lexsort((separations.max(axis=1), -places.min(axis=1)))
 
 
 def accuracy_without(
@@ -155,9 +172,14 @@ def show_units(
     for c in classes:  # a unit that is best for two classes is shown once
         ranked = separations[:, c].argsort()[::-1]
         units.append(next(unit for unit in ranked if unit not in units))
-    predicted = scores_of(model, images.x_test).argmax(axis=1)
-    is_right = predicted == images.t_test
-    chosen = [np.flatnonzero(is_right & (images.t_test == c))[0] for c in classes]
+    is_right = scores_of(model, images.x_test).argmax(axis=1) == images.t_test
+    chosen = [
+        max(
+            np.flatnonzero(is_right & (images.t_test == c))[:N_CANDIDATE],
+            key=lambda i: colourfulness(images.x_test[i]),
+        )
+        for c in classes
+    ]
 
     x = images.x_test[chosen]
     variants = np.stack([x, x[:, :, :, ::-1], in_other_hues(x)], axis=1)
@@ -168,7 +190,9 @@ def show_units(
         one[:, unit] = 1
         title = f"unit {unit}\n{images.classes[c]}"
         heatmaps[title] = inject(model, variants, one)
-    names = [name for c in classes for name in (images.classes[c], "mirrored", "hues")]
+    names = [
+        name for c in classes for name in (images.classes[c], "mirrored", "other hues")
+    ]
     draw_grid(
         (variants + 1) / 2,
         heatmaps,
@@ -232,9 +256,9 @@ def main() -> None:
 
     units = scores_of(model.units, images.x_train)
     separations = separation(model, units, images.t_train)
-    ranked = separations.max(axis=1).argsort()
+    ranked = least_needed_first(separations)
     print("\nunits that separate a class best:")
-    for unit in ranked[::-1][:10]:
+    for unit in ranked[::-1][:N_CLASS]:
         c = separations[unit].argmax()
         name = images.classes[c]
         print(f"  unit {unit}: {name}, {separations[unit, c]:.2f} standard deviations")
