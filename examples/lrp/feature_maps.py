@@ -27,7 +27,6 @@ import chainer
 import chainer.functions as F
 
 GOOD, BAD = 0.99, 0.42
-MOST_UPDATES = 12_000
 # From the output down: what is pooled, and how many of its maps stand in a row.
 LAYERS = {"/conv3": 20, "/conv2": 9, "/conv1": 5}
 
@@ -40,6 +39,7 @@ def train_until(
     alpha: float,
     interval: int,
     n_test: int,
+    most: int,
 ) -> None:
     """Train until so many test digits are right.
 
@@ -49,9 +49,11 @@ def train_until(
         goal (float): Share of the test digits.
         alpha (float): Step size of Adam.
         interval (int): Updates between two tests.
-        n_test (int): How many test digits decide.
+        n_test (int): How many test digits decide, more or less.
+        most (int): Updates after which it ends anyway.
     """
-    x, t = digits.x_test[:n_test], digits.t_test[:n_test]
+    step = max(1, len(digits.x_test) // n_test)
+    x, t = digits.x_test[::step], digits.t_test[::step]
     optimizer = chainer.optimizers.Adam(alpha).setup(model)
     iterator = chainer.iterators.SerialIterator(
         chainer.datasets.TupleDataset(digits.x_train, digits.t_train), 100
@@ -61,7 +63,7 @@ def train_until(
         return F.softmax_cross_entropy(model(x), t)
 
     with fast_cpu(), tqdm(desc=f"train to {goal:.0%}", unit="update") as bar:
-        for update in range(1, MOST_UPDATES + 1):
+        for update in range(1, most + 1):
             batch = chainer.dataset.concat_examples(iterator.next(), model.device)
             optimizer.update(loss, *batch)
             bar.update()
@@ -70,7 +72,7 @@ def train_until(
                 bar.set_postfix_str(f"test accuracy {reached:.3f}")
                 if reached >= goal:
                     return
-    print(f"{goal:.0%} is not reached in {MOST_UPDATES} updates")
+    print(f"{goal:.0%} is not reached in {most} updates")
 
 
 def draw(networks: dict[str, dict[str, np.ndarray]], path: Path) -> None:
@@ -108,6 +110,7 @@ def main() -> None:
     arguments = parser(__doc__, "lrp_feature_maps")
     arguments.add_argument("--digit", type=int, choices=range(10), default=4)
     arguments.add_argument("--rule", default="alpha2_beta1", help="name of a preset")
+    arguments.add_argument("--most", type=int, default=8000, help="updates at most")
     args = arguments.parse_args()
     begin(args)
     device = chainer.get_device(args.device)
@@ -120,9 +123,9 @@ def main() -> None:
     good, bad = start.copy("copy"), start.copy("copy")
     for model in (good, bad):
         model.to_device(device)
-    n_test = len(digits.x_test)
-    train_until(good, digits, GOOD, alpha=2e-3, interval=200, n_test=n_test)
-    train_until(bad, digits, BAD, alpha=1e-4, interval=2, n_test=1000)
+    most, n_test = args.most, len(digits.x_test)
+    train_until(good, digits, GOOD, alpha=2e-3, interval=200, n_test=n_test, most=most)
+    train_until(bad, digits, BAD, alpha=1e-4, interval=1, n_test=2000, most=most)
 
     image = digits.x_test[digits.t_test == args.digit][:1]
     networks = {}

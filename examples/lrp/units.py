@@ -7,16 +7,16 @@ when those that separate least are removed:
 
     python examples/lrp/units.py
     python examples/lrp/units.py --weights results/lrp_units/model.npz
-    python examples/lrp/units.py --full --device @cupy:0
+    python examples/lrp/units.py --maps 300 --images 50000 --epoch 40 --device @cupy:0
 
-The quick setting trains 64 maps on up to 15,000 images; --full trains the 300 maps of
-the study on all there are, which is for a GPU.
+The default is a quick setting, of 64 maps in each convolution. The last line is that
+of the study, with 300, which is for a GPU.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from data import Images, load_colour_images
@@ -43,18 +43,6 @@ HUE_SHIFT = 1 / 3  # of the circle
 N_ORDER = 10  # random orders of removal
 SHOWN = 4  # images, and units
 N_CANDIDATE = 20  # for each image that is shown: the one with most colour
-
-
-class Setting(NamedTuple):
-    """How large a network is trained, and on what."""
-
-    n_map: int
-    n_train: int | None
-    epoch: int
-
-
-QUICK = Setting(n_map=64, n_train=15_000, epoch=8)
-FULL = Setting(n_map=300, n_train=None, epoch=40)
 
 
 def mirrored_or_not(pair: tuple[np.ndarray, int]) -> tuple[np.ndarray, int]:
@@ -173,13 +161,12 @@ def show_units(
         ranked = separations[:, c].argsort()[::-1]
         units.append(next(unit for unit in ranked if unit not in units))
     is_right = scores_of(model, images.x_test).argmax(axis=1) == images.t_test
-    chosen = [
-        max(
-            np.flatnonzero(is_right & (images.t_test == c))[:N_CANDIDATE],
-            key=lambda i: colourfulness(images.x_test[i]),
-        )
-        for c in classes
-    ]
+    chosen = []
+    for c in classes:
+        of_class = np.flatnonzero(images.t_test == c)
+        right_first = of_class[np.argsort(~is_right[of_class], kind="stable")]
+        candidates = right_first[:N_CANDIDATE]
+        chosen.append(max(candidates, key=lambda i: colourfulness(images.x_test[i])))
 
     x = images.x_test[chosen]
     variants = np.stack([x, x[:, :, :, ::-1], in_other_hues(x)], axis=1)
@@ -237,22 +224,23 @@ def show_removal(curves: dict[str, np.ndarray], path: Path) -> None:
 def main() -> None:
     arguments = parser(__doc__, "lrp_units", data="cifar10")
     add_weights(arguments)
-    arguments.add_argument("--epoch", type=int, help="default: 8, with --full 40")
-    arguments.add_argument("--full", action="store_true", help="300 maps, all images")
+    arguments.add_argument("--epoch", type=int, default=8)
+    arguments.add_argument("--maps", type=int, default=64, help="of each convolution")
+    arguments.add_argument(
+        "--images", type=int, default=15_000, help="to train on, at most"
+    )
     args = arguments.parse_args()
     begin(args)
 
-    setting = FULL if args.full else QUICK
     images = load_colour_images(args.data)
     images = images._replace(
-        x_train=images.x_train[: setting.n_train],
-        t_train=images.t_train[: setting.n_train],
+        x_train=images.x_train[: args.images], t_train=images.t_train[: args.images]
     )
-    model = UnitNet(setting.n_map)
+    model = UnitNet(args.maps)
     augmented: Any = TransformDataset(
         TupleDataset(images.x_train, images.t_train), mirrored_or_not
     )
-    trained(model, images, args.epoch or setting.epoch, args, augmented)
+    trained(model, images, args.epoch, args, augmented)
 
     units = scores_of(model.units, images.x_train)
     separations = separation(model, units, images.t_train)

@@ -85,7 +85,7 @@ def fit(model, digits):
     optimizer = chainer.optimizers.Adam(alpha=3e-3).setup(model)
     order = np.random.default_rng(0)
     with fast_cpu():
-        for _ in range(60):
+        for _ in range(40):
             rows = order.choice(len(digits.x_train), 64, replace=False)
             x, t = digits.x_train[rows], digits.t_train[rows]
             optimizer.update(lambda x, t: F.softmax_cross_entropy(model(x), t), x, t)
