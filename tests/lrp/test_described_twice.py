@@ -81,11 +81,11 @@ def digits(request, example):
     return found._replace(x_train=found.x_train[:6000], t_train=found.t_train[:6000])
 
 
-def fit(model, digits):
+def fit(model, digits, n_update):
     optimizer = chainer.optimizers.Adam(alpha=3e-3).setup(model)
     order = np.random.default_rng(0)
     with fast_cpu():
-        for _ in range(40):
+        for _ in range(n_update):
             rows = order.choice(len(digits.x_train), 64, replace=False)
             x, t = digits.x_train[rows], digits.t_train[rows]
             optimizer.update(lambda x, t: F.softmax_cross_entropy(model(x), t), x, t)
@@ -140,7 +140,7 @@ def trained(request, digits, example):
     state = np.random.get_state()
     np.random.seed(0)  # for Chainer's initial weights
     model, describe = request.param(example["networks"], digits.x_train)
-    fit(model, digits)
+    fit(model, digits, n_update=25 if request.param is cnn else 40)
     np.random.set_state(state)
     for parameter in model.params():
         parameter.array = parameter.array.astype(np.float64)

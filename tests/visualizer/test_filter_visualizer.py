@@ -54,7 +54,8 @@ class TestGrid:
         figure = visualizer.visualize(filters)
         frames = [patch.get_bbox() for patch in figure.axes[0].patches]
         for image, frame in zip(drawn(figure), frames):
-            assert_allclose(image.get_extent(), [*frame.intervalx, *frame.intervaly])
+            left, right, bottom, top = image.get_extent()
+            assert_allclose(frame.extents, [left, top, right, bottom])
         assert len(frames) == 7
 
     def test_it_is_about_square_by_default(self, filters):
