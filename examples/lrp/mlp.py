@@ -47,7 +47,7 @@ def main() -> None:
     chainer.serializers.load_npz(args.weights or args.out / "model.npz", model)
     model.to_device(args.device)
     reached = accuracy(model, digits.x_test, digits.t_test)
-    print(f"loaded again: test accuracy {reached:.4f}")
+    print(f"test accuracy, loaded again: {reached:.4f}")
 
     shown = np.array([np.flatnonzero(digits.t_test == c)[0] for c in range(N_CLASS)])
     images, classes = digits.x_test[shown], digits.t_test[shown]
