@@ -18,7 +18,7 @@ from saliency import FilterVisualizer
 
 import chainer
 
-N_UNIT = 64
+N_UNIT = 49
 
 
 def main() -> None:
