@@ -273,7 +273,9 @@ def main() -> None:
         print(f"{n:8}  {least[0]:14.3f}  {spread:>18}  {most[0]:13.3f}")
     show_removal(curves, args.out / "removal.png")
 
-    print()
+    print("\nWhere the relevance of four predictions goes:")
+    calculator = LRPCalculator(model, rule=RULES)
+    print(calculator.conservation(images.x_test[:4], show_progress=False), end="\n\n")
     check_linearity(model, images.x_test[:1], int(images.t_test[0]))
     show_units(model, images, separations, args.out / "units.png")
     print(f"\nPictures: {args.out / 'units.png'} and {args.out / 'removal.png'}")

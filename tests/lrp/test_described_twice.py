@@ -35,7 +35,6 @@ import chainer
 import chainer.functions as F
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "lrp"
-N_EXPLAINED = 2
 norm = oracle.epsilon(1e-6)  # at average pooling, where the composite says nothing
 
 # What the calculator is given, and the formulas of affine layers, of the first of them,
@@ -151,7 +150,10 @@ def trained(request, digits, example):
     with chainer.using_config("train", False):
         scores = model(x).array
     assert (scores.argmax(axis=1) == t).mean() > 0.8
-    return model, Network(describe()), x[:N_EXPLAINED], t[:N_EXPLAINED]
+    # One true class, and one that the network is surest it is not: of negative score.
+    classes = np.array([t[0], scores[1].argmin()])
+    assert scores[1].min() < 0
+    return model, Network(describe()), x[:2], classes
 
 
 def start_of(scores, classes):
