@@ -29,6 +29,7 @@ _MODULES = {
     "GaussianNoiseSampler": "saliency.calculator",
     "UniformNoiseSampler": "saliency.calculator",
     "BaseVisualizer": "saliency.visualizer",
+    "FilterVisualizer": "saliency.visualizer",
     "ImageVisualizer": "saliency.visualizer",
     "MolVisualizer": "saliency.visualizer",
     "SmilesVisualizer": "saliency.visualizer",

@@ -1,4 +1,4 @@
-"""The code in README.md and CONTRIBUTING.md runs as it stands."""
+"""The code in the documents runs as it stands, and their links lead somewhere."""
 
 from __future__ import annotations
 
@@ -44,8 +44,18 @@ def test_the_calculator_of_the_contributing_guide_works() -> None:
     np.testing.assert_allclose(calculator.compute(x)[0], expected)
 
 
+def test_every_snippet_about_lrp_runs() -> None:
+    names = run_snippets("docs/lrp.md")
+    against, relevance = names["against"][0], names["relevance"][0]
+    assert against.shape == relevance.shape
+    assert (names["seen"][0, :, :, 2:5, 3:6] != 0).any(axis=(1, 2, 3)).all()
+    assert names["seen"].astype(bool).sum() <= 4 * 9  # what one unit sees
+    assert names["mirrored"].shape == names["x"][None].shape
+
+
 def test_documents_link_to_files_that_exist() -> None:
-    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/lrp.md"):
+        folder = (ROOT / document).parent
         text = (ROOT / document).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", text):
-            assert (ROOT / target).exists(), f"{document} links to {target}"
+            assert (folder / target).exists(), f"{document} links to {target}"

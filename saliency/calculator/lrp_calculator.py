@@ -73,8 +73,15 @@ class LRPCalculator(GraphCalculator):
         self._start_value = _as_start(relevance)
 
     def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:
-        """Return the predicted classes; None where the output is one value."""
-        return None if this.gives_one_value() else super().predicted_classes(this)
+        """Return the predicted classes; None where no class is meant.
+
+        That is where the output is one value, or ``relevance`` is an array for all
+        of it: then it may have any shape.
+        """
+        is_array = self._start_value is not None and np.ndim(self.relevance) > 0
+        if is_array or this.gives_one_value():
+            return None
+        return super().predicted_classes(this)
 
     def compute_layers(
         self, data: Any, links: Sequence[str], **settings: Any

@@ -13,6 +13,7 @@ from saliency.visualizer.common import (
     red_blue_cmap,
     signed_colors,
 )
+from saliency.visualizer.filter_visualizer import FilterVisualizer
 from saliency.visualizer.image_visualizer import ImageVisualizer, sequential_cmap
 from saliency.visualizer.mol_visualizer import (
     MolVisualizer,
@@ -23,6 +24,7 @@ from saliency.visualizer.table_visualizer import TableVisualizer
 
 __all__ = [
     "BaseVisualizer",
+    "FilterVisualizer",
     "ImageVisualizer",
     "MolVisualizer",
     "SmilesVisualizer",

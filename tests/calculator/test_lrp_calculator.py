@@ -53,6 +53,35 @@ class TestStart:
         ]
         assert_allclose(samples, sum(p.compute(x) for p in parts), rtol=1e-9)
 
+    @pytest.mark.parametrize("how", [{}, {"M": 2, "train": True, "seed": 0}], ids=str)
+    def test_may_be_an_array_of_the_shape_of_maps(self, rng, how):
+        """No class is meant then, so the output need not be one score for each."""
+        conv, images = build(L.Convolution2D, 2, 3, 3), rng.normal(size=(4, 2, 5, 5))
+        start = rng.normal(size=(3, 3, 3))
+        bias = conv.b.array[:, None, None]
+        y = run(conv, images)
+        expected = (start * (y - bias) / y).sum(axis=(1, 2, 3))  # the bias has a share
+        calculator = LRPCalculator(conv, rule="lrp0", relevance=start)
+        for samples in calculator.compute(images, **how):
+            assert_allclose(samples.sum(axis=(1, 2, 3)), expected, rtol=1e-9)
+
+    def test_of_each_unit_adds_up_to_the_whole(self, rng):
+        """The walk is linear in the relevance that it starts with."""
+        conv = build(L.Convolution2D, 2, 3, 3)
+        images = rng.normal(size=(1, 2, 4, 4))
+        y = run(conv, images)
+        hook = VariableMonitorLinkHook(conv)
+        units = np.eye(y.size).reshape(-1, *y.shape[1:]) * y
+        for model, extractor in ((conv, None), (lambda x: F.tanh(conv(x)), hook)):
+            for rule in ("lrp0", "epsilon", "alpha2_beta1", "deep_taylor"):
+                whole = LRPCalculator(
+                    model, None, extractor, relevance=y[0], rule=rule
+                ).compute(images)
+                each = LRPCalculator(
+                    model, None, extractor, relevance=units, rule=rule
+                ).compute(np.repeat(images, len(units), axis=0), batchsize=5)
+                assert_allclose(each.sum(axis=1), whole[0], rtol=1e-9, atol=1e-12)
+
     @pytest.mark.parametrize("relevance", ["input", "argmax"])
     def test_is_nothing_else(self, model, relevance):
         with pytest.raises(ValueError, match="relevance"):

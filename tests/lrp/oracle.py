@@ -115,10 +115,8 @@ def gamma(value):
 def box(low, high):
     def formula(x, W, b, R):
         l, h = (np.broadcast_to(v, x.shape) for v in (low, high))  # noqa: E741
-        c = np.empty_like(W)
-        for j, k in np.ndindex(W.shape):
-            corner = l[j] if W[j, k] > 0 else h[j]
-            c[j, k] = (x[j] - corner) * W[j, k]
+        corner = np.where(W > 0, l[:, None], h[:, None])
+        c = (x[:, None] - corner) * W
         return ratio(c, c.sum(axis=0)), np.zeros_like(b)
 
     return formula
