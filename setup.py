@@ -20,6 +20,7 @@ def readme() -> str:
 
 
 EXAMPLES = ["scikit-learn", "pillow"]
+MOLECULE = ["rdkit"]
 # What reads the weights that other libraries share.
 PRETRAINED = ["safetensors", "h5py"]
 # From 3.0 to 3.1.2 files were written in place: what was killed left them half written.
@@ -46,7 +47,7 @@ setup(
         "tqdm",
     ],
     extras_require={
-        "molecule": ["rdkit"],
+        "molecule": MOLECULE,
         "examples": EXAMPLES,
         "pretrained": PRETRAINED,
         "zarr": ZARR,
@@ -55,6 +56,7 @@ setup(
         "dev": [
             *["hypothesis", "mypy", "pytest", "pytest-cov", "pytest-xdist", "ruff"],
             *EXAMPLES,
+            *MOLECULE,
             *PRETRAINED,
             *DISTRIBUTED,
         ],
