@@ -28,6 +28,7 @@ _MODULES = {
     "GaussianBlur": "saliency.calculator",
     "GaussianNoiseSampler": "saliency.calculator",
     "UniformNoiseSampler": "saliency.calculator",
+    "cut_to_lengths": "saliency.calculator",
     "BaseVisualizer": "saliency.visualizer",
     "ImageVisualizer": "saliency.visualizer",
     "TableVisualizer": "saliency.visualizer",

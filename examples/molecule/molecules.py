@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +26,29 @@ BOND_TYPES = (
     Chem.BondType.TRIPLE,
     Chem.BondType.AROMATIC,
 )
-#: Numbers that an atom can have; 0 is padding.
-N_ATOM_KIND = 119
+#: Numbers that an atom can have in a graph: atomic numbers, and 0 for padding; ...
+N_ELEMENT = 119
+#: ... and with the number of its hydrogens, up to 4.
+N_UNITED_ATOM = 5 * N_ELEMENT
 
 Graph = tuple[np.ndarray, np.ndarray]
 
 
-def to_graph(mol: Chem.Mol) -> Graph:
+def to_graph(mol: Chem.Mol, count_hydrogens: bool = False) -> Graph:
     """Return a molecule as a graph, its atoms in the order that they have in it.
 
     Hydrogens are atoms of their own where they are explicit atoms of the molecule.
 
+    Args:
+        mol (rdkit.Chem.Mol): The molecule. It is not changed.
+        count_hydrogens (bool): Whether an atom's number tells its hydrogens, too: it
+            is 5 times the atomic number, and the number of its hydrogens that are no
+            atoms of their own, or 4 if there are more.
+
     Returns:
-        tuple: Atomic numbers ``(n_atom,)``, int32, and for each of
-        :data:`BOND_TYPES` the adjacency, ``(4, n_atom, n_atom)``, float32. Bonds of
-        other types (dative, zero order) count as single.
+        tuple: Atoms ``(n_atom,)``, int32, and for each of :data:`BOND_TYPES` the
+        adjacency, ``(4, n_atom, n_atom)``, float32. Bonds of other types (dative,
+        zero order) count as single.
 
     Raises:
         ValueError: If the molecule has no atoms, or a dummy atom.
@@ -52,6 +60,9 @@ def to_graph(mol: Chem.Mol) -> Graph:
         raise ValueError(
             f"mol must be of real atoms, got a dummy atom (atom {int(atoms.argmin())})"
         )
+    if count_hydrogens:
+        hydrogens = [min(atom.GetTotalNumHs(), 4) for atom in mol.GetAtoms()]
+        atoms = 5 * atoms + np.array(hydrogens, np.int32)
     adjacency = np.zeros((len(BOND_TYPES), len(atoms), len(atoms)), np.float32)
     for bond in mol.GetBonds():
         kind = bond.GetBondType()
@@ -74,27 +85,36 @@ def concat_mols(batch: Sequence[Any], device: Any = None) -> tuple[Any, ...]:
     return concat_examples(batch, device, padding=0)
 
 
-def from_smiles(lines: Iterable[str]) -> list[Chem.Mol]:
-    """Return the molecules of some SMILES, without those that come again.
+def from_smiles(lines: Sequence[str]) -> tuple[list[int], list[Chem.Mol]]:
+    """Return the molecules of some SMILES, and in which line each of them is.
 
-    What can not be read, or is no graph, is left out, and the number of those printed.
+    What can not be read or is no graph is left out, and so is what comes again; the
+    numbers of those are printed.
     """
-    found: dict[str, Chem.Mol] = {}
-    n_unread = 0
+    found: dict[str, tuple[int, Chem.Mol]] = {}
+    n_unread = n_again = 0
     with rdBase.BlockLogs():
-        for smiles in lines:
-            mol = Chem.MolFromSmiles(smiles.strip())
-            if mol is None or not all(a.GetAtomicNum() for a in mol.GetAtoms()):
+        for i, line in enumerate(lines):
+            mol = Chem.MolFromSmiles(line.strip())
+            if mol is None or not mol.GetNumAtoms() or has_dummy_atom(mol):
                 n_unread += 1
-            elif mol.GetNumAtoms():
-                found.setdefault(Chem.MolToSmiles(mol), mol)
-    if n_unread:
-        print(f"{n_unread} SMILES can not be read and are left out")
-    return list(found.values())
+                continue
+            smiles = Chem.MolToSmiles(mol)
+            n_again += smiles in found
+            found.setdefault(smiles, (i, mol))
+    print(
+        f"{len(found)} molecules; left out: {n_unread} that can not be read, "
+        f"{n_again} that come again"
+    )
+    return [i for i, _ in found.values()], [mol for _, mol in found.values()]
+
+
+def has_dummy_atom(mol: Chem.Mol) -> bool:
+    return any(atom.GetAtomicNum() == 0 for atom in mol.GetAtoms())
 
 
 def nci_molecules() -> list[Chem.Mol]:
-    """Return the 4,891 different molecules of the NCI file that comes with RDKit."""
+    """Return the different molecules of the NCI file that comes with RDKit."""
     path = Path(RDConfig.RDDataDir, "NCI", "first_5K.smi")
     if not path.exists():
         raise SystemExit(
@@ -102,7 +122,7 @@ def nci_molecules() -> list[Chem.Mol]:
             "has it: pip install rdkit"
         )
     lines = path.read_text(encoding="utf-8").splitlines()
-    return from_smiles(line.split()[0] for line in lines if line.strip())
+    return from_smiles([line.split()[0] for line in lines if line.strip()])[1]
 
 
 def read_column(path: str | os.PathLike[str], column: str) -> list[str]:

@@ -17,30 +17,34 @@ import chainer.links as L
 from chainer import training
 from chainer.training import extensions, triggers
 
+VALIDATION = "validation/main/loss"
+
 
 def train(
     model: chainer.Chain,
     train_set: Sequence[Any],
-    validation_set: Sequence[Any],
     lossfun: Callable[..., Any],
-    epoch: int,
+    length: tuple[int, str],
     out: Path,
     device: Any = "@numpy",
+    validation_set: Sequence[Any] | None = None,
     batchsize: int = 32,
     alpha: float = 2e-3,
     patience: int = 20,
-    show_progress: bool = True,
 ) -> chainer.Chain:
-    """Train with Chainer's Trainer; return the model as it validated best.
+    """Train with Chainer's Trainer, with Adam whose step falls to a hundredth.
 
-    The step of Adam falls to a hundredth over ``epoch`` epochs. After ``patience``
-    epochs without a better validation loss training ends. The best model is in
-    ``out/best.npz``.
+    With a validation set, training ends after ``patience`` epochs in which the loss
+    on it did not fall, and the model is left as it was when that was lowest; it is in
+    ``out/best.npz``, too.
 
     Args:
         train_set (list): Examples ``(atoms, adjacency, t)``.
-        validation_set (list): Examples that tell when to stop.
         lossfun (callable): ``lossfun(y, t)``.
+        length (tuple): How long at most, such as ``(30, 'epoch')``.
+
+    Returns:
+        chainer.Chain: ``model``.
     """
     objective = L.Classifier(model, lossfun=lossfun)
     objective.compute_accuracy = False
@@ -49,30 +53,35 @@ def train(
     optimizer.add_hook(chainer.optimizer_hooks.GradientClipping(5))
     iterator = chainer.iterators.SerialIterator(train_set, batchsize)
     updater = training.StandardUpdater(iterator, optimizer, concat_mols, device)
-    monitor = "validation/main/loss"
-    stop = triggers.EarlyStoppingTrigger(
-        monitor=monitor, patience=patience, max_trigger=(epoch, "epoch")
-    )
+    columns = ["epoch", "iteration", "main/loss", "elapsed_time"]
+    stop: Any = length
+    if validation_set is not None:
+        columns.insert(3, VALIDATION)
+        stop = triggers.EarlyStoppingTrigger(
+            monitor=VALIDATION, patience=patience, max_trigger=length
+        )
     trainer = training.Trainer(updater, stop, out=str(out))
-    validation = chainer.iterators.SerialIterator(
-        validation_set, 100, repeat=False, shuffle=False
-    )
-    trainer.extend(extensions.Evaluator(validation, objective, concat_mols, device))
+    if validation_set is not None:
+        validation = chainer.iterators.SerialIterator(
+            validation_set, 100, repeat=False, shuffle=False
+        )
+        trainer.extend(extensions.Evaluator(validation, objective, concat_mols, device))
+        trainer.extend(
+            extensions.snapshot_object(model, "best.npz"),
+            trigger=triggers.MinValueTrigger(VALIDATION),
+        )
+    n, unit = length
     trainer.extend(
-        extensions.ExponentialShift("alpha", 0.01 ** (1 / epoch)), trigger=(1, "epoch")
+        extensions.ExponentialShift("alpha", 0.01 ** (1 / n)), trigger=(1, unit)
     )
-    trainer.extend(
-        extensions.snapshot_object(model, "best.npz"),
-        trigger=triggers.MinValueTrigger(monitor),
-    )
-    trainer.extend(extensions.LogReport())
-    if show_progress:
-        columns = ["epoch", "main/loss", monitor, "elapsed_time"]
-        trainer.extend(extensions.PrintReport(columns))
-        trainer.extend(extensions.ProgressBar(update_interval=20))
+    report = (max(1, n // 10), unit)
+    trainer.extend(extensions.LogReport(trigger=report))
+    trainer.extend(extensions.PrintReport(columns), trigger=report)
+    trainer.extend(extensions.ProgressBar(update_interval=20))
     with fast_cpu():
         trainer.run()
-    chainer.serializers.load_npz(out / "best.npz", model)
+    if validation_set is not None:
+        chainer.serializers.load_npz(out / "best.npz", model)
     return model
 
 

@@ -21,6 +21,7 @@ from saliency.calculator.integrated_gradients_calculator import (
 )
 from saliency.calculator.lrp_calculator import LRPCalculator
 from saliency.calculator.occlusion_calculator import OcclusionCalculator
+from saliency.calculator.padding import cut_to_lengths
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "OcclusionCalculator",
     "SmoothGradCalculator",
     "UniformNoiseSampler",
+    "cut_to_lengths",
 ]
