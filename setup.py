@@ -40,6 +40,7 @@ setup(
     python_requires=">=3.9",
     install_requires=[
         "chainer==7.8.1",
+        "contourpy",
         "matplotlib>=3.5",
         "numpy>=1.26",
         "packaging",

@@ -14,13 +14,21 @@ from saliency.visualizer.common import (
     signed_colors,
 )
 from saliency.visualizer.image_visualizer import ImageVisualizer, sequential_cmap
+from saliency.visualizer.mol_visualizer import (
+    MolVisualizer,
+    SmilesVisualizer,
+    atom_color,
+)
 from saliency.visualizer.table_visualizer import TableVisualizer
 
 __all__ = [
     "BaseVisualizer",
     "ImageVisualizer",
+    "MolVisualizer",
+    "SmilesVisualizer",
     "TableVisualizer",
     "abs_max_scaler",
+    "atom_color",
     "diverging_cmap",
     "heatmap",
     "min_max_scaler",

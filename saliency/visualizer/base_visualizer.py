@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from io import BytesIO
 from os import PathLike, fspath
 from pathlib import Path
@@ -18,23 +19,26 @@ SAVE_DPI = 200
 
 
 class BaseVisualizer(ABC):
-    """Draws saliency of one domain with matplotlib.
+    """Draws saliency of one domain.
 
     A visualizer never touches pyplot: a figure it makes is registered nowhere, is
     freed like any other object, and needs no display. It checks all arguments
-    before it draws, and every drawing method returns the
-    `matplotlib.figure.Figure`.
+    before it draws, and every drawing method returns what Jupyter shows: a
+    `matplotlib.figure.Figure`, or for molecules the text of an SVG.
     """
 
     @abstractmethod
-    def visualize(self, *args: Any, **kwargs: Any) -> Figure:
+    def visualize(self, *args: Any, **kwargs: Any) -> Any:
         """Draw one saliency map; the arguments are those of the domain."""
 
     @staticmethod
-    def _checked_path(save_filepath: str | PathLike[str] | None) -> Path | None:
+    def _checked_path(
+        save_filepath: str | PathLike[str] | None, formats: Sequence[str] = ()
+    ) -> Path | None:
         """Where the picture goes, checked before anything is drawn.
 
-        A name without an extension gets matplotlib's default one, as in `savefig`.
+        A name without an extension gets that of the first of the ``formats``, which
+        by default are matplotlib's, its own default first, as in `savefig`.
         """
         if save_filepath is None:
             return None
@@ -54,13 +58,16 @@ class BaseVisualizer(ABC):
                 f"save_filepath={str(save_filepath)!r}: the directory "
                 f"{str(path.parent)!r} does not exist"
             )
+        formats = formats or (
+            FigureCanvasBase.get_default_filetype(),
+            *sorted(FigureCanvasBase.get_supported_filetypes()),
+        )
         if not path.suffix:
-            path = path.with_suffix("." + FigureCanvasBase.get_default_filetype())
-        formats = FigureCanvasBase.get_supported_filetypes()
+            path = path.with_suffix(f".{formats[0]}")
         if path.suffix[1:].lower() not in formats:
             raise ValueError(
                 f"save_filepath={str(save_filepath)!r}: format {path.suffix[1:]!r} is "
-                f"not supported; supported formats: {', '.join(sorted(formats))}"
+                f"not supported; supported formats: {', '.join(sorted({*formats}))}"
             )
         return path
 
@@ -92,7 +99,7 @@ class BaseVisualizer(ABC):
 
 
 def _save(figure: Figure, path: Path, bbox_inches: Any) -> None:
-    """Save, and leave no part of a file where drawing or writing fails."""
+    """Save, and leave no part of a file where drawing fails."""
     dpi = matplotlib.rcParams["savefig.dpi"]
     if dpi == "figure":
         dpi = max(figure.dpi, SAVE_DPI)
@@ -100,9 +107,14 @@ def _save(figure: Figure, path: Path, bbox_inches: Any) -> None:
     figure.savefig(
         picture, format=path.suffix[1:].lower(), dpi=dpi, bbox_inches=bbox_inches
     )
+    write_picture(path, picture.getvalue())
+
+
+def write_picture(path: Path, content: bytes) -> None:
+    """Write a file, and leave no part of it where that fails."""
     with path.open("wb") as file:
         try:
-            file.write(picture.getbuffer())
+            file.write(content)
             file.flush()
         except OSError:
             if path.is_file():  # and not a device

@@ -309,6 +309,35 @@ def apply_scaler(
     return scaled.astype(np.float64)
 
 
+def uncertain(values: np.ndarray, errors: Any, name: str = "errors") -> np.ndarray:
+    """Tell which scores can not be told from zero.
+
+    Args:
+        values: Finite scores.
+        errors: How far each may be off, of the shape of ``values``; None if that is
+            not known.
+        name: How the caller calls ``errors``, for the messages.
+
+    Returns:
+        Booleans: whether ``[value - error, value + error]`` has room and holds 0.
+
+    Raises:
+        ValueError: ``errors`` has another shape, is not finite, or is negative.
+        TypeError: ``errors`` does not hold real numbers.
+    """
+    if errors is None:
+        return np.zeros(values.shape, bool)
+    array = as_real_array(errors, name)
+    if array.shape != values.shape:
+        raise ValueError(
+            f"{name} must have the shape of saliency, {values.shape}, got {array.shape}"
+        )
+    if not (np.isfinite(array).all() and array.min() >= 0):
+        bad = array[~(np.isfinite(array) & (array >= 0))][0]
+        raise ValueError(f"{name} must be finite and not negative, got {bad}")
+    return (np.abs(values) <= array) & (array > 0)
+
+
 def _checked(saliency: Any) -> tuple[np.ndarray, np.ndarray]:
     """The array itself (for its dtype) and its values in float64."""
     array = as_real_array(saliency, "saliency")

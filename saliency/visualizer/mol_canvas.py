@@ -1,0 +1,266 @@
+"""What molecules are drawn on: SVG and PNG by RDKit, PDF by way of PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from types import ModuleType
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.path import Path as Outline
+from matplotlib.textpath import TextToPath
+from PIL import Image
+
+# Red, green and blue, each in [0, 1].
+Color = tuple[float, float, float]
+Pair = tuple[float, float]
+
+BLACK = (0.0, 0.0, 0.0)
+WHITE = (1.0, 1.0, 1.0)
+
+# Pixels of a picture in an inch, and how many times as many a file has that holds no
+# vectors: PNG for screens, the image in a PDF for print.
+DPI = 100
+PNG_FACTOR = 2
+PDF_FACTOR = 4
+
+LINE_SPACING = 1.3  # in units of the size of the letters
+
+_letters = TextToPath()
+
+
+class SvgPicture(str):
+    """The SVG text of a picture; Jupyter shows the picture."""
+
+    def _repr_svg_(self) -> str:
+        return str(self)
+
+
+class Canvas:
+    """An RDKit drawer that has text and areas as well; in pixels from the top left.
+
+    SVG and PNG get the same. What RDKit has no means for is given to it as polygons,
+    and so is text: RDKit's own letters are those of ASCII.
+
+    Args:
+        size: Width and height.
+        panel: Width and height of the room for one molecule.
+        factor: How many pixels of the file a pixel is; None for SVG.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], panel: tuple[int, int], factor: int | None
+    ) -> None:
+        drawers = rd_mol_draw()
+        drawer = drawers.MolDraw2DSVG if factor is None else drawers.MolDraw2DCairo
+        self._factor = factor or 1
+        self._panel = panel
+        self._drawer = drawer(*(self._factor * n for n in (*size, *panel)))
+        self.rectangle((0, 0), size, WHITE)
+
+    def molecule(
+        self,
+        mol: Any,
+        corner: Pair,
+        atom_colors: Mapping[int, Color],
+        bond_colors: Mapping[int, Color],
+        padding: float,
+        bond: float,
+    ) -> None:
+        """Draw a molecule, ready for it, into the panel whose corner that is.
+
+        ``padding`` is the share of the panel that is left free at each side, ``bond``
+        the longest that a bond may be.
+        """
+        self._drawer.SetOffset(*(round(self._factor * n) for n in corner))
+        _draw(self._drawer, self._factor, mol, atom_colors, bond_colors, padding, bond)
+
+    def atom_positions(
+        self,
+        mol: Any,
+        atom_colors: Mapping[int, Color],
+        bond_colors: Mapping[int, Color],
+        padding: float,
+        bond: float,
+    ) -> np.ndarray:
+        """Return where `molecule` draws the atoms in a panel, ``(n_atom, 2)``."""
+        trial = rd_mol_draw().MolDraw2DSVG(*self._panel)
+        _draw(trial, 1, mol, atom_colors, bond_colors, padding, bond)
+        points = [trial.GetDrawCoords(i) for i in range(mol.GetNumAtoms())]
+        return np.array([(point.x, point.y) for point in points])
+
+    def rectangle(self, corner: Pair, size: Pair, color: Color) -> None:
+        """Fill a rectangle."""
+        (x, y), (width, height) = corner, size
+        sides = [(x, y), (x + width, y), (x + width, y + height), (x, y + height)]
+        self.area([np.array(sides)], color)
+
+    def area(self, outlines: Sequence[np.ndarray], color: Color) -> None:
+        """Fill what closed outlines ``(n, 2)`` enclose.
+
+        One that runs the other way round within another one is a hole. They become
+        one outline, with ways from the first to each and back, which enclose nothing.
+        """
+        first = outlines[0][:1]
+        ways = [part for line in outlines for part in (line, line[:1], first)]
+        points = self._factor * np.concatenate(ways)
+        drawer = self._drawer
+        drawer.SetFillPolys(True)
+        drawer.SetLineWidth(0)
+        drawer.SetColour(color)
+        drawer.DrawPolygon([_point(*point) for point in points.tolist()], True)
+
+    def text(
+        self,
+        text: str,
+        at: Pair,
+        size: float,
+        width: float = np.inf,
+        align: float = 0.5,
+    ) -> None:
+        """Write lines, ``at`` the middle of the top, smaller if that is not ``width``.
+
+        Args:
+            text: One or several lines.
+            at: The point at the share ``align`` of the width of each line.
+            size: Size of the letters, as they are if there is room.
+            width: How long a line may be.
+            align: 0 has lines begin there, 1 end there.
+        """
+        size *= min(1, width / max(text_width(text, size), 1))
+        for i, line in enumerate(text.splitlines()):
+            outlines = _outlines(line, size)
+            if outlines:
+                x = at[0] - align * text_width(line, size)
+                y = at[1] + size * (1 + LINE_SPACING * i)
+                self.area([(x, y) + outline * (1, -1) for outline in outlines], BLACK)
+
+    def finish(self) -> bytes:
+        """Return the file."""
+        self._drawer.FinishDrawing()
+        content = self._drawer.GetDrawingText()
+        return content if isinstance(content, bytes) else content.encode("ascii")
+
+
+def encode(
+    paint: Callable[[Canvas], None],
+    size: tuple[int, int],
+    panel: tuple[int, int],
+    extension: str,
+) -> bytes:
+    """Return a picture as a file of the format ``'svg'``, ``'png'`` or ``'pdf'``."""
+    factor = {"svg": None, "png": PNG_FACTOR, "pdf": PDF_FACTOR}[extension]
+    canvas = Canvas(size, panel, factor)
+    paint(canvas)
+    content = canvas.finish()
+    return _as_pdf(content, size) if extension == "pdf" else content
+
+
+def with_title(svg: str, title: str) -> SvgPicture:
+    """Return an SVG with a title, for those who read the picture by ear or search."""
+    words = escape(" ".join(title.split())).encode("ascii", "xmlcharrefreplace")
+    end = "<!-- END OF HEADER -->"
+    return SvgPicture(svg.replace(end, f"<title>{words.decode()}</title>\n{end}", 1))
+
+
+def text_width(text: str, size: float) -> float:
+    """Return how wide the widest line of a text is."""
+    return max((_width(line, size) for line in text.splitlines()), default=0)
+
+
+def text_height(text: str, size: float) -> float:
+    """Return how high the lines of a text are together."""
+    return LINE_SPACING * size * len(text.splitlines())
+
+
+def rd_mol_draw() -> ModuleType:
+    """Return RDKit's drawing module.
+
+    Raises:
+        ImportError: If it is not there, or the system lacks what it needs.
+    """
+    rd_chem()
+    try:
+        from rdkit.Chem.Draw import rdMolDraw2D
+    except ImportError as reason:
+        raise ImportError(
+            f"RDKit can not draw here ({reason}); on Debian or Ubuntu: apt-get install "
+            "libxrender1 libxext6 libx11-6"
+        ) from reason
+    return rdMolDraw2D
+
+
+def rd_chem() -> ModuleType:
+    """Return ``rdkit.Chem``.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        from rdkit import Chem
+    except ImportError as reason:
+        raise ImportError("molecules need RDKit: pip install rdkit") from reason
+    return Chem
+
+
+def _draw(
+    drawer: Any,
+    factor: int,
+    mol: Any,
+    atom_colors: Mapping[int, Color],
+    bond_colors: Mapping[int, Color],
+    padding: float,
+    bond: float,
+) -> None:
+    options = drawer.drawOptions()
+    options.prepareMolsBeforeDrawing = False  # it is
+    options.clearBackground = False
+    options.useBWAtomPalette()  # colours are for the scores
+    options.padding = padding
+    if mol.GetNumBonds():  # ions by themselves are as far apart as there is room
+        options.fixedBondLength = bond * factor  # at most
+    options.bondLineWidth = 1.6 * factor
+    options.minFontSize, options.maxFontSize = 6 * factor, 22 * factor
+    drawer.DrawMolecule(
+        mol,
+        highlightAtoms=list(atom_colors),
+        highlightAtomColors=dict(atom_colors),
+        highlightBonds=list(bond_colors),
+        highlightBondColors=dict(bond_colors),
+    )
+
+
+def _outlines(line: str, size: float) -> list[np.ndarray]:
+    """Return the outlines of letters from x = 0 on the line y = 0 on, y upwards."""
+    vertices, codes = _letters.get_text_path(FontProperties(), line)
+    if not len(vertices):
+        return []
+    letters = Outline(np.asarray(vertices) * (size / _letters.FONT_SCALE), codes)
+    return letters.to_polygons()
+
+
+def _width(line: str, size: float) -> float:
+    width, _, _ = _letters.get_text_width_height_descent(
+        line, FontProperties(size=size), ismath=False
+    )
+    return width
+
+
+def _point(x: float, y: float) -> Any:
+    from rdkit.Geometry import Point2D
+
+    return Point2D(x, y)
+
+
+def _as_pdf(png: bytes, size: tuple[int, int]) -> bytes:
+    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI))
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set_axis_off()
+    ax.imshow(np.asarray(Image.open(BytesIO(png))), interpolation="none")
+    file = BytesIO()
+    figure.savefig(file, format="pdf", dpi=PDF_FACTOR * DPI)
+    return file.getvalue()

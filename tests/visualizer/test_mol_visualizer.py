@@ -1,0 +1,701 @@
+"""MolVisualizer and SmilesVisualizer, read back from the pictures."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+pytest.importorskip("rdkit", reason="RDKit is not installed (extra 'molecule')")
+from rdkit import Chem
+from rdkit.Chem import rdDepictor
+
+from saliency import (
+    MolVisualizer,
+    SmilesVisualizer,
+    abs_max_scaler,
+    atom_color,
+    min_max_scaler,
+    red_blue_cmap,
+)
+
+ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
+ALANINE_SALT = "C[C@H](N)C(=O)[O-].[Na+]"
+GREY = "#D3D3D3"
+
+visualizer = MolVisualizer()
+
+
+def mol_of(smiles: str = "CCO") -> Chem.Mol:
+    return Chem.MolFromSmiles(smiles)
+
+
+# --- reading a picture back -------------------------------------------------------
+
+
+def as_hex(color) -> str:
+    # RDKit cuts off what is behind the point.
+    return "#" + "".join(f"{int(255 * part + 1e-9):02X}" for part in color[:3])
+
+
+def elements(svg: str, tag: str) -> list:
+    root = ElementTree.fromstring(svg.encode())
+    return [e for e in root.iter() if e.tag.endswith("}" + tag)]
+
+
+def fill(element) -> str:
+    return re.search(r"fill:(\w+|#\w+)", element.get("style", "fill:none")).group(1)
+
+
+def atoms(svg: str) -> list[tuple[int, str]]:
+    """Returns index and colour of each coloured atom, cell by cell."""
+    found = [(e.get("class"), fill(e)) for e in elements(svg, "ellipse")]
+    return [(int(name[5:]), color) for name, color in found]
+
+
+def bonds(svg: str) -> dict[int, str]:
+    """Returns the colour of each coloured bond."""
+    found = {}
+    for element in elements(svg, "path"):
+        name = re.match(r"bond-(\d+) ", element.get("class", ""))
+        # Wedges are filled, too, in black.
+        if name and fill(element) not in ("none", "#000000"):
+            found[int(name.group(1))] = fill(element)
+    return found
+
+
+def size(svg: str) -> tuple[int, int]:
+    root = ElementTree.fromstring(svg.encode())
+    return tuple(int(root.get(side)[:-2]) for side in ("width", "height"))
+
+
+def png(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(path.read_bytes())).convert("RGB"))
+
+
+def position(svg: str, index: int) -> tuple[int, int]:
+    """Returns row and column of a coloured atom in the PNG."""
+    for element in elements(svg, "ellipse"):
+        if element.get("class") == f"atom-{index}":
+            return round(2 * float(element.get("cy"))), round(
+                2 * float(element.get("cx"))
+            )
+    raise AssertionError(f"atom {index} has no colour")
+
+
+def scores_of(n: int):
+    number = st.floats(-10, 10, allow_subnormal=False).map(lambda x: round(x, 3))
+    return st.lists(number, min_size=n, max_size=n)
+
+
+# --- colours ----------------------------------------------------------------------
+
+
+@given(scores_of(13))
+def test_each_atom_and_bond_has_the_colour_of_its_score(scores):
+    mol = mol_of(ASPIRIN)
+    svg = visualizer.visualize(scores, mol)
+    parts = np.array(scores) / (np.abs(scores).max() or 1)
+    assert atoms(svg) == [(i, as_hex(atom_color(x))) for i, x in enumerate(parts)]
+    expected = {}
+    for bond in mol.GetBonds():
+        mean = (parts[bond.GetBeginAtomIdx()] + parts[bond.GetEndAtomIdx()]) / 2
+        expected[bond.GetIdx()] = as_hex(atom_color(mean))
+    assert bonds(svg) == expected
+
+
+def test_the_scale_diverges_from_white_at_zero():
+    assert atom_color(0) == (1, 1, 1)
+    red, blue = atom_color(1), atom_color(-1)
+    assert red[0] > red[1] and red[0] > red[2]
+    assert blue[2] > blue[1] > blue[0]
+    for color in (red, blue):  # black letters are legible on it
+        luminance = np.dot(np.array(color) ** 2.2, [0.2126, 0.7152, 0.0722])
+        assert (luminance + 0.05) / 0.05 > 4.5
+    assert atom_color(7) == red and atom_color(-7) == blue
+
+
+def test_a_bond_between_negative_atoms_is_coloured_like_them():
+    svg = visualizer.visualize([-1, -1, 1], mol_of())
+    assert bonds(svg) == {0: as_hex(atom_color(-1)), 1: "#FFFFFF"}
+
+
+def test_the_color_function_is_asked_for_scores_within_the_limit():
+    svg = visualizer.visualize(
+        [0.5, -0.25, 0], mol_of(), scaler=None, color_fn=red_blue_cmap
+    )
+    assert [color for _, color in atoms(svg)] == ["#FF0000", "#7F7FFF", "#FFFFFF"]
+    svg = visualizer.visualize(
+        [0.5, -0.25, 0], mol_of(), scaler=None, color_fn=red_blue_cmap, limit=1
+    )
+    assert [color for _, color in atoms(svg)] == ["#FF7F7F", "#BFBFFF", "#FFFFFF"]
+
+
+def test_a_map_of_zeros_is_white(caplog):
+    svg = visualizer.visualize(np.zeros(3), mol_of())
+    assert [color for _, color in atoms(svg)] == ["#FFFFFF"] * 3
+
+
+@given(scores_of(13), st.floats(0, 1))
+def test_the_ratio_colours_the_largest_as_many_as_it_says(scores, ratio):
+    svg = visualizer.visualize(scores, mol_of(ASPIRIN), visualize_ratio=ratio)
+    coloured = [i for i, _ in atoms(svg)]
+    assert abs(len(coloured) - 13 * ratio) <= 0.5
+    others = sorted(set(range(13)) - set(coloured))
+    sizes = np.abs(scores)
+    assert sizes[coloured].min(initial=np.inf) >= sizes[others].max(initial=0)
+
+
+def test_half_of_four_atoms_are_two_also_if_all_scores_are_equal():
+    svg = visualizer.visualize([1, 1, 1, 1], mol_of("CCCC"), visualize_ratio=0.5)
+    assert [i for i, _ in atoms(svg)] == [0, 1]
+    assert list(bonds(svg)) == [0]  # a bond to an atom without colour has none
+
+
+def test_the_scaler_sees_the_atoms_alone():
+    seen = []
+
+    def scaler(scores):
+        seen.append(scores.copy())
+        return min_max_scaler(scores)
+
+    svg = visualizer.visualize([3, 1, 2, np.nan], mol_of(), scaler=scaler)
+    assert_array_equal(seen[0], [3, 1, 2])
+    halves = [as_hex(atom_color(x)) for x in (1, 0, 0.5)]
+    assert [color for _, color in atoms(svg)] == halves
+
+
+# --- padding, order, hydrogens ----------------------------------------------------
+
+
+def test_padding_is_cut_off_and_a_zero_is_not():
+    padded = np.array([1, 0, -1, np.nan, np.nan], np.float32)
+    plain = visualizer.visualize([1, 0, -1], mol_of())
+    assert visualizer.visualize(padded, mol_of()) == plain
+    with pytest.raises(ValueError, match=r"3 atoms.*got 5 scores"):
+        visualizer.visualize(np.nan_to_num(padded), mol_of())
+
+
+@given(st.permutations(range(7)))
+def test_the_order_of_atoms_is_the_callers(order):
+    mol = mol_of(ALANINE_SALT)
+    scores = np.array([0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7])
+    permuted = Chem.RenumberAtoms(mol, list(order))
+    before = dict(atoms(visualizer.visualize(scores, mol)))
+    after = dict(atoms(visualizer.visualize(scores[list(order)], permuted)))
+    assert after == {i: before[old] for i, old in enumerate(order)}
+
+
+def test_scores_of_smiles_stand_in_its_order():
+    # Canonical SMILES is CCO: there the oxygen would be the last atom.
+    smiles = SmilesVisualizer()
+    first = dict(atoms(smiles.visualize([1, 0, 0], "OCC")))
+    assert first == dict(atoms(visualizer.visualize([1, 0, 0], mol_of("OCC"))))
+    (label,) = {
+        e.get("class")
+        for e in elements(smiles.visualize([1, 0, 0], "OCC"), "path")
+        if re.fullmatch(r"atom-\d", e.get("class", ""))
+    }
+    assert label == "atom-0"  # the letters OH, where the score is 1
+    canonical = smiles.visualize([1, 0, 0], "OCC", use_canonical_smiles=True)
+    assert canonical == smiles.visualize([1, 0, 0], "CCO")
+
+
+def test_hydrogens_are_atoms_where_they_are_explicit():
+    mol = Chem.AddHs(mol_of())
+    svg = visualizer.visualize(np.arange(9), mol)
+    assert [i for i, _ in atoms(svg)] == list(range(9))
+    assert svg == SmilesVisualizer().visualize(np.arange(9), "CCO", add_Hs=True)
+
+
+def test_stereo_is_drawn():
+    svgs = [
+        SmilesVisualizer().visualize(np.ones(6), smiles)
+        for smiles in ("CC(N)C(=O)O", "C[C@H](N)C(=O)O", "C[C@@H](N)C(=O)O")
+    ]
+    n_path = [len(elements(svg, "path")) for svg in svgs]
+    assert n_path[0] < min(n_path[1:])  # wedges are made of more than a line
+    assert svgs[1] != svgs[2]
+
+
+def test_all_parts_of_a_salt_are_drawn():
+    svg = visualizer.visualize(np.arange(7), mol_of(ALANINE_SALT))
+    assert [i for i, _ in atoms(svg)] == list(range(7))
+    (top, left), (y, x) = (0, 0), position(svg, 6)
+    assert top < y < 2 * size(svg)[1] and left < x < 2 * size(svg)[0]
+
+
+@pytest.mark.parametrize("smiles", ["[Na+].[Cl-]", "O", "[H][H]", "C1CC1", "*c1ccccc1"])
+def test_molecules_of_few_atoms(smiles):
+    mol = mol_of(smiles)
+    for mode in ("highlight", "contour"):
+        visualizer.visualize(np.ones(mol.GetNumAtoms()), mol, mode=mode)
+
+
+def test_a_molecule_without_a_kekule_structure_is_drawn():
+    mol = Chem.MolFromSmiles("c1cccc1", sanitize=False)
+    svg = visualizer.visualize(np.arange(5), mol)
+    assert len(atoms(svg)) == 5
+
+
+def test_coordinates_of_the_caller_are_kept_if_they_are_flat():
+    mol = mol_of("CCCC")
+    rdDepictor.Compute2DCoords(mol)
+    flat = visualizer.visualize(np.ones(4), mol)
+    assert flat == visualizer.visualize(np.ones(4), mol_of("CCCC"))
+    for i in range(4):  # on a line
+        mol.GetConformer().SetAtomPosition(i, (1.5 * i, 0.0, 0.0))
+    svg = visualizer.visualize(np.ones(4), mol)
+    assert np.ptp([position(svg, i)[0] for i in range(4)]) <= 1
+    mol.GetConformer().Set3D(True)
+    assert visualizer.visualize(np.ones(4), mol) == flat
+
+
+def test_the_callers_molecule_and_scores_are_not_changed():
+    everything = Chem.PropertyPickleOptions.AllProps
+    mol = Chem.MolFromSmiles("c1ccccc1[C@H](O)F")
+    mol.SetProp("name", "mine")
+    scores = np.arange(9.0)
+    before = mol.ToBinary(everything)
+    visualizer.visualize(scores, mol, mode="contour")
+    visualizer.visualize_grid([scores], [mol])
+    assert mol.ToBinary(everything) == before
+    assert mol.GetNumConformers() == 0
+    assert all(a.GetIsAromatic() for a in list(mol.GetAtoms())[:6])
+    assert_array_equal(scores, np.arange(9.0))
+
+
+# --- uncertainty ------------------------------------------------------------------
+
+
+def test_what_can_not_be_told_from_zero_is_grey():
+    svg = visualizer.visualize(
+        [0.5, -0.5, -0.5, 2.0, 0.0],
+        mol_of("CCCCC"),
+        errors=[0.5, 0.6, 0.4, 1.0, 0.0, np.nan][:5],
+    )
+    grey = [i for i, color in atoms(svg) if color == GREY]
+    assert grey == [0, 1]
+    assert bonds(svg)[0] == GREY
+    assert 1 not in bonds(svg)  # between one that is grey and one that is not
+    assert dict(atoms(svg))[4] == "#FFFFFF"  # known to be zero
+    plain = visualizer.visualize([0.5, -0.5, -0.5, 2.0, 0.0], mol_of("CCCCC"))
+    assert size(svg)[1] > size(plain)[1]  # says what grey means
+    certain = visualizer.visualize(
+        [0.5, -0.5, -0.5, 2.0, 0.0], mol_of("CCCCC"), errors=np.zeros(5)
+    )
+    assert certain == plain
+
+
+def test_errors_are_in_the_units_of_the_saliency_and_may_be_padded():
+    svg = visualizer.visualize(
+        [10, 20, 30], mol_of(), scaler=abs_max_scaler, errors=[15, 15, 15, np.nan]
+    )
+    assert [color == GREY for _, color in atoms(svg)] == [True, False, False]
+
+
+def test_grey_atoms_leave_no_colour_on_the_plane(tmp_path):
+    path = tmp_path / "x.png"
+    svg = visualizer.visualize(
+        [1, 0.2, 1], mol_of("CCC"), path, mode="contour", errors=[0, 0, 2]
+    )
+    assert atoms(svg) == [(2, GREY)]
+    picture = png(path)
+    where = position(svg, 2)
+    around = picture[where[0] - 60 : where[0] + 60, where[1] + 20 : where[1] + 60]
+    assert around.size
+    assert np.ptp(around.astype(int), axis=2).max() == 0  # no red in it
+
+
+@pytest.mark.parametrize(
+    ("errors", "message"),
+    [
+        ([1, 2], r"errors must have a score for each of the molecule's 3 atoms"),
+        ([1, -2, 1], r"errors must be finite and not negative, got -2"),
+        ([1, np.nan, 1], r"errors must be finite, got nan at atom 1"),
+    ],
+)
+def test_bad_errors(errors, message):
+    with pytest.raises(ValueError, match=message):
+        visualizer.visualize([1, 2, 3], mol_of(), errors=errors)
+
+
+# --- contours ---------------------------------------------------------------------
+
+
+def test_contours_have_the_colours_of_the_scores_around_the_atoms(tmp_path):
+    scores = np.zeros(20)
+    scores[[0, -1]] = 1.0, -0.5
+    mol = mol_of("C" * 20)
+    picture_path = tmp_path / "x.png"
+    svg = visualizer.visualize(scores, mol, picture_path, mode="contour")
+    assert atoms(svg) == [] and bonds(svg) == {}
+    picture = png(picture_path).astype(int)
+    reds = picture[..., 0] - picture[..., 2]
+    # The strongest of each sign is near the colour of its score, beside black lines.
+    red, blue = np.array(atom_color(1)), np.array(atom_color(-0.5))
+    strongest = (
+        picture.reshape(-1, 3)[reds.argmax()],
+        picture.reshape(-1, 3)[reds.argmin()],
+    )
+    assert np.abs(strongest[0] / 255 - red).max() < 0.08
+    assert np.abs(strongest[1] / 255 - blue).max() < 0.08
+    # Left or right of the middle, and none in the middle.
+    n = picture.shape[1]
+    sides = reds[:, : n // 3], reds[:, n // 3 : 2 * n // 3], reds[:, 2 * n // 3 :]
+    signs = [(side.max() > 20, side.min() < -20) for side in sides]
+    assert signs in ([(1, 0), (0, 0), (0, 1)], [(0, 1), (0, 0), (1, 0)])
+    assert np.ptp(picture[:, [0, -1]], axis=2).max() == 0  # and fade before the margin
+
+
+def test_a_ring_of_contours_has_a_hole(tmp_path):
+    mol = mol_of("C1CCCCCCCCCCC1")
+    rdDepictor.Compute2DCoords(mol)
+    angles = 2 * np.pi * np.arange(12) / 12
+    for i, angle in enumerate(angles):
+        point = (2.9 * np.cos(angle), 2.9 * np.sin(angle), 0.0)
+        mol.GetConformer().SetAtomPosition(i, point)
+    visualizer.visualize(np.ones(12), mol, tmp_path / "x.png", mode="contour")
+    picture = png(tmp_path / "x.png")
+    height, width = picture.shape[:2]
+    assert_array_equal(picture[height // 2, width // 2], 255)
+    strongest = 255 * np.array(atom_color(1))
+    assert (np.abs(picture[height // 2] - strongest).max(axis=1) < 2).any()
+
+
+# --- legends, colour bars, files --------------------------------------------------
+
+
+def test_the_legend_is_below_the_molecule_and_in_the_title_of_the_svg():
+    svg = visualizer.visualize([1, 2, 3], mol_of(), legend="logP ŷ\n<€ & y>")
+    (title,) = elements(svg, "title")
+    assert title.text == "logP ŷ <€ & y>"
+    plain = visualizer.visualize([1, 2, 3], mol_of())
+    one = visualizer.visualize([1, 2, 3], mol_of(), legend="logP")
+    heights = [size(s)[1] for s in (plain, one, svg)]
+    assert 10 < heights[1] - heights[0] == pytest.approx(heights[2] - heights[1], abs=1)
+
+
+def test_letters_with_holes_are_drawn_as_matplotlib_draws_them(tmp_path):
+    visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "x.png", legend="8B%gØ@€")
+    ours = png(tmp_path / "x.png")[2 * 386 :]
+    figure = Figure(figsize=(5, 1), dpi=200)
+    figure.text(0.5, 0.5, "8B%gØ@€", fontsize=14 * 72 / 100)
+    figure.savefig(tmp_path / "y.png")
+    theirs = png(tmp_path / "y.png")
+    ink = [(255.0 - picture).sum() for picture in (ours, theirs)]
+    assert ink[0] == pytest.approx(ink[1], rel=0.05)
+
+
+def dark_columns(path: Path, top: int) -> np.ndarray:
+    return np.flatnonzero((png(path)[top:] < 100).any(axis=(0, 2)))
+
+
+def test_a_long_legend_is_made_smaller_rather_than_cut(tmp_path):
+    for name, legend in (("a", "x" * 20), ("b", "x" * 200)):
+        path = tmp_path / f"{name}.png"
+        svg = visualizer.visualize([1, 2, 3], mol_of(), path, legend=legend)
+        columns = dark_columns(path, 2 * 387)
+        assert len(columns)
+        assert columns.min() > 4 and columns.max() < 2 * size(svg)[0] - 4
+
+
+def test_the_colour_bar_goes_from_minus_to_plus_the_limit(tmp_path):
+    path = tmp_path / "x.png"
+    visualizer.visualize([1, 2, 3], mol_of(), path, show_colorbar=True)
+    picture = png(path)[2 * 387 :]
+    row = picture[np.argmax((picture != 255).any(axis=(1, 2))) + 10]
+    inside = row[(row != 255).any(axis=1)][4:-4]
+    for color, score in ((inside[0], -1), (inside[-1], 1)):
+        assert np.abs(color - 255 * np.array(atom_color(score))).max() < 6
+    assert inside[len(inside) // 2].min() > 250
+
+
+def test_files_of_each_format(tmp_path):
+    svg = visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "x.svg")
+    assert (tmp_path / "x.svg").read_text() == svg
+    visualizer.visualize([1, 2, 3], mol_of(), str(tmp_path / "x.PNG"))
+    picture = png(tmp_path / "x.PNG")
+    assert picture.shape[:2] == (2 * size(svg)[1], 2 * size(svg)[0])
+    for i, x in enumerate((1 / 3, 2 / 3, 1)):
+        y, left = position(svg, i)
+        color = np.array(atom_color(x)) * 255
+        near = picture[y - 16 : y + 16, left - 16 : left + 16].reshape(-1, 3)
+        assert (np.abs(near - color) < 1.5).all(axis=1).mean() > 0.4
+    visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "x.pdf")
+    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
+    visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "plain")
+    assert (tmp_path / "plain.svg").read_text() == svg
+
+
+def test_jupyter_shows_what_is_returned():
+    svg = visualizer.visualize([1, 2, 3], mol_of())
+    assert isinstance(svg, str)
+    assert svg._repr_svg_() == svg
+    assert size(svg)[0] == 500
+
+
+def test_the_call_of_chainer_chemistry(tmp_path):
+    path = str(tmp_path / "x.png")
+    SmilesVisualizer().visualize(
+        np.array([0.1, -0.2, 0.3], np.float32),
+        "CCO",
+        save_filepath=path,
+        visualize_ratio=0.7,
+        color_fn=red_blue_cmap,
+        scaler=abs_max_scaler,
+        legend="t:1.0, p:0.9",
+        add_Hs=False,
+        use_canonical_smiles=False,
+    )
+    assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+# --- grids ------------------------------------------------------------------------
+
+MOLS = [mol_of(s) for s in ("CCO", "CC", "c1ccncc1")]
+SCORES = [[1, 0, -1], [2, 4], [0, 0, 0, -8, 0, 0]]
+
+
+def colors_of_cells(svg: str, n_atoms: list[int]) -> list[list[str]]:
+    colors = [color for _, color in atoms(svg)]
+    assert len(colors) == sum(n_atoms)
+    return [list(c) for c in np.split(colors, np.cumsum(n_atoms)[:-1])]
+
+
+def expected_colors(scores, limit) -> list[str]:
+    return [as_hex(atom_color(x / limit)) for x in scores]
+
+
+def test_a_grid_has_one_scale_for_all():
+    svg = visualizer.visualize_grid(SCORES, MOLS)
+    expected = [expected_colors(scores, 8) for scores in SCORES]
+    assert colors_of_cells(svg, [3, 2, 6]) == expected
+    svg = visualizer.visualize_grid(SCORES, MOLS, scale="separate")
+    expected = [expected_colors(s, m) for s, m in zip(SCORES, (1, 4, 8))]
+    assert colors_of_cells(svg, [3, 2, 6]) == expected
+
+
+def test_a_padded_array_will_do_for_a_grid():
+    padded = np.full((3, 6), np.nan)
+    for row, scores in zip(padded, SCORES):
+        row[: len(scores)] = scores
+    assert visualizer.visualize_grid(padded, MOLS) == visualizer.visualize_grid(
+        SCORES, MOLS
+    )
+
+
+@pytest.mark.parametrize(
+    ("scale", "limits"),
+    [
+        ("all", [8, 80, 8, 80, 8, 80]),
+        ("row", [10, 10, 40, 40, 80, 80]),
+        ("column", [8, 80, 8, 80, 8, 80]),
+        ("separate", [1, 10, 4, 40, 8, 80]),
+    ],
+)
+def test_the_scales_of_methods(scale, limits):
+    methods = {"a": SCORES, "b": [10 * np.array(s) for s in SCORES]}
+    svg = visualizer.visualize_grid(methods, MOLS, scale=scale)
+    if scale == "all":
+        limits = [80] * 6
+    cells = [methods[name][i] for i in range(3) for name in "ab"]
+    expected = [expected_colors(s, limit) for s, limit in zip(cells, limits)]
+    assert colors_of_cells(svg, [3, 3, 2, 2, 6, 6]) == expected
+
+
+def test_beyond_the_percentile_colours_are_the_strongest():
+    svg = visualizer.visualize_grid(SCORES, MOLS, percentile=50)
+    sizes = np.abs(np.concatenate(SCORES))
+    limit = np.percentile(sizes, 50) or sizes.max()
+    expected = [expected_colors(scores, limit) for scores in SCORES]
+    assert colors_of_cells(svg, [3, 2, 6]) == expected
+    svg = visualizer.visualize_grid(SCORES, MOLS, percentile=80)
+    expected = [expected_colors(s, np.percentile(sizes, 80)) for s in SCORES]
+    assert colors_of_cells(svg, [3, 2, 6]) == expected
+
+
+def test_rows_and_columns_of_a_grid():
+    one = size(visualizer.visualize_grid([[1, 0, -1]], [mol_of()]))
+    five = visualizer.visualize_grid([[1, 0, -1]] * 5, [mol_of()] * 5, n_column=2)
+    assert size(five) == (2 * one[0], one[1] + 2 * 200)
+    methods = {"a": [[1, 0, -1]] * 3, "b": [[1, 0, -1]] * 3}
+    width, height = size(visualizer.visualize_grid(methods, [mol_of()] * 3))
+    assert width == 2 * 250
+    assert height > one[1] + 2 * 200  # the names of the methods
+    titled = visualizer.visualize_grid(
+        methods, [mol_of()] * 3, row_titles=["x", "y", "z"], title="All"
+    )
+    assert size(titled)[0] > width and size(titled)[1] > height
+    (title,) = elements(titled, "title")
+    assert title.text == "All; a; b; x; y; z"
+
+
+def test_legends_and_errors_of_a_grid_go_by_the_names_of_methods():
+    methods = {"a": SCORES, "b": SCORES}
+    svg = visualizer.visualize_grid(
+        methods,
+        MOLS,
+        legends={"b": ["one", "two", "three"]},
+        errors={"b": [[2, 2, 2], [3, 3], np.zeros(6)]},
+    )
+    (title,) = elements(svg, "title")
+    assert title.text == "a; b; one; two; three"
+    cells = colors_of_cells(svg, [3, 3, 2, 2, 6, 6])
+    assert [cell.count(GREY) for cell in cells] == [0, 3, 0, 1, 0, 0]
+    plain = visualizer.visualize_grid(
+        SCORES, MOLS, legends=["a", "b", "c"], errors=[[2, 2, 2], [3, 3], np.zeros(6)]
+    )
+    counts = [cell.count(GREY) for cell in colors_of_cells(plain, [3, 2, 6])]
+    assert counts == [3, 1, 0]
+
+
+@pytest.mark.parametrize("scale", ["all", "row", "column", "separate"])
+def test_a_colour_bar_for_each_scale(scale):
+    methods = {"a": SCORES, "b": SCORES}
+    svg = visualizer.visualize_grid(methods, MOLS, scale=scale, show_colorbar=True)
+    corners = set()
+    for element in elements(svg, "path"):
+        x, y = np.reshape(re.findall(r"[\d.]+", element.get("d")), (-1, 2)).T.astype(
+            float
+        )
+        if fill(element) == "#000000" and np.ptp(x) == pytest.approx(142, abs=0.2):
+            corners.add((x.min(), y.min(), x.max(), y.max()))
+    width, height = size(svg)
+    assert all(0 < a < c < width and 0 < b < d < height for a, b, c, d in corners)
+    assert len(corners) == {"all": 1, "column": 2, "row": 6, "separate": 6}[scale]
+
+
+def test_a_grid_of_smiles(tmp_path):
+    smiles = ["CCO", "CC", "c1ccncc1"]
+    path = tmp_path / "grid.svg"
+    svg = SmilesVisualizer().visualize_grid(SCORES, smiles, path, legends=smiles)
+    assert path.read_text() == svg
+    assert svg == visualizer.visualize_grid(SCORES, MOLS, legends=smiles)
+    with_hydrogens = SmilesVisualizer().visualize_grid(
+        [np.arange(9)], ["CCO"], add_Hs=True
+    )
+    assert len(atoms(with_hydrogens)) == 9
+
+
+# --- refusals ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"saliency": [1, 2]}, ValueError, r"3 atoms.*got 2 scores"),
+        ({"saliency": [1, np.nan, 2]}, ValueError, "finite, got nan at atom 1"),
+        ({"saliency": [1, np.inf, np.nan]}, ValueError, "at atom 1 and 1 more"),
+        ({"saliency": np.ones((2, 3))}, ValueError, r"saliency\[0\]"),
+        ({"saliency": ["a", "b", "c"]}, TypeError, "saliency must hold real numbers"),
+        ({"mol": "CCO"}, TypeError, "mol must be an rdkit.Chem.Mol, got str"),
+        ({"mol": Chem.Mol()}, ValueError, "mol has no atoms"),
+        ({"visualize_ratio": 1.1}, ValueError, r"visualize_ratio must be .*got 1.1"),
+        ({"visualize_ratio": np.nan}, ValueError, "visualize_ratio must be"),
+        ({"color_fn": "red"}, TypeError, "color_fn must be callable, got 'red'"),
+        ({"scaler": 3}, TypeError, "scaler must be callable or None, got 3"),
+        ({"legend": 3}, TypeError, "legend must be a str, got int"),
+        ({"mode": "heat"}, ValueError, "mode must be one of 'highlight', 'contour'"),
+        ({"limit": 0}, ValueError, "limit must be a number > 0 or None, got 0"),
+        ({"limit": np.nan}, ValueError, "limit must be a number > 0 or None"),
+        ({"size": (500, 10)}, ValueError, "size must be a width and a height"),
+        ({"size": 500}, ValueError, "size must be a width and a height"),
+        ({"save_filepath": "x.jpg"}, ValueError, "formats: pdf, png, svg"),
+        ({"save_filepath": 3}, TypeError, "save_filepath must be"),
+    ],
+)
+def test_bad_arguments(tmp_path, monkeypatch, arguments, error, message):
+    monkeypatch.chdir(tmp_path)
+    arguments = {
+        "saliency": [1, 2, 3],
+        "mol": mol_of(),
+        "save_filepath": "x.png",
+        **arguments,
+    }
+    with pytest.raises(error, match=message):
+        visualizer.visualize(**arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"mols": []}, ValueError, "mols is empty"),
+        ({"saliency": []}, ValueError, "saliency must hold one for each of the 3"),
+        ({"saliency": {}}, ValueError, "saliency is empty"),
+        ({"saliency": {"a": SCORES[:2]}}, ValueError, r"saliency\['a'\] must hold one"),
+        ({"saliency": {"a": [[1]] * 3}}, ValueError, r"saliency\['a'\]\[0\] must have"),
+        ({"saliency": {3: SCORES}}, TypeError, "the name of a method"),
+        ({"saliency": 3}, TypeError, "saliency must hold one for each molecule"),
+        ({"legends": "abc"}, TypeError, "legends must hold one for each molecule"),
+        ({"legends": ["a"]}, ValueError, "legends must hold one for each of the 3"),
+        ({"legends": {"a": "b"}}, TypeError, "legends must be a list"),
+        ({"legends": [1, 2, 3]}, TypeError, "legend must be a str, got int"),
+        ({"errors": [[0, 0, 0]] * 3}, ValueError, r"errors\[1\] must have"),
+        ({"scale": "mine"}, ValueError, "scale must be one of 'all'"),
+        ({"scale": "row"}, ValueError, "scale='row' needs methods"),
+        ({"row_titles": ["a"] * 3}, ValueError, "row_titles need methods"),
+        ({"n_column": 0}, ValueError, "n_column must be an int >= 1, got 0"),
+        ({"percentile": 101}, ValueError, "percentile must be"),
+        ({"title": None}, TypeError, "title must be a str"),
+        ({"saliency": {"a": SCORES}, "legends": {"b": ["a"] * 3}}, ValueError, "'b'"),
+        ({"saliency": {"a": SCORES}, "legends": ["a"] * 3}, TypeError, "must map"),
+        ({"saliency": {"a": SCORES}, "row_titles": ["a"]}, ValueError, "row_titles"),
+    ],
+)
+def test_bad_arguments_of_a_grid(arguments, error, message):
+    arguments = {"saliency": SCORES, "mols": MOLS, **arguments}
+    with pytest.raises(error, match=message):
+        visualizer.visualize_grid(**arguments)
+
+
+@pytest.mark.parametrize("smiles", ["C1CC", "xyz", "c1cccc1"])
+def test_smiles_that_can_not_be_read(smiles):
+    with pytest.raises(ValueError, match=re.escape(f"smiles={smiles!r}")):
+        SmilesVisualizer().visualize([1, 2, 3], smiles)
+    with pytest.raises(ValueError, match=re.escape(f"smiles={smiles!r}")):
+        SmilesVisualizer().visualize_grid([[1, 2, 3]], [smiles])
+
+
+def test_what_is_no_smiles():
+    with pytest.raises(TypeError, match="smiles must be a str, got Mol"):
+        SmilesVisualizer().visualize([1, 2, 3], mol_of())
+
+
+# --- where RDKit is missing -------------------------------------------------------
+
+
+def test_without_rdkit_only_molecules_can_not_be_drawn():
+    code = """
+import sys
+sys.modules["rdkit"] = None
+from saliency import SmilesVisualizer, TableVisualizer
+TableVisualizer().visualize([1, 2])
+try:
+    SmilesVisualizer().visualize([1, 2, 3], "CCO")
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "molecules need RDKit: pip install rdkit"
+
+
+def test_where_the_system_lacks_libraries_one_line_says_which(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rdkit.Chem.Draw", None)
+    with pytest.raises(ImportError, match="apt-get install libxrender1") as caught:
+        visualizer.visualize([1, 2, 3], mol_of())
+    assert "\n" not in str(caught.value)
