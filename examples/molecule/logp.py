@@ -95,14 +95,9 @@ def print_table(
     print(f"({len(rho)} molecules)")
 
 
-def drawn_molecules(
-    graphs: Sequence[Graph], truth: Sequence[np.ndarray], n: int
-) -> np.ndarray:
+def drawn_molecules(truth: Sequence[np.ndarray], n: int) -> np.ndarray:
     """Return the indices of the first molecules of legible size and some variety."""
-    fits = [
-        12 <= len(atoms) <= 22 and t.min() < -0.3
-        for (atoms, _), t in zip(graphs, truth)
-    ]
+    fits = [12 <= len(of_atoms) <= 22 and of_atoms.min() < -0.3 for of_atoms in truth]
     return np.flatnonzero(fits)[:n]
 
 
@@ -149,7 +144,7 @@ def main() -> None:
     scores = explain(model, of_explained, baseline, args.M, args.seed)
     print_table(scores, true_scores)
 
-    shown = drawn_molecules(of_explained, true_scores, 5)
+    shown = drawn_molecules(true_scores, 5)
     columns = {"truth": true_scores, **{name: scores[name] for name in DRAWN}}
     legends = {
         "truth": [f"logP {true_scores[i].sum():.2f}" for i in shown],

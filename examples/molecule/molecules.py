@@ -161,8 +161,7 @@ def split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of two parts, the second with a fraction of the molecules.
 
-    Args:
-        by (str): ``'random'``, or ``'scaffold'``: then no scaffold is in both.
+    By ``'scaffold'`` no scaffold is in both; else ``by`` is ``'random'``.
     """
     if by == "random":
         return tuple(

@@ -146,8 +146,8 @@ def main() -> None:
         for i, of_molecule in zip(test, of_test):
             scores[i] = of_molecule
     print(
-        f"\ntest RMSE over {args.fold} folds: {np.mean(errors):.3f}, standard deviation "
-        f"{np.std(errors, ddof=1):.3f}"
+        f"\ntest RMSE over {args.fold} folds: {np.mean(errors):.3f} "
+        f"(standard deviation {np.std(errors, ddof=1):.3f})"
     )
     print_groups(mols, scores)
 

@@ -7,9 +7,9 @@ do, and measures how well the scores tell the atoms of the ring from the others.
 is repeated with other molecules and other first weights, and the methods are compared
 run by run.
 
-    python examples/molecule/substructure.py                         # RDKit's NCI file
-    python examples/molecule/substructure.py --data tox21.csv.gz     # as in the paper
-    python examples/molecule/substructure.py --n-train 200 --run 2 --M 5     # a short one
+    python examples/molecule/substructure.py                      # RDKit's NCI file
+    python examples/molecule/substructure.py --data tox21.csv.gz  # as in the paper
+    python examples/molecule/substructure.py --n-train 200 --run 2 --M 5  # a short one
 """
 
 from __future__ import annotations
@@ -158,7 +158,11 @@ def precision_recall(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, 
 
 
 def print_runs(runs: Sequence[Run], n_train: int) -> None:
-    """Print the area of each method, and its difference from VanillaGrad's."""
+    """Print the area of each method, and its difference from VanillaGrad's.
+
+    The spread is the standard deviation over runs; the interval is that of the mean
+    difference in the same run (Student's t).
+    """
     areas = {name: np.array([run.prc_auc[name] for run in runs]) for name in METHODS}
     vanilla = areas["VanillaGrad"]
     roc = np.array([run.roc_auc for run in runs])

@@ -39,9 +39,16 @@ def train(
     ``out/best.npz``, too.
 
     Args:
+        model (chainer.Chain): Takes atoms and adjacency. It is trained in place.
         train_set (list): Examples ``(atoms, adjacency, t)``.
         lossfun (callable): ``lossfun(y, t)``.
         length (tuple): How long at most, such as ``(30, 'epoch')``.
+        out (path): Folder for the log and snapshots.
+        device: Where to train.
+        validation_set (list or None): Examples that tell when to stop.
+        batchsize (int): Molecules in a step.
+        alpha (float): Adam's step at the beginning.
+        patience (int): Epochs.
 
     Returns:
         chainer.Chain: ``model``.
