@@ -79,6 +79,7 @@ class NFP(chainer.Chain):
         h = self.embed(atoms)
         atoms, adjacency = (chainer.as_variable(x).array for x in (atoms, adjacency))
         is_atom = (atoms > 0)[..., None].astype(h.dtype)
+        adjacency = adjacency.astype(h.dtype, copy=False)
         is_bonded = adjacency.sum(axis=1)
         bonds = adjacency.sum(axis=3).transpose(0, 2, 1)
         of_degree = self._of_degree(bonds.sum(axis=2))
