@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from rdkit import Chem
 from rdkit.Chem import Crippen
+
 from tests.molecule.example import SMILES, molecules
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from rdkit import Chem
+
 from tests.molecule.example import SMILES, ggnn, molecules, nfp, training
 from tests.networks import build
 

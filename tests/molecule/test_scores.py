@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from rdkit import Chem
 from sklearn.metrics import average_precision_score
+
+from saliency import GradientCalculator, VariableMonitorLinkHook, cut_to_lengths
 from tests.molecule.example import (
     SMILES,
     ggnn,
@@ -20,8 +22,6 @@ from tests.molecule.example import (
     substructure,
 )
 from tests.networks import build
-
-from saliency import GradientCalculator, VariableMonitorLinkHook, cut_to_lengths
 
 import chainer
 import chainer.functions as F
@@ -94,7 +94,7 @@ class TestPadding:
     def test_a_molecule_has_the_scores_that_it_has_alone(self, model, name):
         together = scores_of(model, name, GRAPHS, M=2, batchsize=4)
         assert [len(s) for s in together] == [mol.GetNumAtoms() for mol in MOLS]
-        # An example's noise and masks go by its index in the data; here it is the first.
+        # Noise and masks go by the index in the data; here it is the first.
         alone = scores_of(model, name, [GRAPHS[0]], M=2)
         assert_allclose(together[0], alone[0], rtol=1e-6, atol=1e-9)
         assert np.isfinite(np.concatenate(together)).all()
@@ -266,6 +266,7 @@ def test_the_mean_embedding_is_over_all_atoms():
 def test_networks_of_chainer_chemistry_can_be_explained():
     models = pytest.importorskip("chainer_chemistry.models")
     model = models.GGNN(out_dim=1, hidden_channels=6, n_update_layers=2)
+    model(*molecules.concat_mols(GRAPHS))  # draws the first weights
     hook = VariableMonitorLinkHook(model.embed)
     calculator = GradientCalculator(model, target_extractor=hook)
     scores = methods.atom_scores(calculator, GRAPHS, show_progress=False)
