@@ -141,6 +141,7 @@ class AggregateWork:
             "data": [self.batches.peek(i) for i in some],
             "method": self.aggregation.method,
             "ch_axis": self.aggregation.ch_axis,
+            "statistic": self.aggregation.statistic,
             **vars(self.settings),
             "calculator": type(self.calculator),
         }

@@ -1,4 +1,4 @@
-"""From samples to one saliency: transform, sum over channels, mean over the samples."""
+"""From samples to one saliency: transform, sum over channels, mean or spread."""
 
 from __future__ import annotations
 
@@ -14,21 +14,47 @@ _TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "square": np.square,
 }
 
+# What 95 % of a normal distribution are within, in standard deviations from its mean.
+_INTERVAL = 1.96
+
+_STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "mean": lambda mean, std: mean,
+    "std": lambda mean, std: std,
+    "lcb": lambda mean, std: mean - _INTERVAL * std,
+    "ucb": lambda mean, std: mean + _INTERVAL * std,
+    "snr": lambda mean, std: _signal_to_noise(mean, std),
+}
+
 
 class Aggregation:
-    """What is done with samples before their mean is taken.
+    """What is done with samples, and which statistic of them is taken.
 
     Args:
         method (str): ``'raw'``, ``'abs'`` or ``'square'``.
         ch_axis (int, tuple of int or None): Axes of samples ``(M, N, ...)`` to sum
             over.
+        statistic (str): ``'mean'``, ``'std'``, ``'lcb'``, ``'ucb'`` or ``'snr'``.
+        M (int): How many samples there are.
 
     Raises:
-        ValueError: If ``method`` or ``ch_axis`` is none of these.
+        ValueError: If ``method``, ``ch_axis`` or ``statistic`` is none of these, or
+            one sample is to have a spread.
     """
 
-    def __init__(self, method: str, ch_axis: int | tuple[int, ...] | None) -> None:
+    def __init__(
+        self,
+        method: str,
+        ch_axis: int | tuple[int, ...] | None,
+        statistic: str = "mean",
+        M: int = 1,
+    ) -> None:
         check_choice("method", method, _TRANSFORMS)
+        check_choice("statistic", statistic, _STATISTICS)
+        if statistic != "mean" and M < 2:
+            raise ValueError(
+                f"statistic={statistic!r} needs the spread of at least 2 samples, got "
+                f"M={M}"
+            )
         axes = ch_axis if isinstance(ch_axis, tuple) else (ch_axis,)
         if ch_axis is not None and not all(map(is_int, axes)):
             raise ValueError(
@@ -36,6 +62,7 @@ class Aggregation:
             )
         self.method = method
         self.ch_axis = ch_axis
+        self.statistic = statistic
 
     def reduce(self, samples: np.ndarray) -> np.ndarray:
         """Return samples ``(n, N, ...)`` transformed and summed, in float64.
@@ -70,26 +97,45 @@ class Aggregation:
 
 
 class RunningStatistics:
-    """The mean of samples that come one after the other, in float64.
+    """A statistic of samples that come one after the other, in float64.
 
     Welford (1962), "Note on a method for calculating corrected sums of squares and
     products", Technometrics 4(3). Samples may come in blocks of any size: the result
     is the same.
+
+    Args:
+        statistic (str): As in :class:`Aggregation`.
 
     Attributes:
         count (int): How many samples came.
         mean (numpy.ndarray): Their mean.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, statistic: str) -> None:
         self.count = 0
         self.mean: Any = 0.0
+        self._statistic = statistic
+        self._squares: Any = 0.0  # the sum of squared differences to the mean
 
     def add(self, samples: np.ndarray) -> None:
         """Take samples ``(n, ...)`` in."""
         for sample in samples:
             self.count += 1
-            self.mean = self.mean + (sample - self.mean) / self.count
+            difference = sample - self.mean
+            self.mean = self.mean + difference / self.count
+            if self._statistic != "mean":
+                self._squares = self._squares + difference * (sample - self.mean)
+
+    def result(self) -> np.ndarray:
+        """Return the statistic; the spread is that of a sample of the population."""
+        std = np.sqrt(self._squares / max(self.count - 1, 1))
+        return _STATISTICS[self._statistic](self.mean, std)
+
+
+def _signal_to_noise(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Return ``mean / std``, which is 0 where both are and infinite for others."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where((mean == 0) & (std == 0), 0.0, mean / std)
 
 
 def mean_dtype(samples: np.ndarray) -> np.dtype:

@@ -191,6 +191,7 @@ class BaseCalculator(ABC):
         method: str = "raw",
         ch_axis: int | tuple[int, ...] | None = None,
         *,
+        statistic: str = "mean",
         out: Any = None,
         workers: Any = None,
         batchsize: int = 16,
@@ -202,11 +203,11 @@ class BaseCalculator(ABC):
         show_progress: bool = True,
         seed: int | None = None,
     ) -> Any:
-        """Compute M samples for each example and keep their mean alone.
+        """Compute M samples for each example and keep their mean or spread alone.
 
-        The result is that of ``aggregate(compute(data, M, ...), method, ch_axis)``,
-        but for rounding, in memory that grows neither with M nor, with ``out``, with
-        the number of examples.
+        The result is that of ``aggregate(compute(data, M, ...), method, ch_axis,
+        statistic)``, but for rounding, in memory that grows neither with M nor, with
+        ``out``, with the number of examples.
 
         With a path as ``out`` each batch is written when it is complete. The same
         call again goes on after the last one, however the first call ended, and what
@@ -220,6 +221,7 @@ class BaseCalculator(ABC):
             method (str): As for :meth:`aggregate`.
             ch_axis (int, tuple of int or None): As for :meth:`aggregate`: axes of
                 ``(M, N) + target shape``, from 2 on.
+            statistic (str): As for :meth:`aggregate`.
             out (path, array or None): Where the result goes: ``'x.npy'``, a file that
                 is mapped into memory; ``'x.zarr'``, a Zarr store with a chunk for
                 each batch; an array of NumPy or Zarr of the result's shape and dtype.
@@ -264,7 +266,7 @@ class BaseCalculator(ABC):
             noise_sampler,
             seed,
         )
-        aggregation = Aggregation(method, ch_axis)
+        aggregation = Aggregation(method, ch_axis, statistic, M)
         batches = self._batches(data, settings)
         work = AggregateWork(self, settings, aggregation, batches)
         self.inputs = None
@@ -279,8 +281,13 @@ class BaseCalculator(ABC):
         saliency_samples: np.ndarray,
         method: str = "raw",
         ch_axis: int | tuple[int, ...] | None = None,
+        statistic: str = "mean",
     ) -> np.ndarray:
         """Reduce M samples to one saliency: transform, sum over channels, mean over M.
+
+        Or another statistic than the mean, which tells how sure that is. The spread
+        is that of the samples, so with BayesGrad that of the posterior: it does not
+        become smaller with M, as the error of their mean does, ``std / sqrt(M)``.
 
         Args:
             saliency_samples (numpy.ndarray): What :meth:`compute` returned,
@@ -290,22 +297,27 @@ class BaseCalculator(ABC):
             ch_axis (int, tuple of int or None): Axes of ``saliency_samples`` to sum
                 over; 2 for images of ``(M, N, ch, h, w)``, 3 for the atoms of
                 ``(M, N, atom, ch)``.
+            statistic (str): Of the M sums: ``'mean'``; ``'std'``, the standard
+                deviation; ``'lcb'`` and ``'ucb'``, the lower and the upper confidence
+                bound, mean - 1.96 std and mean + 1.96 std, which hold 95 % of a normal
+                distribution; ``'snr'``, mean / std, which is infinite where there is
+                no spread. All but the mean need M >= 2.
 
         Returns:
             numpy.ndarray: ``(N,) + target shape`` without ``ch_axis``, in the dtype
             of the samples (float64 for integers); computed in float64.
 
         Raises:
-            ValueError: If ``method`` or ``ch_axis`` is none of these, or there are
-                no samples.
+            ValueError: If ``method``, ``ch_axis`` or ``statistic`` is none of these,
+                or there are no samples, or one alone that is to have a spread.
         """
         samples = np.asarray(saliency_samples)
         _check_samples(samples)
-        aggregation = Aggregation(method, ch_axis)
-        statistics = RunningStatistics()
+        aggregation = Aggregation(method, ch_axis, statistic, len(samples))
+        statistics = RunningStatistics(statistic)
         for m in range(len(samples)):
             statistics.add(aggregation.reduce(samples[m : m + 1]))
-        return statistics.mean.astype(mean_dtype(samples))
+        return statistics.result().astype(mean_dtype(samples))
 
     def _batches(self, data: Any, settings: ComputeSettings) -> Batches:
         _check_initialized(self.model)

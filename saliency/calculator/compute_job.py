@@ -124,9 +124,12 @@ class ComputeJob:
             ValueError: If there is no such ``ch_axis``, or examples have different
                 lengths along it.
         """
-        statistics = RunningStatistics()
-        linear = aggregation.method == "raw" and self._settings.postprocess_fn is None
-        self._runner.mean_will_do = linear
+        statistics = RunningStatistics(aggregation.statistic)
+        self._runner.mean_will_do = (
+            aggregation.method == "raw"
+            and aggregation.statistic == "mean"
+            and self._settings.postprocess_fn is None
+        )
         for samples in self.explain(batch):
             aggregation.check_axes(samples.ndim, 2)
             statistics.add(aggregation.reduce(samples))
@@ -140,7 +143,7 @@ class ComputeJob:
                 "examples have different lengths"
             )
         self._summed_shape = summed
-        return statistics.mean.astype(dtype)
+        return statistics.result().astype(dtype)
 
     def row(
         self, batch: UserBatch, aggregation: Aggregation

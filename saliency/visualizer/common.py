@@ -309,33 +309,47 @@ def apply_scaler(
     return scaled.astype(np.float64)
 
 
-def uncertain(values: np.ndarray, errors: Any, name: str = "errors") -> np.ndarray:
-    """Tell which scores can not be told from zero.
+def checked_errors(errors: Any, values: np.ndarray, name: str = "errors") -> np.ndarray:
+    """Return how far each score may be off, in float64.
 
     Args:
-        values: Finite scores.
-        errors: How far each may be off, of the shape of ``values``; None if that is
-            not known.
+        errors: Array of the shape of ``values``, not negative; None if that is not
+            known, for zeros.
+        values: The scores.
         name: How the caller calls ``errors``, for the messages.
-
-    Returns:
-        Booleans: whether ``[value - error, value + error]`` has room and holds 0.
 
     Raises:
         ValueError: ``errors`` has another shape, is not finite, or is negative.
         TypeError: ``errors`` does not hold real numbers.
     """
     if errors is None:
-        return np.zeros(values.shape, bool)
+        return np.zeros(values.shape)
     array = as_real_array(errors, name)
     if array.shape != values.shape:
         raise ValueError(
             f"{name} must have the shape of saliency, {values.shape}, got {array.shape}"
         )
-    if not (np.isfinite(array).all() and array.min() >= 0):
-        bad = array[~(np.isfinite(array) & (array >= 0))][0]
-        raise ValueError(f"{name} must be finite and not negative, got {bad}")
-    return (np.abs(values) <= array) & (array > 0)
+    bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))
+    if len(bad):
+        raise ValueError(
+            f"{name} must be finite and not negative, got {array.flat[bad[0]]} at "
+            f"{tuple(int(i) for i in np.unravel_index(bad[0], array.shape))}"
+        )
+    return array.astype(np.float64)
+
+
+def uncertain(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
+    """Tell which scores can not be told from zero.
+
+    Args:
+        values: Scores.
+        errors: How far each may be off, as `checked_errors` returns it.
+
+    Returns:
+        Booleans: whether ``[value - error, value + error]`` holds more than the value,
+        and 0.
+    """
+    return (np.abs(values) <= errors) & (errors > 0)
 
 
 def _checked(saliency: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -22,6 +22,7 @@ from saliency.visualizer.common import (
     abs_max_scaler,
     apply_scaler,
     as_real_array,
+    checked_errors,
     diverging_cmap,
     uncertain,
 )
@@ -479,7 +480,7 @@ def _cell(
     check_number("visualize_ratio", visualize_ratio, 0, 1)
     scores = _checked_scores(saliency, n_atom, name)
     if errors is not None:
-        errors = _checked_scores(errors, n_atom, errors_name)
+        errors = _checked_scores(errors, n_atom, errors_name)  # without padding
     shown = np.zeros(n_atom, bool)
     n_shown = int(np.floor(visualize_ratio * n_atom + 0.5))
     shown[np.argsort(-np.abs(scores), kind="stable")[:n_shown]] = True
@@ -487,7 +488,7 @@ def _cell(
         _ready(mol),
         apply_scaler(scores, scaler),
         shown,
-        uncertain(scores, errors, errors_name),
+        uncertain(scores, checked_errors(errors, scores, errors_name)),
         _checked_text("legend", legend),
     )
 

@@ -20,7 +20,9 @@ from saliency.visualizer.common import (
     abs_max_scaler,
     apply_scaler,
     as_real_array,
+    checked_errors,
     signed_colors,
+    uncertain,
 )
 
 # Sizes of a new figure, in inches.
@@ -90,12 +92,14 @@ class TableVisualizer(BaseVisualizer):
                 the first in the order given. Ties keep the order given.
             title: Title of the plot, or None.
             color: One matplotlib colour for all bars. Default: red for positive and
-                blue for negative values as drawn.
+                blue for negative values as drawn, grey for those that are 0 or not
+                further from it than their error.
             xlabel: Label of the score axis, or None.
             bbox_inches: As in `matplotlib.figure.Figure.savefig`.
-            errors: Half-lengths of error bars, shape (n_feature,), in the units of
+            errors: How far each score may be off, shape (n_feature,), in the units of
                 ``saliency``, for example the standard deviation over samples. They
-                are stretched as much as ``scaler`` stretches the scores.
+                are drawn as error bars, stretched as much as ``scaler`` stretches the
+                scores; bars that are not longer than their error are grey.
             ax: Axes to draw on, in a figure of yours. Default: a new figure, as high
                 as the number of features asks for.
 
@@ -113,8 +117,12 @@ class TableVisualizer(BaseVisualizer):
         names = _checked_names(feature_names, len(values))
         order = _order(values, sort)[: _checked_count(num_visualize)]
         scaled = apply_scaler(values, scaler)
+        errors = checked_errors(errors, values)
         lengths = _scaled_errors(errors, values, scaled, scaler)
-        colors = signed_colors(scaled) if color is None else _repeated(color, names)
+        if color is None:
+            colors = signed_colors(np.where(uncertain(values, errors), 0, scaled))
+        else:
+            colors = _repeated(color, names)
 
         names = [names[i] for i in order]
         if ax is None:
@@ -282,26 +290,15 @@ def _order(values: np.ndarray, sort: str) -> np.ndarray:
 
 
 def _scaled_errors(
-    errors: Any,
+    errors: np.ndarray,
     values: np.ndarray,
     scaled: np.ndarray,
     scaler: Callable[[np.ndarray], np.ndarray] | None,
 ) -> np.ndarray:
-    """``errors`` in the units of ``scaled``; zeros for None."""
-    if errors is None:
-        return np.zeros_like(values)
-    lengths = _checked_scores(errors, "errors", ("n_feature",))
-    if lengths.shape != values.shape:
-        raise ValueError(
-            f"errors must have the shape of saliency, {values.shape}, got "
-            f"{lengths.shape}"
-        )
-    if lengths.min() < 0:
-        raise ValueError(
-            f"errors must not be negative, got {lengths.min()} at feature "
-            f"{lengths.argmin()}"
-        )
-    return lengths if scaler is None else lengths * _slope(values, scaled)
+    """``errors`` in the units of ``scaled``."""
+    if scaler is None or not errors.any():
+        return errors
+    return errors * _slope(values, scaled)
 
 
 def _slope(values: np.ndarray, scaled: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
@@ -44,6 +44,79 @@ def test_is_an_explicit_loop(aggregate, samples, method, data):
         expected = expected + transformed
     result = aggregate(samples, method, ch_axis)
     assert_allclose(result, expected / len(samples), rtol=1e-12, atol=1e-9)
+
+
+def explicit_statistic(values: list[float], statistic: str) -> float:
+    m = len(values)
+    mean = sum(values) / m
+    std = (sum((value - mean) ** 2 for value in values) / (m - 1)) ** 0.5
+    return {
+        "mean": mean,
+        "std": std,
+        "lcb": mean - 1.96 * std,
+        "ucb": mean + 1.96 * std,
+        "snr": mean / std if std else 0 if mean == 0 else np.copysign(np.inf, mean),
+    }[statistic]
+
+
+@given(
+    samples=hnp.arrays(
+        np.float64,
+        hnp.array_shapes(min_dims=3, max_dims=3, min_side=2, max_side=4),
+        # With three digits there is a spread that can be told from rounding, or none.
+        elements=st.integers(-(10**6), 10**6).map(lambda x: x / 1000),
+    ),
+    method=st.sampled_from(sorted(METHODS)),
+    statistic=st.sampled_from(["mean", "std", "lcb", "ucb", "snr"]),
+)
+def test_statistics_are_an_explicit_loop(aggregate, samples, method, statistic):
+    sums = np.array(
+        [[sum(METHODS[method](v) for v in row) for row in sample] for sample in samples]
+    )
+    spread = sums.std(axis=0)
+    assume(((spread == 0) | (spread > 1e-9 * np.abs(sums).max())).all())
+    expected = [explicit_statistic(list(column), statistic) for column in sums.T]
+    result = aggregate(samples, method, 2, statistic)
+    assert_allclose(result, expected, rtol=1e-6, atol=1e-6 * np.abs(sums).max())
+
+
+def test_statistics_are_of_the_sums_and_not_summed(aggregate):
+    """What goes up in one channel and down in another has no spread."""
+    samples = np.array([[[1.0, -1.0]], [[-3.0, 3.0]], [[2.0, -2.0]]])
+    assert_array_equal(aggregate(samples, "raw", 2, "std"), [0])
+    assert_array_equal(aggregate(samples, "raw", 2, "snr"), [0])
+
+
+def test_signal_without_noise_is_infinite_and_has_a_sign(aggregate):
+    samples = np.array([[[0.1, -0.1, 0.0]]] * 7)
+    result = aggregate(samples, statistic="snr")
+    assert_array_equal(result, [[np.inf, -np.inf, 0]])
+
+
+def test_the_spread_of_values_far_from_zero(aggregate, rng):
+    """The difference of two sums of squares would have no correct digit."""
+    samples = 1e9 + rng.normal(size=(500, 2, 3))
+    expected = (samples - 1e9).std(axis=0, ddof=1)
+    assert_allclose(aggregate(samples, statistic="std"), expected, rtol=1e-6)
+
+
+def test_padding_stays_padding(aggregate, rng):
+    samples = rng.normal(size=(3, 2, 4))
+    samples[:, 1, 2:] = np.nan
+    for statistic in ("std", "lcb", "ucb", "snr"):
+        result = aggregate(samples, statistic=statistic)
+        assert_array_equal(np.isnan(result), np.isnan(samples[0]))
+
+
+@pytest.mark.parametrize("statistic", ["std", "lcb", "ucb", "snr"])
+def test_one_sample_has_no_spread(aggregate, statistic):
+    with pytest.raises(ValueError, match=f"statistic='{statistic}' .*got M=1"):
+        aggregate(np.ones((1, 2, 3)), statistic=statistic)
+
+
+def test_an_unknown_statistic(aggregate):
+    with pytest.raises(ValueError, match=r"statistic.*'mean', 'std', 'lcb', 'ucb'"):
+        aggregate(np.ones((2, 2, 3)), statistic="median")
 
 
 def test_transforms_before_it_sums(aggregate):

@@ -56,6 +56,21 @@ def test_of_images(new_calculator, method, ch_axis, rng):
 
 
 @every_aggregating_calculator
+@pytest.mark.parametrize("statistic", ["std", "lcb", "ucb", "snr"])
+def test_statistics_are_those_of_the_samples(new_calculator, statistic, x):
+    # BayesGrad runs up to the first dropout once; the mean alone has one way back.
+    calculator = new_calculator(build(MLP, dropout=0.5, depth=3), class_index="argmax")
+    how = {"M": 6, "train": True, "seed": 0}
+    samples = calculator.compute(x, **how)
+    for method in ("raw", "abs"):
+        expected = calculator.aggregate(samples, method, statistic=statistic)
+        result = calculator.compute_aggregate(
+            x, method=method, statistic=statistic, batchsize=5, **how
+        )
+        assert_allclose(result, expected, rtol=1e-6, atol=1e-12)
+
+
+@every_aggregating_calculator
 @pytest.mark.parametrize("batchsize", [1, 3, 50])
 def test_where_passes_can_not_be_folded(new_calculator, batchsize, x):
     drawing = new_calculator(build(OwnNoise), class_index=0)
@@ -248,6 +263,12 @@ class TestBadInput:
     def test_what_is_no_axis(self, calculator, ch_axis, x):
         with pytest.raises(ValueError, match="ch_axis"):
             calculator.compute_aggregate(x, ch_axis=ch_axis)
+
+    def test_an_unknown_statistic_and_a_spread_of_one_sample(self, calculator, x):
+        with pytest.raises(ValueError, match=r"statistic.*'mean', 'std', 'lcb'"):
+            calculator.compute_aggregate(x, statistic="median")
+        with pytest.raises(ValueError, match=r"statistic='std' .* got M=1"):
+            calculator.compute_aggregate(x, statistic="std")
 
     def test_an_unknown_method(self, calculator, x):
         with pytest.raises(ValueError, match=r"method.*'raw', 'abs', 'square'"):

@@ -86,6 +86,17 @@ class TestWhatIsWritten:
             assert_array_equal(zarr.open_array(str(out), mode="r")[:], expected)
             assert written.chunks == (min(batchsize, 7), 4)
 
+    @every_kind
+    def test_is_the_statistic_that_was_asked_for(self, kind, x, tmp_path):
+        calculator = BayesGradCalculator(build(MLP, n_out=1, dropout=0.5))
+        how = {"M": 4, "statistic": "std", "batchsize": 3, "seed": 0}
+        written = calculator.compute_aggregate(x, out=tmp_path / f"x.{kind}", **how)
+        assert_array_equal(written[:], calculator.compute_aggregate(x, **how))
+        with pytest.raises(ValueError, match="statistic was 'std' and is 'ucb'"):
+            calculator.compute_aggregate(
+                x, out=tmp_path / f"x.{kind}", **{**how, "statistic": "ucb"}
+            )
+
     def test_may_be_an_array_of_numpy(self, x):
         calculator = GradientCalculator(build(MLP, n_out=1))
         out = np.zeros((7, 4))

@@ -257,6 +257,18 @@ def test_errors_are_scaled_like_the_bars(scaler, slope):
     )
 
 
+def test_bars_that_can_not_be_told_from_zero_are_grey():
+    errors = [0.5, 1.0, 1.1, 0.2]
+    figure = draw(SIGNED, NAMES, errors=errors, sort="none", scaler=abs_max_scaler)
+    grey = tuple(signed_colors([0])[0])
+    assert [bar.get_facecolor() for bar in bars(figure)] == [grey, BLUE, grey, BLUE]
+    # Also where the scaler moves zero; and a colour that was asked for stays.
+    figure = draw(SIGNED, NAMES, errors=errors, sort="none", scaler=min_max_scaler)
+    assert [bar.get_facecolor() == grey for bar in bars(figure)][:3] == [1, 1, 1]
+    figure = draw(SIGNED, errors=errors, color="green")
+    assert {bar.get_facecolor() for bar in bars(figure)} == {to_rgba("green")}
+
+
 def test_errors_follow_num_visualize():
     figure = draw(SIGNED, errors=[1, 2, 3, 4], num_visualize=1, scaler=None)
     np.testing.assert_allclose(error_bars(figure), [[1 - 3, 1 + 3]])
@@ -296,9 +308,12 @@ def test_errors_that_can_not_be_scaled(saliency, scaler):
     ("errors", "message"),
     [
         ([1, 1, 1], r"errors must have the shape of saliency, \(4,\), got \(3,\)"),
-        (np.ones((2, 4)), r"errors must have the shape .* got the shape \(2, 4\)"),
-        ([1, 1, -0.5, 1], "errors must not be negative, got -0.5 at feature 2"),
-        ([1, np.nan, 1, 1], "errors must be finite"),
+        (np.ones((2, 4)), r"errors must have the shape of saliency.* got \(2, 4\)"),
+        (
+            [1, 1, -0.5, 1],
+            r"errors must be finite and not negative, got -0.5 at \(2,\)",
+        ),
+        ([1, np.nan, 1, 1], r"errors must be finite and not negative, got nan"),
     ],
 )
 def test_wrong_errors(errors, message):
