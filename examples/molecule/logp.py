@@ -42,7 +42,8 @@ import chainer
 import chainer.functions as F
 
 NETWORKS = {"ggnn": GGNN, "nfp": NFP}
-DRAWN = ("IntegratedGradients", "Occlusion", "LRP (gamma)", "BayesGrad x input")
+UNCERTAIN = "BayesGrad x input"  # atoms that its samples do not agree on are grey
+DRAWN = ("IntegratedGradients", "Occlusion", "LRP (gamma)", UNCERTAIN)
 
 
 def explain(
@@ -96,8 +97,8 @@ def print_table(
 
 
 def drawn_molecules(truth: Sequence[np.ndarray], n: int) -> np.ndarray:
-    """Return the indices of the first molecules of legible size and some variety."""
-    fits = [12 <= len(of_atoms) <= 22 and of_atoms.min() < -0.3 for of_atoms in truth]
+    """Return the indices of the first molecules of legible size, with both signs."""
+    fits = [10 <= len(t) <= 18 and t.min() < -0.3 and t.max() > 0.3 for t in truth]
     return np.flatnonzero(fits)[:n]
 
 
@@ -144,7 +145,15 @@ def main() -> None:
     scores = explain(model, of_explained, baseline, args.M, args.seed)
     print_table(scores, true_scores)
 
-    shown = drawn_molecules(true_scores, 5)
+    shown = drawn_molecules(true_scores, 4)
+    spread = atom_scores(
+        signed_calculators(model, baseline)[UNCERTAIN][0],
+        [of_explained[i] for i in shown],
+        max(2, args.M),
+        statistic="std",
+        seed=args.seed,
+        show_progress=False,
+    )
     columns = {"truth": true_scores, **{name: scores[name] for name in DRAWN}}
     legends = {
         "truth": [f"logP {true_scores[i].sum():.2f}" for i in shown],
@@ -156,7 +165,9 @@ def main() -> None:
         [mols[i] for i in explained[shown]],
         path,
         legends=legends,
+        errors={UNCERTAIN: spread},
         scale="column",
+        title="Contributions to logP; grey: within a standard deviation from 0",
         show_colorbar=True,
     )
     print(f"\nPicture: {path}")

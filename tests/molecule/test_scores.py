@@ -220,8 +220,9 @@ class TestMeasures:
         assert abs(logp.rank_correlations(scores, truth).mean()) < 0.08
 
     def test_the_truth_in_a_grid_is_of_legible_molecules_with_both_signs(self):
-        truth = [np.full(30, -1.0), np.linspace(-1, 1, 12), np.ones(15), np.arange(3.0)]
-        assert logp.drawn_molecules(truth, 5).tolist() == [1]
+        both, one, small = np.linspace(-1, 1, 12), np.ones(15), np.array([-1.0, 1])
+        truth = [np.linspace(-1, 1, 30), both, one, -one, small, both, both]
+        assert logp.drawn_molecules(truth, 2).tolist() == [1, 5]
 
     @given(st.integers(0, 1000))
     def test_precision_and_recall(self, seed):
