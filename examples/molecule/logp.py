@@ -27,6 +27,7 @@ from molecules import (
     Graph,
     logp_contributions,
     nci_molecules,
+    need_drawing,
     split,
     to_graph,
 )
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
     parser.add_argument("--out", type=Path, default=Path("results/logp"))
     args = parser.parse_args()
+    need_drawing()
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(args.seed)  # Chainer draws its first weights from the global state
 

@@ -16,7 +16,7 @@ from rdkit.Chem.Scaffolds import MurckoScaffold
 from sklearn.model_selection import GroupShuffleSplit, train_test_split
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-import saliency  # noqa: F401
+from saliency import MolVisualizer
 
 from chainer.dataset import concat_examples
 
@@ -188,6 +188,14 @@ def logp_contributions(mol: Chem.Mol) -> np.ndarray:
         (neighbour,) = with_hydrogens.GetAtomWithIdx(hydrogen).GetNeighbors()
         contributions[neighbour.GetIdx()] += contributions[hydrogen]
     return contributions[:n_atom]
+
+
+def need_drawing() -> None:
+    """End here with one line if RDKit can not draw, not when all is computed."""
+    try:
+        MolVisualizer().visualize([0.0], Chem.MolFromSmiles("C"))
+    except ImportError as error:
+        raise SystemExit(str(error)) from None
 
 
 def is_in_match(mol: Chem.Mol, pattern: Chem.Mol) -> np.ndarray:

@@ -27,6 +27,7 @@ from molecules import (
     N_UNITED_ATOM,
     from_smiles,
     is_in_match,
+    need_drawing,
     read_column,
     split,
     to_graph,
@@ -113,6 +114,7 @@ def main() -> None:
     parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
     parser.add_argument("--out", type=Path, default=Path("results/solubility"))
     args = parser.parse_args()
+    need_drawing()
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(args.seed)  # Chainer draws its first weights from the global state
 

@@ -29,6 +29,7 @@ from molecules import (
     from_smiles,
     is_in_match,
     nci_molecules,
+    need_drawing,
     read_column,
     to_graph,
 )
@@ -245,6 +246,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.run < 2:
         parser.error(f"--run must be at least 2, for a spread; got {args.run}")
+    need_drawing()
     args.out.mkdir(parents=True, exist_ok=True)
 
     molecules = load(args.data)

@@ -111,6 +111,14 @@ def test_what_is_wrong_is_said(
     assert message in f"{end.value}{capsys.readouterr().err}"
 
 
+@pytest.mark.parametrize("script", [logp, solubility, substructure])
+def test_where_rdkit_can_not_draw_it_is_said_at_once(script, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rdkit.Chem.Draw", None)
+    with pytest.raises(SystemExit, match=r"RDKit can not draw here .* libxrender1"):
+        run_here(script, monkeypatch, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 class _Server(BaseHTTPRequestHandler):
     content = b"smiles\nCCO\n"
     n_request = 0
