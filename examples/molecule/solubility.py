@@ -160,7 +160,8 @@ def main() -> None:
         [scores[i] for i in shown],
         [smiles[i].strip() for i in shown],
         picture,
-        legends=[f"{predicted[i]:.1f}, measured {y[i]:.1f}" for i in shown],
+        legends=[f"predicted {predicted[i]:.1f}, measured {y[i]:.1f}" for i in shown],
+        percentile=97,
         title="What each atom adds to the logarithm of the solubility (mol/l)",
         show_colorbar=True,
     )
