@@ -6,14 +6,14 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import product
 
 import pytest
 from PIL import Image
 
 from tests.molecule.example import FOLDER, logp, molecules, solubility, substructure
+
+import chainer
 
 
 def run(script, *arguments):
@@ -119,55 +119,36 @@ def test_where_rdkit_can_not_draw_it_is_said_at_once(script, tmp_path, monkeypat
     assert not (tmp_path / "out").exists()
 
 
-class _Server(BaseHTTPRequestHandler):
-    content = b"smiles\nCCO\n"
-    n_request = 0
-
-    def do_GET(self):
-        type(self).n_request += 1
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.content)))
-        self.end_headers()
-        self.wfile.write(self.content)
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def address(monkeypatch, tmp_path):
-    monkeypatch.setenv("CHAINER_DATASET_ROOT", str(tmp_path))
-    import chainer
-
-    before = chainer.dataset.get_dataset_root()
-    chainer.dataset.set_dataset_root(str(tmp_path))
-    _Server.n_request = 0
-    server = HTTPServer(("127.0.0.1", 0), _Server)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/x.csv"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-    chainer.dataset.set_dataset_root(before)
-
-
 class TestDownload:
-    checksum = "sha256:" + hashlib.sha256(_Server.content).hexdigest()
+    content = b"smiles\nCCO\n"
+    checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
 
-    def test_the_data_is_fetched_once(self, address, tmp_path):
-        for _ in range(2):
-            path = solubility.find_data(None, address, self.checksum)
-        assert path.read_bytes() == _Server.content
-        assert tmp_path in path.parents
-        assert _Server.n_request == 1
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path):
+        root = chainer.dataset.get_dataset_root()
+        chainer.dataset.set_dataset_root(str(tmp_path / "cache"))
+        yield tmp_path / "cache"
+        chainer.dataset.set_dataset_root(root)
 
-    def test_another_file_is_refused(self, address, tmp_path):
+    @pytest.fixture
+    def there(self, tmp_path):
+        path = tmp_path / "there.csv"
+        path.write_bytes(self.content)
+        return path
+
+    def test_the_data_is_fetched_once(self, there, cache):
+        path = solubility.find_data(None, there.as_uri(), self.checksum)
+        assert path.read_bytes() == self.content
+        assert cache in path.parents
+        there.unlink()
+        assert solubility.find_data(None, there.as_uri(), self.checksum) == path
+
+    def test_another_file_is_refused(self, there, cache):
         with pytest.raises(SystemExit, match=r"not the file .* name it with --data"):
-            solubility.find_data(None, address)
-        assert not list(tmp_path.rglob("*.csv"))
+            solubility.find_data(None, there.as_uri())
+        assert not list(cache.rglob("*.csv"))
 
-    def test_nobody_there(self, address):
+    def test_nobody_there(self):
         with pytest.raises(SystemExit, match="name it with --data"):
             solubility.find_data(None, "http://127.0.0.1:9/x.csv")
 
