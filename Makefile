@@ -15,6 +15,8 @@ PIP_INSTALL := PIP_CONSTRAINT=build-constraints.txt \
 
 demo: $(STAMP)
 	MPLBACKEND=Agg $(BIN)/python examples/table/iris.py --out results/iris
+	MPLBACKEND=Agg $(BIN)/python examples/molecule/logp.py --epoch 5 --n-explain 100 \
+		--M 8 --out results/logp
 
 test: $(STAMP)
 	$(BIN)/python -m pytest $(ARGS)
@@ -43,7 +45,7 @@ $(BENCH_VENV)/.peers: setup.py requirements.txt build-constraints.txt pyproject.
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* results/iris
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* results/iris results/logp
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find saliency link_hooks examples benchmarks tests -name __pycache__ \
 		-type d -prune -exec rm -rf {} + 2>/dev/null || true

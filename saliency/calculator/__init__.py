@@ -21,12 +21,19 @@ from saliency.calculator.integrated_gradients_calculator import (
 )
 from saliency.calculator.lrp_calculator import LRPCalculator
 from saliency.calculator.occlusion_calculator import OcclusionCalculator
+from saliency.calculator.padding import cut_to_lengths
+from saliency.calculator.posteriors import (
+    EnsemblePosterior,
+    Posterior,
+    SWAGPosterior,
+)
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
 
 __all__ = [
     "BaseCalculator",
     "BayesGradCalculator",
     "DeconvnetCalculator",
+    "EnsemblePosterior",
     "GaussianBlur",
     "GaussianNoiseSampler",
     "GradCAMCalculator",
@@ -36,6 +43,9 @@ __all__ = [
     "IntegratedGradientsCalculator",
     "LRPCalculator",
     "OcclusionCalculator",
+    "Posterior",
+    "SWAGPosterior",
     "SmoothGradCalculator",
     "UniformNoiseSampler",
+    "cut_to_lengths",
 ]

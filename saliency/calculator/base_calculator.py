@@ -22,6 +22,7 @@ from saliency.calculator.explained_output import ClassIndex, check_class_index
 from saliency.calculator.forward_pass import ForwardPass
 from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.padding import concatenate_padded
+from saliency.calculator.posteriors import Posterior
 from saliency.calculator.sampling import Layout, folded, whole_batch
 from saliency.calculator.settings import ComputeSettings
 from saliency.chainer_compat import gpu_problem
@@ -113,6 +114,7 @@ class BaseCalculator(ABC):
         noise_sampler: Any = None,
         show_progress: bool = True,
         seed: int | None = None,
+        posterior: Posterior | None = None,
     ) -> np.ndarray:
         """Compute M saliency samples for each example.
 
@@ -142,6 +144,11 @@ class BaseCalculator(ABC):
             seed (int or None): One seed gives one result, whatever ``batchsize`` and
                 the device are. ``None`` gives another result in each call. The global
                 random state is not changed.
+            posterior (Posterior or None): What each sample's parameters are drawn from
+                (BayesGrad): an
+                :class:`~saliency.calculator.posteriors.EnsemblePosterior`, a
+                :class:`~saliency.calculator.posteriors.SWAGPosterior`, or one of your
+                own. ``'argmax'`` and mean baselines are those of the trained model.
 
         Returns:
             numpy.ndarray: ``(M, N) + target shape``, of the target's dtype. Where
@@ -164,6 +171,7 @@ class BaseCalculator(ABC):
             train,
             noise_sampler,
             seed,
+            posterior,
         )
         batches = self._batches(data, settings)
         blocks, inputs, lengths = [], [], []
@@ -202,6 +210,7 @@ class BaseCalculator(ABC):
         noise_sampler: Any = None,
         show_progress: bool = True,
         seed: int | None = None,
+        posterior: Posterior | None = None,
     ) -> Any:
         """Compute M samples for each example and keep their mean or spread alone.
 
@@ -243,6 +252,7 @@ class BaseCalculator(ABC):
             show_progress (bool): As for :meth:`compute`.
             seed (int or None): As for :meth:`compute`. With a path as ``out``,
                 ``None`` draws one, which is recorded and used when the work goes on.
+            posterior (Posterior or None): As for :meth:`compute`.
 
         Returns:
             ``out``, opened if it was a path (numpy.memmap or zarr.Array), or a
@@ -265,6 +275,7 @@ class BaseCalculator(ABC):
             train,
             noise_sampler,
             seed,
+            posterior,
         )
         aggregation = Aggregation(method, ch_axis, statistic, M)
         batches = self._batches(data, settings)

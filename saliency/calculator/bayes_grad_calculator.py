@@ -17,7 +17,8 @@ class BayesGradCalculator(GradientCalculator):
     "BayesGrad: explaining predictions of graph convolutional networks",
     arXiv:1807.01985. Pass a ``noise_sampler`` to :meth:`compute` for BayesSmoothGrad.
 
-    The model must have been trained with dropout; without, all samples are alike.
+    The model must have been trained with dropout; without, all samples are alike. Or
+    pass another ``posterior`` to :meth:`compute`: an ensemble, or SWAG.
     The arguments are those of
     :class:`~saliency.calculator.gradient_calculator.GradientCalculator`.
     """
@@ -29,9 +30,9 @@ class BayesGradCalculator(GradientCalculator):
 
         ``settings`` are the other arguments of
         :meth:`~saliency.calculator.base_calculator.BaseCalculator.compute`, where
-        ``train`` is True unless given.
+        ``train`` is True unless it or a ``posterior`` is given.
         """
-        settings.setdefault("train", True)
+        settings.setdefault("train", settings.get("posterior") is None)
         return super().compute(data, M, batchsize, **settings)
 
     def compute_aggregate(
@@ -47,5 +48,5 @@ class BayesGradCalculator(GradientCalculator):
         ``settings`` are as in :meth:`compute`, with those of
         :meth:`~saliency.calculator.base_calculator.BaseCalculator.compute_aggregate`.
         """
-        settings.setdefault("train", True)
+        settings.setdefault("train", settings.get("posterior") is None)
         return super().compute_aggregate(data, M, method, ch_axis, **settings)

@@ -24,6 +24,7 @@ from saliency.calculator.sampling import (
     Layout,
     Rows,
     one_row,
+    sample_by_sample,
     whole_batch,
 )
 from saliency.calculator.settings import ComputeSettings
@@ -56,7 +57,13 @@ def running_job(
         show_progress (bool): Whether to show a progress bar.
     """
     streams = RandomStreams(settings.seed)
-    runner = ForwardRunner(calculator, settings.train, settings.noise_sampler, streams)
+    runner = ForwardRunner(
+        calculator,
+        settings.train,
+        settings.noise_sampler,
+        streams,
+        settings.posterior,
+    )
     bar = tqdm(
         desc=type(calculator).__name__.lstrip("_"),
         total=settings.M * n_example,
@@ -99,6 +106,8 @@ class ComputeJob:
         self._n_left = n_example
         self._bar = bar
         self._folded = calculator.layout()
+        if settings.posterior is not None:
+            self._folded = sample_by_sample(self._folded)
         self._layout: Layout = self._folded
         self._follows_lengths: bool | None = None
         self._warned_of_sum = calculator.class_index is not None
@@ -226,9 +235,10 @@ class ComputeJob:
         self, batch: UserBatch, classes: Classes, rows: Rows
     ) -> tuple[Rows, _Part]:
         # The pass and its graph end here, before another pass is run.
-        this = self._runner.run(batch, rows)
-        self._check_layout(this, batch)
-        of_rows = self._contribution(this, classes)
+        with self._runner.drawn_network(rows):
+            this = self._runner.run(batch, rows)
+            self._check_layout(this, batch)
+            of_rows = self._contribution(this, classes)
         dtype = this.origins[0].dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         return rows, _Part(of_rows, result, this.targets[0].ndim)

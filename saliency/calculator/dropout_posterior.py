@@ -132,17 +132,18 @@ class _EvaluationModeHook(chainer.LinkHook):
         self._modes = []
 
     def forward_preprocess(self, args: Any) -> None:
-        if _keeps_statistics(args.link):
+        if keeps_statistics(args.link):
             self._modes.append(chainer.config.train)
             chainer.config.train = False
 
     def forward_postprocess(self, args: Any) -> None:
         # If the link raised, the surrounding using_config puts train back.
-        if _keeps_statistics(args.link):
+        if keeps_statistics(args.link):
             chainer.config.train = self._modes.pop()
 
 
-def _keeps_statistics(link: chainer.Link) -> bool:
+def keeps_statistics(link: chainer.Link) -> bool:
+    """Tell whether a link normalizes by statistics that training moves."""
     if isinstance(link, (BatchNormalization, DecorrelatedBatchNormalization)):
         return True
     hooks = link.local_link_hooks.values()

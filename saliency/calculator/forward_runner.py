@@ -13,8 +13,10 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.dataset import UserBatch
+from saliency.calculator.drawn_networks import DrawnNetworks
 from saliency.calculator.dropout_posterior import DropoutPosterior
 from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.posteriors import Posterior
 from saliency.calculator.random_streams import (
     NOISE,
     GlobalRandomState,
@@ -43,6 +45,8 @@ class ForwardRunner:
         train (bool): Whether parameters are drawn from the dropout posterior.
         noise_sampler: Has ``sample(array, rng)`` or ``sample(array)``; or None.
         streams (RandomStreams): Where all random numbers come from.
+        posterior (Posterior or None): What networks are drawn from, one for each
+            sample; a pass is then of one sample.
 
     Attributes:
         row_limit (RowLimit): How many rows of a pass fit into memory.
@@ -55,6 +59,7 @@ class ForwardRunner:
         train: bool,
         noise_sampler: Any,
         streams: RandomStreams,
+        posterior: Posterior | None = None,
     ) -> None:
         self._calculator = calculator
         self._target_extractor = calculator.target_extractor
@@ -68,6 +73,11 @@ class ForwardRunner:
         self._streams = streams
         self._global_random = GlobalRandomState(calculator.device)
         self._posterior = DropoutPosterior(streams)
+        self._networks = (
+            None
+            if posterior is None
+            else DrawnNetworks(posterior, calculator.model, streams)
+        )
         self._cleanup = contextlib.ExitStack()
         self._clean: tuple[UserBatch | None, list[ForwardPass]] = (None, [])
         self.row_limit = RowLimit()
@@ -79,7 +89,8 @@ class ForwardRunner:
     @property
     def is_deterministic(self) -> bool:
         """Whether a pass is what the trained model does with the data as it is."""
-        return not self._train and self._noise_sampler is None
+        is_disturbed = self._train or self._noise_sampler is not None
+        return not is_disturbed and self._networks is None
 
     def __enter__(self) -> ForwardRunner:
         with contextlib.ExitStack() as stack:
@@ -102,6 +113,15 @@ class ForwardRunner:
         traceback: TracebackType | None,
     ) -> None:
         self._cleanup.close()
+
+    def drawn_network(self, rows: Rows) -> AbstractContextManager[None]:
+        """Return a block in which the model is the network of the rows' sample.
+
+        It is for the way back, too, which looks at the parameters again.
+        """
+        if self._networks is None:
+            return contextlib.nullcontext()
+        return self._networks.of_sample(int(rows.sample[0]))
 
     def run(self, batch: UserBatch, rows: Rows) -> ForwardPass:
         """Run rows with noise and dropout, changed as the calculator wants them."""

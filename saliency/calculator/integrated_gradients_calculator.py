@@ -143,8 +143,8 @@ class IntegratedGradientsCalculator(BaseCalculator):
         Args:
             saliency_samples (numpy.ndarray): What ``compute(data, ...)`` returned.
             data: The same data.
-            settings: The settings of that call; with ``train`` or ``noise_sampler``
-                its ``seed`` is needed, so that the samples are the same.
+            settings: The settings of that call; with ``train``, ``noise_sampler`` or
+                ``posterior`` its ``seed`` is needed, so that the samples are the same.
 
         Returns:
             numpy.ndarray: ``(M, N)``, the sum of the attributions minus
@@ -154,11 +154,13 @@ class IntegratedGradientsCalculator(BaseCalculator):
             ValueError: If the samples are not of this data, or can not be drawn again
                 for want of a seed.
         """
-        is_random = settings.get("train") or settings.get("noise_sampler") is not None
+        is_random = settings.get("train") or any(
+            settings.get(name) is not None for name in ("noise_sampler", "posterior")
+        )
         if is_random and settings.get("seed") is None:
             raise ValueError(
                 "seed must be the one that compute was called with, to draw the same "
-                "noise and dropout again; got None"
+                "noise and networks again; got None"
             )
         settings["M"] = len(saliency_samples)
         difference = _Difference(self).compute(data, **settings)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from saliency.checks import is_int
 
 
 def mark_padding(
@@ -29,6 +32,55 @@ def mark_padding(
     for i, length in enumerate(lengths):
         by_length[:, i, length:] = np.nan
     return saliency
+
+
+def cut_to_lengths(
+    saliency: Any, lengths: Sequence[int] | np.ndarray | None, axis: int = 1
+) -> list[Any]:
+    """Return each example's saliency without the padding behind its end.
+
+    Args:
+        saliency (numpy.ndarray): What ``aggregate`` or ``compute`` returned for
+            examples of different lengths.
+        lengths (sequence of int or None): The length of each example: what
+            ``calculator.lengths`` is afterwards. None if all are of one length.
+        axis (int): The axis of the lengths; the one before it is that of the
+            examples. 1 for what ``aggregate`` returned, 2 for what ``compute`` did.
+
+    Returns:
+        list of numpy.ndarray: A view for each example, without the axis of the
+        examples.
+
+    Raises:
+        ValueError: If there are no such axes, not as many lengths as examples, or an
+            example is longer than the axis.
+
+    Example:
+        >>> scores = calculator.aggregate(samples, ch_axis=3)  # (N, atom)
+        >>> of_molecules = cut_to_lengths(scores, calculator.lengths)
+    """
+    saliency = np.asarray(saliency)
+    if not (is_int(axis) and 1 <= axis < saliency.ndim):
+        raise ValueError(
+            f"axis must be an int in 1..{saliency.ndim - 1} for saliency of shape "
+            f"{saliency.shape}, got {axis!r}"
+        )
+    examples = np.moveaxis(saliency, (axis - 1, axis), (0, 1))
+    if lengths is None:
+        lengths = [saliency.shape[axis]] * len(examples)
+    if len(lengths) != len(examples):
+        raise ValueError(
+            f"lengths must hold one for each of the {len(examples)} examples, got "
+            f"{len(lengths)}"
+        )
+    if not all(is_int(n) and 0 <= n <= saliency.shape[axis] for n in lengths):
+        raise ValueError(
+            f"lengths must be ints in 0..{saliency.shape[axis]}, the length of axis "
+            f"{axis}, got {list(lengths)}"
+        )
+    return [
+        np.moveaxis(example[:n], 0, axis - 1) for example, n in zip(examples, lengths)
+    ]
 
 
 def concatenate_padded(

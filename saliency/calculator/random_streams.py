@@ -10,6 +10,8 @@ import numpy as np
 
 NOISE, DROPOUT, GLOBAL = range(3)
 
+_NO_EXAMPLE = 2**64 - 1  # an index that none has
+
 
 class RandomStreams:
     """One independent stream for each (sample, example, purpose, call).
@@ -40,6 +42,10 @@ class RandomStreams:
         self._start["state"]["counter"][:] = (0, 3 * call + purpose, example, sample)
         self._philox.state = self._start
         return self._generator
+
+    def of_sample(self, sample: int) -> np.random.Generator:
+        """Return the stream of what all examples of a sample have in common."""
+        return self.generator(GLOBAL, sample, _NO_EXAMPLE)
 
     def global_seed(self, sample: int, example: int) -> int:
         """Return a seed for ``numpy.random.seed``."""

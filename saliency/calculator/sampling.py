@@ -117,6 +117,19 @@ def folded(extent: Extent, batchsize: int) -> Iterator[Rows]:
         yield extent.rows(start, min(start + batchsize, len(extent)))
 
 
+def sample_by_sample(layout: Layout) -> Layout:
+    """Return a layout whose passes are of one sample each, laid out by another."""
+
+    def of_each_sample(extent: Extent, batchsize: int) -> Iterator[Rows]:
+        for m in range(extent.n_sample):
+            first = extent.first_sample + m
+            yield from layout(
+                replace(extent, n_sample=1, first_sample=first), batchsize
+            )
+
+    return of_each_sample
+
+
 def one_row(extent: Extent, batchsize: int) -> Iterator[Rows]:
     """Run every row by itself, for models that draw random numbers of their own."""
     return folded(extent, 1)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Callable
 
 from saliency.calculator.dataset import Converter
+from saliency.calculator.posteriors import Posterior
 from saliency.checks import check_callable, check_positive, is_int
 
 
@@ -26,6 +27,7 @@ class ComputeSettings:
     train: bool
     noise_sampler: Any
     seed: int | None
+    posterior: Any
 
     def __post_init__(self) -> None:
         check_positive("M", self.M)
@@ -40,4 +42,9 @@ class ComputeSettings:
             raise TypeError(
                 "noise_sampler must have a method sample(array, rng), or be None; got "
                 f"{self.noise_sampler!r}"
+            )
+        if not (self.posterior is None or isinstance(self.posterior, Posterior)):
+            raise TypeError(
+                "posterior must be a saliency.Posterior or None, got "
+                f"{self.posterior!r}"
             )

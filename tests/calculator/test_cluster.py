@@ -22,6 +22,7 @@ from saliency import (
     LRPCalculator,
     OcclusionCalculator,
     SmoothGradCalculator,
+    SWAGPosterior,
 )
 from tests.calculator.test_out import files_of, record_of
 from tests.networks import CNN, MLP, OwnNoise, Sequence, Siamese, Tokens, build
@@ -69,6 +70,16 @@ def of_links(link_class):
 
 
 # What depends on the example's place in the whole data, or on the whole data.
+def swag_of_three(network):
+    model = build(network)
+    swag = SWAGPosterior(model)
+    for i in range(3):
+        for parameter in model.params():
+            parameter.array[...] += 0.1 * i
+        swag.collect()
+    return swag
+
+
 CALLS = {
     "smooth_grad": (lambda: SmoothGradCalculator(build(MLP), class_index=0), {}),
     "bayes_grad": (
@@ -104,6 +115,10 @@ CALLS = {
         {},
     ),
     "extractor_called_twice": (of_links(Siamese), {}),
+    "posterior": (
+        lambda: GradientCalculator(build(MLP), class_index=0),
+        {"M": 4, "posterior": swag_of_three(MLP)},
+    ),
     "functions": (
         lambda: GradientCalculator(build(MLP), class_index=0),
         {"preprocess_fn": lambda v: v * 2, "postprocess_fn": lambda s: s.sum(axis=1)},

@@ -1,0 +1,93 @@
+"""A score for each atom, by every method; shared by the molecule examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from molecules import Graph, concat_mols
+
+# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
+from saliency import (
+    BaseCalculator,
+    BayesGradCalculator,
+    GradientCalculator,
+    IntegratedGradientsCalculator,
+    LRPCalculator,
+    OcclusionCalculator,
+    SmoothGradCalculator,
+    VariableMonitorLinkHook,
+    cut_to_lengths,
+)
+
+import chainer
+
+
+def atom_scores(
+    calculator: BaseCalculator,
+    graphs: Sequence[Graph],
+    M: int = 1,
+    method: str = "raw",
+    batchsize: int = 64,
+    **settings: Any,
+) -> list[np.ndarray]:
+    """Return the score of each atom of each molecule, ``(n_atom,)`` for each.
+
+    Args:
+        calculator (BaseCalculator): One that reads saliency at the embedding.
+        graphs (list): Graphs ``(atoms, adjacency)``.
+        M (int): Number of samples.
+        method (str): What is done with each channel before the sum over them.
+        batchsize (int): Rows of a pass.
+        settings: Of ``compute_aggregate``.
+    """
+    scores = calculator.compute_aggregate(
+        graphs,
+        M,
+        method,
+        ch_axis=3,
+        batchsize=batchsize,
+        converter=concat_mols,
+        **settings,
+    )
+    return cut_to_lengths(scores, calculator.lengths)
+
+
+def signed_calculators(
+    model: chainer.Chain, baseline: Any
+) -> dict[str, tuple[BaseCalculator, bool]]:
+    """Return calculators of what each atom adds to the output, or takes from it.
+
+    Args:
+        model (chainer.Chain): A network with an ``embed``.
+        baseline (array): Embedding of no atom in particular, ``(n_unit,)``: where the
+            paths of Integrated Gradients begin, and what covers an atom.
+
+    Returns:
+        dict: For each name a calculator, and whether it wants several samples. The
+        gradient by itself has no sign that means anything: the sum over channels is
+        the derivative in a direction without a meaning. It is there to be compared.
+    """
+    at: dict[str, Any] = {"target_extractor": VariableMonitorLinkHook(model.embed)}
+    times = {**at, "multiply_target": True}
+    from_ = {**at, "baseline": baseline, "steps": 16}
+    return {
+        "VanillaGrad": (GradientCalculator(model, **at), False),
+        "gradient x input": (GradientCalculator(model, **times), False),
+        "SmoothGrad x input": (SmoothGradCalculator(model, **times), True),
+        "BayesGrad x input": (BayesGradCalculator(model, **times), True),
+        "IntegratedGradients": (IntegratedGradientsCalculator(model, **from_), False),
+        "Occlusion": (
+            OcclusionCalculator(model, slide_axis=1, fill=baseline, **at),
+            False,
+        ),
+        "LRP (epsilon)": (LRPCalculator(model, rule="epsilon", **at), False),
+        "LRP (gamma)": (LRPCalculator(model, rule="gamma", **at), False),
+    }
+
+
+def mean_embedding(model: chainer.Chain, graphs: Sequence[Graph]) -> np.ndarray:
+    """Return the mean embedding of the atoms of some molecules, ``(n_unit,)``."""
+    atoms = np.concatenate([atoms for atoms, *_ in graphs])
+    return chainer.cuda.to_cpu(model.embed.W.array)[atoms].mean(axis=0)

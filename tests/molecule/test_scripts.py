@@ -1,0 +1,156 @@
+"""The scripts of examples/molecule, run as a newcomer runs them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from itertools import product
+
+import pytest
+from PIL import Image
+
+from tests.molecule.example import FOLDER, logp, molecules, solubility, substructure
+
+import chainer
+
+
+def run(script, *arguments):
+    command = [sys.executable, FOLDER / script, *map(str, arguments)]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+    )
+
+
+def assert_is_picture(path):
+    with Image.open(path) as picture:
+        assert min(picture.size) > 300
+        assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+
+
+@pytest.fixture
+def esol(tmp_path):
+    """A table as that of ESOL, of small molecules."""
+    ends = ["CCCCC", "CCCO", "c1ccccc1", "CCN", "CC(C)", "OCC(O)C", "CCCl"]
+    smiles = [f"{a}C{b}" for a, b in product(ends, ends) if "c" not in b]
+    rows = [f"{s},{s.count('O') - s.count('C') / 2}" for s in smiles]
+    path = tmp_path / "esol.csv"
+    path.write_text("\n".join([f"smiles,{solubility.COLUMN}", *rows]))
+    return path
+
+
+def test_solubility(esol, tmp_path):
+    done = run(
+        *("solubility.py", "--data", esol, "--fold", 2, "--epoch", 2),
+        *("--out", tmp_path / "out"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "test RMSE over 2 folds: " in done.stdout
+    assert "| O of OH groups | " in done.stdout
+    assert_is_picture(tmp_path / "out" / "molecules.png")
+
+
+@pytest.fixture
+def few_molecules(monkeypatch):
+    """The whole file takes `make demo` some minutes."""
+    few = [m for i, m in enumerate(molecules.nci_molecules()) if i % 12 == 0]
+    for script in (logp, substructure):
+        monkeypatch.setattr(script, "nci_molecules", lambda: few)
+
+
+def run_here(script, monkeypatch, *arguments):
+    name = f"{script.__name__}.py"
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    script.main()
+
+
+def test_substructure(few_molecules, tmp_path, monkeypatch, capsys):
+    run_here(
+        *(substructure, monkeypatch, "--n-train", 40, "--run", 2, "--iteration", 3),
+        *("--M", 2, "--n-explain", 8, "--out", tmp_path),
+    )
+    printed = capsys.readouterr().out.splitlines()
+    assert len([row for row in printed if "Grad | 0." in row]) == 4
+    assert_is_picture(tmp_path / "precision_recall.png")
+    assert_is_picture(tmp_path / "molecules.png")
+
+
+@pytest.mark.parametrize("network, by", [("ggnn", "random"), ("nfp", "scaffold")])
+def test_logp(few_molecules, tmp_path, monkeypatch, capsys, network, by):
+    run_here(
+        *(logp, monkeypatch, "--epoch", 6, "--n-explain", 25, "--M", 2),
+        *("--out", tmp_path, "--split", by, "--network", network),
+    )
+    printed = capsys.readouterr().out.splitlines()
+    (r2,) = [float(row.split()[2]) for row in printed if row.startswith("test R2:")]
+    assert 0.2 < r2 < 1
+    table = [row.split("|") for row in printed if row.startswith("|")]
+    assert len(table) == 2 + 9
+    assert all(-1 <= float(row[2]) <= 1 for row in table[2:])
+    assert_is_picture(tmp_path / "grid.png")
+
+
+@pytest.mark.parametrize(
+    "script, arguments, message",
+    [
+        (solubility, ["--data", "missing.csv"], "missing.csv: there is no such"),
+        (substructure, ["--data", "missing.gz"], "missing.gz: there is no such"),
+        (substructure, ["--run", "1"], "--run must be at least 2"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    script, arguments, message, tmp_path, monkeypatch, capsys
+):
+    with pytest.raises(SystemExit) as end:
+        run_here(script, monkeypatch, *arguments, "--out", tmp_path)
+    assert message in f"{end.value}{capsys.readouterr().err}"
+
+
+@pytest.mark.parametrize("script", [logp, solubility, substructure])
+def test_where_rdkit_can_not_draw_it_is_said_at_once(script, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "rdkit.Chem.Draw", None)
+    with pytest.raises(SystemExit, match=r"RDKit can not draw here .* libxrender1"):
+        run_here(script, monkeypatch, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+class TestDownload:
+    content = b"smiles\nCCO\n"
+    checksum = f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+    @pytest.fixture(autouse=True)
+    def cache(self, tmp_path):
+        root = chainer.dataset.get_dataset_root()
+        chainer.dataset.set_dataset_root(str(tmp_path / "cache"))
+        yield tmp_path / "cache"
+        chainer.dataset.set_dataset_root(root)
+
+    @pytest.fixture
+    def there(self, tmp_path):
+        path = tmp_path / "there.csv"
+        path.write_bytes(self.content)
+        return path
+
+    def test_the_data_is_fetched_once(self, there, cache):
+        path = solubility.find_data(None, there.as_uri(), self.checksum)
+        assert path.read_bytes() == self.content
+        assert cache in path.parents
+        there.unlink()
+        assert solubility.find_data(None, there.as_uri(), self.checksum) == path
+
+    def test_another_file_is_refused(self, there, cache):
+        with pytest.raises(SystemExit, match=r"not the file .* name it with --data"):
+            solubility.find_data(None, there.as_uri())
+        assert not list(cache.rglob("*.csv"))
+
+    def test_nobody_there(self):
+        with pytest.raises(SystemExit, match="name it with --data"):
+            solubility.find_data(None, "http://127.0.0.1:9/x.csv")
+
+    def test_a_path_is_taken_as_it_is(self, tmp_path):
+        assert solubility.find_data(tmp_path / "x.csv") == tmp_path / "x.csv"
