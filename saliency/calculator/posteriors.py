@@ -55,7 +55,8 @@ class EnsemblePosterior(Posterior):
     perspective of generalization", arXiv:2002.08791.
 
     Args:
-        members: npz files of Chainer, or links; of links a copy is taken.
+        members: npz files of Chainer, or links, of which copies are taken. All are held
+            in memory.
         path (str): Where in the files the network is, as for
             ``chainer.serializers.load_npz``; for example
             ``'updater/model:main/predictor/'`` in the snapshot of a trainer.
@@ -129,12 +130,13 @@ class SWAGPosterior(Posterior, chainer.training.Extension):
         >>> import chainer.links as L
         >>> model = L.Linear(3, 2)
         >>> swag = SWAGPosterior(model)
-        >>> # trainer.extend(swag, trigger=(1, "epoch")), or after each epoch:
+        >>> # trainer.extend(swag), or after each epoch:
         >>> swag.collect()
     """
 
     # The network goes on being trained; what was collected is the posterior.
     run_state = ("_model",)
+    trigger = (1, "epoch")  # unless the trainer is told another
 
     def __init__(self, model: chainer.Link, rank: int = 20) -> None:
         if not isinstance(model, chainer.Link):

@@ -1,19 +1,18 @@
-"""What molecules are drawn on: SVG and PNG by RDKit, PDF by way of PNG."""
+"""What molecules are drawn on: SVG and PNG by RDKit, PDF from the SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from io import BytesIO
 from types import ModuleType
 from typing import Any
 from xml.sax.saxutils import escape
 
 import numpy as np
-from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.path import Path as Outline
 from matplotlib.textpath import TextToPath
-from PIL import Image
+
+from saliency.visualizer.svg_to_pdf import pdf_of_svg
 
 # Red, green and blue, each in [0, 1].
 Color = tuple[float, float, float]
@@ -22,11 +21,9 @@ Pair = tuple[float, float]
 BLACK = (0.0, 0.0, 0.0)
 WHITE = (1.0, 1.0, 1.0)
 
-# Pixels of a picture in an inch, and how many times as many a file has that holds no
-# vectors: PNG for screens, the image in a PDF for print.
+# Pixels of a picture in an inch, and how many times as many a PNG has.
 DPI = 100
 PNG_FACTOR = 2
-PDF_FACTOR = 4
 
 LINE_SPACING = 1.3  # in units of the size of the letters
 
@@ -153,11 +150,10 @@ def encode(
     extension: str,
 ) -> bytes:
     """Return a picture as a file of the format ``'svg'``, ``'png'`` or ``'pdf'``."""
-    factor = {"svg": None, "png": PNG_FACTOR, "pdf": PDF_FACTOR}[extension]
-    canvas = Canvas(size, panel, factor)
+    canvas = Canvas(size, panel, PNG_FACTOR if extension == "png" else None)
     paint(canvas)
     content = canvas.finish()
-    return _as_pdf(content, size) if extension == "pdf" else content
+    return pdf_of_svg(content, size, DPI) if extension == "pdf" else content
 
 
 def with_title(svg: str, title: str) -> SvgPicture:
@@ -224,6 +220,8 @@ def _draw(
     if mol.GetNumBonds():  # ions by themselves are as far apart as there is room
         options.fixedBondLength = bond * factor  # at most
     options.bondLineWidth = 1.6 * factor
+    # What RDKit multiplies by this grows with the width of lines and of the picture.
+    options.highlightBondWidthMultiplier = 16 // factor
     options.minFontSize, options.maxFontSize = 6 * factor, 22 * factor
     drawer.DrawMolecule(
         mol,
@@ -254,13 +252,3 @@ def _point(x: float, y: float) -> Any:
     from rdkit.Geometry import Point2D
 
     return Point2D(x, y)
-
-
-def _as_pdf(png: bytes, size: tuple[int, int]) -> bytes:
-    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI))
-    ax = figure.add_axes((0, 0, 1, 1))
-    ax.set_axis_off()
-    ax.imshow(np.asarray(Image.open(BytesIO(png))), interpolation="none")
-    file = BytesIO()
-    figure.savefig(file, format="pdf", dpi=PDF_FACTOR * DPI)
-    return file.getvalue()

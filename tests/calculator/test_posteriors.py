@@ -286,7 +286,7 @@ def train(model, *, n_epoch, extend=(), out, resume=None):
     updater = chainer.training.StandardUpdater(iterator, optimizer)
     trainer = chainer.training.Trainer(updater, (n_epoch, "epoch"), out=str(out))
     for extension in extend:
-        trainer.extend(extension, trigger=(1, "epoch"))
+        trainer.extend(extension)
     if resume is not None:
         chainer.serializers.load_npz(resume, trainer)
     trainer.run()
@@ -301,8 +301,10 @@ def test_a_part_of_the_snapshots_of_a_training(x, tmp_path):
         n_epoch=3,
         extend=[
             extensions.snapshot(filename="{.updater.epoch}.npz"),
-            lambda trainer: seen.append(
-                GradientCalculator(model, class_index=0).compute(x)[0]
+            chainer.training.make_extension((1, "epoch"))(
+                lambda trainer: seen.append(
+                    GradientCalculator(model, class_index=0).compute(x)[0]
+                )
             ),
         ],
         out=tmp_path,

@@ -9,12 +9,13 @@ from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 pytest.importorskip("rdkit", reason="RDKit is not installed (extra 'molecule')")
@@ -29,6 +30,7 @@ from saliency import (
     min_max_scaler,
     red_blue_cmap,
 )
+from saliency.visualizer.svg_to_pdf import pdf_of_svg
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 ALANINE_SALT = "C[C@H](N)C(=O)[O-].[Na+]"
@@ -433,10 +435,59 @@ def test_files_of_each_format(tmp_path):
         color = np.array(atom_color(x)) * 255
         near = picture[y - 16 : y + 16, left - 16 : left + 16].reshape(-1, 3)
         assert (np.abs(near - color) < 1.5).all(axis=1).mean() > 0.4
-    visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "x.pdf")
-    assert (tmp_path / "x.pdf").read_bytes().startswith(b"%PDF")
     visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "plain")
     assert (tmp_path / "plain.svg").read_text() == svg
+
+
+def test_a_pdf_has_the_size_and_the_colours_and_no_pixels(tmp_path):
+    path = tmp_path / "x.pdf"
+    with matplotlib.rc_context({"pdf.compression": 0}):
+        svg = visualizer.visualize([1, 2, 3], mol_of(), path)
+    content = path.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"/Subtype /Image" not in content
+    box = re.search(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", content).groups()
+    assert_allclose([float(n) for n in box], 0.72 * np.array(size(svg)), atol=0.01)
+    fills = [
+        [float(n) for n in numbers]
+        for numbers in re.findall(rb"([\d.]+) ([\d.]+) ([\d.]+) rg", content)
+    ]
+    for x in (1 / 3, 2 / 3, 1):
+        assert np.abs(np.array(fills) - atom_color(x)).max(axis=1).min() < 0.005
+
+
+@pytest.mark.parametrize("mode", ["highlight", "contour"])
+def test_a_pdf_shows_what_the_png_shows(tmp_path, monkeypatch, mode):
+    """By matplotlib's renderer of pixels for want of one of PDF; RDKit has Cairo's."""
+    mol = mol_of("N[C@@H](Cc1ccccc1)C(=O)O.[NH3]->[Fe]")
+    how = {"mode": mode, "legend": "8B%gØ", "show_colorbar": True}
+    scores, errors = np.linspace(-1, 1, 14), np.full(14, 0.2)
+    visualizer.visualize(scores, mol, tmp_path / "x.png", errors=errors, **how)
+    save = Figure.savefig
+    monkeypatch.setattr(
+        Figure, "savefig", lambda self, file, format: save(self, file, dpi=200)
+    )
+    visualizer.visualize(scores, mol, tmp_path / "x.pdf", errors=errors, **how)
+    pictures = [png(tmp_path / name).astype(float) for name in ("x.png", "x.pdf")]
+    difference = np.abs(pictures[0] - pictures[1])
+    assert difference.mean() < 1
+    # In pieces of 20 x 20 nothing but the edges of lines differs.
+    height, width = (20 * (n // 20) for n in difference.shape[:2])
+    pieces = difference[:height, :width].reshape(height // 20, 20, width // 20, 20, 3)
+    assert pieces.mean(axis=(1, 3, 4)).max() < 40
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("<text>x</text>", "<text>"),
+        ("<path d='M 0,0 C 1,1 2,2 3,3'/>", "path with 'C'"),
+    ],
+)
+def test_what_can_not_become_a_pdf_is_not_left_out(shape, message):
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg'>{shape}</svg>"
+    with pytest.raises(ValueError, match=message):
+        pdf_of_svg(svg.encode(), (100, 100), 100)
 
 
 def test_jupyter_shows_what_is_returned():
