@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import http.client
 import io
 import json
 import re
@@ -247,6 +248,11 @@ class Unreachable(urllib.request.HTTPSHandler):
         raise urllib.error.URLError("no way out")
 
 
+class EndsEarly(urllib.request.HTTPSHandler):
+    def https_open(self, request):
+        raise http.client.IncompleteRead(b"half of it")
+
+
 @pytest.fixture
 def internet(monkeypatch, tmp_path):
     """Returns how to replace what is behind every https address."""
@@ -306,6 +312,11 @@ class TestOpenML:
         said = capsys.readouterr().out
         assert "mnist can not be downloaded" in said and "no way out" in said
         assert "data: digits" in said
+
+    def test_a_connection_that_ends_early_is_no_data(self, internet, data, capsys):
+        internet(EndsEarly())
+        assert data.load_digits("auto").x_train.shape[1:] == (1, 8, 8)
+        assert "mnist can not be downloaded" in capsys.readouterr().out
 
     def test_what_is_asked_for_by_name_has_no_substitute(self, internet, data):
         internet(Unreachable())

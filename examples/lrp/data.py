@@ -8,6 +8,7 @@ fails, scikit-learn's own digits of 8 x 8 pixels stand in.
 from __future__ import annotations
 
 import colorsys
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,8 @@ import saliency  # noqa: F401
 
 import chainer
 
+# No connection, another file than expected, a connection that ends early.
+DOWNLOAD_ERRORS = (OSError, ValueError, HTTPException, EOFError)
 DIGITS = tuple("0123456789")
 CIFAR_CLASSES = (
     *("airplane", "automobile", "bird", "cat", "deer"),
@@ -107,7 +110,7 @@ def _is_there(source: str, name: str) -> bool:
     if name == "auto" or name == source:
         try:
             _fetch(SOURCES[source])
-        except (OSError, ValueError) as error:
+        except DOWNLOAD_ERRORS as error:
             reason = " ".join(str(error).split())
             if name == source:
                 raise SystemExit(f"{source} can not be downloaded: {reason}") from error
@@ -123,7 +126,7 @@ def _fetch(source: Source) -> None:
     """Put a data set where Chainer looks for it, unless it is there.
 
     Raises:
-        OSError, ValueError: If OpenML can not be reached or has something else.
+        DOWNLOAD_ERRORS: If OpenML can not be reached, or what comes is not whole.
     """
     folder = Path(chainer.dataset.get_dataset_directory(source.folder, False))
     if all((folder / file).exists() for file in source.files):

@@ -110,7 +110,7 @@ def main() -> None:
     arguments = parser(__doc__, "lrp_feature_maps")
     arguments.add_argument("--digit", type=int, choices=range(10), default=4)
     arguments.add_argument("--rule", default="alpha2_beta1", help="name of a preset")
-    arguments.add_argument("--most", type=int, default=8000, help="updates at most")
+    arguments.add_argument("--most", type=int, default=5000, help="updates at most")
     args = arguments.parse_args()
     begin(args)
     device = chainer.get_device(args.device)
