@@ -4,10 +4,14 @@ python benchmarks/faithfulness.py
 python benchmarks/faithfulness.py --images 50
 
 Petsiuk, Das and Saenko (2018), "RISE: randomized input sampling for explanation of
-black-box models", arXiv:1806.07421, section 4.1. Pixels are ranked by their saliency.
+black-box models", arXiv:1806.07421, section 4.1. Regions are ranked by their saliency.
 Deletion replaces them by those of a blurred image, the first ones first; insertion
 goes from the blurred image to the image. The area under the probability of the
 predicted class is small for deletion and large for insertion if the ranking is good.
+Regions of 4 x 4 pixels are those of Samek et al. (2017), "Evaluating the visualization
+of what a deep neural network has learned", arXiv:1509.06321: what is missing of an
+image from which single pixels are taken, a network fills in from their neighbours. For
+comparison, the areas for single pixels are there, too.
 CIFAR-10 is taken from Chainer's data folder (CHAINER_DATASET_ROOT).
 """
 
@@ -19,7 +23,6 @@ import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from table import RESULTS, write_section
@@ -36,6 +39,7 @@ from methods import METHODS, of_signs
 from network import Network, load
 
 N_STEP = 32
+REGIONS = (4, 1)
 
 
 def scores(network: Network, x: np.ndarray) -> np.ndarray:
@@ -77,9 +81,20 @@ def area(
     return (np.array(curve[1:]) + curve[:-1]).mean(axis=0) / 2
 
 
-def ranking(saliency: np.ndarray) -> np.ndarray:
-    """Returns the pixels of each image, the strongest first."""
-    return np.argsort(-saliency.reshape(len(saliency), -1), axis=1, kind="stable")
+def ranking(saliency: np.ndarray, region: int) -> np.ndarray:
+    """Returns each image's pixels, region by region, the strongest region first."""
+    n, height, width = saliency.shape
+    pixels = np.arange(height * width).reshape(1, height, width)
+    sums = by_region(saliency, region).sum(axis=2)
+    order = np.argsort(-sums, axis=1, kind="stable")
+    return by_region(pixels, region)[0, order].reshape(n, -1)
+
+
+def by_region(maps: np.ndarray, region: int) -> np.ndarray:
+    """Returns maps (n, h, w) as (n, region, pixel)."""
+    n, height, width = maps.shape
+    parts = maps.reshape(n, height // region, region, width // region, region)
+    return parts.swapaxes(2, 3).reshape(n, -1, region**2)
 
 
 def mean_and_error(values: np.ndarray) -> str:
@@ -101,26 +116,24 @@ def main() -> None:
     classes = scores(network, x).argmax(axis=1)
     blurred = GaussianBlur(5)(x)
     rng = np.random.default_rng(args.seed)
-    rankings: dict[str, Any] = {
-        "random": ranking(rng.random((len(x), *x.shape[2:]))),
-    }
+    maps = {"random": rng.random((len(x), *x.shape[2:]))}
     from_black = partial(IntegratedGradientsCalculator, baseline=network.low, steps=32)
-    rankings["IntegratedGradients from black"] = ranking(
-        of_signs(from_black, network, x, classes, 1, args.seed)
+    maps["IntegratedGradients from black"] = of_signs(
+        from_black, network, x, classes, 1, args.seed
     )
     for name, method in METHODS.items():
-        rankings[name] = ranking(method(network, x, classes, args.M, args.seed))
+        maps[name] = method(network, x, classes, args.M, args.seed)
     rows = []
-    for name, order in rankings.items():
-        deletion = area(network, x, blurred, order, classes)
-        insertion = area(network, blurred, x, order, classes)
-        both = insertion - deletion
-        rows.append((both.mean(), name, insertion, deletion, both))
-        print(name, mean_and_error(insertion), mean_and_error(deletion), flush=True)
-    lines = [
-        f"| {name} | {mean_and_error(i)} | {mean_and_error(d)} | {mean_and_error(b)} |"
-        for _, name, i, d, b in sorted(rows, key=lambda row: -row[0])
-    ]
+    for name, saliency in maps.items():
+        areas = []
+        for region in REGIONS:
+            order = ranking(saliency, region)
+            areas.append(area(network, blurred, x, order, classes))
+            areas.append(area(network, x, blurred, order, classes))
+        areas.insert(2, areas[0] - areas[1])
+        cells = [name, *map(mean_and_error, areas)]
+        rows.append((areas[2].mean(), f"| {' | '.join(cells)} |"))
+        print(rows[-1][1], flush=True)
     text = "\n".join(
         [
             "## Faithfulness: insertion and deletion on CIFAR-10",
@@ -128,12 +141,13 @@ def main() -> None:
             f"`benchmarks/faithfulness.py`, {datetime.date.today()}. The network of "
             f"`examples/image`, {len(x)} test images, accuracy on them "
             f"{(classes == t).mean():.2f}; M = {args.M}; areas under the probability "
-            "of the predicted class, mean and standard error.",
+            "of the predicted class (large is good for insertion, small for "
+            "deletion), mean and standard error.",
             "",
-            "| ranking | insertion (large is good) | deletion (small is good) | "
-            "difference |",
-            "|---|---|---|---|",
-            *lines,
+            "| ranking | insertion of 4 x 4 regions | deletion | difference | "
+            "insertion of pixels | deletion |",
+            "|---|---|---|---|---|---|",
+            *(line for _, line in sorted(rows, key=lambda row: -row[0])),
         ]
     )
     print(f"\n{text}")

@@ -14,7 +14,7 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 from PIL import Image
 
-from saliency.checks import check_choice
+from saliency.checks import check_choice, check_number
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.common import (
     abs_max_scaler,
@@ -132,7 +132,7 @@ class ImageVisualizer(BaseVisualizer):
         picture = None if image is None else as_rgb(image, image_layout)
         check_choice("mode", mode, _MODES)
         check_choice("resize", resize, ("saliency", "image"))
-        _check_number("alpha", alpha, 0, 1)
+        check_number("alpha", alpha, 0, 1)
         if picture is None and mode in ("contour", "mask"):
             raise ValueError(f"mode={mode!r} needs an image, got image=None")
         mode = "heatmap" if picture is None else mode
@@ -214,7 +214,7 @@ class ImageVisualizer(BaseVisualizer):
             ("scale", scale, _SCALES),
         ):
             check_choice(name, value, choices)
-        _check_number("alpha", alpha, 0, 1)
+        check_number("alpha", alpha, 0, 1)
         if row_titles is not None and len(row_titles) != len(pictures):
             raise ValueError(
                 f"row_titles must hold one for each of the {len(pictures)} images, got "
@@ -240,12 +240,6 @@ class ImageVisualizer(BaseVisualizer):
 
 
 # --- checks -----------------------------------------------------------------------
-
-
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    is_number = isinstance(value, (int, float, np.number))
-    if not is_number or not low <= value <= high:
-        raise ValueError(f"{name} must be a number in [{low}, {high}], got {value!r}")
 
 
 def _checked_scores(saliency: Any, name: str = "saliency") -> np.ndarray:
@@ -454,7 +448,7 @@ def _colors(
     limits: tuple[float, float] | None,
     cmap: str | Colormap | None,
 ) -> _Colors:
-    _check_number("percentile", percentile, 0, 100)
+    check_number("percentile", percentile, 0, 100)
     is_signed = scores.min() < 0
     if cmap is None:
         cmap = diverging_cmap if is_signed else sequential_cmap
