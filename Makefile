@@ -19,7 +19,7 @@ demo: $(STAMP)
 		--M 8 --out results/logp
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -m "large or not large" $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
+pytestmark = pytest.mark.large
+
 EXAMPLES = Path(__file__).parents[1] / "examples" / "image"
 
 

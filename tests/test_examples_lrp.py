@@ -70,6 +70,7 @@ def numbers_in(line):
     return [float(word) for word in line.split() if word.lstrip("-")[:1].isdigit()]
 
 
+@pytest.mark.large
 class TestScripts:
     def test_one_network_serves_several(self, run, capsys):
         out = run("mnist.py", "--epoch", 12)

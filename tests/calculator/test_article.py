@@ -217,22 +217,25 @@ def test_modules_are_where_the_article_has_them():
     assert occlusion_calculator.OcclusionCalculator is OcclusionCalculator
 
 
+@pytest.fixture(scope="module")
+def predictor():
+    np.random.seed(0)
+    model = VGG16Layers(pretrained_model=None)
+    for link in model.children():
+        # The layers' own first weights would let nothing through to the top.
+        link.W.array *= 100 * np.sqrt(2 / (link.W.size // len(link.W)))
+    return model
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return rng.normal(0, 50, (3, 3, 224, 224)).astype(np.float32)
+
+
+@pytest.mark.large
 class TestVGG16:
     """Section "image", with random weights in place of the trained ones."""
-
-    @pytest.fixture(scope="class")
-    def predictor(self):
-        np.random.seed(0)
-        model = VGG16Layers(pretrained_model=None)
-        for link in model.children():
-            # The layers' own first weights would let nothing through to the top.
-            link.W.array *= 100 * np.sqrt(2 / (link.W.size // len(link.W)))
-        return model
-
-    @pytest.fixture(scope="class")
-    def images(self):
-        rng = np.random.default_rng(0)
-        return rng.normal(0, 50, (3, 3, 224, 224)).astype(np.float32)
 
     @pytest.fixture
     def eval_fun(self, predictor):

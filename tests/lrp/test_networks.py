@@ -425,6 +425,7 @@ OF_CHAINER = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", OF_CHAINER)
 @every_preset
 def test_networks_of_chainer_with_every_preset(name, preset, rng):

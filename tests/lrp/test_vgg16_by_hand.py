@@ -106,6 +106,7 @@ def by_hand(model: L.VGG16Layers, x: np.ndarray, classes: np.ndarray) -> np.ndar
     return R
 
 
+@pytest.mark.large
 def test_zplus_is_the_four_steps(model):
     x = np.random.default_rng(1).normal(size=(2, 3, 32, 32))
 

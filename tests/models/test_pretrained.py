@@ -55,6 +55,7 @@ def check_saved(name: str, model: Any, photograph: Any, folder: Path) -> None:
     np.testing.assert_array_equal(scores(again, photograph), scores(model, photograph))
 
 
+@pytest.mark.large
 class TestScores:
     """The scores are those of the convention that the file comes from."""
 
@@ -120,6 +121,7 @@ class TestScores:
         np.testing.assert_array_equal(scores(loaded, photograph), expected)
 
 
+@pytest.mark.large
 class TestSavedAfterLoading:
     """Chainer's file of a network that was loaded gives the same scores again."""
 
@@ -134,6 +136,7 @@ class TestSavedAfterLoading:
         check_saved("resnet50", model, photograph, tmp_path)
 
 
+@pytest.mark.large
 class TestNames:
     """Every array of a deeper network has its place."""
 
@@ -251,6 +254,7 @@ class TestBadFiles:
         with pytest.raises(ValueError, match="is it complete"):
             load_pretrained("resnet50", path)
 
+    @pytest.mark.large
     def test_of_caffes_old_format_what_does_not_fit_is_named(self, tmp_path):
         """VGG's convolutions are as published, and its linear layers are small."""
         arrays = {}

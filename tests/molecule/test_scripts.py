@@ -15,6 +15,8 @@ from tests.molecule.example import FOLDER, logp, molecules, solubility, substruc
 
 import chainer
 
+pytestmark = pytest.mark.large
+
 
 def run(script, *arguments):
     command = [sys.executable, FOLDER / script, *map(str, arguments)]
