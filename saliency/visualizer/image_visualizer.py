@@ -394,7 +394,7 @@ def _maps(
 ) -> dict[str, list[_Map]]:
     """Return the maps of each method."""
     saliency = _checked_by_method("saliency", saliency, n)
-    errors = _checked_by_method("errors", errors or {}, n)
+    errors = {} if errors is None else _checked_by_method("errors", errors, n)
     if not saliency or n == 0:
         raise ValueError("saliency and images must not be empty")
     unknown = [method for method in errors if method not in saliency]

@@ -370,6 +370,13 @@ class TestErrors:
         assert np.ma.getmaskarray(two).all()
         assert figure.get_supxlabel() == "grey: not distinguishable from 0"
 
+    @pytest.mark.parametrize("errors", [np.ones((1, 8, 10)), []])
+    def test_errors_of_a_grid_without_names(self, photograph, errors):
+        with pytest.raises(TypeError, match="errors must map the name of each method"):
+            visualizer.visualize_grid(
+                {"one": np.ones((1, 8, 10))}, [photograph], errors=errors
+            )
+
     @pytest.mark.parametrize(
         "errors, message",
         [
