@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import LinearSegmentedColormap, to_rgba_array
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_rgba_array
 
 from saliency.checks import check_choice
 
@@ -280,6 +280,26 @@ def as_real_array(value: Any, name: str) -> np.ndarray:
             f"{array.dtype}"
         )
     return array
+
+
+def checked_finite(array: np.ndarray, name: str) -> np.ndarray:
+    """Return an array in float64, or raise a ValueError if not all of it is finite."""
+    bad = array.size - np.count_nonzero(np.isfinite(array))
+    if bad:
+        raise ValueError(
+            f"{name} must be finite, got {bad} NaN or infinite of {array.size} values"
+        )
+    return array.astype(np.float64)
+
+
+def checked_cmap(cmap: Any) -> Colormap:
+    """Return a colour map by its name, or raise a ValueError if there is none."""
+    try:
+        return colormaps.get_cmap(cmap)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"cmap must be a matplotlib colour map, got {cmap!r}"
+        ) from error
 
 
 def apply_scaler(

@@ -7,7 +7,6 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
@@ -16,7 +15,12 @@ from matplotlib.patches import Rectangle
 
 from saliency.checks import check_positive
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.common import as_real_array, diverging_cmap
+from saliency.visualizer.common import (
+    as_real_array,
+    checked_cmap,
+    checked_finite,
+    diverging_cmap,
+)
 
 # Sizes in inches.
 WIDTH = 6.0
@@ -87,7 +91,7 @@ class FilterVisualizer(BaseVisualizer):
         path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
         images = _checked_filters(filters)
         norm = _symmetric(images, limit)
-        colors = _checked_cmap(cmap)
+        colors = checked_cmap(cmap)
         if labels is not None and len(labels) != len(images):
             raise ValueError(
                 f"labels must hold one for each of the {len(images)} filters, got "
@@ -173,12 +177,7 @@ def _checked_filters(filters: Any) -> np.ndarray:
             "filters must have the shape (n, h, w), (n, 1, h, w) or (n, 3, h, w) and "
             f"not be empty, got the shape {shape}{hint}"
         )
-    bad = array.size - np.count_nonzero(np.isfinite(array))
-    if bad:
-        raise ValueError(
-            f"filters must be finite, got {bad} NaN or infinite of {array.size} values"
-        )
-    array = array.astype(np.float64)
+    array = checked_finite(array, "filters")
     if array.ndim == 3:
         return array
     return array[:, 0] if shape[1] == 1 else np.moveaxis(array, 1, -1)
@@ -191,12 +190,3 @@ def _symmetric(images: np.ndarray, limit: Any) -> Normalize:
     if not (is_number and 0 < limit < np.inf):
         raise ValueError(f"limit must be a number > 0 or None, got {limit!r}")
     return Normalize(-float(limit), float(limit), clip=True)
-
-
-def _checked_cmap(cmap: Any) -> Colormap:
-    try:
-        return colormaps.get_cmap(cmap)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"cmap must be a matplotlib colour map, got {cmap!r}"
-        ) from error

@@ -7,7 +7,6 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
@@ -20,7 +19,9 @@ from saliency.visualizer.common import (
     abs_max_scaler,
     apply_scaler,
     as_real_array,
+    checked_cmap,
     checked_errors,
+    checked_finite,
     diverging_cmap,
     uncertain,
 )
@@ -251,12 +252,7 @@ def _checked_scores(saliency: Any, name: str = "saliency") -> np.ndarray:
             f"{name} must have the shape (h, w) or (ch, h, w) and not be empty, got "
             f"the shape {array.shape}{hint}"
         )
-    bad = array.size - np.count_nonzero(np.isfinite(array))
-    if bad:
-        raise ValueError(
-            f"{name} must be finite, got {bad} NaN or infinite of {array.size} values"
-        )
-    array = array.astype(np.float64)
+    array = checked_finite(array, name)
     return array if array.ndim == 2 else array.sum(axis=0)
 
 
@@ -452,12 +448,7 @@ def _colors(
     is_signed = scores.min() < 0
     if cmap is None:
         cmap = diverging_cmap if is_signed else sequential_cmap
-    try:
-        cmap = colormaps.get_cmap(cmap)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"cmap must be a matplotlib colour map, got {cmap!r}"
-        ) from error
+    cmap = checked_cmap(cmap)
     if limits is not None:
         low, high = limits
         if not (np.isfinite(limits).all() and low < high):

@@ -21,6 +21,7 @@ from saliency.visualizer.common import (
     apply_scaler,
     as_real_array,
     checked_errors,
+    checked_finite,
     signed_colors,
     uncertain,
 )
@@ -211,12 +212,7 @@ def _checked_scores(value: Any, name: str, axes: tuple[str, ...]) -> np.ndarray:
             f"{name} must have the shape {shape} and not be empty, got the shape "
             f"{array.shape}{hint}"
         )
-    bad = array.size - np.count_nonzero(np.isfinite(array))
-    if bad:
-        raise ValueError(
-            f"{name} must be finite, got {bad} NaN or infinite of {array.size} values"
-        )
-    return array.astype(np.float64)
+    return checked_finite(array, name)
 
 
 def _checked_features(value: Any, shape: tuple[int, ...]) -> np.ndarray:
