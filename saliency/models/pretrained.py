@@ -20,7 +20,7 @@ from saliency.models.links import (
     PaddedResNet152Layers,
     PadValueConvolution2D,
 )
-from saliency.models.weight_files import Arrays, read_weights
+from saliency.models.weight_files import Arrays, arrays_of, read_weights
 from saliency.replaced_methods import Method, ReplacedMethods
 
 import chainer
@@ -219,7 +219,7 @@ def _fill(model: chainer.Chain, layout: Layout, arrays: Arrays) -> None:
     Raises:
         ValueError: If any is missing, left over, of another shape or not finite.
     """
-    places = _places(model)
+    places = arrays_of(model)
     problems, found = [], {}
     for entry in layout.entries:
         missing = [name for name in entry.sources if name not in arrays]
@@ -265,13 +265,3 @@ def _value(
     if not np.isfinite(value).all():
         return f"{names} has values that are not finite", None
     return None, value
-
-
-def _places(model: chainer.Chain) -> dict[str, np.ndarray]:
-    """Return the arrays of a network by their paths."""
-    places = {path[1:]: parameter.array for path, parameter in model.namedparams()}
-    for path, link in model.namedlinks(skipself=True):
-        for name in ("avg_mean", "avg_var", "pad_value"):
-            if hasattr(link, name):
-                places[f"{path[1:]}/{name}"] = getattr(link, name)
-    return places

@@ -88,11 +88,11 @@ def _strings(names: Any) -> list[str]:
 def _read_caffe(path: Path) -> Arrays:
     from chainer.links.caffe import CaffeFunction
 
-    return _arrays_of(CaffeFunction(str(path)))
+    return arrays_of(CaffeFunction(str(path)))
 
 
-def _arrays_of(link: Any) -> Arrays:
-    """Return the parameters and persistent arrays of a link, by their paths."""
+def arrays_of(link: Any) -> Arrays:
+    """Return the parameters and persistent arrays below a link, by their paths."""
     arrays = {path[1:]: parameter.array for path, parameter in link.namedparams()}
     for path, child in link.namedlinks(skipself=True):
         for name in child._persistent:
