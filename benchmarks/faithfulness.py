@@ -36,7 +36,7 @@ import chainer.functions as F
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "image"))
 
 from methods import METHODS, of_signs
-from network import Network, load
+from network import Network, class_scores, load
 
 N_STEP = 32
 REGIONS = (4, 1)
@@ -45,8 +45,8 @@ REGIONS = (4, 1)
 def scores(network: Network, x: np.ndarray) -> np.ndarray:
     """Returns the class scores of each image."""
     parts = np.split(x, range(200, len(x), 200))
-    with fast_cpu(), chainer.using_config("train", False), chainer.no_backprop_mode():
-        return np.concatenate([network.forward(part).array for part in parts])
+    with fast_cpu():
+        return np.concatenate([class_scores(network, part) for part in parts])
 
 
 def probability(network: Network, x: np.ndarray, classes: np.ndarray) -> np.ndarray:

@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from methods import METHODS, SHORT_NAMES
 from network import (
-    LAST_CONVOLUTIONS,
     Network,
+    add_arguments,
     class_scores,
     load,
-    load_photograph,
+    read_photograph,
+    square,
 )
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -47,17 +48,11 @@ def class_of(text: str | None, network: Network, predicted: int) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, nargs="+", help="photographs")
-    parser.add_argument(
-        "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
-    )
-    parser.add_argument("--weights", type=Path, help="file with the network's weights")
+    add_arguments(parser)
     parser.add_argument("--method", choices=[*SHORT_NAMES, "all"], default="smoothgrad")
     parser.add_argument(
         "--class", dest="of_class", help="index or name; the predicted one"
     )
-    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
     parser.add_argument(
         "--mode", default="overlay", help="overlay, contour, mask, heatmap"
     )
@@ -66,9 +61,9 @@ def main() -> None:
 
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
-    seen = [load_photograph(path, network.size) for path in args.images]
-    drawn = [load_photograph(path, max(network.size, DRAWN)) for path in args.images]
-    x = np.stack([network.prepare(photograph) for photograph in seen])
+    photographs = [read_photograph(path) for path in args.images]
+    drawn = [square(one, max(network.size, DRAWN)) for one in photographs]
+    x = np.stack([network.prepare(square(one, network.size)) for one in photographs])
     classes = []
     for path, of_image in zip(args.images, class_scores(network, x)):
         best = top_classes(of_image, labels=network.labels)

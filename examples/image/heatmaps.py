@@ -19,12 +19,13 @@ import numpy as np
 from methods import METHODS, SHORT_NAMES
 from network import (
     CLASSES,
-    LAST_CONVOLUTIONS,
     SIZE,
     Network,
+    add_arguments,
     class_scores,
     load,
-    load_photograph,
+    read_photograph,
+    square,
 )
 from PIL import Image
 
@@ -48,30 +49,18 @@ def default_images(network: Network) -> tuple[list[np.ndarray], list[str]]:
 
     bunch = load_sample_images()
     names = [Path(name).stem for name in bunch.filenames]
-    return [square(image, network.size) for image in bunch.images], names
-
-
-def square(image: np.ndarray, size: int) -> np.ndarray:
-    """Return the middle of an image as a square."""
-    length = min(image.shape[:2])
-    top, left = ((n - length) // 2 for n in image.shape[:2])
-    cut = Image.fromarray(image[top : top + length, left : left + length])
-    return np.asarray(cut.resize((size, size), Image.Resampling.BICUBIC))
+    return [
+        square(Image.fromarray(image), network.size) for image in bunch.images
+    ], names
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", type=Path, nargs="*", help="photographs")
-    parser.add_argument(
-        "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
-    )
-    parser.add_argument("--weights", type=Path, help="file with the network's weights")
+    add_arguments(parser)
     parser.add_argument(
         "--method", choices=SHORT_NAMES, nargs="+", default=list(SHORT_NAMES)
     )
-    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
     parser.add_argument("--out", type=Path, default=Path("results/image"))
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -79,7 +68,7 @@ def main() -> None:
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
     if args.images:
-        images = [load_photograph(path, network.size) for path in args.images]
+        images = [square(read_photograph(path), network.size) for path in args.images]
         names = [path.stem for path in args.images]
     else:
         images, names = default_images(network)

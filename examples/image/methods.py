@@ -27,22 +27,28 @@ CHANNELS = 2  # the axis of the channels in samples (M, N, ch, h, w)
 BATCHSIZE = 8
 
 
-def of_gradients(
+def pixel_scores(
     new_calculator: Callable[..., BaseCalculator],
     network: Network,
     x: np.ndarray,
     classes: np.ndarray,
     M: int,
     seed: int,
+    method: str,
     **how: Any,
 ) -> np.ndarray:
-    """Return the mean size of the gradient at each pixel, ``(n, h, w)``."""
+    """Return a score for each pixel, the sum over its channels, ``(n, h, w)``."""
     calculator = new_calculator(
         network.model, eval_fun=network.forward, class_index=classes
     )
     return calculator.compute_aggregate(
-        x, M, "abs", CHANNELS, batchsize=BATCHSIZE, seed=seed, **how
+        x, M, method, CHANNELS, batchsize=BATCHSIZE, seed=seed, **how
     )
+
+
+def of_gradients(*given: Any, **how: Any) -> np.ndarray:
+    """Return the mean size of the gradient at each pixel, ``(n, h, w)``."""
+    return pixel_scores(*given, method="abs", **how)
 
 
 def of_signs(
@@ -50,15 +56,11 @@ def of_signs(
     network: Network,
     x: np.ndarray,
     classes: np.ndarray,
-    M: int,
+    _: int,
     seed: int,
 ) -> np.ndarray:
     """Return what each pixel adds to the score or takes from it, ``(n, h, w)``."""
-    calculator = new_calculator(
-        network.model, eval_fun=network.forward, class_index=classes
-    )
-    samples = calculator.compute(x, batchsize=BATCHSIZE, seed=seed)
-    return calculator.aggregate(samples, "raw", CHANNELS)
+    return pixel_scores(new_calculator, network, x, classes, 1, seed, "raw")
 
 
 def vanilla_grad(network: Network, *given: Any) -> np.ndarray:

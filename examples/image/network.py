@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
@@ -131,8 +132,19 @@ def class_scores(network: Network, x: np.ndarray) -> np.ndarray:
     return chainer.cuda.to_cpu(scores)
 
 
-def load_photograph(path: Path, size: int) -> np.ndarray:
-    """Return the middle square of an image file, ``(size, size, 3)``, 8-bit RGB."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that the image scripts have in common."""
+    parser.add_argument(
+        "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
+    )
+    parser.add_argument("--weights", type=Path, help="file with the network's weights")
+    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
+
+
+def read_photograph(path: Path) -> Image.Image:
+    """Return an image file in RGB, white where it is transparent."""
     try:
         with Image.open(path) as image:
             photograph = ImageOps.exif_transpose(image).convert("RGBA")
@@ -141,5 +153,9 @@ def load_photograph(path: Path, size: int) -> np.ndarray:
     except UnidentifiedImageError:
         raise SystemExit(f"{path} is not an image, or of an unknown kind") from None
     white = Image.new("RGBA", photograph.size, "white")
-    photograph = Image.alpha_composite(white, photograph).convert("RGB")
+    return Image.alpha_composite(white, photograph).convert("RGB")
+
+
+def square(photograph: Image.Image, size: int) -> np.ndarray:
+    """Return the middle of a photograph, ``(size, size, 3)``, 8-bit RGB."""
     return np.asarray(ImageOps.fit(photograph, (size, size), Image.Resampling.BICUBIC))
