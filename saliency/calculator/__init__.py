@@ -7,6 +7,7 @@ from saliency.calculator.common import (
     GaussianNoiseSampler,
     UniformNoiseSampler,
 )
+from saliency.calculator.engine.padding import cut_to_lengths
 from saliency.calculator.grad_cam_calculator import (
     GradCAMCalculator,
     GuidedGradCAMCalculator,
@@ -21,8 +22,7 @@ from saliency.calculator.integrated_gradients_calculator import (
 )
 from saliency.calculator.lrp_calculator import LRPCalculator
 from saliency.calculator.occlusion_calculator import OcclusionCalculator
-from saliency.calculator.padding import cut_to_lengths
-from saliency.calculator.posteriors import (
+from saliency.calculator.randomness.posteriors import (
     EnsemblePosterior,
     Posterior,
     SWAGPosterior,

@@ -9,22 +9,26 @@ from typing import Any, Callable
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator.aggregate_work import AggregateWork
-from saliency.calculator.aggregation import Aggregation, RunningStatistics, mean_dtype
-from saliency.calculator.compute_job import running_job
-from saliency.calculator.dataset import (
+from saliency.calculator.engine.dataset import (
     Batches,
     Converter,
     UserBatch,
     lengths_if_ragged,
 )
-from saliency.calculator.explained_output import ClassIndex, check_class_index
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.forward_runner import ForwardRunner
-from saliency.calculator.padding import concatenate_padded
-from saliency.calculator.posteriors import Posterior
-from saliency.calculator.sampling import Layout, folded, whole_batch
-from saliency.calculator.settings import ComputeSettings
+from saliency.calculator.engine.explained_output import ClassIndex, check_class_index
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.job import running_job
+from saliency.calculator.engine.padding import concatenate_padded
+from saliency.calculator.engine.rows import Layout, folded, whole_batch
+from saliency.calculator.engine.runner import ForwardRunner
+from saliency.calculator.engine.settings import ComputeSettings
+from saliency.calculator.randomness.posteriors import Posterior
+from saliency.calculator.results.aggregate_work import AggregateWork
+from saliency.calculator.results.aggregation import (
+    Aggregation,
+    RunningStatistics,
+    mean_dtype,
+)
 from saliency.chainer_compat import gpu_problem
 from saliency.checks import check_callable, is_int
 
@@ -146,8 +150,8 @@ class BaseCalculator(ABC):
                 random state is not changed.
             posterior (Posterior or None): What each sample's parameters are drawn from
                 (BayesGrad): an
-                :class:`~saliency.calculator.posteriors.EnsemblePosterior`, a
-                :class:`~saliency.calculator.posteriors.SWAGPosterior`, or one of your
+                :class:`~saliency.calculator.randomness.posteriors.EnsemblePosterior`, a
+                :class:`~saliency.calculator.randomness.posteriors.SWAGPosterior`, or one of your
                 own. ``'argmax'`` and mean baselines are those of the trained model.
 
         Returns:

@@ -11,8 +11,8 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.explained_output import ClassIndex
-from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.engine.explained_output import ClassIndex
+from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.guided_backprop_calculator import GuidedBackpropCalculator
 from saliency.checks import no_influence
 from saliency.lrp.graph import function_of

@@ -8,8 +8,8 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.explained_output import ClassIndex
-from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.engine.explained_output import ClassIndex
+from saliency.calculator.engine.forward_pass import ForwardPass
 
 
 class GradientCalculator(BaseCalculator):

@@ -11,7 +11,7 @@ import numpy as np
 
 from link_hooks import RetainOutputHook
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.lrp.graph import Graph, Relevances
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.forward_pass import ForwardPass
+from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.graph_calculator import GraphCalculator
 from saliency.lrp.graph import Application, Graph, Relevances, function_of
 

@@ -7,15 +7,15 @@ from typing import Any, Callable
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator import quadrature
-from saliency.calculator.adaptive_paths import AdaptivePaths
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.dataset import Batches, UserBatch
-from saliency.calculator.explained_output import ClassIndex
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.forward_runner import ForwardRunner
-from saliency.calculator.reference import Reference
-from saliency.calculator.sampling import Layout, whole_batch_one_changed
+from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.explained_output import ClassIndex
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.rows import Layout, whole_batch_one_changed
+from saliency.calculator.engine.runner import ForwardRunner
+from saliency.calculator.paths import quadrature
+from saliency.calculator.paths.adaptive_paths import AdaptivePaths
+from saliency.calculator.paths.reference import Reference
 from saliency.checks import check_choice, check_positive
 
 import chainer
@@ -53,7 +53,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
             ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3; or
             ``'adaptive'``, for which see
-            :class:`~saliency.calculator.adaptive_quadrature.AdaptiveQuadrature`. Its
+            :class:`~saliency.calculator.paths.adaptive_quadrature.AdaptiveQuadrature`. Its
             points depend on those before, so that fewer rows can be run together, and
             while a path is under way the gradients at its points are kept.
 

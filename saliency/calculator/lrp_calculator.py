@@ -9,12 +9,12 @@ from typing import Any, Callable
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator.dataset import Batches
-from saliency.calculator.explained_output import ClassIndex
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.forward_runner import ForwardRunner
+from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.explained_output import ClassIndex
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.runner import ForwardRunner
 from saliency.calculator.graph_calculator import GraphCalculator
-from saliency.calculator.reference import Reference
+from saliency.calculator.paths.reference import Reference
 from saliency.lrp import functions
 from saliency.lrp.composites import AnyRule, Assignment, Composite, composite
 from saliency.lrp.conservation import Conservation

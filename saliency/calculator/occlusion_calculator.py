@@ -9,13 +9,13 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.dataset import Batches, UserBatch
-from saliency.calculator.explained_output import ClassIndex
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.forward_runner import ForwardRunner
-from saliency.calculator.reference import Reference
-from saliency.calculator.sampling import Layout, whole_batch_one_changed
-from saliency.calculator.windows import Window, Windows
+from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.explained_output import ClassIndex
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.rows import Layout, whole_batch_one_changed
+from saliency.calculator.engine.runner import ForwardRunner
+from saliency.calculator.paths.reference import Reference
+from saliency.calculator.paths.windows import Window, Windows
 from saliency.checks import check_positive
 
 import chainer

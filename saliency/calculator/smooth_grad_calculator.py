@@ -8,7 +8,7 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.common import GaussianNoiseSampler
-from saliency.calculator.explained_output import ClassIndex
+from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.gradient_calculator import GradientCalculator
 
 

@@ -382,7 +382,9 @@ class TestBadInput:
         self, calculator, x, tmp_path, monkeypatch
     ):
         monkeypatch.setitem(sys.modules, "distributed", None)
-        monkeypatch.delitem(sys.modules, "saliency.calculator.cluster", raising=False)
-        monkeypatch.delattr("saliency.calculator.cluster", raising=False)
+        monkeypatch.delitem(
+            sys.modules, "saliency.calculator.results.cluster", raising=False
+        )
+        monkeypatch.delattr("saliency.calculator.results.cluster", raising=False)
         with pytest.raises(ImportError, match=r"pip install 'dask\[distributed\]'"):
             calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=2)

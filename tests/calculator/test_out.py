@@ -504,7 +504,7 @@ import os, signal, sys, time
 from pathlib import Path
 import numpy as np
 from saliency import SmoothGradCalculator
-from saliency.calculator import out as module
+from saliency.calculator.results import stores as module
 from tests.networks import MLP, build
 import zarr
 

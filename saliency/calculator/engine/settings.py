@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable
 
-from saliency.calculator.dataset import Converter
-from saliency.calculator.posteriors import Posterior
+from saliency.calculator.engine.dataset import Converter
+from saliency.calculator.randomness.posteriors import Posterior
 from saliency.checks import check_callable, check_positive, is_int
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.dataset import Batches
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.forward_runner import ForwardRunner
+from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.runner import ForwardRunner
 
 import chainer
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from saliency.calculator.explained_output import level_of_caller
-from saliency.calculator.out import Out, Span, open_zarr, write_rows
+from saliency.calculator.engine.explained_output import level_of_caller
+from saliency.calculator.results.stores import Out, Span, open_zarr, write_rows
 from saliency.checks import check_positive, is_int
 
 if TYPE_CHECKING:
-    from saliency.calculator.aggregate_work import AggregateWork
+    from saliency.calculator.results.aggregate_work import AggregateWork
 
 import chainer
 

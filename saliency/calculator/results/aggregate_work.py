@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from saliency.calculator.aggregation import Aggregation
-from saliency.calculator.compute_job import ComputeJob, running_job
-from saliency.calculator.dataset import Batches, lengths_if_ragged
-from saliency.calculator.fingerprint import fingerprint
-from saliency.calculator.out import Out, as_zarr_path, open_out
-from saliency.calculator.padding import concatenate_padded
-from saliency.calculator.settings import ComputeSettings
+from saliency.calculator.engine.dataset import Batches, lengths_if_ragged
+from saliency.calculator.engine.job import ComputeJob, running_job
+from saliency.calculator.engine.padding import concatenate_padded
+from saliency.calculator.engine.settings import ComputeSettings
+from saliency.calculator.results.aggregation import Aggregation
+from saliency.calculator.results.fingerprint import fingerprint
+from saliency.calculator.results.stores import Out, as_zarr_path, open_out
 
 if TYPE_CHECKING:
     from saliency.calculator.base_calculator import BaseCalculator
@@ -81,7 +81,7 @@ class AggregateWork:
 
     def on_cluster(self, out: Any, workers: Any, show_progress: bool) -> Any:
         """Have processes write what is missing into ``out``, and return it."""
-        from saliency.calculator import cluster
+        from saliency.calculator.results import cluster
 
         path = as_zarr_path(out)
         if path is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.dropout_posterior import keeps_statistics
+from saliency.calculator.randomness.dropout_posterior import keeps_statistics
 from saliency.checks import check_positive
 
 import chainer

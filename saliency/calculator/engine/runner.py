@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any, Callable
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator.dataset import UserBatch
-from saliency.calculator.drawn_networks import DrawnNetworks
-from saliency.calculator.dropout_posterior import DropoutPosterior
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.posteriors import Posterior
-from saliency.calculator.random_streams import (
+from saliency.calculator.engine.dataset import UserBatch
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.row_limit import RowLimit
+from saliency.calculator.engine.rows import Rows
+from saliency.calculator.engine.shared_start import SharedStart
+from saliency.calculator.randomness.drawn_networks import DrawnNetworks
+from saliency.calculator.randomness.dropout_posterior import DropoutPosterior
+from saliency.calculator.randomness.posteriors import Posterior
+from saliency.calculator.randomness.random_streams import (
     NOISE,
     GlobalRandomState,
     RandomStreams,
     RowStreams,
 )
-from saliency.calculator.row_limit import RowLimit
-from saliency.calculator.sampling import Rows
-from saliency.calculator.shared_start import SharedStart
 from saliency.cpu import fast_cpu
 
 import chainer

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.posteriors import Network, Posterior
-from saliency.calculator.random_streams import RandomStreams
+from saliency.calculator.randomness.posteriors import Network, Posterior
+from saliency.calculator.randomness.random_streams import RandomStreams
 
 import chainer
 

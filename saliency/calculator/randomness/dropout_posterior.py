@@ -9,7 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.random_streams import DROPOUT, RandomStreams, RowStreams
+from saliency.calculator.randomness.random_streams import (
+    DROPOUT,
+    RandomStreams,
+    RowStreams,
+)
 
 import chainer
 from chainer.functions.noise.dropout import Dropout

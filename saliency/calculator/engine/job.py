@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple, Union
 import numpy as np
 from tqdm import tqdm
 
-from saliency.calculator.aggregation import Aggregation, RunningStatistics, mean_dtype
-from saliency.calculator.dataset import Batches, UserBatch
-from saliency.calculator.explained_output import class_of_examples, warn_of_sum
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.forward_runner import ForwardRunner
-from saliency.calculator.padding import mark_padding
-from saliency.calculator.random_streams import RandomStreams
-from saliency.calculator.sampling import (
+from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.explained_output import class_of_examples, warn_of_sum
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.padding import mark_padding
+from saliency.calculator.engine.rows import (
     CannotFold,
     Extent,
     Layout,
@@ -27,8 +24,15 @@ from saliency.calculator.sampling import (
     sample_by_sample,
     whole_batch,
 )
-from saliency.calculator.settings import ComputeSettings
-from saliency.calculator.unchanged import unchanged
+from saliency.calculator.engine.runner import ForwardRunner
+from saliency.calculator.engine.settings import ComputeSettings
+from saliency.calculator.engine.unchanged import unchanged
+from saliency.calculator.randomness.random_streams import RandomStreams
+from saliency.calculator.results.aggregation import (
+    Aggregation,
+    RunningStatistics,
+    mean_dtype,
+)
 
 import chainer
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.adaptive_quadrature import AdaptiveQuadrature, nodes_per_round
-from saliency.calculator.forward_pass import ForwardPass
-from saliency.calculator.sampling import Extent, Rows
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.rows import Extent, Rows
+from saliency.calculator.paths.adaptive_quadrature import (
+    AdaptiveQuadrature,
+    nodes_per_round,
+)
 
 import chainer
 

@@ -6,8 +6,8 @@ import warnings
 from collections.abc import Iterator
 from typing import Callable, TypeVar
 
-from saliency.calculator.explained_output import level_of_caller
-from saliency.calculator.sampling import Rows
+from saliency.calculator.engine.explained_output import level_of_caller
+from saliency.calculator.engine.rows import Rows
 
 Result = TypeVar("Result")
 

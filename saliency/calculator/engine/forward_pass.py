@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.explained_output import (
+from saliency.calculator.engine.explained_output import (
     chosen_scores,
     is_one_value,
     number_of_classes,
     predicted_classes,
     weights_of_classes,
 )
-from saliency.calculator.sampling import Rows
-from saliency.calculator.shared_start import SharedStart
+from saliency.calculator.engine.rows import Rows
+from saliency.calculator.engine.shared_start import SharedStart
 from saliency.checks import no_influence
 
 import chainer

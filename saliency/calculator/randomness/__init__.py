@@ -1,0 +1,1 @@
+"""Random numbers by seed, and networks that are drawn from a posterior."""

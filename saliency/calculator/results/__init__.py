@@ -1,0 +1,1 @@
+"""What becomes of samples: statistics, stores on disk, and work on a cluster."""
