@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from numbers import Integral
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import chainer
+
+
+class _Session(NamedTuple):
+    """What is caught for one user of a hook."""
+
+    variables: list[Any]
+    catch: Callable[[Any, int], None] | None
+
+
+class _Sessions(threading.local):
+    """The sessions of the current thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.stack = [_Session([], None)]
 
 
 class VariableMonitorLinkHook(chainer.LinkHook):
     """Catches the variable at the input or output of one link during forward.
 
     A link that is called several times gives one variable per call; see
-    :attr:`variables`. The hook forgets what it holds when it is registered anew.
+    :attr:`variables`. The hook forgets what it holds when it is registered anew. What
+    it catches is kept for each thread by itself, so that several threads can use one
+    hook.
 
     Args:
         target_link (chainer.Link): The link to watch.
@@ -66,12 +85,52 @@ class VariableMonitorLinkHook(chainer.LinkHook):
         self.extract_fn = extract_fn or _EXTRACT_FNS[timing]
         self.call = call
         self.process_fns: dict[str, Callable[..., None]] = {}
-        self._variables: list[Any] = []
+        self._sessions = _Sessions()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "_sessions"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _sessions=_Sessions())
+
+    def __repr__(self) -> str:
+        settings = [self.describe_link()]
+        if self.timing != "post":
+            settings.append(f"timing={self.timing!r}")
+        if self.extract_fn is not _EXTRACT_FNS[self.timing]:
+            name = getattr(self.extract_fn, "__qualname__", type(self.extract_fn))
+            settings.append(f"extract_fn={name}")
+        if self.call is not None:
+            settings.append(f"call={self.call}")
+        return f"VariableMonitorLinkHook({', '.join(settings)})"
 
     @property
     def variables(self) -> tuple[Any, ...]:
         """The variables of all calls since registration, in the order of the calls."""
         return tuple(self._variables)
+
+    @property
+    def _variables(self) -> list[Any]:
+        return self._sessions.stack[-1].variables
+
+    @contextlib.contextmanager
+    def session(
+        self, catch: Callable[[Any, int], None] | None = None
+    ) -> Iterator[None]:
+        """Return a block in which this thread starts afresh.
+
+        What was caught before the block is there again after it. Calculators use it,
+        so that they and the user can share a hook.
+
+        Args:
+            catch (callable or None): ``catch(variable, call)`` is called for every
+                caught variable after the processes, with the number of the call.
+        """
+        self._sessions.stack.append(_Session([], catch))
+        try:
+            yield
+        finally:
+            self._sessions.stack.pop()
 
     def get_variable(self, call: int = -1) -> chainer.Variable:
         """Return the variable of one call.
@@ -155,10 +214,13 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             self._catch(args)
 
     def _catch(self, args: Any) -> None:
+        session = self._sessions.stack[-1]
         variable = self.extract_fn(self, args)
-        self._variables.append(variable)
+        session.variables.append(variable)
         for process in tuple(self.process_fns.values()):
             process(self, args, variable)
+        if session.catch is not None:
+            session.catch(variable, len(session.variables) - 1)
 
 
 def _first_input(hook: VariableMonitorLinkHook, args: Any) -> Any:

@@ -1,27 +1,28 @@
-"""The base of all calculators: what is explained, how it is sampled, aggregation."""
+"""The face of all calculators: settings in, arrays out."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Callable
+import threading
+import weakref
+from collections.abc import Mapping
+from typing import Any, Callable, ClassVar
 
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
+from saliency.calculator.common import GaussianNoiseSampler
 from saliency.calculator.engine.dataset import (
     Batches,
     Converter,
-    UserBatch,
     lengths_if_ragged,
 )
-from saliency.calculator.engine.explained_output import ClassIndex, check_class_index
-from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.job import running_job
 from saliency.calculator.engine.padding import concatenate_padded
-from saliency.calculator.engine.rows import Layout, folded, whole_batch
-from saliency.calculator.engine.runner import ForwardRunner
+from saliency.calculator.engine.recipe import Recipe
+from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
+from saliency.calculator.engine.subject import Subject
 from saliency.calculator.randomness.posteriors import Posterior
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.aggregation import (
@@ -29,20 +30,51 @@ from saliency.calculator.results.aggregation import (
     RunningStatistics,
     mean_dtype,
 )
-from saliency.chainer_compat import gpu_problem
-from saliency.checks import check_callable, is_int
+from saliency.configured import (
+    Configured,
+    names_typos,
+    positional,
+    takes_settings_of,
+    with_defaults,
+)
 
 import chainer
 from chainer.dataset import concat_examples
 
 
-class BaseCalculator(ABC):
+class _Own:
+    """Stands for what the calculator itself says of an argument of ``compute``."""
+
+    def __repr__(self) -> str:
+        return "<the calculator's own>"
+
+
+#: For ``noise_sampler``, the calculator's; for ``train``, unless a posterior is given.
+OWN: Any = _Own()
+
+
+class _LastRuns(threading.local):
+    """What the last call of each calculator in this thread left behind."""
+
+    def __init__(self) -> None:
+        self.of: weakref.WeakKeyDictionary[BaseCalculator, Run]
+        self.of = weakref.WeakKeyDictionary()
+
+
+_last_runs = _LastRuns()
+
+
+class BaseCalculator(Configured, Recipe):
     """What a calculator explains, and how it samples.
 
-    Sampling, batches, hooks, random numbers and cleaning up are here. A subclass
-    says what to do in one forward pass: how the target is changed
-    (:meth:`change_target`) and what each row then adds to the saliency
-    (:meth:`contribution`). What the steps of one sample contribute is added up.
+    A method says how it explains by overriding what
+    :class:`~saliency.calculator.engine.recipe.Recipe` lists, at most seven names, and
+    declares its settings as annotated attributes. Sampling, batches, hooks, random
+    numbers and cleaning up are in the engine.
+
+    A calculator holds its settings and nothing else. They may be changed between
+    calls: ``calculator.class_index = 3``. Several threads may use one calculator, or
+    one model.
 
     Args:
         model (callable): The trained model, usually a :class:`chainer.Link`. It is
@@ -56,55 +88,63 @@ class BaseCalculator(ABC):
         eval_fun (callable or None): ``eval_fun(*inputs)`` returns the output that is
             explained, a Variable: one or several values for each example, or one
             value for the batch (a loss). ``None`` calls the model.
-        class_index (int, 'argmax', sequence of int or None): Which column of the
-            output is explained. ``'argmax'`` is the class predicted for each example
-            without noise and dropout; a sequence holds one class for each example of
-            the data. ``None`` sums the columns, with a warning if there are several.
+        class_index (int, 'argmax', 'sum', sequence of int or None): Which column of
+            the output is explained. ``'argmax'`` is the class predicted for each
+            example without noise and dropout; a sequence holds one class for each
+            example of the data; ``'sum'`` is the sum of the columns. ``None`` is
+            ``'argmax'`` in LRP, and elsewhere the sum, with a warning if there are
+            several columns.
         device (int, str, chainer.backend.Device or None): Where the model is;
             ``-1`` or ``'@numpy'`` is the CPU. ``None`` asks the model.
 
     Raises:
-        TypeError: If ``model``, ``eval_fun`` or an extractor is not what it must be.
+        TypeError: If ``model``, ``eval_fun`` or an extractor is not what it must be, or
+            there is no such argument.
         ValueError: If ``class_index`` or ``device`` is none of these.
-
-    Attributes:
-        inputs (tuple of numpy.ndarray or None): What the model was called with in the
-            last ``compute(..., retain_inputs=True)``, before noise.
-        lengths (numpy.ndarray or None): After ``compute`` on examples of different
-            lengths, the true length of each.
     """
 
-    #: Whether passes keep their graph, so that gradients can be taken.
-    needs_gradient = True
+    model: Callable[..., Any] = positional()
+    target_extractor: VariableMonitorLinkHook | None = positional(default=None)
+    output_extractor: VariableMonitorLinkHook | None = positional(default=None)
+    eval_fun: Callable[..., Any] | None = positional(default=None)
+    class_index: ClassIndex = None
+    device: Any = None
 
-    #: Attributes that a run leaves behind; they are no settings.
-    run_state: tuple[str, ...] = ("inputs", "lengths")
+    #: Arguments of ``compute`` and ``compute_aggregate`` that have another default.
+    call_defaults: ClassVar[Mapping[str, Any]] = {}
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-    ) -> None:
-        if eval_fun is not None:
-            check_callable("eval_fun", eval_fun)
-        else:
-            check_callable("model", model)
-        _check_extractor("target_extractor", target_extractor)
-        _check_extractor("output_extractor", output_extractor)
-        self.check_class_index(class_index)
-        self.model = model
-        self.target_extractor = target_extractor
-        self.output_extractor = output_extractor
-        self.eval_fun = eval_fun or model
-        self.class_index = class_index
-        self.device = _find_device(device, model)
-        self.inputs: tuple[Any, ...] | None = None
-        self.lengths: np.ndarray | None = None
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "call_defaults" in vars(cls):
+            for name in ("compute", "compute_aggregate"):
+                method = with_defaults(getattr(cls, name), **cls.call_defaults)
+                setattr(cls, name, method)
 
+    @property
+    def inputs(self) -> tuple[np.ndarray, ...] | None:
+        """What the model was called with, before noise.
+
+        In the last ``compute(..., retain_inputs=True)`` of this thread.
+        """
+        return self._last_run.inputs
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """The true length of each example, if they differ.
+
+        In the last call of this thread.
+        """
+        return self._last_run.lengths
+
+    @property
+    def _last_run(self) -> Run:
+        return _last_runs.of.get(self) or Run()
+
+    def check(self) -> None:
+        """Raise a TypeError or ValueError if a setting is not allowed."""
+        self._subject()
+
+    @names_typos
     def compute(
         self,
         data: Any,
@@ -125,8 +165,8 @@ class BaseCalculator(ABC):
         Args:
             data: The examples: an array ``(N, ...)``, a list of examples, a Chainer
                 dataset, or a tuple of arrays of N rows for models of several inputs.
-            M (int): Number of samples. More than one makes sense with ``train`` or
-                ``noise_sampler``.
+            M (int): Number of samples. More than one makes sense with ``train``,
+                ``noise_sampler`` or ``posterior``.
             batchsize (int): Largest number of rows in one forward pass. Samples and
                 steps of a few examples are run together up to that number. It does
                 not change the result, unless the output is one value for the whole
@@ -149,10 +189,8 @@ class BaseCalculator(ABC):
                 the device are. ``None`` gives another result in each call. The global
                 random state is not changed.
             posterior (Posterior or None): What each sample's parameters are drawn from
-                (BayesGrad): an
-                :class:`~saliency.calculator.randomness.posteriors.EnsemblePosterior`, a
-                :class:`~saliency.calculator.randomness.posteriors.SWAGPosterior`, or one of your
-                own. ``'argmax'`` and mean baselines are those of the trained model.
+                (BayesGrad): a :class:`saliency.EnsemblePosterior`, a
+                :class:`saliency.SWAGPosterior`, or one of your own. ``'argmax'`` and mean baselines are those of the trained model.
 
         Returns:
             numpy.ndarray: ``(M, N) + target shape``, of the target's dtype. Where
@@ -166,36 +204,38 @@ class BaseCalculator(ABC):
                 target without influence on the output, an extractor's link never
                 called, or the result not finite.
         """
-        settings = ComputeSettings(
-            M,
-            batchsize,
-            converter,
-            preprocess_fn,
-            postprocess_fn,
-            train,
-            noise_sampler,
-            seed,
-            posterior,
+        settings = self._sampling(
+            M=M,
+            batchsize=batchsize,
+            converter=converter,
+            preprocess_fn=preprocess_fn,
+            postprocess_fn=postprocess_fn,
+            train=train,
+            noise_sampler=noise_sampler,
+            seed=seed,
+            posterior=posterior,
         )
-        batches = self._batches(data, settings)
         blocks, inputs, lengths = [], [], []
+        subject = self._subject()
+        batches = self._batches(data, settings, subject)
+        n_example = batches.n_example
         with running_job(
-            self, settings, batches, batches.n_example, show_progress
+            self, subject, settings, batches, n_example, show_progress=show_progress
         ) as job:
-            job.prepare()
             for batch in batches:
                 blocks.append(np.concatenate(list(job.explain(batch))))
                 lengths.append(batch.lengths)
                 if retain_inputs:
                     inputs.append(chainer.get_device("@numpy").send(batch.inputs))
-        self.inputs = (
-            tuple(concatenate_padded(arrays, axis=0, fill=0) for arrays in zip(*inputs))
-            if retain_inputs
-            else None
-        )
-        self.lengths = lengths_if_ragged(lengths)
+        if retain_inputs:
+            job.run.inputs = tuple(
+                concatenate_padded(arrays, axis=0, fill=0) for arrays in zip(*inputs)
+            )
+        job.run.lengths = lengths_if_ragged(lengths)
+        _last_runs.of[self] = job.run
         return concatenate_padded(blocks, axis=1, fill=np.nan)
 
+    @takes_settings_of(compute, but=("retain_inputs",))
     def compute_aggregate(
         self,
         data: Any,
@@ -206,15 +246,8 @@ class BaseCalculator(ABC):
         statistic: str = "mean",
         out: Any = None,
         workers: Any = None,
-        batchsize: int = 16,
-        converter: Converter = concat_examples,
-        preprocess_fn: Callable[..., Any] | None = None,
-        postprocess_fn: Callable[..., Any] | None = None,
-        train: bool = False,
-        noise_sampler: Any = None,
         show_progress: bool = True,
-        seed: int | None = None,
-        posterior: Posterior | None = None,
+        **settings: Any,
     ) -> Any:
         """Compute M samples for each example and keep their mean or spread alone.
 
@@ -223,18 +256,18 @@ class BaseCalculator(ABC):
         ``out``, with the number of examples.
 
         With a path as ``out`` each batch is written when it is complete. The same
-        call again goes on after the last one, however the first call ended, and what
-        it gives is the same, byte by byte; where everything is done it returns at
-        once. What has been done is recorded in the Zarr array's attributes, or beside
-        ``x.npy`` in ``x.npy.progress.json``.
+        call again resumes after the last complete batch, however the first call ended,
+        and gives the same bytes; where everything is done it returns at once. What has
+        been done is recorded in the Zarr array's attributes, or beside ``x.npy`` in
+        ``x.npy.progress.json``.
 
         Args:
-            data: As for :meth:`compute`.
-            M (int): Number of samples.
-            method (str): As for :meth:`aggregate`.
-            ch_axis (int, tuple of int or None): As for :meth:`aggregate`: axes of
-                ``(M, N) + target shape``, from 2 on.
-            statistic (str): As for :meth:`aggregate`.
+            method (str): ``'raw'`` leaves the samples as they are, ``'abs'`` takes
+                absolute values, ``'square'`` squares.
+            ch_axis (int, tuple of int or None): Axes of the samples, ``(M, N) + target
+                shape``, to sum over; from 2 on.
+            statistic (str): Of the M sums: ``'mean'``, ``'std'``, ``'lcb'``, ``'ucb'``
+                or ``'snr'``, as in :meth:`aggregate`.
             out (path, array or None): Where the result goes: ``'x.npy'``, a file that
                 is mapped into memory; ``'x.zarr'``, a Zarr store with a chunk for
                 each batch; an array of NumPy or Zarr of the result's shape and dtype.
@@ -243,20 +276,9 @@ class BaseCalculator(ABC):
             workers (int, dask.distributed.Client or None): Computes on this many
                 processes of this machine, or on those of a running Dask cluster;
                 ``out`` must then be ``'x.zarr'``, on a file system that all share.
-                The result does not depend on their number, and a worker that dies
-                costs what it was at. In a script, call it under
+                The result does not depend on their number, and what a worker was
+                computing when it died is computed by another. In a script, call it under
                 ``if __name__ == "__main__":``, since the processes import that.
-            batchsize (int): As for :meth:`compute`.
-            converter (callable): As for :meth:`compute`.
-            preprocess_fn (callable or None): As for :meth:`compute`.
-            postprocess_fn (callable or None): As for :meth:`compute`; with ``out`` it
-                must leave one row for each example.
-            train (bool): As for :meth:`compute`.
-            noise_sampler: As for :meth:`compute`.
-            show_progress (bool): As for :meth:`compute`.
-            seed (int or None): As for :meth:`compute`. With a path as ``out``,
-                ``None`` draws one, which is recorded and used when the work goes on.
-            posterior (Posterior or None): As for :meth:`compute`.
 
         Returns:
             ``out``, opened if it was a path (numpy.memmap or zarr.Array), or a
@@ -270,26 +292,22 @@ class BaseCalculator(ABC):
             TypeError, ValueError: As :meth:`compute` and :meth:`aggregate`; if ``out``
                 does not fit, or was begun by a call that differs from this one.
         """
-        settings = ComputeSettings(
-            M,
-            batchsize,
-            converter,
-            preprocess_fn,
-            postprocess_fn,
-            train,
-            noise_sampler,
-            seed,
-            posterior,
-        )
         aggregation = Aggregation(method, ch_axis, statistic, M)
-        batches = self._batches(data, settings)
-        work = AggregateWork(self, settings, aggregation, batches)
-        self.inputs = None
+        sampling = self._sampling(M=M, **settings)
+        subject = self._subject()
+        batches = self._batches(data, sampling, subject)
+        work = AggregateWork(self, subject, sampling, aggregation, batches)
         if workers is not None:
-            return work.on_cluster(out, workers, show_progress)
-        if out is not None:
-            return work.into(out, show_progress)
-        return work.in_memory(show_progress)
+            from saliency.calculator.results import cluster
+
+            result = cluster.into_store(work, out, workers, show_progress)
+        elif out is not None:
+            result = work.into(out, show_progress)
+        else:
+            result = work.in_memory(show_progress)
+        assert work.run is not None  # it has been started
+        _last_runs.of[self] = work.run
+        return result
 
     def aggregate(
         self,
@@ -334,101 +352,42 @@ class BaseCalculator(ABC):
             statistics.add(aggregation.reduce(samples[m : m + 1]))
         return statistics.result().astype(mean_dtype(samples))
 
-    def _batches(self, data: Any, settings: ComputeSettings) -> Batches:
-        _check_initialized(self.model)
+    def _subject(self) -> Subject:
+        """Return what is explained, as the settings are now."""
+        return Subject.of(
+            self.model,
+            self.target_extractor,
+            self.output_extractor,
+            self.eval_fun,
+            self.class_index,
+            self.device,
+            none_means=self.none_means,
+            allows_all=self.explains_all_classes,
+        )
+
+    def _sampling(self, **settings: Any) -> ComputeSettings:
+        """Return how samples are computed, with what the calculator says of it."""
+        if settings["train"] is OWN:
+            settings["train"] = settings["posterior"] is None
+        if settings["noise_sampler"] is OWN:
+            own = getattr(self, "noise_sampler", None)
+            settings["noise_sampler"] = GaussianNoiseSampler() if own is None else own
+        return ComputeSettings(**settings)
+
+    def _batches(
+        self, data: Any, settings: ComputeSettings, subject: Subject
+    ) -> Batches:
+        """Return the data in batches, once all else has been checked."""
+        self.check()
+        subject.check_trained()
         return Batches(
             data,
             settings.batchsize,
             settings.converter,
             settings.preprocess_fn,
-            self.device,
+            subject.device,
+            settings.seed,
         )
-
-    # What a calculator is made of; the rest of the class is the same for all.
-
-    @abstractmethod
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
-        """Return what each row of a pass adds to the saliency.
-
-        Args:
-            this (ForwardPass): The pass.
-            classes (numpy.ndarray or None): Class of each row; None sums all.
-
-        Returns:
-            array: ``(n_row,) + shape`` on the model's device.
-        """
-
-    def change_target(self, origin: Any, this: ForwardPass) -> Any:
-        """Return what takes the target's place in a pass; here, the target itself.
-
-        Args:
-            origin (array): The target's value, with noise if any. Not to be changed.
-            this (ForwardPass): The pass, with its rows.
-        """
-        return origin
-
-    def changes_target(self) -> bool:
-        """Tell whether passes run with anything else than the target itself."""
-        return type(self).change_target is not BaseCalculator.change_target
-
-    def shares_start(self) -> bool:
-        """Tell whether rows of an example may share a pass up to the first dropout.
-
-        They may if they differ by dropout alone, and :meth:`contribution` reads of a
-        pass's graph nothing but ``this.gradients``; what ``this.targets`` and
-        ``this.origins`` hold it must take by ``this.by_row``.
-        """
-        return False
-
-    def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
-        """Return how many passes a sample of this batch needs.
-
-        Each row of a pass says which step it is, in ``this.rows.step``.
-        """
-        return 1
-
-    def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:
-        """Return the class that ``class_index='argmax'`` means for each row."""
-        return this.predicted_classes()
-
-    def watch_forward(self) -> AbstractContextManager[Any]:
-        """Return a block that is active around the forward of each pass; here, none."""
-        return nullcontext()
-
-    def layout(self) -> Layout:
-        """Return how passes are laid out if the model treats rows independently."""
-        return folded
-
-    def layout_for_one_value(self) -> Layout:
-        """Return how passes are laid out if the output is one value for the batch."""
-        return whole_batch
-
-    def prepare(  # noqa: B027 (most have nothing to prepare)
-        self, batches: Batches, runner: ForwardRunner
-    ) -> None:
-        """Look at the whole data before the first batch is explained."""
-
-    def check_class_index(self, class_index: Any) -> None:
-        """Raise a ValueError if the calculator can not explain ``class_index``."""
-        check_class_index(class_index)
-
-
-def _check_extractor(name: str, extractor: Any) -> None:
-    if not (extractor is None or isinstance(extractor, VariableMonitorLinkHook)):
-        raise TypeError(
-            f"{name} must be a VariableMonitorLinkHook or None, got {extractor!r}"
-        )
-
-
-def _check_initialized(model: Any) -> None:
-    """Raise for a model that would draw its first parameters while explained."""
-    if not isinstance(model, chainer.Link):
-        return
-    for path, parameter in model.namedparams():
-        if not parameter.is_initialized:
-            raise ValueError(
-                f"model must be trained, but its parameter {path} is not initialized"
-            )
 
 
 def _check_samples(samples: np.ndarray) -> None:
@@ -437,26 +396,3 @@ def _check_samples(samples: np.ndarray) -> None:
             "saliency_samples must be what compute returned, (M, N) + target shape, "
             f"got shape {samples.shape}"
         )
-
-
-def _find_device(device: Any, model: Any) -> Any:
-    of_model = model.device if isinstance(model, chainer.Link) else None
-    if device is None:
-        return of_model or chainer.get_device("@numpy")
-    try:
-        found = chainer.get_device(device)
-        with chainer.using_device(found):
-            pass
-    except Exception as error:  # CuPy has errors of its own for what is not there
-        is_gpu = is_int(device) or str(device).startswith("@cupy:")
-        reason = (gpu_problem() if is_gpu else None) or " ".join(str(error).split())
-        raise ValueError(
-            f"device={device!r} can not be used: {reason}. For the CPU pass None, -1 "
-            "or '@numpy'"
-        ) from error
-    if of_model is not None and found != of_model:
-        raise ValueError(
-            f"device={device!r}, but the model is on {of_model}; move it there with "
-            "model.to_device(device), or pass device=None"
-        )
-    return found

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
+from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.engine.explained_output import ClassIndex
+from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.run import Run
+from saliency.calculator.graph_calculator import GraphRun
 from saliency.calculator.guided_backprop_calculator import GuidedBackpropCalculator
 from saliency.checks import no_influence
 from saliency.lrp.graph import function_of
@@ -51,34 +55,26 @@ class GradCAMCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    run_state = (*BaseCalculator.run_state, "_maps")
+    layer: str | chainer.Link
+    resize: bool = True
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-        *,
-        layer: str | chainer.Link,
-        resize: bool = True,
-    ) -> None:
-        super().__init__(
-            model, target_extractor, output_extractor, eval_fun, class_index, device
-        )
-        self.layer = _find_layer(model, layer)
-        self.resize = resize
-        self._maps = _FeatureMaps(self.layer)
+    def check(self) -> None:
+        """Raise unless ``layer`` is a link of the model."""
+        super().check()
+        _find_layer(self.model, self.layer)
 
-    def watch_forward(self) -> contextlib.AbstractContextManager[Any]:
+    def start(self, batches: Batches, passes: CleanPasses) -> MapsRun:
+        """Return what catches the layer's feature maps."""
+        return MapsRun(_find_layer(self.model, self.layer))
+
+    def watch_forward(self, run: Run) -> contextlib.AbstractContextManager[Any]:
         """Catch what the layer gives."""
-        return self._maps.caught()
+        assert isinstance(run, MapsRun)  # what start has returned
+        return run.maps.caught()
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
         """Return the map of each row."""
-        return self._maps.weighted_sum(this, classes, self.resize)
+        return _maps_of(this).weighted_sum(this, classes, self.resize)
 
 
 class GuidedGradCAMCalculator(GuidedBackpropCalculator):
@@ -90,35 +86,45 @@ GuidedBackpropCalculator` and :class:`GradCAMCalculator`, element by element: Se
     are those of :class:`GradCAMCalculator`, but for ``resize``.
     """
 
-    run_state = (*GuidedBackpropCalculator.run_state, "_maps")
+    layer: str | chainer.Link
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-        *,
-        layer: str | chainer.Link,
-    ) -> None:
-        super().__init__(
-            model, target_extractor, output_extractor, eval_fun, class_index, device
-        )
-        self.layer = _find_layer(model, layer)
-        self._maps = _FeatureMaps(self.layer)
+    def check(self) -> None:
+        """Raise unless ``layer`` is a link of the model."""
+        super().check()
+        _find_layer(self.model, self.layer)
+
+    def start(self, batches: Batches, passes: CleanPasses) -> MapsRun:
+        """Return what catches the layer's feature maps, and all that is applied."""
+        return MapsRun(_find_layer(self.model, self.layer))
 
     @contextlib.contextmanager
-    def watch_forward(self) -> Iterator[None]:
+    def watch_forward(self, run: Run) -> Iterator[None]:
         """Keep what functions are applied to, and what the layer gives."""
-        with super().watch_forward(), self._maps.caught():
+        assert isinstance(run, MapsRun)  # what start has returned
+        with super().watch_forward(run), run.maps.caught():
             yield
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
         """Return guided backpropagation times the map of each row."""
-        maps = self._maps.weighted_sum(this, classes, resize=True)
+        maps = _maps_of(this).weighted_sum(this, classes, resize=True)
         return super().contribution(this, classes) * maps[:, None]
+
+
+class MapsRun(GraphRun):
+    """What one call of Grad-CAM holds.
+
+    Args:
+        layer (chainer.Link): The layer whose feature maps are caught.
+    """
+
+    def __init__(self, layer: chainer.Link) -> None:
+        super().__init__()
+        self.maps = _FeatureMaps(layer)
+
+
+def _maps_of(this: ForwardPass) -> _FeatureMaps:
+    assert isinstance(this.run, MapsRun)  # what start has returned
+    return this.run.maps
 
 
 class _FeatureMaps:
@@ -134,6 +140,7 @@ class _FeatureMaps:
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
         """Return a block for the forward pass, after which they are held."""
+        self._hook.clear()
         try:
             with self._hook:
                 yield

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
-
 import numpy as np
 
-from link_hooks import VariableMonitorLinkHook
+from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
-from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.forward_pass import ForwardPass
 
 
@@ -33,27 +30,11 @@ class GradientCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-        *,
-        multiply_target: bool = False,
-    ) -> None:
-        super().__init__(
-            model, target_extractor, output_extractor, eval_fun, class_index, device
-        )
-        self.multiply_target = multiply_target
+    multiply_target: bool = False
 
-    def shares_start(self) -> bool:
-        """Tell that rows differ by noise and dropout alone."""
-        return True
+    shares_start = True
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
         """Return the gradient of each row, summed over the calls of the target."""
         grads = this.gradients(classes)
         if self.multiply_target:

@@ -5,14 +5,30 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from link_hooks import RetainOutputHook
+from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.run import Run
 from saliency.lrp.graph import Graph, Relevances
+
+
+class GraphRun(Run):
+    """What one call of a calculator that walks over the graph holds.
+
+    Attributes:
+        hook (RetainOutputHook): Has what the functions of the last pass were applied
+            to.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hook = RetainOutputHook()
 
 
 class GraphCalculator(BaseCalculator):
@@ -22,25 +38,28 @@ class GraphCalculator(BaseCalculator):
     those of :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    run_state = (*BaseCalculator.run_state, "_hook")
-    _hook: RetainOutputHook  # of the pass at hand
+    def start(self, batches: Batches, passes: CleanPasses) -> GraphRun:
+        """Return what holds the hook."""
+        return GraphRun()
 
     @contextlib.contextmanager
-    def watch_forward(self) -> Iterator[None]:
+    def watch_forward(self, run: Run) -> Iterator[None]:
         """Keep what the functions of a pass are applied to."""
-        self._hook = RetainOutputHook()
-        with self._hook:
+        assert isinstance(run, GraphRun)  # what start has returned
+        run.hook.clear()
+        with run.hook:
             yield
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
         """Return what the walk brings to each row's target."""
+        hook = graph_run_of(this).hook
         try:
-            graph = Graph(this.outputs, this.targets, self._hook)
+            graph = Graph(this.outputs, this.targets, hook)
             return self.collect(this, self.walk(graph, this, classes))
         finally:
-            self._hook.clear()
+            hook.clear()
 
-    def collect(self, this: ForwardPass, relevances: Relevances) -> Any:
+    def collect(self, this: ForwardPass, relevances: Relevances) -> Array:
         """Return the relevance of each row's target, ``(n_row,) + shape``."""
         found = [relevances.at(target) for target in this.targets]
         return this.of_explained_call(
@@ -61,3 +80,9 @@ class GraphCalculator(BaseCalculator):
             this (ForwardPass): The pass.
             classes (numpy.ndarray or None): Class of each row; None sums all.
         """
+
+
+def graph_run_of(this: ForwardPass) -> GraphRun:
+    """Return what the call of a pass holds."""
+    assert isinstance(this.run, GraphRun)  # what start has returned
+    return this.run

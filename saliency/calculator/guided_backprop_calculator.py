@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.graph_calculator import GraphCalculator
 from saliency.lrp.graph import Application, Graph, Relevances, function_of
@@ -29,14 +29,14 @@ class GuidedBackpropCalculator(GraphCalculator):
         """Walk with the gradient, and :meth:`at_relu`."""
         return graph.walk(this.weights(classes), self._handle)
 
-    def at_relu(self, this: Application, gradient: Any) -> Sequence[Any]:
+    def at_relu(self, relu: Application, gradient: Array) -> Sequence[Array | None]:
         """Return what goes on below a ReLU, given what came from above."""
-        return this.gradient([gradient.clip(min=0)])
+        return relu.gradient([gradient.clip(min=0)])
 
-    def _handle(self, this: Application) -> Sequence[Any]:
-        if isinstance(function_of(this.function), _RELUS):
-            return self.at_relu(this, this.relevance[0])
-        return this.gradient()
+    def _handle(self, application: Application) -> Sequence[Array | None]:
+        if isinstance(function_of(application.function), _RELUS):
+            return self.at_relu(application, application.relevance[0])
+        return application.gradient()
 
 
 class DeconvnetCalculator(GuidedBackpropCalculator):
@@ -47,7 +47,7 @@ class DeconvnetCalculator(GuidedBackpropCalculator):
     those of :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    def at_relu(self, this: Application, gradient: Any) -> Sequence[Any]:
+    def at_relu(self, relu: Application, gradient: Array) -> Sequence[Array | None]:
         """Return the positive part of what came from above."""
         return [gradient.clip(min=0)]
 

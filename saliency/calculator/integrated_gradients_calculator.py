@@ -6,17 +6,17 @@ from typing import Any, Callable
 
 import numpy as np
 
-from link_hooks import VariableMonitorLinkHook
+from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
-from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.rows import Layout, whole_batch_one_changed
-from saliency.calculator.engine.runner import ForwardRunner
+from saliency.calculator.engine.run import Run
 from saliency.calculator.paths import quadrature
 from saliency.calculator.paths.adaptive_paths import AdaptivePaths
-from saliency.calculator.paths.reference import Reference
+from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.checks import check_choice, check_positive
+from saliency.configured import takes_settings_of
 
 import chainer
 
@@ -52,8 +52,8 @@ class IntegratedGradientsCalculator(BaseCalculator):
         steps (int): Number of points on the path from each baseline.
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
             ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3; or
-            ``'adaptive'``, for which see
-            :class:`~saliency.calculator.paths.adaptive_quadrature.AdaptiveQuadrature`. Its
+            ``'adaptive'``, for which see the module
+            :mod:`saliency.calculator.paths.adaptive_quadrature`. Its
             points depend on those before, so that fewer rows can be run together, and
             while a path is under way the gradients at its points are kept.
 
@@ -64,106 +64,79 @@ class IntegratedGradientsCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-        *,
-        baseline: Any = None,
-        steps: int = 25,
-        method: str = "gauss_legendre",
-    ) -> None:
-        super().__init__(
-            model, target_extractor, output_extractor, eval_fun, class_index, device
-        )
-        check_positive("steps", steps)
-        check_choice("method", method, [*quadrature.RULES, "adaptive"])
-        self.steps = steps
-        self._adaptive = AdaptivePaths(steps) if method == "adaptive" else None
-        if self._adaptive is None:
-            self._alpha, self._weight = quadrature.RULES[method](steps)
-        baselines = baseline if isinstance(baseline, (list, tuple)) else [baseline]
-        if not baselines:
-            raise ValueError("baseline is an empty list; it must hold at least one")
-        self.baselines = [
-            Reference("baseline", 0 if value is None else value) for value in baselines
-        ]
+    baseline: Any = None
+    steps: int = 25
+    method: str = "gauss_legendre"
 
-    def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
-        """Take means over the data where they are baselines."""
-        if self._adaptive is not None:
-            self._adaptive.clear()
-        for baseline in self.baselines:
-            baseline.prepare(batches, runner)
+    def check(self) -> None:
+        """Raise a ValueError if a setting of the paths is not allowed."""
+        super().check()
+        check_positive("steps", self.steps)
+        check_choice("method", self.method, [*quadrature.RULES, "adaptive"])
+        _points(self.method, self.steps)
+        self._references()
 
-    def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
+    def start(self, batches: Batches, passes: CleanPasses) -> Paths:
+        """Return the paths, with means over the data where they are baselines."""
+        baselines = [r.for_data(batches, passes) for r in self._references()]
+        return Paths(baselines, self.steps, _points(self.method, self.steps))
+
+    def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         """Return the number of points on the paths from all baselines."""
-        return self.steps * len(self.baselines)
+        return self.steps * len(self._references())
 
-    def layout(self) -> Layout:
-        """Return the layout in rounds if points depend on those before."""
-        return super().layout() if self._adaptive is None else self._adaptive.in_rounds
-
-    def change_target(self, origin: Any, this: ForwardPass) -> Any:
+    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
-        which, point = np.divmod(this.rows.step, self.steps)
-        baseline = self.baseline_of_rows(which, origin, this)
+        paths = _paths_of(this)
+        which = this.rows.step // paths.steps
+        baseline = paths.baseline_of_rows(which, origin, this, call)
         way = origin - baseline
         if this.lengths is not None:
             for row, length in zip(way, this.lengths):
                 row[length:] = 0  # padding stays what it is
-        this.notes.append(way)
-        if self._adaptive is None:
-            alpha = self._alpha[point]
-        else:
-            alpha = self._adaptive.nodes(this.rows)
-        return baseline + self._for_rows(alpha, origin) * way
+        this.kept[call] = way
+        return baseline + _for_rows(paths.alpha(this), origin) * way
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
         """Return each point's weighted gradient times the way from the baseline."""
+        paths = _paths_of(this)
+        grads = this.gradients(classes)
         terms = this.of_explained_call(
-            [way * grad for way, grad in zip(this.notes, this.gradients(classes))]
+            [this.kept[call] * grad for call, grad in enumerate(grads)]
         )
-        if self._adaptive is None:
-            weight = self._weight[this.rows.step % self.steps]
-            parts = self._for_rows(weight, terms) * terms
-        else:
-            parts = self._adaptive.integrals(this, this.scores(classes), terms)
-        return parts / len(self.baselines)
+        return paths.integrals(this, terms, lambda: this.scores(classes))
 
+    @takes_settings_of(BaseCalculator.compute)
     def convergence_delta(
         self, saliency_samples: np.ndarray, data: Any, **settings: Any
     ) -> np.ndarray:
         """Return by how much the attributions miss completeness.
 
+        The other arguments are those of that call; with ``train``, ``noise_sampler`` or
+        ``posterior`` its ``seed`` is needed, so that the samples are the same.
+
         Args:
             saliency_samples (numpy.ndarray): What ``compute(data, ...)`` returned.
             data: The same data.
-            settings: The settings of that call; with ``train``, ``noise_sampler`` or
-                ``posterior`` its ``seed`` is needed, so that the samples are the same.
 
         Returns:
             numpy.ndarray: ``(M, N)``, the sum of the attributions minus
             :math:`f_c(x) - f_c(x')`, in float64.
 
         Raises:
-            ValueError: If the samples are not of this data, or can not be drawn again
+            ValueError: If the samples are not of this data, or cannot be drawn again
                 for want of a seed.
         """
-        is_random = settings.get("train") or any(
-            settings.get(name) is not None for name in ("noise_sampler", "posterior")
+        is_random = settings["train"] or any(
+            settings[name] is not None for name in ("noise_sampler", "posterior")
         )
-        if is_random and settings.get("seed") is None:
+        if is_random and settings["seed"] is None:
             raise ValueError(
                 "seed must be the one that compute was called with, to draw the same "
                 "noise and networks again; got None"
             )
-        settings["M"] = len(saliency_samples)
-        difference = _Difference(self).compute(data, **settings)
+        settings.update(M=len(saliency_samples), retain_inputs=False)
+        difference = _Difference(**self.settings()).compute(data, **settings)
         if saliency_samples.shape[:2] != difference.shape:
             raise ValueError(
                 "saliency_samples must be what compute(data, ...) returned, with "
@@ -172,55 +145,114 @@ class IntegratedGradientsCalculator(BaseCalculator):
         axes = tuple(range(2, saliency_samples.ndim))
         return np.nansum(saliency_samples, axis=axes, dtype="d") - difference
 
+    def _references(self) -> list[Reference]:
+        """Return the baselines, checked."""
+        given = self.baseline
+        baselines = given if isinstance(given, (list, tuple)) else [given]
+        if not baselines:
+            raise ValueError("baseline is an empty list; it must hold at least one")
+        return [Reference("baseline", 0 if b is None else b) for b in baselines]
+
+
+class Paths(Run):
+    """The paths of one call.
+
+    Args:
+        baselines (list of ReferenceForData): Where they begin.
+        steps (int): Number of points on each.
+        points (tuple or AdaptivePaths): Nodes and weights; or what chooses them.
+    """
+
+    def __init__(
+        self,
+        baselines: list[ReferenceForData],
+        steps: int,
+        points: quadrature.NodesAndWeights | AdaptivePaths,
+    ) -> None:
+        if isinstance(points, AdaptivePaths):
+            super().__init__(layout=points.in_rounds)
+        else:
+            super().__init__()
+        self.baselines = baselines
+        self.steps = steps
+        self._points = points
+
     def baseline_of_rows(
-        self, which: np.ndarray, origin: Any, this: ForwardPass
-    ) -> Any:
+        self, which: np.ndarray, origin: Array, this: ForwardPass, call: int
+    ) -> Array:
         """Return for each row the baseline ``which`` says, of ``origin``'s shape."""
         xp = chainer.backend.get_array_module(origin)
         result = xp.empty_like(origin)
         for k in set(which.tolist()):
-            values = xp.broadcast_to(self.baselines[k].at(origin, this), origin.shape)
+            values = self.baselines[k].at(origin, this, call)
+            values = xp.broadcast_to(values, origin.shape)
             result[which == k] = values[which == k]
         return result
 
-    def _for_rows(self, values: np.ndarray, array: Any) -> Any:
-        """Return one value for each row, broadcastable to ``array``, in its dtype."""
-        shape = (-1,) + (1,) * (array.ndim - 1)
-        return self.device.send(values.astype(array.dtype).reshape(shape))
+    def alpha(self, this: ForwardPass) -> np.ndarray:
+        """Return where on its path each row is, from 0 to 1."""
+        if isinstance(self._points, AdaptivePaths):
+            return self._points.nodes(this.rows)
+        return self._points[0][this.rows.step % self.steps]
+
+    def integrals(
+        self, this: ForwardPass, terms: Array, scores: Callable[[], Array]
+    ) -> Array:
+        """Return what each row adds to the mean of the integrals over all paths.
+
+        Args:
+            this (ForwardPass): The pass.
+            terms (array): The integrand at each row, ``(n_row,) + shape``.
+            scores (callable): Gives the explained score of each row.
+        """
+        if isinstance(self._points, AdaptivePaths):
+            parts = self._points.integrals(this, scores(), terms)
+        else:
+            weight = self._points[1][this.rows.step % self.steps]
+            parts = _for_rows(weight, terms) * terms
+        return parts / len(self.baselines)
 
 
-class _Difference(BaseCalculator):
+class _Difference(IntegratedGradientsCalculator):
     """The difference of scores :math:`f_c(x) - f_c(x')`, averaged over baselines."""
 
     needs_gradient = False
+    changes_one_example = True
 
-    def __init__(self, paths: IntegratedGradientsCalculator) -> None:
-        super().__init__(
-            paths.model,
-            paths.target_extractor,
-            paths.output_extractor,
-            paths.eval_fun,
-            paths.class_index,
-            paths.device,
-        )
-        self._paths = paths
+    def start(self, batches: Batches, passes: CleanPasses) -> Paths:
+        baselines = [r.for_data(batches, passes) for r in self._references()]
+        return Paths(baselines, 1, quadrature.midpoint(1))
 
-    def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
-        self._paths.prepare(batches, runner)
+    def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
+        return 1 + len(self._references())
 
-    def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
-        return 1 + len(self._paths.baselines)
-
-    def layout_for_one_value(self) -> Layout:
-        return whole_batch_one_changed
-
-    def change_target(self, origin: Any, this: ForwardPass) -> Any:
+    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         step = this.rows.step
         which = np.maximum(step - 1, 0)
-        changed = self._paths.baseline_of_rows(which, origin, this)
+        changed = _paths_of(this).baseline_of_rows(which, origin, this, call)
         changed[step == 0] = origin[step == 0]
         return changed
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
-        sign = np.where(this.rows.step == 0, 1, -1 / len(self._paths.baselines))
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+        n_baseline = len(_paths_of(this).baselines)
+        sign = np.where(this.rows.step == 0, 1, -1 / n_baseline)
         return chainer.cuda.to_cpu(this.scores(classes)) * sign
+
+
+def _points(method: str, steps: int) -> quadrature.NodesAndWeights | AdaptivePaths:
+    """Return the nodes and weights of a method, or what chooses them on the way."""
+    if method == "adaptive":
+        return AdaptivePaths(steps)
+    return quadrature.RULES[method](steps)
+
+
+def _paths_of(this: ForwardPass) -> Paths:
+    assert isinstance(this.run, Paths)  # what start has returned
+    return this.run
+
+
+def _for_rows(values: np.ndarray, array: Array) -> Array:
+    """Return one value for each row, broadcastable to ``array``, in its dtype."""
+    shape = (-1,) + (1,) * (array.ndim - 1)
+    device = chainer.backend.get_device_from_array(array)
+    return device.send(values.astype(array.dtype).reshape(shape))

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
+from saliency.array_types import Array
+from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
-from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.runner import ForwardRunner
-from saliency.calculator.graph_calculator import GraphCalculator
-from saliency.calculator.paths.reference import Reference
+from saliency.calculator.engine.run import Run
+from saliency.calculator.graph_calculator import (
+    GraphCalculator,
+    GraphRun,
+    graph_run_of,
+)
+from saliency.calculator.paths.reference import Reference, ReferenceForData
+from saliency.configured import takes_settings_of
 from saliency.lrp import functions
 from saliency.lrp.composites import AnyRule, Assignment, Composite, composite
 from saliency.lrp.conservation import Conservation
@@ -49,28 +56,29 @@ class LRPCalculator(GraphCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-        *,
-        rule: Any = "epsilon",
-        relevance: Any = "output",
-        low: Any = 0.0,
-        high: Any = 1.0,
-    ) -> None:
-        if class_index is None:
-            class_index = "argmax"
-        super().__init__(
-            model, target_extractor, output_extractor, eval_fun, class_index, device
-        )
-        self.composite = _as_composite(rule, low, high)
-        self.relevance = relevance
-        self._start_value = _as_start(relevance)
+    rule: Any = "epsilon"
+    relevance: Any = "output"
+    low: Any = 0.0
+    high: Any = 1.0
+
+    none_means = "argmax"
+
+    def check(self) -> None:
+        """Raise if ``rule``, ``relevance``, ``low`` or ``high`` is not allowed."""
+        super().check()
+        self.composite  # noqa: B018 (making it checks what it is made of)
+        _as_start(self.relevance)
+
+    @property
+    def composite(self) -> Composite:
+        """The rules layer by layer that ``rule``, ``low`` and ``high`` stand for."""
+        return _as_composite(self.rule, self.low, self.high)
+
+    def start(self, batches: Batches, passes: CleanPasses) -> RelevanceRun:
+        """Return the rules, and the relevance to start with."""
+        start = _as_start(self.relevance)
+        given = None if start is None else start.for_data(batches, passes)
+        return RelevanceRun(self.composite, given)
 
     def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:
         """Return the predicted classes; None where no class is meant.
@@ -78,20 +86,18 @@ class LRPCalculator(GraphCalculator):
         That is where the output is one value, or ``relevance`` is an array for all
         of it: then it may have any shape.
         """
-        is_array = self._start_value is not None and np.ndim(self.relevance) > 0
-        if is_array or this.gives_one_value():
+        if np.ndim(self.relevance) > 0 or this.gives_one_value():
             return None
         return super().predicted_classes(this)
 
+    @takes_settings_of(BaseCalculator.compute, but=("retain_inputs",))
     def compute_layers(
-        self, data: Any, links: Sequence[str], **settings: Any
+        self, data: Any, links: Sequence[str], M: int = 1, **settings: Any
     ) -> dict[str, np.ndarray]:
         """Compute the relevance at the output of several links, in one pass.
 
         Args:
-            data: As for :meth:`compute`.
             links (sequence of str): Paths of links, as in ``model.namedlinks()``.
-            settings: The other arguments of :meth:`compute`.
 
         Returns:
             dict: For each path ``(M, N) + shape`` of the link's output. Where a link
@@ -100,42 +106,53 @@ class LRPCalculator(GraphCalculator):
         Raises:
             ValueError: If the model has no such link, or it was not called.
         """
-        of_layers = _LayersCalculator(self, links)
-        flat = of_layers.compute(data, **settings)
-        ends = np.cumsum([int(np.prod(shape)) for shape in of_layers.shapes])
+        at_layers = _AtLayers(**self.settings(), links=links)
+        flat = at_layers.compute(data, M, **settings)
+        run = at_layers._last_run
+        assert isinstance(run, _LayersRun)  # what its start has returned
+        ends = np.cumsum([int(np.prod(shape)) for shape in run.shapes])
         parts = np.split(flat, ends[:-1], axis=2)
         return {
             path: part.reshape(part.shape[:2] + shape)
-            for path, part, shape in zip(links, parts, of_layers.shapes)
+            for path, part, shape in zip(links, parts, run.shapes)
         }
 
-    def conservation(self, data: Any, **settings: Any) -> Conservation:
+    @takes_settings_of(BaseCalculator.compute, but=("retain_inputs",))
+    def conservation(self, data: Any, M: int = 1, **settings: Any) -> Conservation:
         """Report the sum of the relevance at every cut, and where the rest went.
 
-        Args:
-            data: As for :meth:`compute`; sums are over all examples.
-            settings: The other arguments of :meth:`compute`.
-        """
-        accountant = _AccountingCalculator(self)
-        accountant.compute(data, **settings)
-        return accountant.report
+        Sums are over all examples and samples.
 
-    def assignment(self, data: Any, **settings: Any) -> Assignment:
+        Args:
+            M (int): Number of samples.
+
+        Returns:
+            Conservation: A table, which can be printed.
+        """
+        return self._account(data, M=M, **settings).report
+
+    @takes_settings_of(BaseCalculator.compute, but=("retain_inputs",))
+    def assignment(self, data: Any, M: int = 1, **settings: Any) -> Assignment:
         """Return which rule each function gets; printed, it is a table.
 
-        Args:
-            data: As for :meth:`compute`; one example is enough.
-            settings: The other arguments of :meth:`compute`.
-        """
-        accountant = _AccountingCalculator(self)
-        accountant.compute(data, **settings)
-        assert accountant.assigned is not None  # there is at least one pass
-        return accountant.assigned
+        One example as data is enough.
 
-    def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
-        """Learn how many examples there are, for relevance that is given for each."""
-        if self._start_value is not None:
-            self._start_value.prepare(batches, runner)
+        Args:
+            M (int): Number of samples.
+
+        Returns:
+            Assignment: A table, which can be printed.
+        """
+        assigned = self._account(data, M=M, **settings).assigned
+        assert assigned is not None  # there is at least one pass
+        return assigned
+
+    def _account(self, data: Any, **settings: Any) -> _AccountRun:
+        accountant = _Accountant(**self.settings())
+        accountant.compute(data, **settings)
+        run = accountant._last_run
+        assert isinstance(run, _AccountRun)  # what its start has returned
+        return run
 
     def walk(
         self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
@@ -151,22 +168,28 @@ class LRPCalculator(GraphCalculator):
         keep: Sequence[chainer.Variable] = (),
     ) -> tuple[Relevances, Assignment]:
         """Walk, and return which rule each function got as well."""
+        run = graph_run_of(this)
+        assert isinstance(run, RelevanceRun)  # what start has returned
         applications = [graph.application(function) for function in graph.functions]
-        assignment = Assignment(self.composite, applications, self._paths())
-        start = self._start(this, classes)
+        assignment = Assignment(run.composite, applications, self._paths())
+        start = self._start(run.start, this, classes)
         relevances = graph.walk(start, assignment.handle, functions.is_part_of, keep)
         return relevances, assignment
 
-    def _start(self, this: ForwardPass, classes: np.ndarray | None) -> list[Any]:
+    def _start(
+        self,
+        given: ReferenceForData | None,
+        this: ForwardPass,
+        classes: np.ndarray | None,
+    ) -> list[Array]:
         """Return the relevance that each output starts with."""
-        if self._start_value is None:
+        if given is None:
             weights = this.weights(classes)
             return [w * y.array for w, y in zip(weights, this.outputs)]
         if np.ndim(self.relevance) == 0:
             return [w * w.dtype.type(self.relevance) for w in this.weights(classes)]
         return [
-            y.xp.broadcast_to(self._start_value.at(y.array, this), y.shape)
-            for y in this.outputs
+            y.xp.broadcast_to(given.at(y.array, this), y.shape) for y in this.outputs
         ]
 
     def _paths(self) -> dict[int, str]:
@@ -175,95 +198,134 @@ class LRPCalculator(GraphCalculator):
         return {id(link): path for path, link in self.model.namedlinks()}
 
 
-class _LikeAnother(LRPCalculator):
-    """What explains as another calculator does, and gives something else."""
+class RelevanceRun(GraphRun):
+    """What one call of LRP holds.
 
-    def __init__(self, other: LRPCalculator) -> None:
-        super().__init__(
-            other.model,
-            other.target_extractor,
-            other.output_extractor,
-            other.eval_fun,
-            other.class_index,
-            other.device,
-            rule=other.composite,
-            relevance=other.relevance,
-        )
+    Args:
+        composite (Composite): The rules.
+        start (ReferenceForData or None): The relevance that is given; None for the
+            value of the output.
+    """
+
+    def __init__(self, composite: Composite, start: ReferenceForData | None) -> None:
+        super().__init__()
+        self.composite = composite
+        self.start = start
 
 
-class _LayersCalculator(_LikeAnother):
+class _LayersRun(RelevanceRun):
+    """What :meth:`LRPCalculator.compute_layers` holds.
+
+    Args:
+        run (RelevanceRun): What LRP holds.
+        links (list of chainer.Link): The links whose outputs are asked for.
+
+    Attributes:
+        monitors (list of VariableMonitorLinkHook): Catch them.
+        shapes (list of tuple): The shape of each, without the batch axis.
+    """
+
+    def __init__(self, run: RelevanceRun, links: Sequence[chainer.Link]) -> None:
+        super().__init__(run.composite, run.start)
+        self.monitors = [
+            VariableMonitorLinkHook(link, name=f"saliency/layer{i}")
+            for i, link in enumerate(links)
+        ]
+        self.shapes: list[tuple[int, ...]] = []
+
+
+class _AtLayers(LRPCalculator):
     """The relevance at several links, flattened, one behind the other."""
 
-    def __init__(self, other: LRPCalculator, links: Sequence[str]) -> None:
-        super().__init__(other)
-        if isinstance(links, str) or not links:
-            raise ValueError(
-                "links must be a list of paths, as in model.namedlinks(), and not "
-                f"empty; got {links!r}"
-            )
-        model: Any = self.model
-        is_link = isinstance(model, chainer.Link)
-        of_model = dict(model.namedlinks()) if is_link else {}
-        for path in links:
-            if path not in of_model:
-                raise ValueError(
-                    "links must be paths of the model's links, such as "
-                    f"{', '.join(list(of_model)[:4])}; got {path!r}"
-                )
-        self.shapes: list[tuple[int, ...]] = []
-        self._monitors = [
-            VariableMonitorLinkHook(of_model[path], name=f"saliency/layer{i}")
-            for i, path in enumerate(links)
-        ]
+    links: Any
+
+    def check(self) -> None:
+        super().check()
+        self._find_links()
+
+    def start(self, batches: Batches, passes: CleanPasses) -> _LayersRun:
+        return _LayersRun(super().start(batches, passes), self._find_links())
 
     @contextlib.contextmanager
-    def watch_forward(self) -> Iterator[None]:
-        """Catch the outputs of the links as well."""
+    def watch_forward(self, run: Run) -> Iterator[None]:
+        assert isinstance(run, _LayersRun)  # what start has returned
         with contextlib.ExitStack() as stack:
-            stack.enter_context(super().watch_forward())
-            for monitor in self._monitors:
+            stack.enter_context(super().watch_forward(run))
+            for monitor in run.monitors:
                 stack.enter_context(monitor)
             yield
 
     def walk(
         self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
     ) -> Relevances:
-        """Walk, and keep the relevance at the links."""
-        for monitor in self._monitors:
+        run = graph_run_of(this)
+        assert isinstance(run, _LayersRun)  # what start has returned
+        for monitor in run.monitors:
             monitor.check_called()
-        kept = [v for monitor in self._monitors for v in monitor.variables]
+        kept = [v for monitor in run.monitors for v in monitor.variables]
         return self.walk_by_rules(graph, this, classes, kept)[0]
 
-    def collect(self, this: ForwardPass, relevances: Relevances) -> Any:
+    def collect(self, this: ForwardPass, relevances: Relevances) -> Array:
         """Return the relevance at the links, ``(n_row, n_element)``."""
-        n_row = len(this.rows)
+        run = graph_run_of(this)
+        assert isinstance(run, _LayersRun)  # what start has returned
         flat = []
-        self.shapes = []
-        for monitor in self._monitors:
+        run.shapes = []
+        for monitor in run.monitors:
             variables = monitor.variables
             found = [relevances.at(v) for v in variables]
             total = sum(r for r in found if r is not None)
             total = total + variables[0].xp.zeros_like(variables[0].array)
-            self.shapes.append(total.shape[1:])
-            flat.append(total.reshape(n_row, -1))
+            run.shapes.append(total.shape[1:])
+            flat.append(total.reshape(len(this.rows), -1))
             monitor.clear()
         return this.outputs[0].xp.concatenate(flat, axis=1)
 
+    def _find_links(self) -> list[chainer.Link]:
+        if isinstance(self.links, str) or not self.links:
+            raise ValueError(
+                "links must be a list of paths, as in model.namedlinks(), and not "
+                f"empty; got {self.links!r}"
+            )
+        model: Any = self.model
+        is_link = isinstance(model, chainer.Link)
+        known = dict(model.namedlinks()) if is_link else {}
+        for path in self.links:
+            if path not in known:
+                raise ValueError(
+                    "links must be paths of the model's links, such as "
+                    f"{', '.join(list(known)[:4])}; got {path!r}"
+                )
+        return [known[path] for path in self.links]
 
-class _AccountingCalculator(_LikeAnother):
-    """The same relevance, with an account of it and of the rules."""
 
-    def __init__(self, other: LRPCalculator) -> None:
-        super().__init__(other)
+class _AccountRun(RelevanceRun):
+    """What the account of relevance is kept in.
+
+    Attributes:
+        report (Conservation): Where relevance went, so far.
+        assigned (Assignment or None): The rules of the last pass.
+    """
+
+    def __init__(self, run: RelevanceRun) -> None:
+        super().__init__(run.composite, run.start)
         self.report = Conservation()
         self.assigned: Assignment | None = None
+
+
+class _Accountant(LRPCalculator):
+    """The same relevance, with an account of it and of the rules."""
+
+    def start(self, batches: Batches, passes: CleanPasses) -> _AccountRun:
+        return _AccountRun(super().start(batches, passes))
 
     def walk(
         self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
     ) -> Relevances:
-        """Walk, and account for it."""
-        relevances, self.assigned = self.walk_by_rules(graph, this, classes)
-        self.report.add(relevances, self.assigned)
+        run = graph_run_of(this)
+        assert isinstance(run, _AccountRun)  # what start has returned
+        relevances, run.assigned = self.walk_by_rules(graph, this, classes)
+        run.report.add(relevances, run.assigned)
         return relevances
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
-from link_hooks import VariableMonitorLinkHook
+from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
-from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.rows import Layout, whole_batch_one_changed
-from saliency.calculator.engine.runner import ForwardRunner
-from saliency.calculator.paths.reference import Reference
+from saliency.calculator.engine.run import Run
+from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.calculator.paths.windows import Window, Windows
 from saliency.checks import check_positive
 
@@ -51,114 +50,145 @@ class OcclusionCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
+    size: int | tuple[int, ...] = 1
+    slide_axis: int | tuple[int, ...] = (2, 3)
+    stride: int | tuple[int, ...] | None = None
+    fill: Any = 0
+
     needs_gradient = False
-    run_state = (*BaseCalculator.run_state, "_windows", "_map_shape")
+    changes_one_example = True
+    explains_all_classes = True
 
-    def __init__(
-        self,
-        model: Callable[..., Any],
-        target_extractor: VariableMonitorLinkHook | None = None,
-        output_extractor: VariableMonitorLinkHook | None = None,
-        eval_fun: Callable[..., Any] | None = None,
-        class_index: ClassIndex = None,
-        device: Any = None,
-        *,
-        size: int | tuple[int, ...] = 1,
-        slide_axis: int | tuple[int, ...] = (2, 3),
-        stride: int | tuple[int, ...] | None = None,
-        fill: Any = 0,
-    ) -> None:
-        super().__init__(
-            model, target_extractor, output_extractor, eval_fun, class_index, device
-        )
-        self.slide_axis = _as_tuple("slide_axis", slide_axis, None)
-        n_axis = len(self.slide_axis)
-        self.size = _as_tuple("size", size, n_axis)
-        self.stride = _as_tuple("stride", 1 if stride is None else stride, n_axis)
-        if any(step > length for step, length in zip(self.stride, self.size)):
-            raise ValueError(
-                f"stride must not be larger than size={size!r}, or elements are left "
-                f"out; got {stride!r}"
-            )
-        self._fill = Reference("fill", fill)
-        # For each length of an example in the batch at hand, or for None.
-        self._windows: dict[int | None, Windows] = {}
-        self._map_shape: tuple[int, ...] = ()
+    def check(self) -> None:
+        """Raise a ValueError if a setting of the windows is not allowed."""
+        super().check()
+        self._geometry()
+        Reference("fill", self.fill)
 
-    def check_class_index(self, class_index: Any) -> None:
-        """Raise a ValueError if ``class_index`` is none of the allowed values."""
-        if not (isinstance(class_index, str) and class_index == "all"):
-            super().check_class_index(class_index)
+    def start(self, batches: Batches, passes: CleanPasses) -> Covers:
+        """Return the fill, which may be the mean over the data."""
+        return Covers(Reference("fill", self.fill).for_data(batches, passes))
 
-    def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
-        """Take the mean over the data if it is the fill."""
-        self._fill.prepare(batches, runner)
-
-    def number_of_steps(self, batch: UserBatch, runner: ForwardRunner) -> int:
+    def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         """Return the number of windows, and one for the target as it is (step 0)."""
-        shape = runner.target_shape(batch)
-        self._map_shape = tuple(
-            n if axis in self.slide_axis else 1 for axis, n in enumerate(shape) if axis
-        )
-        lengths = {None} if batch.lengths is None else set(batch.lengths.tolist())
-        self._windows = {
-            n: Windows(
-                shape if n is None else (shape[0], n, *shape[2:]),
-                self.slide_axis,
-                self.size,
-                self.stride,
-            )
-            for n in lengths
-        }
-        return 1 + max(len(windows.places) for windows in self._windows.values())
+        assert isinstance(run, Covers)  # what start has returned
+        run.lay_windows(passes.target_shape(batch), batch.lengths, *self._geometry())
+        return 1 + max(len(windows.places) for windows in run.windows.values())
 
-    def layout_for_one_value(self) -> Layout:
-        """Return the layout that changes one example of a batch at a time."""
-        return whole_batch_one_changed
-
-    def change_target(self, origin: Any, this: ForwardPass) -> Any:
+    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         """Return the target with each row's window covered."""
+        covers = _covers_of(this)
         xp = chainer.backend.get_array_module(origin)
-        fill = xp.broadcast_to(self._fill.at(origin, this), origin.shape)
+        fill = xp.broadcast_to(covers.fill.at(origin, this, call), origin.shape)
         covered = origin.copy()
-        for rows, _, place in self._rows_by_window(this):
+        for rows, _, place in covers.rows_by_window(this):
             covered[(rows, *place)] = fill[(rows, *place)]
         return covered
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Any:
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
         """Return the score of step 0 everywhere, less each window's score there."""
+        covers = _covers_of(this)
         if isinstance(self.class_index, str) and self.class_index == "all":
             scores = this.scores_of_all_classes()
         else:
             scores = this.scores(classes)
         scores = chainer.cuda.to_cpu(scores)
-        scores = scores.reshape(scores.shape + (1,) * len(self._map_shape))
-        part = np.zeros(scores.shape[: -len(self._map_shape)] + self._map_shape)
+        shape = covers.map_shape
+        scores = scores.reshape(scores.shape + (1,) * len(shape))
+        part = np.zeros(scores.shape[: -len(shape)] + shape)
         uncovered = this.rows.step == 0
         part[uncovered] = scores[uncovered]
-        for rows, windows, place in self._rows_by_window(this):
+        for rows, windows, place in covers.rows_by_window(this):
             of_rows = part[rows]
             of_rows[(..., *place)] = -scores[rows] / windows.covering[place]
             part[rows] = of_rows
         return part
 
-    def _rows_by_window(
+    def _geometry(
+        self,
+    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Return the axes, and along each of them size and stride, checked."""
+        slide_axis = _as_tuple("slide_axis", self.slide_axis, None)
+        size = _as_tuple("size", self.size, len(slide_axis))
+        given = 1 if self.stride is None else self.stride
+        stride = _as_tuple("stride", given, len(slide_axis))
+        if any(step > length for step, length in zip(stride, size)):
+            raise ValueError(
+                f"stride must not be larger than size={self.size!r}, or elements are "
+                f"left out; got {self.stride!r}"
+            )
+        return slide_axis, size, stride
+
+
+class Covers(Run):
+    """What covers the targets of one call, and the windows of the batch at hand.
+
+    Args:
+        fill (ReferenceForData): What covers a window.
+
+    Attributes:
+        windows (dict): For each length of an example in the batch, or for None.
+        map_shape (tuple of int): Shape of the saliency of an example.
+    """
+
+    def __init__(self, fill: ReferenceForData) -> None:
+        super().__init__()
+        self.fill = fill
+        self.windows: dict[int | None, Windows] = {}
+        self.map_shape: tuple[int, ...] = ()
+
+    def lay_windows(
+        self,
+        shape: tuple[int, ...],
+        lengths: np.ndarray | None,
+        slide_axis: tuple[int, ...],
+        size: tuple[int, ...],
+        stride: tuple[int, ...],
+    ) -> None:
+        """Lay out the windows of a batch.
+
+        Args:
+            shape (tuple of int): Shape of the batch's target.
+            lengths (numpy.ndarray or None): Length of each of its examples.
+            slide_axis (tuple of int): Axes that windows slide along.
+            size (tuple of int): Length of a window along each of them.
+            stride (tuple of int): How far it moves along each of them.
+        """
+        self.map_shape = tuple(
+            n if axis in slide_axis else 1 for axis, n in enumerate(shape) if axis
+        )
+        self.windows = {
+            n: Windows(
+                shape if n is None else (shape[0], n, *shape[2:]),
+                slide_axis,
+                size,
+                stride,
+            )
+            for n in ([None] if lengths is None else set(lengths.tolist()))
+        }
+
+    def rows_by_window(
         self, this: ForwardPass
     ) -> Iterator[tuple[np.ndarray, Windows, Window]]:
         """Give the rows that have the same window covered, and which one it is.
 
         None is covered at step 0, and beyond the last window of a shorter example.
         """
-        for length, windows in self._windows.items():
+        for length, windows in self.windows.items():
             fits = (
                 np.ones(len(this.rows), bool)
-                if length is None
+                if length is None or this.lengths is None
                 else this.lengths == length
             )
             for step in np.unique(this.rows.step[fits]).tolist():
                 if 0 < step <= len(windows.places):
                     rows = np.flatnonzero(fits & (this.rows.step == step))
                     yield rows, windows, windows.places[step - 1]
+
+
+def _covers_of(this: ForwardPass) -> Covers:
+    assert isinstance(this.run, Covers)  # what start has returned
+    return this.run
 
 
 def _as_tuple(name: str, value: Any, length: int | None) -> tuple[int, ...]:

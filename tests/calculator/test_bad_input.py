@@ -1,4 +1,4 @@
-"""What can not be explained is refused with a message that names the parameter."""
+"""What cannot be explained is refused with a message that names the parameter."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ class TestConstructor:
     )
     @pytest.mark.parametrize("device", [0, "@cupy:0", (np, 0)], ids=repr)
     def test_a_device_that_is_not_there(self, new_calculator, device, model):
-        with pytest.raises(ValueError, match=r"device.*can not be used"):
+        with pytest.raises(ValueError, match=r"device.*cannot be used"):
             new_calculator(model, device=device)
 
     @pytest.mark.parametrize("device", ["gpu", "@nothing", 1.5], ids=repr)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import (
     GaussianNoiseSampler,
@@ -162,8 +162,11 @@ def test_a_layer_is_found_by_its_path(images):
     inner = build(CNN)
     model = chainer.Sequential(inner)
     for path in ("0/conv2", "/0/conv2"):
-        calculator = GradCAMCalculator(model, layer=path, class_index=0)
-        assert calculator.layer is inner.conv2
+        by_path, by_link = (
+            GradCAMCalculator(model, layer=layer, class_index=0).compute(images)
+            for layer in (path, inner.conv2)
+        )
+        assert_array_equal(by_path, by_link)
 
 
 @pytest.mark.parametrize("new_calculator", [GradCAMCalculator, GuidedGradCAMCalculator])

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Callable
 
 import numpy as np
+
+from saliency.calculator.randomness.random_streams import (
+    GlobalRandomState,
+    RandomStreams,
+)
 
 import chainer
 from chainer.dataset import concat_examples
@@ -51,7 +58,7 @@ class UserBatch:
     def gather(self, examples: np.ndarray) -> list[Any]:
         """Return the inputs of the given rows, as arrays of their own.
 
-        What can not be split into rows is returned as it is; ``examples`` must then
+        What cannot be split into rows is returned as it is; ``examples`` must then
         be the whole batch.
         """
         return [x[examples] if _has_rows(x, self.size) else x for x in self.inputs]
@@ -67,6 +74,8 @@ class Batches:
         preprocess_fn (callable or None): Called with the converted inputs; returns
             those that the model is called with.
         device (chainer.backend.Device): Where the inputs go.
+        seed (int or None): For what a dataset, a converter or ``preprocess_fn`` draws
+            from the global random state.
 
     Raises:
         TypeError: If ``data`` is none of these.
@@ -80,6 +89,7 @@ class Batches:
         converter: Converter,
         preprocess_fn: Callable[..., Any] | None,
         device: Any,
+        seed: int | None = None,
     ) -> None:
         self._dataset = _as_dataset(data)
         self._offset = 0  # of the examples that are held, in the whole data
@@ -88,6 +98,7 @@ class Batches:
         self._converter = converter
         self._preprocess_fn = preprocess_fn
         self._device = device
+        self._streams = RandomStreams(seed)
 
     @property
     def n_example(self) -> int:
@@ -119,7 +130,7 @@ class Batches:
     def lengths(self) -> np.ndarray | None:
         """Return the length of each example's first input, ``(N,)``.
 
-        None if all are of one length, or that can not be told without reading the
+        None if all are of one length, or that cannot be told without reading the
         data: of a dataset that makes its examples as they are asked for.
         """
         if not isinstance(self._dataset, (list, tuple, TupleDataset)):
@@ -138,6 +149,22 @@ class Batches:
             ValueError: If the inputs are not finite, or the examples differ in shape
                 and the converter does not pad.
         """
+        with self._borrowed_random(start):
+            return self._load(start, stop)
+
+    def _borrowed_random(self, start: int) -> AbstractContextManager[Any]:
+        """Return a block for code of the user's, which may draw random numbers."""
+        is_ours = isinstance(self._dataset, (list, tuple, TupleDataset))
+        if (
+            (is_ours or _is_array(self._dataset))
+            and self._converter is concat_examples
+            and self._preprocess_fn is None
+        ):
+            return contextlib.nullcontext()
+        seed = self._streams.global_seed(0, start)
+        return GlobalRandomState(self._device).borrowed(seed)
+
+    def _load(self, start: int, stop: int) -> UserBatch:
         lengths = None
         examples = self._examples(start, stop)
         if _is_array(examples) and self._converter is concat_examples:

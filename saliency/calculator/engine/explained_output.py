@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Sequence
 from typing import Any, Union
 
 import numpy as np
 
 from saliency.checks import is_int
+from saliency.user_warnings import warn_user
 
 import chainer
 
 ClassIndex = Union[int, str, Sequence[int], np.ndarray, None]
 
 
-def check_class_index(class_index: Any) -> None:
-    """Raise unless ``class_index`` is an int, ``'argmax'``, ints, or None."""
+def check_class_index(class_index: Any, allows_all: bool = False) -> None:
+    """Raise a ValueError unless ``class_index`` is one of the allowed values.
+
+    They are an int, one int for each example, ``'argmax'``, ``'sum'`` and None; and
+    ``'all'`` if ``allows_all``.
+    """
     if class_index is None or is_int(class_index):
         return
-    if isinstance(class_index, str) and class_index == "argmax":
+    words = ("argmax", "sum", "all") if allows_all else ("argmax", "sum")
+    if isinstance(class_index, str) and class_index in words:
         return
     array = np.asarray(class_index)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
-            "class_index must be an int, 'argmax', one int for each example or None, "
-            f"got {class_index!r}"
+            f"class_index must be an int, {', '.join(map(repr, words))}, one int for "
+            f"each example or None, got {class_index!r}"
         )
 
 
@@ -142,19 +146,8 @@ def warn_of_sum(outputs: Sequence[Any], n_row: int) -> None:
     n_class = max(number_of_classes(y.array, n_row) for y in outputs)
     if n_class == 1:
         return
-    warnings.warn(
+    warn_user(
         f"class_index=None explains the sum of the {n_class} columns of the output. "
         "If they are class scores, pass class_index='argmax', an int, or one int for "
-        "each example; if the sum is wanted, pass an eval_fun that returns it.",
-        stacklevel=level_of_caller(),
+        "each example; if the sum is wanted, pass class_index='sum'."
     )
-
-
-def level_of_caller() -> int:
-    """Return the stack level, seen from this function's caller, of who uses us."""
-    frame = sys._getframe(1)
-    level = 1
-    while frame.f_back and frame.f_globals["__name__"].startswith("saliency."):
-        frame = frame.f_back
-        level += 1
-    return level

@@ -15,6 +15,7 @@ from saliency.calculator.engine.explained_output import (
     weights_of_classes,
 )
 from saliency.calculator.engine.rows import Rows
+from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.shared_start import SharedStart
 from saliency.checks import no_influence
 
@@ -30,15 +31,17 @@ class ForwardPass:
         index (numpy.ndarray): Index in the data of each row's example.
         lengths (numpy.ndarray or None): Length of each row's target along axis 1,
             where it is padded to that of the longest.
+        run (Run): What this call holds.
         targets (list of chainer.Variable): Where saliency is read: one variable, or
             one for each call of the target extractor's link.
         origins (list of array): Value of each target with its noise, before the
             calculator changed it.
-        notes (list): What ``change_target`` wants ``contribution`` to have.
+        kept (dict): What ``change_target`` keeps for ``contribution``, by the number
+            of the explained call.
         outputs (list of chainer.Variable): What is explained; their scores add up.
         drew_random_numbers (bool): Whether the model used the global random state.
         start (SharedStart or None): What the rows of an example share; then targets,
-            origins and notes have a row for each example instead.
+            origins and what is kept have a row for each example instead.
         mean_will_do (bool): Whether gradients of rows that share their start may all
             be their mean.
     """
@@ -46,9 +49,10 @@ class ForwardPass:
     rows: Rows
     index: np.ndarray
     lengths: np.ndarray | None
+    run: Run
     targets: list[Any] = field(default_factory=list)
     origins: list[Any] = field(default_factory=list)
-    notes: list[Any] = field(default_factory=list)
+    kept: dict[int, Any] = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
     drew_random_numbers: bool = False
     start: SharedStart | None = None
@@ -58,6 +62,43 @@ class ForwardPass:
     def n_row_of_target(self) -> int:
         """How many rows targets have."""
         return len(self.rows) if self.start is None else len(self.start.examples)
+
+    def check_target(self, target: Any, needs_gradient: bool) -> None:
+        """Raise unless saliency can be read at a target, in the next call of its link.
+
+        Args:
+            target: What the extractor caught, or the first input.
+            needs_gradient (bool): Whether gradients are taken at it.
+
+        Raises:
+            TypeError: If it is no Variable, or of a dtype without a gradient.
+            ValueError: If its rows are not those of the pass, or its shape is not that
+                of the calls before.
+        """
+        if not isinstance(target, chainer.Variable):
+            raise TypeError(
+                "the target must be a chainer.Variable, got "
+                f"{type(target).__name__}. Where target_extractor gives it, check its "
+                "timing and extract_fn, and that the link is called with a Variable"
+            )
+        if target.ndim == 0 or len(target.array) != self.n_row_of_target:
+            raise ValueError(
+                "axis 0 of the target must be the batch axis: expected "
+                f"{self.n_row_of_target} rows, got shape {target.shape}"
+            )
+        if self.targets and target.shape != self.targets[0].shape:
+            raise ValueError(
+                "the calls of the target's link have different shapes, "
+                f"{self.targets[0].shape} and {target.shape}, so their saliency does "
+                "not add up; ask for one of them with call=0, 1, ... in "
+                "target_extractor"
+            )
+        if needs_gradient and target.dtype.kind != "f":
+            raise TypeError(
+                f"the target is of dtype {target.dtype}, which has no gradient. For "
+                "discrete inputs (atom numbers, tokens) read saliency at the "
+                "embedding: target_extractor=VariableMonitorLinkHook(model.embed)"
+            )
 
     def by_row(self, at_target: Any) -> Any:
         """Return what targets have, for each row of the pass."""

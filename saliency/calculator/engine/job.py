@@ -1,4 +1,4 @@
-"""The work of one ``compute`` call, batch by batch."""
+"""The work of one call, batch by batch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, Union
+from typing import NamedTuple, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -15,6 +15,7 @@ from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import class_of_examples, warn_of_sum
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.padding import mark_padding
+from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.rows import (
     CannotFold,
     Extent,
@@ -23,21 +24,14 @@ from saliency.calculator.engine.rows import (
     one_row,
     sample_by_sample,
     whole_batch,
+    whole_batch_one_changed,
 )
-from saliency.calculator.engine.runner import ForwardRunner
+from saliency.calculator.engine.run import Run
+from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
-from saliency.calculator.engine.unchanged import unchanged
-from saliency.calculator.randomness.random_streams import RandomStreams
-from saliency.calculator.results.aggregation import (
-    Aggregation,
-    RunningStatistics,
-    mean_dtype,
-)
+from saliency.calculator.engine.subject import Subject
 
 import chainer
-
-if TYPE_CHECKING:
-    from saliency.calculator.base_calculator import BaseCalculator
 
 # The class of each example of a batch, 'argmax' to ask the pass, or None for the sum.
 Classes = Union[np.ndarray, str, None]
@@ -45,40 +39,40 @@ Classes = Union[np.ndarray, str, None]
 
 @contextlib.contextmanager
 def running_job(
-    calculator: BaseCalculator,
+    recipe: Recipe,
+    subject: Subject,
     settings: ComputeSettings,
     batches: Batches,
     n_example: int,
-    show_progress: bool,
-) -> Iterator[ComputeJob]:
+    *,
+    run: Run | None = None,
+    mean_will_do: bool = False,
+    show_progress: bool = False,
+) -> Iterator[Job]:
     """Return a job for a ``with`` block, after which nothing is left changed.
 
     Args:
-        calculator (BaseCalculator): Says what a pass contributes.
+        recipe (Recipe): How the method explains.
+        subject (Subject): What is explained.
         settings (ComputeSettings): How samples are computed.
         batches (Batches): The data.
         n_example (int): How many examples of it are going to be explained.
+        run (Run or None): What the call holds, if it was started elsewhere.
+        mean_will_do (bool): Whether nobody asks for more than the mean of samples.
         show_progress (bool): Whether to show a progress bar.
     """
-    streams = RandomStreams(settings.seed)
-    runner = ForwardRunner(
-        calculator,
-        settings.train,
-        settings.noise_sampler,
-        streams,
-        settings.posterior,
-    )
     bar = tqdm(
-        desc=type(calculator).__name__.lstrip("_"),
+        desc=type(recipe).__name__.lstrip("_"),
         total=settings.M * n_example,
         unit="row",
         disable=not show_progress,
     )
-    with bar, unchanged(calculator.model), runner:
-        yield ComputeJob(calculator, runner, settings, batches, n_example, bar)
+    runner = Runner(recipe, subject, settings, mean_will_do)
+    with bar, runner:
+        yield Job(recipe, subject, settings, batches, runner, run, n_example, bar)
 
 
-class ComputeJob:
+class Job:
     """Explains batch after batch.
 
     Passes are folded until one shows that the model does not treat its rows
@@ -86,40 +80,47 @@ class ComputeJob:
     memory at a time is one pass, and the samples that its rows belong to.
 
     Args:
-        calculator (BaseCalculator): Says what a pass contributes.
-        runner (ForwardRunner): Runs the passes.
+        recipe (Recipe): How the method explains.
+        subject (Subject): What is explained.
         settings (ComputeSettings): How samples are computed.
         batches (Batches): The data.
-        n_example (int): How many examples of it are going to be explained.
+        runner (Runner): Runs the passes.
+        run (Run or None): What the call holds; None starts it.
+        n_example (int): How many examples of the data are going to be explained.
         bar (tqdm.tqdm): Counts rows.
+
+    Attributes:
+        run (Run): What the call holds.
     """
 
     def __init__(
         self,
-        calculator: BaseCalculator,
-        runner: ForwardRunner,
+        recipe: Recipe,
+        subject: Subject,
         settings: ComputeSettings,
         batches: Batches,
+        runner: Runner,
+        run: Run | None,
         n_example: int,
         bar: tqdm,
     ) -> None:
-        self._calculator = calculator
-        self._runner = runner
+        self._recipe = recipe
+        self._subject = subject
         self._settings = settings
         self._batches = batches
+        self._runner = runner
         self._n_left = n_example
         self._bar = bar
-        self._folded = calculator.layout()
+        self.run = recipe.start(batches, runner.clean) if run is None else run
+        runner.run = self.run
+        self._folded = self.run.layout
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
         self._layout: Layout = self._folded
         self._follows_lengths: bool | None = None
-        self._warned_of_sum = calculator.class_index is not None
-        self._summed_shape: tuple[int, ...] | None = None
-
-    def prepare(self) -> None:
-        """Have the calculator look at the whole data."""
-        self._calculator.prepare(self._batches, self._runner)
+        self._warned_of_sum = (
+            subject.class_index is not None or subject.sum_is_asked_for
+        )
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model.
@@ -130,71 +131,44 @@ class ComputeJob:
         self._follows_lengths = None
         self._runner.learn_anew()
 
-    def aggregate(self, batch: UserBatch, aggregation: Aggregation) -> np.ndarray:
-        """Return a batch's saliency, ``(size,) + target shape`` without ``ch_axis``.
-
-        Raises:
-            ValueError: If there is no such ``ch_axis``, or examples have different
-                lengths along it.
-        """
-        statistics = RunningStatistics(aggregation.statistic)
-        self._runner.mean_will_do = (
-            aggregation.method == "raw"
-            and aggregation.statistic == "mean"
-            and self._settings.postprocess_fn is None
-        )
-        for samples in self.explain(batch):
-            aggregation.check_axes(samples.ndim, 2)
-            statistics.add(aggregation.reduce(samples))
-            summed, dtype = aggregation.summed_shape(samples), mean_dtype(samples)
-        # An example that ends before others has no sum along the axis of lengths.
-        rows = statistics.mean.reshape(len(statistics.mean), -1)
-        no_sum = summed and batch.is_ragged and np.isnan(rows).all(axis=1).any()
-        if no_sum or self._summed_shape not in (None, summed):
-            raise ValueError(
-                f"ch_axis={aggregation.ch_axis} sums over the axis along which "
-                "examples have different lengths"
-            )
-        self._summed_shape = summed
-        return statistics.result().astype(dtype)
-
-    def row(
-        self, batch: UserBatch, aggregation: Aggregation
-    ) -> tuple[tuple[int, ...], np.dtype]:
-        """Return shape and dtype of an example's saliency, from one sample of it."""
-        trial = ComputeJob(
-            self._calculator,
-            self._runner,
-            replace(self._settings, M=1),
-            self._batches,
-            batch.size,
-            tqdm(disable=True),
-        )
-        trial._warned_of_sum = self._warned_of_sum
-        rows = trial.aggregate(batch, aggregation)
-        self._warned_of_sum = True
-        return rows.shape[1:], rows.dtype
-
     def explain(self, batch: UserBatch) -> Iterator[np.ndarray]:
-        """Give the saliency samples of a batch in order, as they are completed.
+        """Give the M saliency samples of a batch in order, as they are completed.
 
         They come several at a time, ``(n,) + (size,) + target shape``; or, with
         ``postprocess_fn``, what that returns in place of each.
         """
+        return self._explain(batch, self._settings.M)
+
+    def try_one_sample(self, batch: UserBatch) -> Iterator[np.ndarray]:
+        """Give the first sample of a batch, to see its shape and dtype.
+
+        The progress bar does not count it.
+        """
+        bar, n_left = self._bar, self._n_left
+        self._bar = tqdm(disable=True)
+        try:
+            yield from self._explain(batch, 1)
+        finally:
+            self._bar, self._n_left = bar, n_left
+
+    def _explain(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
         postprocess_fn = self._settings.postprocess_fn
-        for samples in self._samples(self._with_lengths_of_target(batch)):
+        batch = self._with_lengths_of_target(batch)
+        for samples in self._samples(batch, n_sample):
             if postprocess_fn is None:
                 yield samples
             else:
-                yield np.stack([postprocess_fn(sample) for sample in samples])
+                with self._runner.borrowed_random(batch):
+                    processed = [postprocess_fn(sample) for sample in samples]
+                yield np.stack(processed)
 
-    def _samples(self, batch: UserBatch) -> Iterator[np.ndarray]:
+    def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
         if not batch.can_gather():
             self._layout = whole_batch
         extent = Extent(
-            self._settings.M,
+            n_sample,
             self._runner.number_of_calls(batch),
-            self._calculator.number_of_steps(batch, self._runner),
+            self._recipe.number_of_steps(self.run, batch, self._runner.clean),
             batch.size,
         )
         classes = self._classes(batch, extent)
@@ -202,7 +176,7 @@ class ComputeJob:
         rows_of_example = extent.n_sample * extent.n_part
         self._bar.total = self._bar.n + rows_of_example * self._n_left
         self._n_left -= batch.size
-        n_sample, n_before = extent.n_sample, self._bar.n
+        n_before = self._bar.n
         first = 0  # of the samples that are not complete
         while first < n_sample:
             extent = replace(extent, n_sample=n_sample - first, first_sample=first)
@@ -221,31 +195,30 @@ class ComputeJob:
     ) -> Iterator[tuple[np.ndarray, int]]:
         """Give samples with the number of axes of the target."""
         sums = _Sums(extent)
-        run = partial(self._run, batch, classes)
+        run = partial(self._run_pass, batch, classes)
         can_split = self._layout is self._folded
         n_row = self._batches.batchsize
         if self._layout is self._folded:
             n_row = self._runner.rows_of_pass(batch, n_row)
         for planned in self._layout(extent, n_row):
             limit = self._runner.row_limit
-            for rows, part in limit.passes(planned, run, can_split):
-                sums.add(rows, part.of_rows)
+            for rows, result in limit.passes(planned, run, can_split):
+                sums.add(rows, result.of_rows)
                 self._bar.update(len(rows.explained))
                 completed = sums.take_completed()
                 if len(completed):
-                    yield completed.astype(part.dtype, copy=False), part.target_ndim
+                    yield completed.astype(result.dtype, copy=False), result.target_ndim
 
-    def _run(
+    def _run_pass(
         self, batch: UserBatch, classes: Classes, rows: Rows
-    ) -> tuple[Rows, _Part]:
+    ) -> tuple[Rows, _Contribution]:
         # The pass and its graph end here, before another pass is run.
-        with self._runner.drawn_network(rows):
-            this = self._runner.run(batch, rows)
+        with self._runner.one_pass(batch, rows) as this:
             self._check_layout(this, batch)
             of_rows = self._contribution(this, classes)
         dtype = this.origins[0].dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
-        return rows, _Part(of_rows, result, this.targets[0].ndim)
+        return rows, _Contribution(of_rows, result, this.targets[0].ndim)
 
     def _contribution(self, this: ForwardPass, classes: Classes) -> np.ndarray:
         if not self._warned_of_sum:
@@ -254,10 +227,8 @@ class ComputeJob:
         if isinstance(classes, np.ndarray):
             of_rows = classes[this.rows.example]
         else:
-            of_rows = (
-                None if classes is None else self._calculator.predicted_classes(this)
-            )
-        return chainer.cuda.to_cpu(self._calculator.contribution(this, of_rows))
+            of_rows = None if classes is None else self._recipe.predicted_classes(this)
+        return chainer.cuda.to_cpu(self._recipe.contribution(this, of_rows))
 
     def _with_lengths_of_target(self, batch: UserBatch) -> UserBatch:
         """Return the batch with lengths if axis 1 of the target follows them."""
@@ -274,29 +245,31 @@ class ComputeJob:
 
     def _axis_follows(self, index: int, length: int) -> bool:
         """Tell whether axis 1 of an example's target is as long as the example."""
-        shape = self._runner.target_shape(self._batches.load(index, index + 1))
+        shape = self._runner.clean.target_shape(self._batches.load(index, index + 1))
         return len(shape) > 1 and shape[1] == length
 
     def _check_layout(self, this: ForwardPass, batch: UserBatch) -> None:
         if self._layout is not self._folded or len(this.rows) == batch.size == 1:
             return
         if this.gives_one_value():
-            raise CannotFold(self._calculator.layout_for_one_value())
+            changes_one = self._recipe.changes_one_example
+            raise CannotFold(whole_batch_one_changed if changes_one else whole_batch)
         if this.drew_random_numbers and len(this.rows) > 1:
             raise CannotFold(one_row)
 
     def _classes(self, batch: UserBatch, extent: Extent) -> Classes:
-        class_index = self._calculator.class_index
+        class_index = self._subject.class_index
         if isinstance(class_index, str) and class_index == "all":
             return None
         if isinstance(class_index, str):
             if extent.n_part == 1 and self._runner.is_deterministic:
                 return class_index  # the pass itself predicts: no other is needed
-            return self._runner.predicted_classes(batch)
+            predict = self._recipe.predicted_classes
+            return self._runner.clean.predicted_classes(batch, predict)
         return class_of_examples(class_index, batch.index, self._batches.n_example)
 
 
-class _Part(NamedTuple):
+class _Contribution(NamedTuple):
     """What the rows of a pass contribute.
 
     Attributes:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from typing import Callable, TypeVar
 
-from saliency.calculator.engine.explained_output import level_of_caller
 from saliency.calculator.engine.rows import Rows
+from saliency.user_warnings import warn_user
 
 Result = TypeVar("Result")
 
@@ -35,7 +34,7 @@ class RowLimit:
             can_split (bool): Whether the model may be given fewer rows.
 
         Raises:
-            MemoryError: If one row alone does not fit, or the rows can not be split.
+            MemoryError: If one row alone does not fit, or the rows cannot be split.
         """
         todo = [rows]
         while todo:
@@ -70,8 +69,7 @@ class RowLimit:
         if self._limit is None or self._warned:
             return
         self._warned = True
-        warnings.warn(
+        warn_user(
             f"a pass of {self._first_failed} rows ran out of memory; the work goes on "
-            f"with {self._limit} rows. Pass batchsize={self._limit} to start with that",
-            stacklevel=level_of_caller(),
+            f"with {self._limit} rows. Pass batchsize={self._limit} to start with that"
         )

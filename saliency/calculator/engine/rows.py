@@ -56,6 +56,12 @@ class Rows:
         return self.call * (self.step.max() + 1) + self.step
 
 
+def plain_rows(examples: np.ndarray) -> Rows:
+    """Return rows of examples, all of sample 0 and step 0."""
+    zeros = np.zeros_like(examples)
+    return Rows(zeros, None, zeros, examples, np.arange(len(examples)))
+
+
 @dataclass(frozen=True)
 class Extent:
     """How many rows one batch needs.

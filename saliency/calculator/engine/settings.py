@@ -38,13 +38,18 @@ class ComputeSettings:
                 check_callable(name, getattr(self, name))
         if self.seed is not None and not (is_int(self.seed) and self.seed >= 0):
             raise ValueError(f"seed must be an int >= 0 or None, got {self.seed!r}")
-        if not (self.noise_sampler is None or hasattr(self.noise_sampler, "sample")):
-            raise TypeError(
-                "noise_sampler must have a method sample(array, rng), or be None; got "
-                f"{self.noise_sampler!r}"
-            )
+        check_noise_sampler(self.noise_sampler)
         if not (self.posterior is None or isinstance(self.posterior, Posterior)):
             raise TypeError(
                 "posterior must be a saliency.Posterior or None, got "
                 f"{self.posterior!r}"
             )
+
+
+def check_noise_sampler(noise_sampler: Any) -> None:
+    """Raise a TypeError unless it is None or has a method ``sample``."""
+    if not (noise_sampler is None or hasattr(noise_sampler, "sample")):
+        raise TypeError(
+            "noise_sampler must have a method sample(array, rng), or be None; got "
+            f"{noise_sampler!r}"
+        )

@@ -41,16 +41,6 @@ class SharedStart:
         """Whether there are examples with several rows."""
         return len(self.examples) < len(self.of_row)
 
-    @contextlib.contextmanager
-    def at_dropout(self) -> Iterator[None]:
-        """Return a block for the model's forward."""
-        with _methods.replaced():
-            _local.start = self
-            try:
-                yield
-            finally:
-                _local.start = None
-
     def copied(self, x: Any) -> Any:
         """Return what a dropout function is to be applied to in place of x."""
         if len(x) != len(self.examples):
@@ -129,6 +119,24 @@ class SharedStart:
             _n_element(before) / len(self.examples),
             _n_element(behind) / len(self.of_row),
         )
+
+
+@contextlib.contextmanager
+def sharing(start: SharedStart | None) -> Iterator[None]:
+    """Return a block for a model's forward, in which its rows share their start.
+
+    With None they do not, also where the model calls a calculator whose rows do.
+    """
+    outer = _local.start
+    if start is None and outer is None:
+        yield
+        return
+    with _methods.replaced():
+        _local.start = start
+        try:
+            yield
+        finally:
+            _local.start = outer
 
 
 def _nodes(variables: list[Any]) -> set[Any]:

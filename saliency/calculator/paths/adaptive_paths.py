@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Callable, TypeVar, cast
 
 import numpy as np
 
@@ -16,8 +17,22 @@ from saliency.calculator.paths.adaptive_quadrature import (
 
 import chainer
 
-# Zero has a logarithm in there, and what is not finite is refused in the end.
-_quiet = np.errstate(all="ignore")
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def _quietly(method: Method) -> Method:
+    """Decorate a method that takes logarithms of zero and the like.
+
+    What is not finite is refused in the end.
+    """
+
+    @functools.wraps(method)
+    def quiet(*arguments: Any) -> Any:
+        # One for each call: threads must not share what it remembers.
+        with np.errstate(all="ignore"):
+            return method(*arguments)
+
+    return cast(Method, quiet)
 
 
 class AdaptivePaths:
@@ -34,8 +49,6 @@ class AdaptivePaths:
         ValueError: If there are less than 2.
     """
 
-    run_state = ("_under_way",)
-
     def __init__(self, n_point: int) -> None:
         if n_point < 2:
             raise ValueError(
@@ -43,10 +56,6 @@ class AdaptivePaths:
             )
         self._n_point = n_point
         self._under_way: dict[tuple[int, ...], AdaptiveQuadrature] = {}
-
-    def clear(self) -> None:
-        """Forget paths that have not come to their end."""
-        self._under_way.clear()
 
     def in_rounds(self, extent: Extent, batchsize: int) -> Iterator[Rows]:
         """Lay out passes round after round, for as many paths as fill a pass."""
@@ -72,7 +81,7 @@ class AdaptivePaths:
                 for at in range(0, len(rows), batchsize):
                     yield rows.cut(at, at + batchsize)
 
-    @_quiet
+    @_quietly
     def nodes(self, rows: Rows) -> np.ndarray:
         """Return for each row where on its path it is, from 0 to 1."""
         alpha = np.empty(len(rows))
@@ -83,7 +92,7 @@ class AdaptivePaths:
             alpha[i] = self._under_way[path].node(point)
         return alpha
 
-    @_quiet
+    @_quietly
     def integrals(self, this: ForwardPass, scores: Any, terms: Any) -> Any:
         """Take what a pass gave; return the integral in the last row of each path.
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
+from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.runner import ForwardRunner
 
 import chainer
 
@@ -27,50 +28,80 @@ class Reference:
         ValueError: If it is none of these, or not finite.
     """
 
-    run_state = ("_means", "_n_example")
-
     def __init__(self, name: str, value: Any) -> None:
         if isinstance(value, chainer.Variable):
             value = value.array
         if not callable(value) and not (isinstance(value, str) and value == "mean"):
             value = _as_finite_array(name, value)
-        self._name = name
-        self._value = value
-        self._means: list[np.ndarray] = []  # one for each call of the target's link
-        self._n_example = 0
+        self.name = name
+        self.value = value
 
-    def prepare(self, batches: Batches, runner: ForwardRunner) -> None:
-        """Take the mean over the data, if that is what is asked for.
+    def for_data(self, batches: Batches, passes: CleanPasses) -> ReferenceForData:
+        """Return the reference for the examples of one call.
+
+        Args:
+            batches (Batches): The data, which the mean is taken over if that is what
+                is asked for.
+            passes (CleanPasses): Gives its targets.
 
         Raises:
             ValueError: If there is one example only (its mean is itself), or the
                 examples have targets of different shapes.
         """
-        self._n_example = batches.n_example
-        if not isinstance(self._value, str):
-            return
+        means: list[np.ndarray] = []
+        if isinstance(self.value, str):
+            means = self._means(batches, passes)
+        return ReferenceForData(self.name, self.value, means, batches.n_example)
+
+    def _means(self, batches: Batches, passes: CleanPasses) -> list[np.ndarray]:
+        """Return the mean target over the data, for each call of its link."""
         if batches.n_example == 1:
             raise ValueError(
-                f"{self._name}='mean' is the mean over the data, which is one example "
+                f"{self.name}='mean' is the mean over the data, which is one example "
                 "here; pass a number, an array or a callable"
             )
         totals: list[Any] = []
         for batch in batches:
-            targets = runner.clean_targets(batch)
+            targets = passes.targets(batch)
             totals = totals or [np.zeros(target.shape[1:]) for target in targets]
             shapes = [target.shape[1:] for target in targets]
             if batch.is_ragged or shapes != [np.shape(total) for total in totals]:
                 raise ValueError(
-                    f"{self._name}='mean' needs targets of one shape, and as many in "
+                    f"{self.name}='mean' needs targets of one shape, and as many in "
                     "every batch; got examples of different lengths, or the shapes "
                     f"{[np.shape(total) for total in totals]} and {shapes}"
                 )
             sums = [target.sum(axis=0, dtype="d") for target in targets]
             totals = [a + chainer.cuda.to_cpu(b) for a, b in zip(totals, sums)]
-        self._means = [total / batches.n_example for total in totals]
+        return [total / batches.n_example for total in totals]
 
-    def at(self, target: Any, this: ForwardPass) -> Any:
-        """Return the reference for the pass's latest target, broadcastable to it.
+
+class ReferenceForData:
+    """A reference value for the targets of one call's examples.
+
+    Args:
+        name (str): Name of the user's parameter, for messages.
+        value: As in :class:`Reference`, checked.
+        means (list of numpy.ndarray): For ``'mean'``, the mean target of each explained
+            call of the target's link.
+        n_example (int): How many examples there are in the data.
+    """
+
+    def __init__(
+        self, name: str, value: Any, means: list[np.ndarray], n_example: int
+    ) -> None:
+        self._name = name
+        self._value = value
+        self._means = means
+        self._n_example = n_example
+
+    def at(self, target: Array, this: ForwardPass, call: int = 0) -> Array:
+        """Return the reference for a target of a pass, broadcastable to it.
+
+        Args:
+            target (array): ``(n_row,) + shape``.
+            this (ForwardPass): The pass.
+            call (int): Which of the explained calls of the target's link it is.
 
         Raises:
             ValueError: If its shape does not fit the target's.
@@ -79,7 +110,7 @@ class Reference:
         if callable(self._value):
             value = xp.asarray(_as_finite_array(self._name, self._value(target)))
         elif isinstance(self._value, str):
-            value = xp.asarray(self._means[len(this.origins) - 1])
+            value = xp.asarray(self._means[call])
         else:
             value = self._of_examples(xp.asarray(self._value), target, this)
         try:
@@ -88,7 +119,7 @@ class Reference:
             raise self._wrong_shape(value, target) from None
         return value.astype(target.dtype)
 
-    def _of_examples(self, value: Any, target: Any, this: ForwardPass) -> Any:
+    def _of_examples(self, value: Array, target: Array, this: ForwardPass) -> Array:
         """Return the rows of a value that has one row for each example."""
         if value.ndim < target.ndim or len(value) == 1:
             return value
@@ -96,7 +127,7 @@ class Reference:
             raise self._wrong_shape(value, target)
         return value[this.index]
 
-    def _wrong_shape(self, value: Any, target: Any) -> ValueError:
+    def _wrong_shape(self, value: Array, target: Array) -> ValueError:
         return ValueError(
             f"{self._name} must be a number or an array of the shape "
             f"{target.shape[1:]} of one example, or of that for each of the "

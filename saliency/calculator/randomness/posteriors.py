@@ -123,7 +123,7 @@ class SWAGPosterior(Posterior, chainer.training.Extension):
     Raises:
         TypeError: If ``model`` is no link.
         ValueError: If ``rank`` is less than 2, or ``model`` has batch normalization,
-            whose statistics belong to one draw and would have to be taken anew.
+            whose statistics belong to one draw and would have to be estimated again.
 
     Example:
         >>> from saliency import SWAGPosterior
@@ -134,8 +134,6 @@ class SWAGPosterior(Posterior, chainer.training.Extension):
         >>> swag.collect()
     """
 
-    # The network goes on being trained; what was collected is the posterior.
-    run_state = ("_model",)
     trigger = (1, "epoch")  # unless the trainer is told another
 
     def __init__(self, model: chainer.Link, rank: int = 20) -> None:
@@ -148,7 +146,7 @@ class SWAGPosterior(Posterior, chainer.training.Extension):
             if keeps_statistics(link):
                 raise ValueError(
                     "model must be without batch normalization, whose statistics would "
-                    f"have to be taken anew for each draw; {name} is a "
+                    f"have to be estimated again for each draw; {name} is a "
                     f"{type(link).__name__}"
                 )
         self.rank = int(rank)
@@ -162,6 +160,7 @@ class SWAGPosterior(Posterior, chainer.training.Extension):
         self._differences = np.zeros((0, 0), np.float32)
 
     def __getstate__(self) -> dict[str, Any]:
+        # The network goes on being trained; what was collected is the posterior.
         return {k: v for k, v in vars(self).items() if k != "_model"}
 
     def __call__(self, trainer: Any) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
-from types import TracebackType
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 import numpy as np
+
+from saliency.exclusive import one_at_a_time
+
+Result = TypeVar("Result")
 
 NOISE, DROPOUT, GLOBAL = range(3)
 
@@ -86,41 +90,78 @@ class RowStreams:
 class GlobalRandomState:
     """The global random state, borrowed with our seeds and given back untouched.
 
+    It belongs to the whole process, so that it is not touched unless something draws
+    from it; then, by one thread at a time.
+
     Args:
         device (chainer.backend.Device): On a GPU, CuPy's state is borrowed as well.
     """
 
     def __init__(self, device: Any) -> None:
         self._modules = [np] if device.xp is np else [np, device.xp]
-        self._saved: list[Any] = []
-        self._first: list[float] = []
+        # Whether anything drew from CuPy's state cannot be seen afterwards.
+        self._is_drawn_from = len(self._modules) > 1
 
-    def __enter__(self) -> GlobalRandomState:
-        self._saved = [np.random.get_state()]  # noqa: NPY002
-        for xp in self._modules[1:]:
-            self._saved.append(xp.random.get_random_state())
-            xp.random.set_random_state(xp.random.RandomState(0))
-        return self
+    def watch(
+        self, work: Callable[[], Result], seed: Callable[[], int]
+    ) -> tuple[Result, bool]:
+        """Return what ``work`` returns, and whether it drew from the global state.
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        np.random.set_state(self._saved[0])  # noqa: NPY002
-        for xp, state in zip(self._modules[1:], self._saved[1:]):
-            xp.random.set_random_state(state)
+        If it did, it has been done again with the state at a seed.
 
-    def seed(self, seed: int) -> None:
-        """Start the global streams at ``seed``."""
-        self._first = []
-        for xp in self._modules:
-            xp.random.seed(seed)
-            self._first.append(float(xp.random.random_sample()))
-            xp.random.seed(seed)
+        Args:
+            work (callable): Something that may be done twice.
+            seed (callable): Returns the seed.
+        """
+        with one_at_a_time():
+            if not self._is_drawn_from:
+                before = _numpy_state()
+                try:
+                    result = work()
+                finally:
+                    is_moved = not _is_same(before, _numpy_state())
+                    if is_moved:
+                        np.random.set_state(before)  # noqa: NPY002
+                if not is_moved:
+                    return result, False
+                self._is_drawn_from = True
+            with self.borrowed(seed()) as was_drawn_from:
+                result = work()
+                return result, was_drawn_from()
 
-    def was_used(self) -> bool:
-        """Tell whether anybody drew a number since :meth:`seed`."""
-        following = [float(xp.random.random_sample()) for xp in self._modules]
-        return following != self._first
+    @contextlib.contextmanager
+    def borrowed(self, seed: int) -> Iterator[Callable[[], bool]]:
+        """Return a block in which the state starts at a seed.
+
+        The value of the block tells whether anything drew from the state so far, and
+        moves it on by one number.
+        """
+        with one_at_a_time():
+            saved = [_numpy_state()]
+            saved += [xp.random.get_random_state() for xp in self._modules[1:]]
+            try:
+                for xp in self._modules[1:]:
+                    xp.random.set_random_state(xp.random.RandomState(0))
+                first = []
+                for xp in self._modules:
+                    xp.random.seed(seed)
+                    first.append(float(xp.random.random_sample()))
+                    xp.random.seed(seed)
+                yield lambda: first != self._following()
+            finally:
+                np.random.set_state(saved[0])  # noqa: NPY002
+                for xp, state in zip(self._modules[1:], saved[1:]):
+                    xp.random.set_random_state(state)
+
+    def _following(self) -> list[float]:
+        return [float(xp.random.random_sample()) for xp in self._modules]
+
+
+def _numpy_state() -> dict[str, Any]:
+    return np.random.get_state(legacy=False)  # type: ignore[return-value] # noqa: NPY002
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return all(_is_same(value, other[key]) for key, value in one.items())
+    return bool(np.array_equal(one, other))

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from saliency.calculator.engine.dataset import Batches, lengths_if_ragged
-from saliency.calculator.engine.job import ComputeJob, running_job
+from saliency.calculator.engine.dataset import Batches, UserBatch, lengths_if_ragged
+from saliency.calculator.engine.job import Job, running_job
 from saliency.calculator.engine.padding import concatenate_padded
+from saliency.calculator.engine.recipe import Recipe
+from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
-from saliency.calculator.results.aggregation import Aggregation
+from saliency.calculator.engine.subject import Subject
+from saliency.calculator.results.aggregation import (
+    Aggregation,
+    RunningStatistics,
+    mean_dtype,
+)
 from saliency.calculator.results.fingerprint import fingerprint
-from saliency.calculator.results.stores import Out, as_zarr_path, open_out
-
-if TYPE_CHECKING:
-    from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.results.stores import Out, open_out
 
 _N_PEEKED = 8  # examples that stand for the data where a call is compared
 
@@ -31,106 +36,148 @@ class Writer(Protocol):
 
 
 class AggregateWork:
-    """What is to be computed.
+    """What is to be computed, reduced and kept.
 
     Args:
-        calculator (BaseCalculator): Explains.
+        recipe (Recipe): How the method explains.
+        subject (Subject): What is explained.
         settings (ComputeSettings): How samples are computed.
         aggregation (Aggregation): How they are reduced.
         batches (Batches): The data.
+
+    Attributes:
+        run (Run or None): What the call holds, once it was started.
     """
 
     def __init__(
         self,
-        calculator: BaseCalculator,
+        recipe: Recipe,
+        subject: Subject,
         settings: ComputeSettings,
         aggregation: Aggregation,
         batches: Batches,
     ) -> None:
-        self.calculator = calculator
-        self.settings = settings
-        self.aggregation = aggregation
+        self.recipe = recipe
         self.batches = batches
+        self.run: Run | None = None
+        self._subject = subject
+        self._settings = settings
+        self._aggregation = aggregation
+        # The lengths of the axes that a result was summed over, to compare the next.
+        self._summed: tuple[int, ...] | None = None
 
     def in_memory(self, show_progress: bool) -> np.ndarray:
         """Return the result of all batches."""
         n_example = self.batches.n_example
         blocks, lengths = [], []
         with self.running(n_example, show_progress) as job:
-            job.prepare()
             for batch in self.batches:
-                blocks.append(job.aggregate(batch, self.aggregation))
+                blocks.append(self._aggregated(batch, job.explain(batch)))
                 lengths.append(batch.lengths)
-        self.calculator.lengths = lengths_if_ragged(lengths)
+        job.run.lengths = lengths_if_ragged(lengths)
         return concatenate_padded(blocks, axis=0, fill=np.nan)
 
     def into(self, out: Any, show_progress: bool) -> Any:
         """Write what is missing into ``out``, and return it."""
-        opened = self._open(out)
+        opened = self.open(out)
         lengths = self.batches.lengths()
         if opened.missing:
             n_missing = sum(stop - start for start, stop in opened.missing)
             with self.running(n_missing, show_progress) as job:
-                job.prepare()
                 if lengths is not None:
                     self._create(opened, job, int(lengths.argmax()))
                 for start, stop in opened.missing:
                     self.write(job, start, stop, opened)
-        self.calculator.lengths = lengths
+        self.finish()
         return opened.array
 
-    def on_cluster(self, out: Any, workers: Any, show_progress: bool) -> Any:
-        """Have processes write what is missing into ``out``, and return it."""
-        from saliency.calculator.results import cluster
-
-        path = as_zarr_path(out)
-        if path is None:
-            raise ValueError(
-                "out must be a path that ends with .zarr where there are workers, so "
-                f"that all can write into it; got {out!r}"
-            )
-        cluster.check_workers(workers)
-        opened = self._open(path)
-        if opened.missing:
-            cluster.run(self, opened, path, workers, show_progress)
-        self.calculator.lengths = self.batches.lengths()
-        return opened.array
+    def open(self, out: Any) -> Out:
+        """Open ``out``, and take the seed that it was begun with."""
+        batches = self.batches
+        opened = open_out(out, self._call(), batches.n_example, batches.batchsize)
+        self._settings = replace(self._settings, seed=opened.seed)
+        return opened
 
     def get_ready(self, out: Out) -> None:
         """Do what needs the whole data, so that shards of it can be explained."""
         lengths = self.batches.lengths()
         with self.running(0, show_progress=False) as job:
-            job.prepare()
             self._create(out, job, 0 if lengths is None else int(lengths.argmax()))
 
-    def write(self, job: ComputeJob, start: int, stop: int, out: Writer) -> None:
+    def write(self, job: Job, start: int, stop: int, out: Writer) -> None:
         """Compute the rows from ``start`` to ``stop``, and write each batch."""
         for batch in self.batches.between(start, stop):
             job.learn_anew()  # whoever computes a batch, its bytes are the same
-            rows = job.aggregate(batch, self.aggregation)
+            rows = self._aggregated(batch, job.explain(batch))
             out.write(batch.start, batch.start + batch.size, rows)
 
-    def running(
-        self, n_example: int, show_progress: bool
-    ) -> AbstractContextManager[ComputeJob]:
-        """Return a job for a ``with`` block that explains so many examples."""
-        return running_job(
-            self.calculator, self.settings, self.batches, n_example, show_progress
+    def finish(self) -> None:
+        """Leave behind the lengths of the examples."""
+        self.run = self.run or Run()
+        self.run.lengths = self.batches.lengths()
+
+    @contextlib.contextmanager
+    def running(self, n_example: int, show_progress: bool) -> Iterator[Job]:
+        """Return a block with a job that explains so many examples."""
+        mean_will_do = (
+            self._aggregation.method == "raw"
+            and self._aggregation.statistic == "mean"
+            and self._settings.postprocess_fn is None
         )
+        with running_job(
+            self.recipe,
+            self._subject,
+            self._settings,
+            self.batches,
+            n_example,
+            run=self.run,
+            mean_will_do=mean_will_do,
+            show_progress=show_progress,
+        ) as job:
+            self.run = job.run
+            yield job
 
-    def _open(self, out: Any) -> Out:
-        """Open ``out``, and take the seed that it was begun with."""
-        batches = self.batches
-        opened = open_out(out, self._call(), batches.n_example, batches.batchsize)
-        self.settings = replace(self.settings, seed=opened.seed)
-        return opened
+    def _aggregated(
+        self, batch: UserBatch, samples_of_batch: Iterable[np.ndarray]
+    ) -> np.ndarray:
+        """Return a batch's saliency, ``(size,) + target shape`` without ``ch_axis``.
 
-    def _create(self, out: Out, job: ComputeJob, index: int) -> None:
+        Args:
+            batch (UserBatch): The examples.
+            samples_of_batch (iterable of numpy.ndarray): ``(n, size) + target shape``.
+
+        Raises:
+            ValueError: If there is no such ``ch_axis``, or examples have different
+                lengths along it.
+        """
+        aggregation = self._aggregation
+        statistics = RunningStatistics(aggregation.statistic)
+        for samples in samples_of_batch:
+            aggregation.check_axes(samples.ndim, 2)
+            statistics.add(aggregation.reduce(samples))
+            summed, dtype = aggregation.summed_shape(samples), mean_dtype(samples)
+        # An example that ends before others has no sum along the axis of lengths.
+        rows = statistics.mean.reshape(len(statistics.mean), -1)
+        no_sum = summed and batch.is_ragged and np.isnan(rows).all(axis=1).any()
+        if no_sum or self._summed not in (None, summed):
+            raise ValueError(
+                f"ch_axis={aggregation.ch_axis} sums over the axis along which "
+                "examples have different lengths"
+            )
+        self._summed = summed
+        return statistics.result().astype(dtype)
+
+    def _create(self, out: Out, job: Job, index: int) -> None:
         """Make the array with room for what one example gives."""
+        if out.array is not None:
+            return
         start = index - index % self.batches.batchsize
         stop = min(start + self.batches.batchsize, self.batches.n_example)
-        if out.array is None:
-            out.create(*job.row(self.batches.load(start, stop), self.aggregation))
+        summed = self._summed
+        batch = self.batches.load(start, stop)
+        row = self._aggregated(batch, job.try_one_sample(batch))
+        self._summed = summed
+        out.create(row.shape[1:], row.dtype)
 
     def _call(self) -> dict[str, Any]:
         """Return what decides the result, in the types of JSON."""
@@ -139,14 +186,11 @@ class AggregateWork:
         call = {
             "N": n,
             "data": [self.batches.peek(i) for i in some],
-            "method": self.aggregation.method,
-            "ch_axis": self.aggregation.ch_axis,
-            "statistic": self.aggregation.statistic,
-            **vars(self.settings),
-            "calculator": type(self.calculator),
+            "method": self._aggregation.method,
+            "ch_axis": self._aggregation.ch_axis,
+            "statistic": self._aggregation.statistic,
+            **vars(self._settings),
+            "calculator": type(self.recipe),
+            **{f"calculator.{k}": v for k, v in vars(self.recipe).items()},
         }
-        run_state = self.calculator.run_state
-        for name, value in vars(self.calculator).items():
-            if name not in run_state:
-                call[f"calculator.{name}"] = value
         return json.loads(json.dumps(fingerprint(call)))

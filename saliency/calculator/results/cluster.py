@@ -5,22 +5,26 @@ from __future__ import annotations
 import copy
 import io
 import itertools
-import threading
 import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
-from saliency.calculator.engine.explained_output import level_of_caller
-from saliency.calculator.results.stores import Out, Span, open_zarr, write_rows
+from saliency.calculator.results.aggregate_work import AggregateWork
+from saliency.calculator.results.stores import (
+    Out,
+    Span,
+    as_zarr_path,
+    open_zarr,
+    write_rows,
+)
 from saliency.checks import check_positive, is_int
-
-if TYPE_CHECKING:
-    from saliency.calculator.results.aggregate_work import AggregateWork
+from saliency.exclusive import one_at_a_time
+from saliency.user_warnings import warn_user
 
 import chainer
 
@@ -59,25 +63,42 @@ def one_thread() -> AbstractContextManager[Any]:
     return threadpool_limits(limits=1)
 
 
-def run(
-    work: AggregateWork, out: Out, path: Path, workers: Any, show_progress: bool
-) -> None:
-    """Have what is missing computed and written, shard by shard.
+def into_store(work: AggregateWork, out: Any, workers: Any, show_progress: bool) -> Any:
+    """Have processes write what is missing into ``out``, and return it.
 
     Args:
         work (AggregateWork): What is to be computed.
-        out (Out): Where results go.
-        path (Path): Where that is.
-        workers (int or distributed.Client): The cluster.
+        out (path): A Zarr store that all processes can write into.
+        workers (int or distributed.Client): How many processes, or a cluster.
         show_progress (bool): Whether to show a progress bar.
+
+    Raises:
+        TypeError, ValueError: If ``out`` or ``workers`` is none of these.
     """
+    path = as_zarr_path(out)
+    if path is None:
+        raise ValueError(
+            "out must be a path that ends with .zarr where there are workers, so "
+            f"that all can write into it; got {out!r}"
+        )
+    check_workers(workers)
+    opened = work.open(path)
+    if opened.missing:
+        _run(work, opened, path, workers, show_progress)
+    work.finish()
+    return opened.array
+
+
+def _run(
+    work: AggregateWork, out: Out, path: Path, workers: Any, show_progress: bool
+) -> None:
     shown: set[_Warning] = set()
     with one_thread(), _caught() as caught:
         work.get_ready(out)
     _warn(caught, shown)
     shards = _shards(out.missing, work.batches.n_example, work.batches.batchsize)
     bar = tqdm(
-        desc=type(work.calculator).__name__,
+        desc=type(work.recipe).__name__,
         total=sum(stop - start for start, stop in shards),
         unit="example",
         disable=not show_progress,
@@ -110,13 +131,13 @@ def _warn(caught: list[_Warning], shown: set[_Warning]) -> None:
     for message, category in caught:
         if (message, category) not in shown:
             shown.add((message, category))
-            warnings.warn(message, category, stacklevel=level_of_caller())
+            warn_user(message, category)
 
 
 class _Tasks:
     """The shards on their way to the workers and back, within a ``with`` block.
 
-    The calculator goes to each worker once, also to those that come later in the
+    The recipe goes to each worker once, also to those that come later in the
     place of one that died. Shards go as workers become free, so that neither the data
     nor its copies are ever in one place.
     """
@@ -172,14 +193,12 @@ class _Explainer(WorkerPlugin):
 
     def setup(self, worker: Any) -> None:
         """Get ready (called by Dask on each worker)."""
-        # Explaining borrows hooks and the global random state: one at a time.
-        self._lock = threading.Lock()
         self._work: AggregateWork | None = None
 
     def explain(self, data: bytes, shard: Span, path: Path) -> list[_Warning]:
         """Explain a shard and write the result; return the warnings there were."""
         start, stop = shard
-        with self._lock, one_thread(), _caught() as caught:
+        with one_at_a_time(), one_thread(), _caught() as caught:
             if self._work is None:
                 self._work = cloudpickle.loads(self._pickled)
             self._work.batches = cloudpickle.loads(data)
@@ -202,7 +221,7 @@ class _Pickler(cloudpickle.CloudPickler):
     """Pickles classes of ``__main__`` with their code, links among them."""
 
     def reducer_override(self, obj: Any) -> Any:
-        # Chainer makes the class of its classes in a function, so that it can not be
+        # Chainer makes the class of its classes in a function, so that it cannot be
         # found by its name; a copy would be another than that of the worker's links.
         if obj is type(chainer.Link):
             return _class_of_links, ()

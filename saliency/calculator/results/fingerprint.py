@@ -20,8 +20,7 @@ def fingerprint(value: Any) -> Any:
 
     Arrays and the parameters of links are there as their digest; functions by their
     name and their code, without what they close over; other objects by their class
-    and attributes, but for those that the class names as ``run_state``: what is left
-    of a run and not given by the user.
+    and attributes, or by what is pickled of them if they say that themselves.
     """
     return _Describer().describe(value)
 
@@ -74,14 +73,9 @@ class _Describer:
         return self._describe_attributes(value)
 
     def _describe_attributes(self, value: Any) -> Any:
-        run_state = getattr(type(value), "run_state", ())
-        attributes = getattr(value, "__dict__", {})
-        return {
-            "class": _name(type(value)),
-            **{
-                k: self.describe(v) for k, v in attributes.items() if k not in run_state
-            },
-        }
+        says_itself = any("__getstate__" in vars(c) for c in type(value).__mro__[:-1])
+        state = value.__getstate__() if says_itself else getattr(value, "__dict__", {})
+        return {"class": _name(type(value)), "state": self.describe(state)}
 
 
 def _name(thing: Any) -> str:

@@ -1,0 +1,94 @@
+"""What takes the place of a target: its noise, and the change of the method."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from saliency.array_types import Array
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.recipe import Recipe
+from saliency.calculator.randomness.random_streams import (
+    NOISE,
+    RandomStreams,
+    RowStreams,
+)
+
+import chainer
+
+
+class Disturbance:
+    """Changes the targets of a pass.
+
+    Args:
+        recipe (Recipe): Changes them, too.
+        noise_sampler: Has ``sample(array, rng)`` or ``sample(array)``; or None.
+        streams (RandomStreams): Where its numbers come from.
+    """
+
+    def __init__(
+        self, recipe: Recipe, noise_sampler: Any, streams: RandomStreams
+    ) -> None:
+        self._recipe = recipe
+        self._noise_sampler = noise_sampler
+        self._takes_rng = (
+            noise_sampler is not None
+            and "rng" in inspect.signature(noise_sampler.sample).parameters
+        )
+        self._streams = streams
+
+    def apply(self, target: chainer.Variable, call: int, this: ForwardPass) -> None:
+        """Add noise to a target, and change it as the method wants it.
+
+        Args:
+            target (chainer.Variable): It is given another array.
+            call (int): Which call of its link it is.
+            this (ForwardPass): The pass.
+        """
+        array = target.array
+        origin = array
+        if self._noise_sampler is not None:
+            origin = array + self._noise(array, call, this)
+        this.origins.append(origin)
+        changed = self._recipe.change_target(origin, this, len(this.origins) - 1)
+        if this.rows.call is not None:
+            is_explained = this.rows.call == call
+            changed = _where_rows(is_explained, changed, array)
+        if this.lengths is not None and changed is not array:
+            # What is put into padding would reach the example through its neighbours.
+            changed = changed.copy()
+            for row, original, length in zip(changed, array, this.lengths):
+                row[length:] = original[length:]
+        target.array = changed
+
+    def _noise(self, array: Array, call: int, this: ForwardPass) -> Array:
+        rows = this.sample_and_index()
+        if this.lengths is None:
+            return self._noise_of_rows(array, rows, call)
+        noise = chainer.backend.get_array_module(array).zeros_like(array)
+        for i, length in enumerate(this.lengths):
+            part = array[i : i + 1, :length]
+            noise[i, :length] = self._noise_of_rows(part, rows[i : i + 1], call)[0]
+        return noise
+
+    def _noise_of_rows(
+        self, array: Array, rows: list[tuple[int, int]], call: int
+    ) -> Array:
+        if self._takes_rng:
+            rng = RowStreams(self._streams, NOISE, rows, call)
+            noise = self._noise_sampler.sample(array, rng=rng)
+        else:
+            noise = self._noise_sampler.sample(array)
+        if noise.shape != array.shape:
+            raise ValueError(
+                "noise_sampler must give noise of the target's shape "
+                f"{array.shape}, got shape {noise.shape}"
+            )
+        return noise.astype(array.dtype, copy=False)
+
+
+def _where_rows(chosen: Any, array: Array, other: Array) -> Array:
+    """Return the chosen rows of ``array`` and the others of ``other``."""
+    result = other.copy()
+    result[chosen] = array[chosen]
+    return result

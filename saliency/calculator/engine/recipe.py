@@ -1,0 +1,108 @@
+"""What a method says of itself."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.array_types import Array
+from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.run import Run
+
+
+class Recipe(ABC):
+    """How a method explains; all that the engine knows of a calculator.
+
+    A method has to say what each row of a pass contributes to the saliency
+    (:meth:`contribution`). It may override these as well, and nothing else:
+
+    ========================  ======================================================
+    :meth:`check`             are the settings allowed?
+    :meth:`start`             the state of one call, after a look at the whole data
+    :meth:`number_of_steps`   passes that each sample needs (points, windows)
+    :meth:`watch_forward`     a block around the model's forward, for hooks
+    :meth:`change_target`     what takes the target's place in a pass
+    :meth:`contribution`      what each row of a pass adds to the saliency
+    :meth:`predicted_classes` what ``class_index='argmax'`` means
+    ========================  ======================================================
+
+    Attributes:
+        needs_gradient (bool): Whether passes keep their graph.
+        shares_start (bool): Whether rows of an example may share a pass up to the
+            first dropout. They may if they differ by noise and dropout alone, and
+            :meth:`contribution` reads of a pass's graph nothing but
+            ``this.gradients``; what ``this.targets`` and ``this.origins`` hold it must
+            then take by ``this.by_row``.
+        changes_one_example (bool): Whether no more than one example of a batch may be
+            changed in a pass where the output is one value for the batch. Step 0 must
+            then leave the target as it is.
+        explains_all_classes (bool): Whether ``class_index='all'`` is allowed.
+        none_means (str): What ``class_index=None`` stands for: ``'sum'`` or
+            ``'argmax'``.
+    """
+
+    needs_gradient: ClassVar[bool] = True
+    shares_start: ClassVar[bool] = False
+    changes_one_example: ClassVar[bool] = False
+    explains_all_classes: ClassVar[bool] = False
+    none_means: ClassVar[str] = "sum"
+
+    @property
+    def changes_target(self) -> bool:
+        """Whether passes run with anything else than the target itself."""
+        return type(self).change_target is not Recipe.change_target
+
+    def check(self) -> None:  # noqa: B027 (a method may have no settings)
+        """Raise a TypeError or ValueError if a setting is not allowed."""
+
+    def start(self, batches: Batches, passes: CleanPasses) -> Run:
+        """Return what this call holds.
+
+        Args:
+            batches (Batches): The whole data, for those that take a mean over it.
+            passes (CleanPasses): Runs the trained model on it as it is.
+        """
+        return Run()
+
+    def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
+        """Return how many passes each sample of a batch needs.
+
+        Each row of a pass says which step it is, in ``this.rows.step``; what the
+        steps contribute is added up.
+        """
+        return 1
+
+    def watch_forward(self, run: Run) -> AbstractContextManager[Any]:
+        """Return a block that is active around the forward of each pass."""
+        return nullcontext()
+
+    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
+        """Return what takes the target's place in a pass; here, the target itself.
+
+        Args:
+            origin (array): The target's value, with noise if any. Not to be changed.
+            this (ForwardPass): The pass, with its rows and ``this.run``.
+            call (int): Which of the explained calls of the target's link it is.
+        """
+        return origin
+
+    @abstractmethod
+    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+        """Return what each row of a pass adds to the saliency.
+
+        Args:
+            this (ForwardPass): The pass.
+            classes (numpy.ndarray or None): Class of each row; None sums all.
+
+        Returns:
+            array: ``(n_row,) + shape`` on the model's device.
+        """
+
+    def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:
+        """Return the class that ``class_index='argmax'`` means for each row."""
+        return this.predicted_classes()

@@ -1,0 +1,30 @@
+"""What one call holds."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saliency.calculator.engine.rows import Layout, folded
+
+
+class Run:
+    """All that one call needs and leaves behind; no calculator holds any of it.
+
+    A method that has to remember something from pass to pass adds it in a subclass,
+    which its :meth:`~saliency.calculator.engine.recipe.Recipe.start` returns. Between
+    batches a run can be pickled.
+
+    Args:
+        layout (callable): How passes are laid out where rows are independent.
+
+    Attributes:
+        inputs (tuple of numpy.ndarray or None): What the model was called with, if
+            that was asked for.
+        lengths (numpy.ndarray or None): The true lengths of examples that differ in
+            it.
+    """
+
+    def __init__(self, layout: Layout = folded) -> None:
+        self.layout = layout
+        self.inputs: tuple[np.ndarray, ...] | None = None
+        self.lengths: np.ndarray | None = None
