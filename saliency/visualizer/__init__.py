@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.common import (
+from saliency.visualizer.filter_visualizer import FilterVisualizer
+from saliency.visualizer.image_visualizer import ImageVisualizer, sequential_cmap
+from saliency.visualizer.mol_visualizer import (
+    MolVisualizer,
+    SmilesVisualizer,
+    atom_color,
+)
+from saliency.visualizer.scalers import (
     abs_max_scaler,
     diverging_cmap,
     heatmap,
@@ -12,13 +19,6 @@ from saliency.visualizer.common import (
     project_scaler,
     red_blue_cmap,
     signed_colors,
-)
-from saliency.visualizer.filter_visualizer import FilterVisualizer
-from saliency.visualizer.image_visualizer import ImageVisualizer, sequential_cmap
-from saliency.visualizer.mol_visualizer import (
-    MolVisualizer,
-    SmilesVisualizer,
-    atom_color,
 )
 from saliency.visualizer.table_visualizer import TableVisualizer
 

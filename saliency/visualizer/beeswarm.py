@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 
-from saliency.visualizer.common import MISSING_COLOR
+from saliency.visualizer.scalers import MISSING_COLOR
 
 DOT_DIAMETER = 3.4  # points
 DOT_PITCH = 0.11  # distance of two dots in a swarm, in rows

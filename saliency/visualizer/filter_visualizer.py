@@ -15,7 +15,7 @@ from matplotlib.patches import Rectangle
 
 from saliency.checks import check_positive
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.common import (
+from saliency.visualizer.scalers import (
     as_real_array,
     checked_cmap,
     checked_finite,

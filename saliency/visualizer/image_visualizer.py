@@ -15,7 +15,7 @@ from PIL import Image
 
 from saliency.checks import check_choice, check_number
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.common import (
+from saliency.visualizer.scalers import (
     abs_max_scaler,
     apply_scaler,
     as_real_array,

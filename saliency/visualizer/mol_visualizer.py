@@ -18,14 +18,6 @@ from saliency.checks import (
     is_number,
 )
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
-from saliency.visualizer.common import (
-    abs_max_scaler,
-    apply_scaler,
-    as_real_array,
-    checked_errors,
-    diverging_cmap,
-    uncertain,
-)
 from saliency.visualizer.mol_canvas import (
     SvgPicture,
     encode,
@@ -34,6 +26,14 @@ from saliency.visualizer.mol_canvas import (
     with_title,
 )
 from saliency.visualizer.mol_sheet import MODES, Cell, ColorFn, Sheet
+from saliency.visualizer.scalers import (
+    abs_max_scaler,
+    apply_scaler,
+    as_real_array,
+    checked_errors,
+    diverging_cmap,
+    uncertain,
+)
 
 Scaler = Callable[[np.ndarray], np.ndarray]
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.beeswarm import draw_swarms
-from saliency.visualizer.common import (
+from saliency.visualizer.scalers import (
     abs_max_scaler,
     apply_scaler,
     as_real_array,

@@ -16,7 +16,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from saliency.visualizer.common import (
+from saliency.visualizer.scalers import (
     abs_max_scaler,
     min_max_scaler,
     normalize_scaler,
