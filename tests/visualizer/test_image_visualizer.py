@@ -381,7 +381,10 @@ class TestErrors:
         "errors, message",
         [
             ({"three": np.ones((1, 8, 10))}, "errors has 'three', which is not among"),
-            ({"one": np.ones((2, 8, 10))}, r"errors\['one'\] must hold a map for each"),
+            (
+                {"one": np.ones((2, 8, 10))},
+                r"errors\['one'\] must hold one for each",
+            ),
             ({"one": -np.ones((1, 8, 10))}, r"errors\['one'\] must be finite and not"),
         ],
     )

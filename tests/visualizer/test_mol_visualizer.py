@@ -685,7 +685,7 @@ def test_bad_arguments(tmp_path, monkeypatch, arguments, error, message):
     [
         ({"mols": []}, ValueError, "mols is empty"),
         ({"saliency": []}, ValueError, "saliency must hold one for each of the 3"),
-        ({"saliency": {}}, ValueError, "saliency is empty"),
+        ({"saliency": {}}, ValueError, "saliency must not be empty"),
         ({"saliency": {"a": SCORES[:2]}}, ValueError, r"saliency\['a'\] must hold one"),
         ({"saliency": {"a": [[1]] * 3}}, ValueError, r"saliency\['a'\]\[0\] must have"),
         ({"saliency": {3: SCORES}}, TypeError, "the name of a method"),
@@ -695,7 +695,7 @@ def test_bad_arguments(tmp_path, monkeypatch, arguments, error, message):
         ({"legends": {"a": "b"}}, TypeError, "legends must be a list"),
         ({"legends": [1, 2, 3]}, TypeError, "legend must be a str, got int"),
         ({"errors": [[0, 0, 0]] * 3}, ValueError, r"errors\[1\] must have"),
-        ({"scale": "mine"}, ValueError, "scale must be one of 'all'"),
+        ({"scale": "mine"}, ValueError, "scale must be one of 'separate'"),
         ({"scale": "row"}, ValueError, "scale='row' needs methods"),
         ({"row_titles": ["a"] * 3}, ValueError, "row_titles need methods"),
         ({"n_column": 0}, ValueError, "n_column must be an int >= 1, got 0"),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from matplotlib.colors import CenteredNorm
 
-from saliency.visualizer.scalers import (
+from saliency.visualizer.common import (
     abs_max_scaler,
     diverging_cmap,
     min_max_scaler,

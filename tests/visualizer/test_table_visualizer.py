@@ -16,7 +16,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from saliency.visualizer.scalers import (
+from saliency.visualizer.common import (
     abs_max_scaler,
     min_max_scaler,
     normalize_scaler,
@@ -299,7 +299,7 @@ def test_errors_on_a_large_offset():
     ],
 )
 def test_errors_that_can_not_be_scaled(saliency, scaler):
-    with pytest.raises(ValueError, match=r"errors can not be scaled.*affine"):
+    with pytest.raises(ValueError, match=r"errors cannot be scaled.*affine"):
         draw(saliency, errors=np.ones(3), scaler=scaler)
     draw(saliency, errors=np.ones(3), scaler=None)
 
@@ -605,7 +605,7 @@ OK = np.ones((3, 4))
         ({"scaler": 2}, TypeError, "scaler must be callable or None, got 2"),
         ({"scaler": np.sum}, ValueError, r"scaler must return .*shape \(4,\)"),
         ({"scaler": lambda x: x + np.nan}, ValueError, "scaler must return finite"),
-        ({"sort": "down"}, ValueError, "sort must be one of descending.*'down'"),
+        ({"sort": "down"}, ValueError, "sort must be one of 'descending'.*'down'"),
         ({"color": "no colour"}, ValueError, "color must be one .*'no colour'"),
         ({"color": ["r", "b", "r", "b"]}, ValueError, "color must be one"),
         ({"ax": "left"}, TypeError, "ax must be one matplotlib Axes or None, got str"),
