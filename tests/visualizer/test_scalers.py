@@ -1,4 +1,4 @@
-"""Scalers and colours, by their public behaviour."""
+"""Scalers, by their public behaviour."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from matplotlib.colors import CenteredNorm
 
-from saliency.visualizer.common import (
+from saliency.visualizer.scalers import (
     abs_max_scaler,
-    diverging_cmap,
     min_max_scaler,
     normalize_scaler,
-    red_blue_cmap,
-    signed_colors,
+    project_scaler,
 )
 
 SCALERS = [abs_max_scaler, min_max_scaler, normalize_scaler]
@@ -196,7 +193,7 @@ def test_cupy_arrays_come_to_the_host(scaler):
     np.testing.assert_array_equal(scaled, scaler(array))
 
 
-# --- maps that can not be scaled ------------------------------------------------
+# --- maps that cannot be scaled -------------------------------------------------
 
 
 def test_a_map_of_zeros_stays_zero_and_is_reported_as_zero(scaler, caplog):
@@ -274,65 +271,11 @@ def test_normalize_scaler_axis_out_of_range():
         normalize_scaler(np.ones((2, 2)), axis=2)
 
 
-# --- colours --------------------------------------------------------------------
+# --- project_scaler -------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("score", "color"),
-    [
-        (0, (1, 1, 1)),
-        (-0.0, (1, 1, 1)),
-        (1, (1, 0, 0)),
-        (-1, (0, 0, 1)),
-        (0.25, (1, 0.75, 0.75)),
-        (np.float32(-0.25), (0.75, 0.75, 1)),
-    ],
-)
-def test_red_blue_cmap(score, color):
-    assert red_blue_cmap(score) == color
-
-
-@given(st.floats())
-def test_red_blue_cmap_is_always_a_colour(score):
-    """PEERS: values above 1 give invalid colours; NaN crashes the drawing."""
-    assert all(0 <= channel <= 1 for channel in red_blue_cmap(score))
-
-
-def test_red_blue_cmap_clips_and_greys_nan():
-    assert red_blue_cmap(7) == red_blue_cmap(np.inf) == (1, 0, 0)
-    assert red_blue_cmap(-7) == red_blue_cmap(-np.inf) == (0, 0, 1)
-    red, green, blue = red_blue_cmap(np.nan)
-    assert red == green == blue < 1
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_red_blue_cmap_deepens_with_the_magnitude(a, b):
-    weak, strong = sorted([a, b])
-    assert red_blue_cmap(strong)[1] <= red_blue_cmap(weak)[1]
-    assert red_blue_cmap(-strong)[0] <= red_blue_cmap(-weak)[0]
-
-
-def test_diverging_cmap_is_white_at_zero_and_grey_at_nan():
-    colors = diverging_cmap(CenteredNorm()(np.ma.masked_invalid([-3, 0, 2, np.nan])))
-    assert colors[0, 2] > colors[0, 0]  # blue
-    np.testing.assert_array_equal(colors[1], [1, 1, 1, 1])
-    assert colors[2, 0] > colors[2, 2]  # red
-    assert colors[3, 0] == colors[3, 1] == colors[3, 2] < 1 == colors[3, 3]
-
-
-def test_signed_colors():
-    colors = signed_colors([-1e-9, 0, 1e-9, 5, np.nan])
-    blue, zero, red, redder, missing = colors
-    assert colors.shape == (5, 4)
-    assert (colors[:, 3] == 1).all()
-    assert blue[2] > 2 * blue[0]
-    assert red[0] > 2 * red[2]
-    np.testing.assert_array_equal(red, redder)
-    assert zero[0] == zero[2] != missing[0] == missing[2]
-
-
-def test_signed_colors_are_dark_and_equally_strong():
-    # Dark enough for thin lines on white, and neither sign much darker than the other.
-    blue, red = (signed_colors([-1, 1])[:, :3] ** 2.2) @ [0.2126, 0.7152, 0.0722]
-    assert max(blue, red) < 0.2
-    assert 0.5 < blue / red < 2
+@given(maps())
+def test_project_scaler_has_zero_in_the_middle(saliency):
+    projected = project_scaler(saliency)
+    largest = np.nanmax(np.abs(saliency)) or 1
+    np.testing.assert_allclose(projected, 0.5 + saliency / (2 * largest), atol=1e-12)

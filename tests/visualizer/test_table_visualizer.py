@@ -257,7 +257,7 @@ def test_errors_are_scaled_like_the_bars(scaler, slope):
     )
 
 
-def test_bars_that_can_not_be_told_from_zero_are_grey():
+def test_bars_that_cannot_be_told_from_zero_are_grey():
     errors = [0.5, 1.0, 1.1, 0.2]
     figure = draw(SIGNED, NAMES, errors=errors, sort="none", scaler=abs_max_scaler)
     grey = tuple(signed_colors([0])[0])
@@ -298,7 +298,7 @@ def test_errors_on_a_large_offset():
         ([0.0, 0.0, 0.0], abs_max_scaler),
     ],
 )
-def test_errors_that_can_not_be_scaled(saliency, scaler):
+def test_errors_that_cannot_be_scaled(saliency, scaler):
     with pytest.raises(ValueError, match=r"errors cannot be scaled.*affine"):
         draw(saliency, errors=np.ones(3), scaler=scaler)
     draw(saliency, errors=np.ones(3), scaler=None)
