@@ -29,11 +29,11 @@ class BaseVisualizer(ABC):
     every drawing method returns what Jupyter shows: a `matplotlib.figure.Figure`, or
     for molecules the text of an SVG.
 
-    The visualizers of this package have no settings: every call takes all that it
-    draws by, and setting an attribute is an AttributeError rather than without effect.
-    A subclass may have settings. These are arguments of its constructor, stored as
-    attributes of the same names, and read by each call; `repr` prints those that differ
-    from their defaults.
+    The visualizers of this package have no settings: everything is an argument of the
+    call. Setting an attribute raises an AttributeError, so that nothing is ignored in
+    silence. A subclass may have settings: arguments of its constructor, stored as
+    attributes of the same names, which each call reads and checks. `repr` prints those
+    that differ from their defaults.
     """
 
     __slots__ = ()

@@ -68,13 +68,13 @@ class Panel(NamedTuple):
     """What is drawn on one pair of axes, from the lowest layer to the topmost.
 
     Attributes:
-        picture: Colours of the pixels, ``(h, w, 3)``; None if there is no picture.
-        scores: Scores that are drawn as colours, ``(h, w)``, those that are masked in
-            the colour map's ``bad``; None if there are none.
-        opacity: Opacity of these colours, ``(h, w)``; None for opaque ones.
-        heights: Scores of which contour lines are drawn, ``(h, w)``.
-        levels: The scores of the lines, from the lowest on.
         scale: How scores become colours.
+        picture: Colours of the pixels, ``(h, w, 3)``; None if there is no picture.
+        scores: Scores that are drawn as colours, ``(h, w)``; masked ones have the
+            colour map's colour for NaN. None if there are none.
+        opacity: Opacity of these colours, ``(h, w)``; None for opaque ones.
+        heights: Scores that contour lines are drawn of, ``(h, w)``; None without lines.
+        levels: The scores of the lines, from the lowest on.
     """
 
     scale: ColorScale

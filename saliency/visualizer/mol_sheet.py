@@ -197,11 +197,11 @@ def _sum_of_bells(
 
     Scores are divided by their limit.
     """
-    plane = np.zeros((len(y), len(x)))
+    plane, scores = np.zeros((len(y), len(x))), cell.relative_scores
     for i in np.flatnonzero(cell.on_plane):
         across = np.exp(-(((x - positions[i, 0]) / sigma) ** 2) / 2)
         down = np.exp(-(((y - positions[i, 1]) / sigma) ** 2) / 2)
-        plane += cell.relative_scores[i] * np.outer(down, across)
+        plane += scores[i] * np.outer(down, across)
     return plane
 
 
