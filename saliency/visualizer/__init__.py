@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.common import (
-    abs_max_scaler,
+from saliency.visualizer.colors import (
+    atom_color,
     diverging_cmap,
     heatmap,
-    min_max_scaler,
-    normalize_scaler,
-    project_scaler,
     red_blue_cmap,
+    sequential_cmap,
     signed_colors,
 )
 from saliency.visualizer.filter_visualizer import FilterVisualizer
-from saliency.visualizer.image_visualizer import ImageVisualizer, sequential_cmap
-from saliency.visualizer.mol_visualizer import (
-    MolVisualizer,
-    SmilesVisualizer,
-    atom_color,
+from saliency.visualizer.image_visualizer import ImageVisualizer
+from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
+from saliency.visualizer.scalers import (
+    abs_max_scaler,
+    min_max_scaler,
+    normalize_scaler,
+    project_scaler,
 )
 from saliency.visualizer.table_visualizer import TableVisualizer
 

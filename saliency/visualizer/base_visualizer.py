@@ -14,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
+from saliency.settings_repr import repr_of_settings
+
 # Sharp in print; matplotlib's own 100 dots per inch are meant for the screen.
 SAVE_DPI = 200
 
@@ -21,11 +23,23 @@ SAVE_DPI = 200
 class BaseVisualizer(ABC):
     """Draws saliency of one domain.
 
-    A visualizer never touches pyplot: a figure it makes is registered nowhere, is
-    freed like any other object, and needs no display. It checks all arguments
-    before it draws, and every drawing method returns what Jupyter shows: a
-    `matplotlib.figure.Figure`, or for molecules the text of an SVG.
+    A visualizer never uses pyplot: a figure that it makes is registered nowhere, is
+    freed like any other object, and needs no display. So several threads may draw at
+    once, and nothing global is changed. It checks all arguments before it draws, and
+    every drawing method returns what Jupyter shows: a `matplotlib.figure.Figure`, or
+    for molecules the text of an SVG.
+
+    The visualizers of this package have no settings: everything is an argument of the
+    call. Setting an attribute raises an AttributeError, so that nothing is ignored in
+    silence. A subclass may have settings: arguments of its constructor, stored as
+    attributes of the same names, which each call reads and checks. `repr` prints those
+    that differ from their defaults.
     """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr_of_settings(self)
 
     @abstractmethod
     def visualize(self, *args: Any, **kwargs: Any) -> Any:
@@ -35,10 +49,10 @@ class BaseVisualizer(ABC):
     def _checked_path(
         save_filepath: str | PathLike[str] | None, formats: Sequence[str] = ()
     ) -> Path | None:
-        """Where the picture goes, checked before anything is drawn.
+        """Return the path of the picture, checked before anything is drawn.
 
-        A name without an extension gets that of the first of the ``formats``, which
-        by default are matplotlib's, its own default first, as in `savefig`.
+        A name without an extension gets that of the first of the ``formats``. By
+        default these are matplotlib's, with its own default first, as in `savefig`.
         """
         if save_filepath is None:
             return None
@@ -50,8 +64,8 @@ class BaseVisualizer(ABC):
         path = Path(fspath(save_filepath))
         if path.is_dir():
             raise ValueError(
-                f"save_filepath={str(save_filepath)!r} is a directory; give the name "
-                "of the picture, too"
+                f"save_filepath={str(save_filepath)!r} is a directory; add the name "
+                "of the picture"
             )
         if not path.parent.is_dir():
             raise ValueError(
@@ -73,7 +87,7 @@ class BaseVisualizer(ABC):
 
     @staticmethod
     def _checked_ax(ax: Axes | None) -> Axes | None:
-        """``ax`` if something can be drawn on it, before anything is drawn."""
+        """Return ``ax``, checked before anything is drawn."""
         if ax is None:
             return None
         if not isinstance(ax, Axes):
@@ -81,25 +95,25 @@ class BaseVisualizer(ABC):
                 f"ax must be one matplotlib Axes or None, got {type(ax).__name__}"
             )
         if ax.figure is None:
-            raise ValueError("ax belongs to no figure (any more); pass a live Axes")
+            raise ValueError("ax belongs to no figure; was it removed from one?")
         return ax
 
     @staticmethod
     def _new_ax(figsize: tuple[float, float]) -> Axes:
-        """The axes of a new figure of ``figsize`` (width, height) in inches."""
+        """Return the axes of a new figure of ``figsize`` (width, height) in inches."""
         return Figure(figsize=figsize, layout="constrained").add_subplot()
 
     @staticmethod
     def _finish(ax: Axes, path: Path | None, bbox_inches: Any) -> Figure:
-        """The figure that ``ax`` is in, saved if there is a ``path``."""
-        figure = ax.figure.figure  # the figure, also from within a subfigure
+        """Return the figure of ``ax``, and save it if there is a ``path``."""
+        figure = ax.figure.figure  # the whole one if the axes are in a subfigure
         if path is not None:
             _save(figure, path, bbox_inches)
         return figure
 
 
 def _save(figure: Figure, path: Path, bbox_inches: Any) -> None:
-    """Save, and leave no part of a file where drawing fails."""
+    """Save the figure, and leave no part of a file if drawing fails."""
     dpi = matplotlib.rcParams["savefig.dpi"]
     if dpi == "figure":
         dpi = max(figure.dpi, SAVE_DPI)
@@ -111,12 +125,12 @@ def _save(figure: Figure, path: Path, bbox_inches: Any) -> None:
 
 
 def write_picture(path: Path, content: bytes) -> None:
-    """Write a file, and leave no part of it where that fails."""
+    """Write a file, and leave no part of it if that fails."""
     with path.open("wb") as file:
         try:
             file.write(content)
             file.flush()
         except OSError:
-            if path.is_file():  # and not a device
+            if path.is_file():  # rather than a device
                 path.unlink()
             raise

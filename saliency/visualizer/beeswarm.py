@@ -2,61 +2,114 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap
 
-from saliency.visualizer.common import MISSING_COLOR
+from saliency.array_types import Array
+from saliency.visualizer.colors import MISSING_COLOR, filled
+from saliency.visualizer.feature_rows import (
+    checked_names,
+    checked_scores,
+    draw_zero_line,
+    order_of_features,
+)
+from saliency.visualizer.scores import as_real_array
 
 DOT_DIAMETER = 3.4  # points
 DOT_PITCH = 0.11  # distance of two dots in a swarm, in rows
 SWARM_HALF_WIDTH = 0.4  # in rows: less than 0.5, or neighbours would touch
 SWARM_COLUMNS = 90  # about the number of dots that fit side by side
 SWARM_LAYERS = 5  # of feature values within a column
+COLOR_BAR_WIDTH = 0.12  # inches
 
-# Purple to orange: no colour of it reads as the sign of a score. The yellow end of
-# plasma, which is too pale for dots on white, is left out.
-FEATURE_CMAP = ListedColormap(
-    matplotlib.colormaps["plasma"](np.linspace(0, 0.85, 256)), name="saliency_feature"
-).with_extremes(bad=MISSING_COLOR)
+# Purple to orange: none of its colours reads as the sign of a score. The yellow end of
+# plasma is left out, since it is too pale for dots on white.
+FEATURE_CMAP = filled(
+    ListedColormap(
+        matplotlib.colormaps["plasma"](np.linspace(0, 0.85, 256)),
+        name="saliency_feature",
+    ).with_extremes(bad=MISSING_COLOR)
+)
 
 
-def draw_swarms(ax: Axes, scores: np.ndarray, features: np.ndarray) -> ScalarMappable:
-    """Draw one dot per cell; rows from top to bottom are the columns of the arrays.
+class Swarms(NamedTuple):
+    """Rows of dots from the top down: one row per feature, one dot per sample.
 
-    Args:
-        ax: Axes to draw on; row i is at i, and the y axis points down.
-        scores: Where the dots stand, shape (n_sample, n_feature).
-        features: What their colours say, same shape; NaN is grey.
-
-    Returns:
-        The dots, for a colour bar from 0 (low) to 1 (high).
+    Attributes:
+        names: The names of the features.
+        scores: Where the dots are on the score axis, shape (n_feature, n_sample).
+        heights: Where they are on the other axis, same shape; row i is around i, and
+            the axis points down.
+        features: What their colours show, from 0 (low) to 1 (high), same shape; NaN for
+            a missing value.
     """
+
+    names: list[str]
+    scores: np.ndarray
+    heights: np.ndarray
+    features: np.ndarray
+
+    @property
+    def color_label(self) -> str:
+        """What is written beside the colour bar."""
+        missing = " (grey: missing)" if np.isnan(self.features).any() else ""
+        return "feature value" + missing
+
+
+# --- what is shown ----------------------------------------------------------------
+
+
+def compute_swarms(
+    saliency: Array,
+    features: Array,
+    feature_names: Iterable[Any] | None,
+    num_visualize: int,
+) -> Swarms:
+    """Return the dots that `TableVisualizer.visualize_summary` draws, as it describes.
+
+    Raises:
+        ValueError: An argument has the wrong shape, is not finite, or is not among the
+            values allowed.
+        TypeError: An argument has the wrong type.
+    """
+    scores = checked_scores(saliency, ("n_sample", "n_feature"))
+    features = _checked_features(features, scores.shape)
+    names = checked_names(feature_names, scores.shape[1])
+    importance = np.abs(scores).mean(axis=0)
+    order = order_of_features(importance, "descending", num_visualize)
+    scores = scores[:, order].T
+    relative = np.stack([_relative_values(features[:, i]) for i in order])
     limits = (scores.min(), scores.max())
-    relative = np.stack([_relative_values(column) for column in features.T])
-    offsets = np.stack([_stacked(*row, limits) for row in zip(scores.T, relative)])
-    places = np.arange(len(offsets))[:, np.newaxis] - offsets  # the axis points down
-    return ax.scatter(
-        scores.T.ravel(),
-        places.ravel(),
-        c=relative.ravel(),
-        cmap=FEATURE_CMAP,
-        vmin=0,
-        vmax=1,
-        plotnonfinite=True,
-        s=DOT_DIAMETER**2,
-        linewidths=0,
-        zorder=3,
-    )
+    offsets = np.stack([_offsets(*row, limits) for row in zip(scores, relative)])
+    heights = np.arange(len(order))[:, np.newaxis] - offsets
+    return Swarms([names[i] for i in order], scores, heights, relative)
+
+
+def _checked_features(value: Array, shape: tuple[int, ...]) -> np.ndarray:
+    array = as_real_array(value, "features")
+    if array.shape != shape:
+        raise ValueError(
+            f"features must have the shape of saliency, {shape}, got {array.shape}"
+        )
+    if np.isinf(array).any():
+        raise ValueError(
+            f"features must not be infinite, got {np.isinf(array).sum()} infinite of "
+            f"{array.size} values; a missing value is NaN"
+        )
+    return array.astype(np.float64)
 
 
 def _relative_values(column: np.ndarray) -> np.ndarray:
-    """Values of one feature from 0 (low) to 1 (high), NaN kept.
+    """Return the values of one feature from 0 (low) to 1 (high), with NaN kept.
 
-    The ends are the 5th and 95th percentile, so that one outlier does not take all
-    the colours; or the extremes, where both percentiles fall on one frequent value.
+    The ends are the 5th and 95th percentile, so that one outlier does not take all the
+    colours. If both percentiles fall on one frequent value, they are the extremes.
     """
     present = column[~np.isnan(column)]
     if present.size == 0:
@@ -66,21 +119,22 @@ def _relative_values(column: np.ndarray) -> np.ndarray:
         low, high = present.min(), present.max()
     if low == high:
         return np.where(np.isnan(column), np.nan, 0.5)
-    return np.clip((column - low) / (high - low), 0, 1)
+    relative: np.ndarray = np.clip((column - low) / (high - low), 0, 1)
+    return relative
 
 
-def _stacked(
+def _offsets(
     scores: np.ndarray, relative: np.ndarray, limits: tuple[float, float]
 ) -> np.ndarray:
-    """Vertical offsets of the dots of one row, in rows.
+    """Return the vertical offsets of the dots of one row, in rows, upwards.
 
-    The row is cut into columns as wide as a dot, from ``limits[0]`` to
-    ``limits[1]``; the dots of a column stand on each other, around the middle.
+    The row is cut into columns as wide as a dot, from ``limits[0]`` to ``limits[1]``.
+    The dots of a column are stacked, around the middle of the row.
 
     Args:
         scores: Where the dots are on the score axis, shape (n_sample,).
-        relative: What decides on the layers of a column, lowest at the bottom and
-            NaN below; within [0, 1], shape (n_sample,).
+        relative: Values in [0, 1] that decide on the layers of a column, with the
+            lowest at the bottom and NaN below them, shape (n_sample,).
         limits: Lowest and highest score of all rows.
 
     Returns:
@@ -100,11 +154,46 @@ def _stacked(
 
 
 def _spread(scores: np.ndarray, relative: np.ndarray) -> np.ndarray:
-    """Keys that part dots of similar scores: multiples of the golden ratio, modulo 1.
+    """Return keys that separate dots of similar scores.
 
-    Sorted by the scores themselves, the columns of a swarm would visibly lean.
+    They are multiples of the golden ratio, modulo 1. If dots were sorted by the scores
+    themselves, the columns of a swarm would visibly lean.
     """
     order = np.lexsort((relative, scores))
     keys = np.empty(len(scores))
     keys[order] = np.arange(len(scores)) * 0.6180339887498949 % 1
     return keys
+
+
+# --- how it is drawn --------------------------------------------------------------
+
+
+def draw_swarms(ax: Axes, swarms: Swarms) -> ScalarMappable:
+    """Draw a dot for each cell, and a line at zero.
+
+    Returns:
+        The dots, for a colour bar from 0 (low) to 1 (high).
+    """
+    draw_zero_line(ax)
+    return ax.scatter(
+        swarms.scores.ravel(),
+        swarms.heights.ravel(),
+        c=swarms.features.ravel(),
+        cmap=FEATURE_CMAP,
+        vmin=0,
+        vmax=1,
+        plotnonfinite=True,
+        s=DOT_DIAMETER**2,
+        linewidths=0,
+        zorder=3,
+    )
+
+
+def draw_feature_bar(ax: Axes, dots: ScalarMappable, label: str) -> None:
+    """Draw a colour bar from low to high beside the axes."""
+    height = ax.get_window_extent().height / ax.figure.dpi  # inches
+    aspect = max(height / COLOR_BAR_WIDTH, 5)
+    bar = ax.figure.colorbar(dots, ax=ax, ticks=[0, 1], aspect=aspect, pad=0.02)
+    bar.ax.set_yticklabels(["low", "high"])
+    bar.set_label(label, labelpad=-10)
+    bar.outline.set_visible(False)

@@ -1,4 +1,4 @@
-"""What molecules are drawn on: SVG and PNG by RDKit, PDF from the SVG."""
+"""The canvas that molecules are drawn on: SVG and PNG by RDKit, PDF from the SVG."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Pair = tuple[float, float]
 BLACK = (0.0, 0.0, 0.0)
 WHITE = (1.0, 1.0, 1.0)
 
-# Pixels of a picture in an inch, and how many times as many a PNG has.
+# Pixels per inch of a picture, and how many times as many a PNG has.
 DPI = 100
 PNG_FACTOR = 2
 
@@ -31,22 +31,22 @@ _letters = TextToPath()
 
 
 class SvgPicture(str):
-    """The SVG text of a picture; Jupyter shows the picture."""
+    """The SVG text of a picture, which Jupyter shows as the picture."""
 
     def _repr_svg_(self) -> str:
         return str(self)
 
 
 class Canvas:
-    """An RDKit drawer that has text and areas as well; in pixels from the top left.
+    """An RDKit drawer that draws text and areas as well.
 
-    SVG and PNG get the same. What RDKit has no means for is given to it as polygons,
-    and so is text: RDKit's own letters are those of ASCII.
+    Lengths are in pixels, and places are counted from the top left. SVG and PNG show
+    the same. RDKit gets areas and text as polygons, since its own letters are ASCII.
 
     Args:
         size: Width and height.
-        panel: Width and height of the room for one molecule.
-        factor: How many pixels of the file a pixel is; None for SVG.
+        panel: Width and height for one molecule.
+        factor: How many pixels of the file make one here; None for SVG.
     """
 
     def __init__(
@@ -68,10 +68,15 @@ class Canvas:
         padding: float,
         bond: float,
     ) -> None:
-        """Draw a molecule, ready for it, into the panel whose corner that is.
+        """Draw a molecule into a panel.
 
-        ``padding`` is the share of the panel that is left free at each side, ``bond``
-        the longest that a bond may be.
+        Args:
+            mol: The molecule, ready to be drawn.
+            corner: The top left of the panel.
+            atom_colors: Colours of the atoms that have one, by index.
+            bond_colors: Colours of the bonds that have one, by index.
+            padding: The share of the panel that is left free at each side.
+            bond: The greatest length of a bond.
         """
         self._drawer.SetOffset(*(round(self._factor * n) for n in corner))
         _draw(self._drawer, self._factor, mol, atom_colors, bond_colors, padding, bond)
@@ -97,14 +102,15 @@ class Canvas:
         self.area([np.array(sides)], color)
 
     def area(self, outlines: Sequence[np.ndarray], color: Color) -> None:
-        """Fill what closed outlines ``(n, 2)`` enclose.
+        """Fill the area that closed outlines, each ``(n, 2)``, enclose.
 
-        One that runs the other way round within another one is a hole. They become
-        one outline, with ways from the first to each and back, which enclose nothing.
+        An outline within another one is a hole if it runs in the opposite direction.
+        All become one outline, with paths from the first to each of them and back,
+        which enclose nothing.
         """
         first = outlines[0][:1]
-        ways = [part for line in outlines for part in (line, line[:1], first)]
-        points = self._factor * np.concatenate(ways)
+        paths = [path for line in outlines for path in (line, line[:1], first)]
+        points = self._factor * np.concatenate(paths)
         drawer = self._drawer
         drawer.SetFillPolys(True)
         drawer.SetLineWidth(0)
@@ -119,14 +125,15 @@ class Canvas:
         width: float = np.inf,
         align: float = 0.5,
     ) -> None:
-        """Write lines, ``at`` the middle of the top, smaller if that is not ``width``.
+        """Write lines of text, smaller if they would be longer than ``width``.
 
         Args:
             text: One or several lines.
-            at: The point at the share ``align`` of the width of each line.
-            size: Size of the letters, as they are if there is room.
+            at: The point at the top where lines are aligned.
+            size: Size of the letters if there is enough room.
             width: How long a line may be.
-            align: 0 has lines begin there, 1 end there.
+            align: Which share of each line is before the point: 0 has lines begin
+                there, 0.5 centres them, 1 has them end there.
         """
         size *= min(1, width / max(text_width(text, size), 1))
         for i, line in enumerate(text.splitlines()):
@@ -157,7 +164,7 @@ def encode(
 
 
 def with_title(svg: str, title: str) -> SvgPicture:
-    """Return an SVG with a title, for those who read the picture by ear or search."""
+    """Return an SVG with a title, which screen readers and searches find."""
     words = escape(" ".join(title.split())).encode("ascii", "xmlcharrefreplace")
     end = "<!-- END OF HEADER -->"
     return SvgPicture(svg.replace(end, f"<title>{words.decode()}</title>\n{end}", 1))
@@ -177,14 +184,14 @@ def rd_mol_draw() -> ModuleType:
     """Return RDKit's drawing module.
 
     Raises:
-        ImportError: If it is not there, or the system lacks what it needs.
+        ImportError: It is not installed, or the system lacks libraries that it needs.
     """
     rd_chem()
     try:
         from rdkit.Chem.Draw import rdMolDraw2D
     except ImportError as reason:
         raise ImportError(
-            f"RDKit can not draw here ({reason}); on Debian or Ubuntu: apt-get install "
+            f"RDKit cannot draw here ({reason}); on Debian or Ubuntu: apt-get install "
             "libxrender1 libxext6 libx11-6"
         ) from reason
     return rdMolDraw2D
@@ -194,7 +201,7 @@ def rd_chem() -> ModuleType:
     """Return ``rdkit.Chem``.
 
     Raises:
-        ImportError: If it is not installed.
+        ImportError: It is not installed.
     """
     try:
         from rdkit import Chem
@@ -212,15 +219,16 @@ def _draw(
     padding: float,
     bond: float,
 ) -> None:
+    """Draw a molecule by an RDKit drawer whose pixels are ``1 / factor`` of ours."""
     options = drawer.drawOptions()
-    options.prepareMolsBeforeDrawing = False  # it is
+    options.prepareMolsBeforeDrawing = False  # it is prepared already
     options.clearBackground = False
     options.useBWAtomPalette()  # colours are for the scores
     options.padding = padding
-    if mol.GetNumBonds():  # ions by themselves are as far apart as there is room
-        options.fixedBondLength = bond * factor  # at most
+    if mol.GetNumBonds():  # ions without bonds are as far apart as there is room for
+        options.fixedBondLength = bond * factor  # the greatest length
     options.bondLineWidth = 1.6 * factor
-    # What RDKit multiplies by this grows with the width of lines and of the picture.
+    # RDKit multiplies this by the width of lines, which grows with the factor.
     options.highlightBondWidthMultiplier = 16 // factor
     options.minFontSize, options.maxFontSize = 6 * factor, 22 * factor
     drawer.DrawMolecule(
@@ -233,19 +241,20 @@ def _draw(
 
 
 def _outlines(line: str, size: float) -> list[np.ndarray]:
-    """Return the outlines of letters from x = 0 on the line y = 0 on, y upwards."""
+    """Return the outlines of letters from x = 0 on the line y = 0, with y upwards."""
     vertices, codes = _letters.get_text_path(FontProperties(), line)
     if not len(vertices):
         return []
     letters = Outline(np.asarray(vertices) * (size / _letters.FONT_SCALE), codes)
-    return letters.to_polygons()
+    polygons: list[np.ndarray] = letters.to_polygons()
+    return polygons
 
 
 def _width(line: str, size: float) -> float:
     width, _, _ = _letters.get_text_width_height_descent(
         line, FontProperties(size=size), ismath=False
     )
-    return width
+    return float(width)
 
 
 def _point(x: float, y: float) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,16 +11,11 @@ from contourpy import contour_generator
 from saliency.visualizer.mol_canvas import (
     BLACK,
     Canvas,
-    Color,
     Pair,
     text_height,
     text_width,
 )
-
-ColorFn = Callable[[float], Sequence[float]]
-
-MODES = ("highlight", "contour")
-GREY: Color = (0.83, 0.83, 0.83)  # not told from zero
+from saliency.visualizer.mol_cells import GREY, Cell, ColorFn, rgb
 
 # Sizes of letters and of gaps, in pixels.
 TITLE, LEGEND, TICK = 16, 14, 11
@@ -32,39 +27,19 @@ _BELL = 0.4  # standard deviation of an atom's bell, in bonds
 _GRID = 2  # pixels from one point to the next where bells are added up
 
 
-class Cell(NamedTuple):
-    """One molecule with the scores of its atoms.
-
-    Attributes:
-        mol: The molecule, ready to be drawn. Hydrogens may follow its atoms.
-        scores: What is drawn, ``(n_atom,)``.
-        shown: Which atoms are coloured.
-        unsure: Which of them can not be told from zero.
-        legend: Text below the molecule.
-        limit: The score of the strongest colours.
-    """
-
-    mol: Any
-    scores: np.ndarray
-    shown: np.ndarray
-    unsure: np.ndarray
-    legend: str
-    limit: float = 1.0
-
-
 class Sheet(NamedTuple):
-    """A picture of molecules in rows; what may be missing is empty.
+    """A picture of molecules in rows; texts that are missing are empty.
 
     Attributes:
-        rows: The cells of each row, of which the last may be shorter.
+        rows: The cells of each row; the last row may be shorter than the others.
         color_fn: Maps a score, divided by its limit, to red, green and blue.
-        mode: One of `MODES`.
-        bars: What has a colour bar of its own: ``'all'``, each ``'column'``, ``'row'``
-            or ``'separate'`` cell; or None.
+        mode: One of `mol_cells.MODES`.
+        bars: Which cells have a colour bar in common, one of `grids.SCALES`; None for
+            no colour bars.
         panel: Width and height for a molecule.
-        title: Title of the whole.
-        column_titles: What stands above each column.
-        row_titles: What stands before each row.
+        title: Title of the whole picture.
+        column_titles: Text above each column.
+        row_titles: Text before each row.
     """
 
     rows: list[list[Cell]]
@@ -78,20 +53,20 @@ class Sheet(NamedTuple):
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the whole."""
+        """Width and height of the whole picture."""
         width = self._left + len(self.rows[0]) * self.panel[0]
         height = self._top + len(self.rows) * self._row_height + self._bottom
         return int(np.ceil(width)), int(np.ceil(height))
 
     @property
     def words(self) -> str:
-        """All texts that were given, for those who can not see them."""
+        """All texts that were given, as a description of the picture."""
         legends = [cell.legend for row in self.rows for cell in row]
         texts = [self.title, *self.column_titles, *self.row_titles, *legends]
         return "; ".join(text for text in texts if text) or "saliency of a molecule"
 
     def paint(self, canvas: Canvas) -> None:
-        """Paint all there is."""
+        """Paint everything."""
         width, panel = self.size[0], self.panel[0]
         canvas.text(self.title, (width / 2, GAP), TITLE, width)
         above = self._top - self._height_of(self.column_titles, LEGEND)
@@ -108,10 +83,10 @@ class Sheet(NamedTuple):
         self._paint_bottom(canvas)
 
     def _paint_cell(self, canvas: Canvas, cell: Cell, left: float, top: float) -> None:
-        # Bells are wider than the molecule.
+        # A contour picture leaves more room, since bells are wider than the molecule.
         padding, bond = (0.05, 0.16) if self.mode == "highlight" else (0.16, 0.13)
         bond *= self.panel[0]
-        colors = _colors(cell, self.color_fn, self.mode)
+        colors = cell.colors(self.color_fn, self.mode)
         if self.mode == "contour":
             positions = canvas.atom_positions(cell.mol, *colors, padding, bond)
             _paint_bells(canvas, cell, positions, (left, top), self)
@@ -123,14 +98,14 @@ class Sheet(NamedTuple):
             self._paint_bar(canvas, cell.limit, (middle, below))
 
     def _paint_bottom(self, canvas: Canvas) -> None:
-        """Paint what stands below all rows: colour bars, and what grey means."""
+        """Paint what is below all rows: colour bars, and what grey means."""
         y = self._top + len(self.rows) * self._row_height + GAP / 2
         if self.bars == "all":
             self._paint_bar(canvas, self.rows[0][0].limit, (self.size[0] / 2, y))
         if self.bars == "column":
             for j, cell in enumerate(self.rows[0]):
                 self._paint_bar(canvas, cell.limit, (self._middle(j), y))
-        if self._has_unsure:
+        if self._has_uncertain:
             text = "not distinguishable from 0"
             width = TICK + GAP / 2 + text_width(text, TICK)
             x, y = (self.size[0] - width) / 2, self.size[1] - TICK - GAP
@@ -138,25 +113,26 @@ class Sheet(NamedTuple):
             canvas.text(text, (x + TICK + GAP / 2, y - 1), TICK, align=0)
 
     def _paint_bar(self, canvas: Canvas, limit: float, at: Pair) -> None:
-        """Paint a colour bar, ``at`` the middle of its top."""
+        """Paint a colour bar whose top has its middle ``at`` a point."""
         (width, height), n = BAR, 128 if self.mode == "highlight" else 2 * _N_BAND + 1
         left = at[0] - width / 2
         canvas.rectangle((left - 1, at[1] - 1), (width + 2, height + 2), BLACK)
         for k, x in enumerate(np.linspace(-1, 1, n)):
-            # To the end, and the next over it: between two there may be a seam.
+            # Up to the end, where the next one covers it: two that only touched could
+            # show a seam.
             start = width * k / n
             corner, size = (left + start, at[1]), (width - start, height)
-            canvas.rectangle(corner, size, _rgb(self.color_fn, x))
+            canvas.rectangle(corner, size, rgb(self.color_fn, x))
         for share, value in ((0, -limit), (0.5, 0), (1, limit)):
             text = f"{value:.2g}".replace("-", "\N{MINUS SIGN}")
             canvas.text(text, (left + share * width, at[1] + height), TICK)
 
-    # How much room there is for what.
+    # --- how much room everything takes ---
 
     @property
     def _top(self) -> float:
-        of_title = text_height(self.title, TITLE)
-        return GAP + of_title + self._height_of(self.column_titles, LEGEND)
+        title_height = text_height(self.title, TITLE)
+        return GAP + title_height + self._height_of(self.column_titles, LEGEND)
 
     @property
     def _left(self) -> float:
@@ -166,21 +142,21 @@ class Sheet(NamedTuple):
 
     @property
     def _bottom(self) -> float:
-        of_bar = _BAR_HEIGHT * (self.bars in ("all", "column"))
-        return of_bar + (TICK + GAP) * self._has_unsure + GAP
+        bar_height = _BAR_HEIGHT * (self.bars in ("all", "column"))
+        return bar_height + (TICK + GAP) * self._has_uncertain + GAP
 
     @property
     def _row_height(self) -> float:
-        of_bar = _BAR_HEIGHT * (self.bars in ("row", "separate"))
-        return self.panel[1] + self._legend_height + of_bar
+        bar_height = _BAR_HEIGHT * (self.bars in ("row", "separate"))
+        return self.panel[1] + self._legend_height + bar_height
 
     @property
     def _legend_height(self) -> float:
         return self._height_of([c.legend for row in self.rows for c in row], LEGEND)
 
     @property
-    def _has_unsure(self) -> bool:
-        return any(cell.unsure.any() for row in self.rows for cell in row)
+    def _has_uncertain(self) -> bool:
+        return any(cell.is_uncertain.any() for row in self.rows for cell in row)
 
     def _middle(self, column: int) -> float:
         return self._left + (column + 0.5) * self.panel[0]
@@ -193,32 +169,6 @@ class Sheet(NamedTuple):
 _BAR_HEIGHT = BAR[1] + text_height("0", TICK) + GAP
 
 
-def _rgb(color_fn: ColorFn, score: float) -> Color:
-    red, green, blue = (float(part) for part in color_fn(score)[:3])
-    return red, green, blue
-
-
-def _colors(
-    cell: Cell, color_fn: ColorFn, mode: str
-) -> tuple[dict[int, Color], dict[int, Color]]:
-    """Return the colours of the atoms and bonds that have one, by their index."""
-    kinds = np.where(cell.shown, np.where(cell.unsure, "grey", "score"), "none")
-    if mode == "contour":
-        kinds[kinds == "score"] = "none"  # the plane has their colours
-    parts = cell.scores / cell.limit
-
-    def color(kind: str, part: float) -> Color:
-        return GREY if kind == "grey" else _rgb(color_fn, part)
-
-    atoms = {i: color(kind, parts[i]) for i, kind in enumerate(kinds) if kind != "none"}
-    bonds = {}
-    for bond in cell.mol.GetBonds():
-        ends = [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
-        if max(ends) < len(kinds) and kinds[ends[0]] == kinds[ends[1]] != "none":
-            bonds[bond.GetIdx()] = color(kinds[ends[0]], parts[ends].mean())
-    return atoms, bonds
-
-
 def _paint_bells(
     canvas: Canvas, cell: Cell, positions: np.ndarray, corner: Pair, sheet: Sheet
 ) -> None:
@@ -229,22 +179,34 @@ def _paint_bells(
     width, height = sheet.panel
     x, y = np.arange(0, width + 1, _GRID), np.arange(0, height + 1, _GRID)
     sigma = _BELL * _bond_length(cell.mol, positions, width)
-    plane = np.zeros((len(y), len(x)))
-    for i in np.flatnonzero(cell.shown & ~cell.unsure):
-        across = np.exp(-(((x - positions[i, 0]) / sigma) ** 2) / 2)
-        down = np.exp(-(((y - positions[i, 1]) / sigma) ** 2) / 2)
-        plane += cell.scores[i] / cell.limit * np.outer(down, across)
+    plane = _sum_of_bells(cell, positions, sigma, x, y)
     steps = (np.arange(_N_BAND) + 0.5) / (_N_BAND + 0.5)
     for sign in (1, -1):
         contours = contour_generator(x, y, sign * plane, fill_type="OuterOffset")
         for k, step in enumerate(steps):
-            color = _rgb(sheet.color_fn, sign * (k + 1) / _N_BAND)
+            color = rgb(sheet.color_fn, sign * (k + 1) / _N_BAND)
             for points, ends in zip(*contours.filled(step, np.inf)):
                 outlines = np.split(points + corner, ends[1:-1])
                 canvas.area(outlines, color)
 
 
+def _sum_of_bells(
+    cell: Cell, positions: np.ndarray, sigma: float, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    """Return a plane ``(len(y), len(x))`` with a bell for each atom, high as its score.
+
+    Scores are divided by their limit.
+    """
+    plane, scores = np.zeros((len(y), len(x))), cell.relative_scores
+    for i in np.flatnonzero(cell.on_plane):
+        across = np.exp(-(((x - positions[i, 0]) / sigma) ** 2) / 2)
+        down = np.exp(-(((y - positions[i, 1]) / sigma) ** 2) / 2)
+        plane += scores[i] * np.outer(down, across)
+    return plane
+
+
 def _bond_length(mol: Any, positions: np.ndarray, width: float) -> float:
+    """Return the median length of a bond, in pixels."""
     ends = [(bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()) for bond in mol.GetBonds()]
     if not ends:
         return width / 8

@@ -2,58 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.checks import (
     check_callable,
     check_choice,
     check_number,
     check_positive,
     is_int,
-    is_number,
 )
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
-from saliency.visualizer.common import (
-    abs_max_scaler,
-    apply_scaler,
-    as_real_array,
-    checked_errors,
-    diverging_cmap,
-    uncertain,
+from saliency.visualizer.colors import atom_color, checked_limit, limit_of_colors
+from saliency.visualizer.grids import SCALES, names_of_methods, one_for_each_row
+from saliency.visualizer.mol_canvas import SvgPicture, encode, rd_chem, with_title
+from saliency.visualizer.mol_cells import (
+    MODES,
+    Cell,
+    ColorFn,
+    checked_text,
+    compute_cell,
+    compute_cells,
+    with_limits,
 )
-from saliency.visualizer.mol_canvas import (
-    SvgPicture,
-    encode,
-    rd_chem,
-    rd_mol_draw,
-    with_title,
-)
-from saliency.visualizer.mol_sheet import MODES, Cell, ColorFn, Sheet
-
-Scaler = Callable[[np.ndarray], np.ndarray]
+from saliency.visualizer.mol_sheet import Sheet
+from saliency.visualizer.scalers import Scaler, abs_max_scaler
 
 FORMATS = ("svg", "png", "pdf")
-_SCALES = ("all", "row", "column", "separate")
-
-
-def atom_color(x: float) -> tuple[float, float, float]:
-    """Colour of one scaled score: that of `diverging_cmap`, but for its dark ends.
-
-    So the letters of the atoms stay legible on it.
-
-    Args:
-        x: Score in [-1, 1]; values outside get the colour of the nearer end.
-
-    Returns:
-        Red, green and blue, each in [0, 1]; white at 0.
-    """
-    red, green, blue, _ = diverging_cmap(0.5 + 0.3 * float(np.clip(x, -1, 1)))
-    return red, green, blue
 
 
 class MolVisualizer(BaseVisualizer):
@@ -71,9 +51,11 @@ class MolVisualizer(BaseVisualizer):
         >>> svg = MolVisualizer().visualize(scores, aspirin, legend="aspirin")
     """
 
+    __slots__ = ()
+
     def visualize(
         self,
-        saliency: Any,
+        saliency: Array,
         mol: Any,
         save_filepath: str | PathLike[str] | None = None,
         visualize_ratio: float = 1.0,
@@ -81,7 +63,7 @@ class MolVisualizer(BaseVisualizer):
         scaler: Scaler | None = abs_max_scaler,
         legend: str = "",
         *,
-        errors: Any = None,
+        errors: Array | None = None,
         mode: str = "highlight",
         limit: float | None = None,
         show_colorbar: bool = False,
@@ -94,22 +76,22 @@ class MolVisualizer(BaseVisualizer):
 
         Args:
             saliency: Scores of the atoms in the molecule's order, ``(n_atom,)``, real
-                and finite. NaN behind the last atom is padding, and cut off.
+                and finite. NaN after the last atom is padding, which is cut off.
             mol: The molecule. One without 2D coordinates gets some in the picture.
             save_filepath: File to write: ``.svg``, ``.png`` or ``.pdf``. Default:
                 nothing is saved.
             visualize_ratio: Which share of the atoms is coloured, in [0, 1]: those
-                with the largest magnitudes, as many as the share rounded to a whole
-                number is; the first ones where magnitudes are equal.
+                with the largest magnitudes, their number rounded; of equal
+                magnitudes the first ones.
             color_fn: Maps a score, divided by ``limit``, to red, green and blue.
-            scaler: Callable that maps the scores to those drawn, and is given those of
-                the atoms alone; None draws them as they are.
+            scaler: Callable that maps the scores to those drawn. It is given the scores
+                without padding. None draws them unchanged.
             legend: Text below the molecule.
             errors: How far each score may be off, ``(n_atom,)``, in the units of
                 ``saliency``, for example the standard deviation over samples. Atoms
-                whose score is not further from 0 than that are grey.
+                whose score is no further from 0 than that are grey.
             mode: ``'highlight'`` colours the atoms and bonds, ``'contour'`` the plane,
-                by a bell around each atom as high as its score.
+                by a bell around each atom that is as high as its score.
             limit: The score, as drawn, of the strongest colours. Default: the largest
                 magnitude.
             show_colorbar: Whether to draw a colour bar.
@@ -119,24 +101,22 @@ class MolVisualizer(BaseVisualizer):
             The SVG, a str.
 
         Raises:
-            ImportError: RDKit is not installed, or can not draw on this system.
+            ImportError: RDKit is not installed, or cannot draw on this system.
             ValueError: An argument has the wrong shape, is not finite, or is not
-                among the values allowed; or ``save_filepath`` can not be written
-                there.
+                among the values allowed; or ``save_filepath`` cannot be written to.
             TypeError: An argument has the wrong type.
         """
         path = self._checked_path(save_filepath, FORMATS)
-        if limit is not None and not (is_number(limit) and 0 < limit < np.inf):
-            raise ValueError(f"limit must be a number > 0 or None, got {limit!r}")
-        cell = _cell(saliency, mol, visualize_ratio, scaler, legend, errors)
-        cell = cell._replace(limit=limit or _limit([cell]))
+        limit = checked_limit(limit)
+        cell = compute_cell(saliency, mol, visualize_ratio, scaler, legend, errors)
+        cell = cell._replace(limit=limit or limit_of_colors(cell.scores))
         bars = "separate" if show_colorbar else None
         sheet = _sheet([[cell]], color_fn, mode, bars, size)
-        return _finish(sheet, path)
+        return _draw(sheet, path)
 
     def visualize_grid(
         self,
-        saliency: Mapping[str, Sequence[Any]] | Sequence[Any],
+        saliency: Mapping[str, Sequence[Array]] | Sequence[Array],
         mols: Sequence[Any],
         save_filepath: str | PathLike[str] | None = None,
         visualize_ratio: float = 1.0,
@@ -144,7 +124,7 @@ class MolVisualizer(BaseVisualizer):
         scaler: Scaler | None = None,
         legends: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
         *,
-        errors: Mapping[str, Sequence[Any]] | Sequence[Any] | None = None,
+        errors: Mapping[str, Sequence[Array]] | Sequence[Array] | None = None,
         mode: str = "highlight",
         scale: str = "all",
         percentile: float = 100.0,
@@ -164,22 +144,22 @@ class MolVisualizer(BaseVisualizer):
             save_filepath: As in `visualize`.
             visualize_ratio: As in `visualize`.
             color_fn: As in `visualize`.
-            scaler: As in `visualize`, for each molecule. On a common scale only scores
-                as they are can be compared, so the default is None.
-            legends: What stands below each molecule; by the names of methods where
-                ``saliency`` is. A method may be left out.
-            errors: As in `visualize`, for each molecule; by the names of methods where
+            scaler: As in `visualize`, for each molecule. On a common scale only
+                unscaled scores can be compared, so the default is None.
+            legends: Text below each molecule; by the names of methods if ``saliency``
+                is. A method may be left out.
+            errors: As in `visualize`, for each molecule; by the names of methods if
                 ``saliency`` is. A method may be left out.
             mode: As in `visualize`.
-            scale: What has one scale of colours: ``'all'``, each molecule
-                (``'row'``), each method (``'column'``), or each cell of the grid
-                (``'separate'``).
+            scale: What has a scale of colours of its own: each cell of the grid
+                (``'separate'``), each molecule (``'row'``), each method (``'column'``),
+                or only the whole (``'all'``).
             percentile: The strongest colours are for this percentile of the magnitudes
-                on a scale, and for what is above.
-            title: Title of the whole.
-            row_titles: What stands before each row, where there is a row for each
-                molecule.
-            n_column: How many molecules a row has, where there is one method.
+                on a scale, and for larger ones.
+            title: Title of the whole picture.
+            row_titles: Text before each row; only with methods by name, where each
+                molecule has a row.
+            n_column: How many molecules a row has if there is one method.
             show_colorbar: Whether to draw colour bars, one for each scale.
             size: Width and height for each molecule in pixels, 100 to an inch.
 
@@ -187,64 +167,63 @@ class MolVisualizer(BaseVisualizer):
             The SVG, a str.
 
         Raises:
-            ImportError: RDKit is not installed, or can not draw on this system.
+            ImportError: RDKit is not installed, or cannot draw on this system.
             ValueError: As in `visualize`; or there are not as many scores, legends or
                 titles as molecules.
             TypeError: An argument has the wrong type.
         """
         path = self._checked_path(save_filepath, FORMATS)
-        check_choice("scale", scale, _SCALES)
+        check_choice("scale", scale, SCALES)
         check_positive("n_column", n_column)
         check_number("percentile", percentile, 0, 100)
         mols = list(mols)
         if not mols:
             raise ValueError("mols is empty; there must be at least one molecule")
-        names = _names_of_methods(saliency)
-        if names is None and scale in ("row", "column"):
+        methods = names_of_methods(saliency)
+        for method in methods or []:
+            checked_text("the name of a method in saliency", method)
+        if methods is None and scale in ("row", "column"):
             raise ValueError(
                 f"scale={scale!r} needs methods, saliency={{name: scores}}; with one "
                 "method it is 'all' or 'separate'"
             )
-        if names is None and row_titles is not None:
+        if methods is None and row_titles is not None:
             raise ValueError(
                 "row_titles need methods, saliency={name: scores}, with a row for each "
                 "molecule; with one method pass legends"
             )
-        cells = _cells(
-            mols,
-            _by_method("saliency", saliency, names, len(mols)),
-            _by_method("errors", errors, names, len(mols)),
-            _by_method("legends", legends, names, len(mols)),
-            visualize_ratio,
-            scaler,
+        rows = compute_cells(
+            saliency, mols, methods, visualize_ratio, scaler, legends, errors
         )
-        rows = _with_limits(cells, scale, percentile)
-        if names is None:
-            flat = [cell for row in rows for cell in row]
-            rows = [flat[i : i + n_column] for i in range(0, len(flat), n_column)]
+        rows = with_limits(rows, scale, percentile)
+        if methods is None:
+            cells = [cell for row in rows for cell in row]
+            rows = [cells[i : i + n_column] for i in range(0, len(cells), n_column)]
         sheet = _sheet(rows, color_fn, mode, scale if show_colorbar else None, size)
         sheet = sheet._replace(
-            title=_checked_text("title", title),
-            column_titles=names or [],
+            title=checked_text("title", title),
+            column_titles=methods or [],
             row_titles=_checked_titles(row_titles, len(mols)),
         )
-        return _finish(sheet, path)
+        return _draw(sheet, path)
 
 
 class SmilesVisualizer(MolVisualizer):
     """Draws saliency of molecules that are given as SMILES.
 
-    The methods are those of `MolVisualizer`, with SMILES in the place of molecules.
-    Scores are in the order in which the atoms stand in the SMILES.
+    Its methods are those of `MolVisualizer`, with SMILES in the place of molecules.
+    Scores are in the order of the atoms in the SMILES.
 
     Example:
         >>> from saliency import SmilesVisualizer
         >>> svg = SmilesVisualizer().visualize([-0.1, 0.2, 0.9], "CCO")
     """
 
+    __slots__ = ()
+
     def visualize(  # type: ignore[override]
         self,
-        saliency: Any,
+        saliency: Array,
         smiles: str,
         save_filepath: str | PathLike[str] | None = None,
         visualize_ratio: float = 1.0,
@@ -259,8 +238,8 @@ class SmilesVisualizer(MolVisualizer):
 
         Args:
             saliency: As in `MolVisualizer.visualize`.
-            smiles: The molecule. RDKit leaves out hydrogens that are no more than
-                that, as in ``[H]O[H]``; they have no score.
+            smiles: The molecule. RDKit leaves out hydrogens without properties of their
+                own, as in ``[H]O[H]``; they have no score.
             save_filepath: As in `MolVisualizer.visualize`.
             visualize_ratio: As in `MolVisualizer.visualize`.
             color_fn: As in `MolVisualizer.visualize`.
@@ -276,7 +255,7 @@ class SmilesVisualizer(MolVisualizer):
 
         Raises:
             ImportError, TypeError: As in `MolVisualizer.visualize`.
-            ValueError: As there, or RDKit can not read the SMILES.
+            ValueError: As there, or RDKit cannot read the SMILES.
         """
         mol = _from_smiles(smiles, add_Hs, use_canonical_smiles)
         return super().visualize(
@@ -292,7 +271,7 @@ class SmilesVisualizer(MolVisualizer):
 
     def visualize_grid(  # type: ignore[override]
         self,
-        saliency: Mapping[str, Sequence[Any]] | Sequence[Any],
+        saliency: Mapping[str, Sequence[Array]] | Sequence[Array],
         smiles: Sequence[str],
         *args: Any,
         add_Hs: bool = False,
@@ -314,219 +293,30 @@ class SmilesVisualizer(MolVisualizer):
 
         Raises:
             ImportError, TypeError: As in `MolVisualizer.visualize_grid`.
-            ValueError: As there, or RDKit can not read one of the SMILES.
+            ValueError: As there, or RDKit cannot read one of the SMILES.
         """
         mols = [_from_smiles(one, add_Hs, use_canonical_smiles) for one in smiles]
         return super().visualize_grid(saliency, mols, *args, **options)
 
 
-# --- checks -----------------------------------------------------------------------
-
-
 def _from_smiles(smiles: str, add_hs: bool, canonical: bool) -> Any:
+    """Return the molecule, with its atoms in the order of the scores."""
     chem = rd_chem()
     if not isinstance(smiles, str):
         raise TypeError(f"smiles must be a str, got {type(smiles).__name__}")
     mol = chem.MolFromSmiles(smiles)
     if mol is None:
-        raise ValueError(f"smiles={smiles!r} can not be read by RDKit")
+        raise ValueError(f"smiles={smiles!r} cannot be read by RDKit")
     if canonical:
         mol = chem.MolFromSmiles(chem.MolToSmiles(mol))
     return chem.AddHs(mol) if add_hs else mol
 
 
-def _checked_scores(value: Any, n_atom: int, name: str) -> np.ndarray:
-    """Return the scores of the atoms in float64, ``(n_atom,)``, without padding."""
-    array = as_real_array(value, name)
-    if array.ndim != 1:
-        hint = f"; for one molecule pass {name}[0]" if array.ndim == 2 else ""
-        raise ValueError(
-            f"{name} must have the shape (n_atom,), got the shape {array.shape}{hint}"
-        )
-    atoms, rest = array[:n_atom], array[n_atom:]
-    if len(atoms) < n_atom or not np.isnan(rest).all():
-        raise ValueError(
-            f"{name} must have a score for each of the molecule's {n_atom} atoms, and "
-            f"behind them nothing but NaN, which is padding; got {len(array)} scores"
-        )
-    bad = np.flatnonzero(~np.isfinite(atoms))
-    if len(bad):
-        raise ValueError(
-            f"{name} must be finite, got {atoms[bad[0]]} at atom {bad[0]}"
-            + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
-        )
-    return atoms.astype(np.float64)
-
-
-def _checked_text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
-    return value
-
-
-def _checked_titles(row_titles: Sequence[str] | None, n: int) -> list[str]:
+def _checked_titles(row_titles: Sequence[str] | None, n_mol: int) -> list[str]:
     if row_titles is None:
         return []
-    return [
-        _checked_text("row_titles", title)
-        for title in _one_for_each_molecule("row_titles", row_titles, n)
-    ]
-
-
-def _one_for_each_molecule(name: str, values: Any, n: int) -> list[Any]:
-    if isinstance(values, str) or not hasattr(values, "__len__"):
-        raise TypeError(
-            f"{name} must hold one for each molecule, got {type(values).__name__}"
-        )
-    if len(values) != n:
-        raise ValueError(
-            f"{name} must hold one for each of the {n} molecules, got {len(values)}"
-        )
-    return list(values)
-
-
-def _names_of_methods(saliency: Any) -> list[str] | None:
-    """Return the names of the methods; None where there is one without a name."""
-    if not isinstance(saliency, Mapping):
-        return None
-    if not saliency:
-        raise ValueError("saliency is empty; there must be at least one method")
-    return [
-        _checked_text("the name of a method in saliency", name) for name in saliency
-    ]
-
-
-def _by_method(name: str, value: Any, names: list[str] | None, n: int) -> list[Any]:
-    """Return ``(label, what each molecule has)`` for each method; None if missing."""
-    if value is None:
-        return [(name, [None] * n) for _ in names or [""]]
-    if names is None:
-        if isinstance(value, Mapping):
-            raise TypeError(f"{name} must be a list where saliency is, got a mapping")
-        return [(name, _one_for_each_molecule(name, value, n))]
-    if not isinstance(value, Mapping):
-        raise TypeError(
-            f"{name} must map the names of methods as saliency does, got "
-            f"{type(value).__name__}"
-        )
-    unknown = [key for key in value if key not in names]
-    if unknown:
-        raise ValueError(
-            f"{name} has {unknown[0]!r}, which is not among the methods of saliency: "
-            f"{', '.join(map(repr, names))}"
-        )
-    labels = [f"{name}[{key!r}]" for key in names]
-    return [
-        (
-            label,
-            _one_for_each_molecule(label, value[key], n)
-            if key in value
-            else [None] * n,
-        )
-        for key, label in zip(names, labels)
-    ]
-
-
-# --- what is drawn ----------------------------------------------------------------
-
-
-def _cells(
-    mols: list[Any],
-    saliency: list[Any],
-    errors: list[Any],
-    legends: list[Any],
-    visualize_ratio: float,
-    scaler: Scaler | None,
-) -> list[list[Cell]]:
-    """Return a row for each molecule, with a cell for each method."""
-    return [
-        [
-            _cell(
-                scores[i],
-                mol,
-                visualize_ratio,
-                scaler,
-                texts[i] or "",
-                offs[i],
-                f"{label}[{i}]",
-                f"{off_label}[{i}]",
-            )
-            for (label, scores), (off_label, offs), (_, texts) in zip(
-                saliency, errors, legends
-            )
-        ]
-        for i, mol in enumerate(mols)
-    ]
-
-
-def _cell(
-    saliency: Any,
-    mol: Any,
-    visualize_ratio: float,
-    scaler: Scaler | None,
-    legend: str,
-    errors: Any,
-    name: str = "saliency",
-    errors_name: str = "errors",
-) -> Cell:
-    if not isinstance(mol, rd_chem().Mol):
-        raise TypeError(
-            f"mol must be an rdkit.Chem.Mol, got {type(mol).__name__}; for SMILES "
-            "there is SmilesVisualizer"
-        )
-    n_atom = mol.GetNumAtoms()
-    if n_atom == 0:
-        raise ValueError("mol has no atoms")
-    check_number("visualize_ratio", visualize_ratio, 0, 1)
-    scores = _checked_scores(saliency, n_atom, name)
-    if errors is not None:
-        errors = _checked_scores(errors, n_atom, errors_name)  # without padding
-    shown = np.zeros(n_atom, bool)
-    n_shown = int(np.floor(visualize_ratio * n_atom + 0.5))
-    shown[np.argsort(-np.abs(scores), kind="stable")[:n_shown]] = True
-    return Cell(
-        _ready(mol),
-        apply_scaler(scores, scaler),
-        shown,
-        uncertain(scores, checked_errors(errors, scores, errors_name)),
-        _checked_text("legend", legend),
-    )
-
-
-def _ready(mol: Any) -> Any:
-    """Return a copy of a molecule with 2D coordinates, as chemists draw it."""
-    copy = rd_chem().Mol(mol)
-    if copy.GetNumConformers() and copy.GetConformer().Is3D():
-        copy.RemoveAllConformers()
-    return rd_mol_draw().PrepareMolForDrawing(copy)
-
-
-def _limit(cells: Sequence[Cell], percentile: float = 100.0) -> float:
-    """Return a percentile of the magnitudes; the largest if that is 0, 1 if all are."""
-    sizes = np.abs(np.concatenate([cell.scores for cell in cells]))
-    return float(np.percentile(sizes, percentile)) or float(sizes.max()) or 1.0
-
-
-def _with_limits(
-    rows: list[list[Cell]], scale: str, percentile: float
-) -> list[list[Cell]]:
-    """Return the cells with the limit of those that each has a scale in common with."""
-    columns = list(zip(*rows))
-    everything = [cell for row in rows for cell in row]
-
-    def limit(i: int, j: int) -> float:
-        of_scale: dict[str, Sequence[Cell]] = {
-            "all": everything,
-            "row": rows[i],
-            "column": columns[j],
-            "separate": [rows[i][j]],
-        }
-        return _limit(of_scale[scale], percentile)
-
-    return [
-        [cell._replace(limit=limit(i, j)) for j, cell in enumerate(row)]
-        for i, row in enumerate(rows)
-    ]
+    titles = one_for_each_row("row_titles", row_titles, n_mol, "molecule")
+    return [checked_text("row_titles", title) for title in titles]
 
 
 def _sheet(
@@ -536,6 +326,7 @@ def _sheet(
     bars: str | None,
     size: tuple[int, int],
 ) -> Sheet:
+    """Return what is drawn, without titles."""
     check_callable("color_fn", color_fn)
     check_choice("mode", mode, MODES)
     if not (np.shape(size) == (2,) and all(is_int(n) and n >= 50 for n in size)):
@@ -546,8 +337,8 @@ def _sheet(
     return Sheet(rows, color_fn, mode, bars, (int(size[0]), int(size[1])))
 
 
-def _finish(sheet: Sheet, path: Path | None) -> SvgPicture:
-    """Return the picture, saved if there is a path."""
+def _draw(sheet: Sheet, path: Path | None) -> SvgPicture:
+    """Return the picture, and save it if there is a path."""
     svg = encode(sheet.paint, sheet.size, sheet.panel, "svg")
     picture = with_title(svg.decode("ascii"), sheet.words)
     if path is not None:

@@ -1,4 +1,4 @@
-"""A PDF, by matplotlib, of the paths and ellipses that RDKit's SVG consists of."""
+"""Draws the paths and ellipses of RDKit's SVG as a PDF, by matplotlib."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _CODES = {"M": [Outline.MOVETO], "L": [Outline.LINETO], "Q": [Outline.CURVE3] * 
 
 
 def pdf_of_svg(svg: bytes, size: tuple[int, int], dpi: float) -> bytes:
-    """Return the picture with its vectors.
+    """Return the picture as a PDF of vectors.
 
     Args:
-        svg: As RDKit writes it, text as paths.
+        svg: The picture as RDKit writes it, with text as paths.
         size: Its width and height.
         dpi: How many pixels of it are an inch.
 
     Raises:
-        ValueError: It holds what is neither a path nor an ellipse.
+        ValueError: The SVG holds something other than paths and ellipses.
     """
     figure = Figure(figsize=(size[0] / dpi, size[1] / dpi))
     ax = figure.add_axes((0, 0, 1, 1))
@@ -31,7 +31,7 @@ def pdf_of_svg(svg: bytes, size: tuple[int, int], dpi: float) -> bytes:
     for element in ElementTree.fromstring(svg):
         tag = element.tag.rpartition("}")[2]
         if tag not in ("path", "ellipse"):
-            raise ValueError(f"RDKit's SVG holds <{tag}>, which can not become PDF")
+            raise ValueError(f"RDKit's SVG holds <{tag}>, which cannot become PDF")
         ax.add_patch(_path(element) if tag == "path" else _ellipse(element))
         _style(ax.patches[-1], element, points=72 / dpi)
     file = BytesIO()
@@ -44,7 +44,7 @@ def _path(element: ElementTree.Element) -> Patch:
     codes: list[int] = []
     for letter, numbers in re.findall(r"([A-Za-z])([^A-Za-z]*)", element.attrib["d"]):
         if letter == "Z":
-            vertices.append((0.0, 0.0))  # is not looked at
+            vertices.append((0.0, 0.0))  # ignored by matplotlib
             codes.append(Outline.CLOSEPOLY)
             continue
         if letter not in _CODES:
@@ -62,7 +62,7 @@ def _ellipse(element: ElementTree.Element) -> Patch:
 
 
 def _style(patch: Patch, element: ElementTree.Element, points: float) -> None:
-    """Give a patch the colours and lines of an element; a pixel is so many points."""
+    """Give a patch the colours and lines of an element; a pixel is ``points`` wide."""
     entries = re.findall(r"([\w-]+):([^;]+)", element.get("style", ""))
     style = {"fill": element.get("fill", "black"), "stroke": "none", **dict(entries)}
     width = float(style.get("stroke-width", "1").rstrip("px")) * points
@@ -70,5 +70,5 @@ def _style(patch: Patch, element: ElementTree.Element, points: float) -> None:
     patch.set(capstyle="butt", joinstyle="miter")
     if "stroke-dasharray" in style:
         dashes = [float(n) * points for n in style["stroke-dasharray"].split(",")]
-        # In units of the width of the line, as matplotlib has it.
+        # Matplotlib wants them in units of the width of the line.
         patch.set_linestyle((0, [n / max(width, 1e-3) for n in dashes]))

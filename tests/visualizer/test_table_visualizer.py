@@ -257,7 +257,7 @@ def test_errors_are_scaled_like_the_bars(scaler, slope):
     )
 
 
-def test_bars_that_can_not_be_told_from_zero_are_grey():
+def test_bars_that_cannot_be_told_from_zero_are_grey():
     errors = [0.5, 1.0, 1.1, 0.2]
     figure = draw(SIGNED, NAMES, errors=errors, sort="none", scaler=abs_max_scaler)
     grey = tuple(signed_colors([0])[0])
@@ -298,8 +298,8 @@ def test_errors_on_a_large_offset():
         ([0.0, 0.0, 0.0], abs_max_scaler),
     ],
 )
-def test_errors_that_can_not_be_scaled(saliency, scaler):
-    with pytest.raises(ValueError, match=r"errors can not be scaled.*affine"):
+def test_errors_that_cannot_be_scaled(saliency, scaler):
+    with pytest.raises(ValueError, match=r"errors cannot be scaled.*affine"):
         draw(saliency, errors=np.ones(3), scaler=scaler)
     draw(saliency, errors=np.ones(3), scaler=None)
 
@@ -605,7 +605,7 @@ OK = np.ones((3, 4))
         ({"scaler": 2}, TypeError, "scaler must be callable or None, got 2"),
         ({"scaler": np.sum}, ValueError, r"scaler must return .*shape \(4,\)"),
         ({"scaler": lambda x: x + np.nan}, ValueError, "scaler must return finite"),
-        ({"sort": "down"}, ValueError, "sort must be one of descending.*'down'"),
+        ({"sort": "down"}, ValueError, "sort must be one of 'descending'.*'down'"),
         ({"color": "no colour"}, ValueError, "color must be one .*'no colour'"),
         ({"color": ["r", "b", "r", "b"]}, ValueError, "color must be one"),
         ({"ax": "left"}, TypeError, "ax must be one matplotlib Axes or None, got str"),

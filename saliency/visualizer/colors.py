@@ -1,0 +1,238 @@
+"""Colours of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import (
+    Colormap,
+    LinearSegmentedColormap,
+    Normalize,
+    to_rgba_array,
+)
+from matplotlib.figure import Figure
+
+from saliency.array_types import Array
+from saliency.checks import check_choice, is_number
+from saliency.visualizer.scalers import project_scaler
+from saliency.visualizer.scores import as_real_array
+
+# ColorBrewer's RdBu: the two can be told apart with every common colour vision
+# deficiency, and (unlike pure red and blue) they are about equally dark.
+POSITIVE_COLOR = "#b2182b"
+NEGATIVE_COLOR = "#2166ac"
+ZERO_COLOR = "#808080"
+MISSING_COLOR = "#cccccc"
+
+
+def filled(cmap: Colormap) -> Colormap:
+    """Return a colour map whose table of colours is filled.
+
+    By default matplotlib fills it when it is first used, and two threads that do so at
+    once get wrong colours.
+    """
+    cmap(0.0)
+    return cmap
+
+
+#: Diverging matplotlib colour map: blue, exact white in the middle, red; light grey for
+#: NaN. Use it with limits that are symmetric around zero, for example those of
+#: ``matplotlib.colors.CenteredNorm()``.
+diverging_cmap = filled(
+    LinearSegmentedColormap.from_list(
+        "saliency_diverging",
+        [
+            "#053061",
+            NEGATIVE_COLOR,
+            "#4393c3",
+            "#92c5de",
+            "#d1e5f0",
+            "#ffffff",
+            "#fddbc7",
+            "#f4a582",
+            "#d6604d",
+            POSITIVE_COLOR,
+            "#67001f",
+        ],
+        N=257,  # odd, so that zero falls on the white entry and not beside it
+    ).with_extremes(bad=MISSING_COLOR)
+)
+
+#: The half of `diverging_cmap` above zero, for maps without negative scores.
+sequential_cmap = filled(
+    LinearSegmentedColormap.from_list(
+        "saliency_sequential", diverging_cmap(np.linspace(0.5, 1, 129)), N=256
+    ).with_extremes(bad=diverging_cmap.get_bad())
+)
+
+
+def red_blue_cmap(x: float) -> tuple[float, float, float]:
+    """Return the colour of a scaled score: white at 0, pure red at 1, pure blue at -1.
+
+    Args:
+        x: Score, meant to be in [-1, 1]; values outside, infinity included, get the
+            colour of the nearer end.
+
+    Returns:
+        Red, green and blue, each in [0, 1]. NaN ("not an element") is light grey.
+    """
+    x = float(x)
+    if np.isnan(x):
+        return (0.8, 0.8, 0.8)
+    paleness = 1.0 - min(abs(x), 1.0)
+    return (1.0, paleness, paleness) if x > 0 else (paleness, paleness, 1.0)
+
+
+def atom_color(x: float) -> tuple[float, float, float]:
+    """Return the colour that `diverging_cmap` has for a score, but for its dark ends.
+
+    The letters of the atoms stay legible on it.
+
+    Args:
+        x: Score in [-1, 1]; values outside get the colour of the nearer end.
+
+    Returns:
+        Red, green and blue, each in [0, 1]; white at 0.
+    """
+    red, green, blue, _ = diverging_cmap(0.5 + 0.3 * float(np.clip(x, -1, 1)))
+    return red, green, blue
+
+
+def signed_colors(values: Array) -> np.ndarray:
+    """Return one opaque colour per value: red if positive, blue if negative, grey if 0.
+
+    Unlike `diverging_cmap` the colour does not fade towards zero, so small bars and
+    thin lines stay legible.
+
+    Args:
+        values: Real array of shape (n,); NaN gets a light grey.
+
+    Returns:
+        RGBA colours, shape (n, 4), float64 in [0, 1].
+    """
+    values = as_real_array(values, "values")
+    palette = to_rgba_array([NEGATIVE_COLOR, ZERO_COLOR, POSITIVE_COLOR, MISSING_COLOR])
+    index = np.where(np.isnan(values), 3, np.nan_to_num(np.sign(values)) + 1)
+    colors: np.ndarray = palette[index.astype(int)]
+    return colors
+
+
+def heatmap(
+    saliency: Array,
+    cmap: str | Colormap = "seismic",
+    reduce: str = "sum",
+    ch_axis: int | None = None,
+) -> np.ndarray:
+    """Return the colours of a map, with zero in the middle of the colour map.
+
+    Args:
+        saliency: Real and finite scores.
+        cmap: A matplotlib colour map or the name of one.
+        reduce: What is done along ``ch_axis``: ``'sum'``, ``'mean'``, ``'max'`` of the
+            magnitudes, or ``'norm'``, the Euclidean one.
+        ch_axis: The axis of channels, or None if there is none.
+
+    Returns:
+        RGB colours, the shape of ``saliency`` without ``ch_axis``, and 3; in [0, 1].
+
+    Raises:
+        ValueError: ``reduce`` is none of these, there is no such axis, or as in
+            `project_scaler`.
+    """
+    reductions: dict[str, Callable[[np.ndarray], Any]] = {
+        "sum": lambda values: values.sum(axis=ch_axis),
+        "mean": lambda values: values.mean(axis=ch_axis),
+        "max": lambda values: np.abs(values).max(axis=ch_axis),
+        "norm": lambda values: np.linalg.norm(values, axis=ch_axis),
+    }
+    check_choice("reduce", reduce, reductions)
+    values = as_real_array(saliency, "saliency").astype(np.float64)
+    if ch_axis is not None:
+        if not -values.ndim <= ch_axis < values.ndim:
+            raise ValueError(
+                f"ch_axis must be an axis of saliency with {values.ndim} axes, got "
+                f"{ch_axis!r}"
+            )
+        values = reductions[reduce](values)
+    return np.asarray(colormaps.get_cmap(cmap)(project_scaler(values)))[..., :3]
+
+
+def checked_cmap(cmap: str | Colormap) -> Colormap:
+    """Return a colour map by its name, or raise a ValueError if there is none."""
+    try:
+        colors: Colormap = colormaps.get_cmap(cmap)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"cmap must be a matplotlib colour map, got {cmap!r}"
+        ) from error
+    return colors
+
+
+def checked_limit(limit: float | None) -> float | None:
+    """Return the score of the strongest colours; None if it is not given.
+
+    Raises:
+        ValueError: It is not a number above 0.
+    """
+    if limit is None:
+        return None
+    if not (is_number(limit) and 0 < limit < np.inf):
+        raise ValueError(f"limit must be a number > 0 or None, got {limit!r}")
+    return float(limit)
+
+
+def limit_of_colors(scores: np.ndarray, percentile: float = 100.0) -> float:
+    """Return the magnitude that gets the strongest colours.
+
+    Args:
+        scores: Finite scores that share a scale; not empty.
+        percentile: Which percentile of the magnitudes it is.
+
+    Returns:
+        The percentile; the largest magnitude if that is 0, and 1 if all are 0.
+    """
+    magnitudes = np.abs(scores)
+    limit = float(np.percentile(magnitudes, percentile))
+    return limit or float(magnitudes.max()) or 1.0
+
+
+class ColorScale(NamedTuple):
+    """How scores become colours.
+
+    Attributes:
+        cmap: The colour map.
+        low: The score of its lower end.
+        high: The score of its upper end.
+    """
+
+    cmap: Colormap
+    low: float
+    high: float
+
+    @property
+    def norm(self) -> Normalize:
+        """The function from scores to the range of the colour map."""
+        return Normalize(self.low, self.high, clip=True)
+
+    @property
+    def limit(self) -> float:
+        """The magnitude of the strongest scores that have a colour of their own."""
+        return max(abs(self.low), abs(self.high))
+
+    def strength(self, scores: np.ndarray) -> np.ndarray:
+        """Return how strong scores are, in [0, 1]."""
+        strength: np.ndarray = np.clip(np.abs(scores) / self.limit, 0, 1)
+        return strength
+
+
+def draw_color_bar(
+    figure: Figure, scale: ColorScale, beside: Axes | Sequence[Axes]
+) -> None:
+    """Draw a colour bar beside axes of the figure, which make room for it."""
+    colors = ScalarMappable(scale.norm, scale.cmap)
+    figure.colorbar(colors, ax=beside, shrink=0.8)

@@ -1,0 +1,147 @@
+"""Rows of features, from the top down: their names, their order, and the axes."""
+
+from __future__ import annotations
+
+import operator
+import textwrap
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from saliency.array_types import Array
+from saliency.checks import check_choice
+from saliency.visualizer.scores import as_real_array, checked_finite
+
+# Sizes of a new figure, in inches.
+PLOT_WIDTH = 4.6
+LETTER_WIDTH = 0.085
+LINE_HEIGHT = 0.17
+MARGIN_HEIGHT = 1.1
+MAX_HEIGHT = 100.0  # what the renderer can still take
+
+NAME_LENGTH = 40  # letters in a line of a feature name
+
+
+# --- what is shown ----------------------------------------------------------------
+
+
+def checked_scores(saliency: Array, axes: tuple[str, ...]) -> np.ndarray:
+    """Return the scores in float64.
+
+    Args:
+        saliency: The scores.
+        axes: What messages call their axes; as many as ``saliency`` must have.
+
+    Raises:
+        ValueError: ``saliency`` has other axes, is empty, or is not finite.
+        TypeError: It does not hold real numbers.
+    """
+    array = as_real_array(saliency, "saliency")
+    if array.ndim != len(axes) or array.size == 0:
+        shape = f"({axes[0]},)" if len(axes) == 1 else f"({', '.join(axes)})"
+        hint = ""
+        if (array.ndim, len(axes)) == (2, 1):
+            hint = "; for one sample pass saliency[0], for all saliency.mean(axis=0)"
+        raise ValueError(
+            f"saliency must have the shape {shape} and not be empty, got the shape "
+            f"{array.shape}{hint}"
+        )
+    return checked_finite(array, "saliency")
+
+
+def checked_names(feature_names: Iterable[Any] | None, n_feature: int) -> list[str]:
+    """Return the names as they stand beside the axis, long ones in several lines.
+
+    Args:
+        feature_names: One name per feature. Default: the column numbers.
+        n_feature: The number of features.
+
+    Raises:
+        TypeError: ``feature_names`` is not a list or an array.
+        ValueError: There are not as many names as features.
+    """
+    if feature_names is None:
+        return [str(i) for i in range(n_feature)]
+    if isinstance(feature_names, str) or not isinstance(feature_names, Iterable):
+        raise TypeError(
+            f"feature_names must be a list or an array of names, got {feature_names!r}"
+        )
+    names = [str(name) for name in feature_names]
+    if len(names) != n_feature:
+        raise ValueError(
+            f"feature_names must have one name for each of the {n_feature} features "
+            f"of saliency, got {len(names)}"
+        )
+    return [textwrap.fill(name, NAME_LENGTH) for name in names]
+
+
+def order_of_features(values: np.ndarray, sort: str, num_visualize: int) -> np.ndarray:
+    """Return the indices of the features that are shown, from the top down.
+
+    Args:
+        values: What decides on the order, shape (n_feature,).
+        sort: ``'descending'``, ``'ascending'``, ``'magnitude'`` or ``'none'``, as in
+            `TableVisualizer.visualize`. Ties keep the order given.
+        num_visualize: How many features to show, from the top; -1 for all.
+
+    Raises:
+        ValueError: ``sort`` or ``num_visualize`` is not among the values allowed.
+        TypeError: ``num_visualize`` is not an int.
+    """
+    keys = {
+        "descending": -values,
+        "ascending": values,
+        "magnitude": -np.abs(values),
+        "none": np.zeros_like(values),
+    }
+    check_choice("sort", sort, keys)
+    order = np.argsort(keys[sort], kind="stable")
+    return order[: _checked_count(num_visualize)]
+
+
+def figure_size(names: list[str], row_height: float) -> tuple[float, float]:
+    """Return the width and height of a figure with room for every name, in inches."""
+    lines = [line for name in names for line in name.split("\n")]
+    width = PLOT_WIDTH + LETTER_WIDTH * max(len(line) for line in lines)
+    tallest = max(name.count("\n") + 1 for name in names)
+    row = max(row_height, LINE_HEIGHT * tallest + 0.06)
+    return width, min(MARGIN_HEIGHT + row * len(names), MAX_HEIGHT)
+
+
+def _checked_count(num_visualize: int) -> int | None:
+    """Return the end of a slice; None for all."""
+    try:
+        count = operator.index(num_visualize)
+    except TypeError:
+        raise TypeError(
+            f"num_visualize must be an int, got {num_visualize!r}"
+        ) from None
+    if count == 0 or count < -1:
+        raise ValueError(f"num_visualize must be -1 (all) or at least 1, got {count}")
+    return None if count == -1 else count
+
+
+# --- how it is drawn --------------------------------------------------------------
+
+
+def draw_zero_line(ax: Axes) -> None:
+    """Draw a line at a score of zero."""
+    ax.axvline(0, color="0.35", linewidth=0.8, zorder=2.5)
+
+
+def draw_axes(
+    ax: Axes, names: list[str], title: str | None, xlabel: str | None
+) -> None:
+    """Draw the names at the left from the top down, title, label and a light grid."""
+    ax.set_yticks(range(len(names)), labels=names)
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color="0.9", linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    if title is not None:
+        ax.set_title(title)
+    if xlabel is not None:
+        ax.set_xlabel(xlabel)

@@ -1,0 +1,263 @@
+"""Cells of a picture of molecules: which atoms and bonds have which colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency.array_types import Array
+from saliency.checks import check_number
+from saliency.visualizer.colors import limit_of_colors
+from saliency.visualizer.grids import Column, columns_of, shared_by_scale
+from saliency.visualizer.mol_canvas import Color, rd_chem, rd_mol_draw
+from saliency.visualizer.scalers import Scaler, apply_scaler
+from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
+
+ColorFn = Callable[[float], Sequence[float]]
+
+#: Atoms and bonds have the colours, or the plane around the atoms.
+MODES = ("highlight", "contour")
+
+GREY: Color = (0.83, 0.83, 0.83)  # of what cannot be distinguished from zero
+
+
+class Cell(NamedTuple):
+    """One molecule with the scores of its atoms.
+
+    Attributes:
+        mol: The molecule, ready to be drawn.
+        scores: As they are drawn, ``(n_atom,)``.
+        is_shown: Which atoms are coloured, ``(n_atom,)``.
+        is_uncertain: Which scores cannot be distinguished from zero, ``(n_atom,)``.
+        legend: Text below the molecule.
+        limit: The score of the strongest colours.
+    """
+
+    mol: Any
+    scores: np.ndarray
+    is_shown: np.ndarray
+    is_uncertain: np.ndarray
+    legend: str
+    limit: float = 1.0
+
+    @property
+    def relative_scores(self) -> np.ndarray:
+        """The scores, divided by the limit."""
+        return self.scores / self.limit
+
+    @property
+    def on_plane(self) -> np.ndarray:
+        """Which atoms colour the plane of a contour picture, ``(n_atom,)``."""
+        on_plane: np.ndarray = self.is_shown & ~self.is_uncertain
+        return on_plane
+
+    def colors(
+        self, color_fn: ColorFn, mode: str
+    ) -> tuple[dict[int, Color], dict[int, Color]]:
+        """Return the colours of the atoms and of the bonds that have one, by index.
+
+        A bond has a colour if both ends are grey, or if both have colours of scores.
+
+        Args:
+            color_fn: Maps a score, divided by the limit, to red, green and blue.
+            mode: One of `MODES`; in a contour picture only grey atoms have a colour.
+        """
+        kinds = np.where(
+            self.is_shown, np.where(self.is_uncertain, "grey", "score"), "none"
+        )
+        if mode == "contour":
+            kinds[kinds == "score"] = "none"  # the plane has their colours
+        scores = self.relative_scores
+
+        def color(kind: str, score: float) -> Color:
+            return GREY if kind == "grey" else rgb(color_fn, score)
+
+        atoms = {
+            i: color(kind, scores[i]) for i, kind in enumerate(kinds) if kind != "none"
+        }
+        bonds = {}
+        for bond in self.mol.GetBonds():
+            ends = [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
+            # To draw it, RDKit may have added hydrogens behind the atoms with scores.
+            if max(ends) < len(kinds) and kinds[ends[0]] == kinds[ends[1]] != "none":
+                bonds[bond.GetIdx()] = color(kinds[ends[0]], scores[ends].mean())
+        return atoms, bonds
+
+
+def rgb(color_fn: ColorFn, score: float) -> Color:
+    """Return red, green and blue of a score, without the opacity that may follow."""
+    red, green, blue = (float(channel) for channel in color_fn(score)[:3])
+    return red, green, blue
+
+
+def compute_cell(
+    saliency: Array,
+    mol: Any,
+    visualize_ratio: float,
+    scaler: Scaler | None,
+    legend: str,
+    errors: Array | None,
+    name: str = "saliency",
+    errors_name: str = "errors",
+) -> Cell:
+    """Return the cell of a molecule, which is not changed.
+
+    Args:
+        saliency: Scores of the atoms, ``(n_atom,)``, padded with NaN.
+        mol: The molecule, an `rdkit.Chem.Mol`.
+        visualize_ratio: Which share of the atoms is coloured, the strongest first.
+        scaler: Maps the scores to those drawn; None leaves them as they are.
+        legend: Text below the molecule.
+        errors: How far each score may be off, ``(n_atom,)``, padded with NaN; or None.
+        name: What messages call ``saliency``.
+        errors_name: What messages call ``errors``.
+
+    Raises:
+        ImportError: RDKit is not installed, or cannot draw on this system.
+        ValueError: A shape or a number is wrong, or a value is not finite.
+        TypeError: An argument has the wrong type.
+    """
+    if not isinstance(mol, rd_chem().Mol):
+        raise TypeError(
+            f"mol must be an rdkit.Chem.Mol, got {type(mol).__name__}; for SMILES "
+            "there is SmilesVisualizer"
+        )
+    n_atom = mol.GetNumAtoms()
+    if n_atom == 0:
+        raise ValueError("mol has no atoms")
+    check_number("visualize_ratio", visualize_ratio, 0, 1)
+    scores = _checked_scores(saliency, n_atom, name)
+    if errors is not None:
+        errors = _checked_scores(errors, n_atom, errors_name)  # without padding
+    return Cell(
+        _ready_to_draw(mol),
+        apply_scaler(scores, scaler),
+        _strongest(scores, visualize_ratio),
+        uncertain(scores, checked_errors(errors, scores, errors_name)),
+        checked_text("legend", legend),
+    )
+
+
+def compute_cells(
+    saliency: Mapping[str, Sequence[Array]] | Sequence[Array],
+    mols: Sequence[Any],
+    methods: Sequence[str] | None,
+    visualize_ratio: float,
+    scaler: Scaler | None,
+    legends: Mapping[str, Sequence[str]] | Sequence[str] | None,
+    errors: Mapping[str, Sequence[Array]] | Sequence[Array] | None,
+) -> list[list[Cell]]:
+    """Return a row for each molecule, with a cell for each method.
+
+    Args:
+        saliency: The scores of each molecule, by ``methods`` if these have names.
+        mols: The molecules.
+        methods: Names of the methods; None where there is one without a name.
+        visualize_ratio: As in `compute_cell`.
+        scaler: As in `compute_cell`.
+        legends: Text below each molecule, by ``methods``, or None.
+        errors: As in `compute_cell` for each molecule, by ``methods``, or None.
+
+    Raises:
+        ImportError, TypeError: As in `compute_cell`.
+        ValueError: As in `compute_cell`; or there are not as many scores, legends or
+            errors as molecules.
+    """
+
+    def columns(name: str, value: Any) -> list[Column]:
+        return columns_of(name, value, methods, len(mols), "molecule")
+
+    columns_of_methods = list(
+        zip(
+            columns("saliency", saliency),
+            columns("errors", errors),
+            columns("legends", legends),
+        )
+    )
+    return [
+        [
+            compute_cell(
+                scores.entries[i],
+                mol,
+                visualize_ratio,
+                scaler,
+                texts.entries[i] or "",
+                off.entries[i],
+                f"{scores.label}[{i}]",
+                f"{off.label}[{i}]",
+            )
+            for scores, off, texts in columns_of_methods
+        ]
+        for i, mol in enumerate(mols)
+    ]
+
+
+def with_limits(
+    rows: Sequence[Sequence[Cell]], scale: str, percentile: float
+) -> list[list[Cell]]:
+    """Return the cells with the limit of those that they share a scale with.
+
+    Args:
+        rows: The cells, by molecule and method.
+        scale: Which cells share one, one of `grids.SCALES`.
+        percentile: The limit is this percentile of the magnitudes.
+    """
+
+    def limit_of(cells: Sequence[Cell]) -> float:
+        scores = np.concatenate([cell.scores for cell in cells])
+        return limit_of_colors(scores, percentile)
+
+    limits = shared_by_scale(rows, scale, limit_of)
+    return [
+        [cell._replace(limit=limit) for cell, limit in zip(row, limits_of_row)]
+        for row, limits_of_row in zip(rows, limits)
+    ]
+
+
+def checked_text(name: str, value: Any) -> str:
+    """Return a text, or raise a TypeError that names the parameter."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+    return value
+
+
+def _checked_scores(value: Array, n_atom: int, name: str) -> np.ndarray:
+    """Return the scores of the atoms in float64, ``(n_atom,)``, without padding."""
+    array = as_real_array(value, name)
+    if array.ndim != 1:
+        hint = f"; for one molecule pass {name}[0]" if array.ndim == 2 else ""
+        raise ValueError(
+            f"{name} must have the shape (n_atom,), got the shape {array.shape}{hint}"
+        )
+    atoms, rest = array[:n_atom], array[n_atom:]
+    if len(atoms) < n_atom or not np.isnan(rest).all():
+        raise ValueError(
+            f"{name} must have a score for each of the molecule's {n_atom} atoms, and "
+            "after them only NaN, which is padding; got "
+            f"{len(array)} scores"
+        )
+    bad = np.flatnonzero(~np.isfinite(atoms))
+    if len(bad):
+        raise ValueError(
+            f"{name} must be finite, got {atoms[bad[0]]} at atom {bad[0]}"
+            + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
+        )
+    return atoms.astype(np.float64)
+
+
+def _strongest(scores: np.ndarray, ratio: float) -> np.ndarray:
+    """Tell which atoms are the share with the largest magnitudes, ``(n_atom,)``."""
+    n_shown = int(np.floor(ratio * len(scores) + 0.5))
+    is_shown = np.zeros(len(scores), bool)
+    is_shown[np.argsort(-np.abs(scores), kind="stable")[:n_shown]] = True
+    return is_shown
+
+
+def _ready_to_draw(mol: Any) -> Any:
+    """Return a copy of a molecule with 2D coordinates, as chemists draw it."""
+    copy = rd_chem().Mol(mol)
+    if copy.GetNumConformers() and copy.GetConformer().Is3D():
+        copy.RemoveAllConformers()
+    return rd_mol_draw().PrepareMolForDrawing(copy)

@@ -1,0 +1,175 @@
+"""Colours of scores: colour maps, limits and scales."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from matplotlib.colors import CenteredNorm
+
+from saliency import (
+    atom_color,
+    diverging_cmap,
+    heatmap,
+    red_blue_cmap,
+    sequential_cmap,
+    signed_colors,
+)
+from saliency.visualizer.colors import ColorScale, limit_of_colors
+
+
+@pytest.mark.parametrize(
+    ("score", "color"),
+    [
+        (0, (1, 1, 1)),
+        (-0.0, (1, 1, 1)),
+        (1, (1, 0, 0)),
+        (-1, (0, 0, 1)),
+        (0.25, (1, 0.75, 0.75)),
+        (np.float32(-0.25), (0.75, 0.75, 1)),
+    ],
+)
+def test_red_blue_cmap(score, color):
+    assert red_blue_cmap(score) == color
+
+
+@given(st.floats())
+def test_red_blue_cmap_is_always_a_colour(score):
+    """PEERS: values above 1 give invalid colours; NaN crashes the drawing."""
+    assert all(0 <= channel <= 1 for channel in red_blue_cmap(score))
+
+
+def test_red_blue_cmap_clips_and_greys_nan():
+    assert red_blue_cmap(7) == red_blue_cmap(np.inf) == (1, 0, 0)
+    assert red_blue_cmap(-7) == red_blue_cmap(-np.inf) == (0, 0, 1)
+    red, green, blue = red_blue_cmap(np.nan)
+    assert red == green == blue < 1
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_red_blue_cmap_deepens_with_the_magnitude(a, b):
+    weak, strong = sorted([a, b])
+    assert red_blue_cmap(strong)[1] <= red_blue_cmap(weak)[1]
+    assert red_blue_cmap(-strong)[0] <= red_blue_cmap(-weak)[0]
+
+
+def test_diverging_cmap_is_white_at_zero_and_grey_at_nan():
+    colors = diverging_cmap(CenteredNorm()(np.ma.masked_invalid([-3, 0, 2, np.nan])))
+    assert colors[0, 2] > colors[0, 0]  # blue
+    np.testing.assert_array_equal(colors[1], [1, 1, 1, 1])
+    assert colors[2, 0] > colors[2, 2]  # red
+    assert colors[3, 0] == colors[3, 1] == colors[3, 2] < 1 == colors[3, 3]
+
+
+def test_signed_colors():
+    colors = signed_colors([-1e-9, 0, 1e-9, 5, np.nan])
+    blue, zero, red, redder, missing = colors
+    assert colors.shape == (5, 4)
+    assert (colors[:, 3] == 1).all()
+    assert blue[2] > 2 * blue[0]
+    assert red[0] > 2 * red[2]
+    np.testing.assert_array_equal(red, redder)
+    assert zero[0] == zero[2] != missing[0] == missing[2]
+
+
+def test_signed_colors_are_dark_and_equally_strong():
+    # Dark enough for thin lines on white, and neither sign much darker than the other.
+    blue, red = (signed_colors([-1, 1])[:, :3] ** 2.2) @ [0.2126, 0.7152, 0.0722]
+    assert max(blue, red) < 0.2
+    assert 0.5 < blue / red < 2
+
+
+def test_atom_color_diverges_from_white_at_zero():
+    assert atom_color(0) == (1, 1, 1)
+    red, blue = atom_color(1), atom_color(-1)
+    assert red[0] > red[1] and red[0] > red[2]
+    assert blue[2] > blue[1] > blue[0]
+    for color in (red, blue):  # black letters are legible on it
+        luminance = np.dot(np.array(color) ** 2.2, [0.2126, 0.7152, 0.0722])
+        assert (luminance + 0.05) / 0.05 > 4.5
+    assert atom_color(7) == red and atom_color(-7) == blue
+
+
+def test_sequential_cmap_is_the_upper_half_of_the_diverging_one():
+    shares = np.linspace(0, 1, 20)
+    np.testing.assert_allclose(
+        sequential_cmap(shares), diverging_cmap(0.5 + shares / 2), atol=0.02
+    )
+    np.testing.assert_array_equal(sequential_cmap.get_bad(), diverging_cmap.get_bad())
+
+
+def test_colour_maps_have_nothing_left_to_fill():
+    """Two threads that fill one at once, as matplotlib does at first use, spoil it."""
+    code = """
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
+from saliency.visualizer import diverging_cmap, sequential_cmap
+from saliency.visualizer.beeswarm import FEATURE_CMAP
+def refuse(cmap):
+    raise AssertionError(f"{cmap.name} is filled at its first use")
+LinearSegmentedColormap._init = ListedColormap._init = refuse
+for cmap in (diverging_cmap, sequential_cmap, FEATURE_CMAP):
+    cmap(0.5), cmap.get_bad()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# --- heatmap --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reduce", "expected"),
+    [("sum", [-2, 4]), ("mean", [-1, 2]), ("max", [3, 4]), ("norm", [10**0.5, 4])],
+)
+def test_heatmap_has_zero_in_the_middle_and_reduces_channels(reduce, expected):
+    saliency = np.array([[[1.0, 4.0]], [[-3.0, 0.0]]])
+    expected = np.array([expected])
+    colors = heatmap(saliency, diverging_cmap, reduce, ch_axis=0)
+    shares = 0.5 + expected / (2 * np.abs(expected).max())
+    np.testing.assert_array_equal(colors, diverging_cmap(shares)[..., :3])
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({"reduce": "min"}, "reduce must be one of 'sum', 'mean', 'max', 'norm'"),
+        ({"ch_axis": 2}, "ch_axis must be an axis of saliency with 2 axes, got 2"),
+    ],
+)
+def test_heatmap_refuses(how, message):
+    with pytest.raises(ValueError, match=message):
+        heatmap(np.ones((2, 2)), **how)
+
+
+# --- limits and scales ----------------------------------------------------------
+
+
+@given(
+    arrays(np.float64, (2, 5), elements=st.integers(-9, 9).map(float)),
+    st.integers(0, 100),
+)
+def test_the_limit_is_a_percentile_of_the_magnitudes_and_never_0(scores, percentile):
+    magnitudes = np.sort(np.abs(scores), axis=None)
+    at = np.interp(percentile / 100 * 9, np.arange(10), magnitudes)
+    expected = at or magnitudes[-1] or 1.0
+    assert limit_of_colors(scores, percentile) == pytest.approx(expected)
+    assert limit_of_colors(scores) == (magnitudes[-1] or 1.0)
+
+
+def test_limits_of_rare_scores_and_of_none():
+    scores = np.zeros(100)
+    assert limit_of_colors(scores, 50) == 1
+    scores[3] = -7
+    assert limit_of_colors(scores, 50) == 7
+
+
+def test_a_color_scale_says_how_strong_scores_are():
+    scale = ColorScale(diverging_cmap, -2.0, 4.0)
+    np.testing.assert_array_equal(
+        scale.strength(np.array([-8, -2, 0, 1, 4, 9])), [1, 0.5, 0, 0.25, 1, 1]
+    )
+    np.testing.assert_array_equal(scale.norm([-3, -2, 1, 4, 5]), [0, 0, 0.5, 1, 1])
