@@ -70,7 +70,7 @@ def x() -> np.ndarray:
 
 def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every row run through the whole network."""
-    monkeypatch.setattr(GradientCalculator, "shares_start", lambda self: False)
+    monkeypatch.setattr(GradientCalculator, "shares_start", False)
 
 
 @pytest.mark.parametrize("kind", SHARED + NOT_SHARED)

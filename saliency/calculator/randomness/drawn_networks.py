@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.calculator.randomness.posteriors import Network, Posterior
 from saliency.calculator.randomness.random_streams import RandomStreams
 
 import chainer
 
+_MISSING = object()
+
 
 class DrawnNetworks:
     """Runs a model with the parameters of each sample.
 
-    Arrays are put in the place of the model's own, which nothing is written into.
+    The model of the user has them in the thread that asks for them, and there alone:
+    others go on seeing the trained ones, which nothing is written into.
 
     Args:
         posterior (Posterior): What networks are drawn from.
@@ -49,25 +56,27 @@ class DrawnNetworks:
 
     @contextlib.contextmanager
     def of_sample(self, sample: int) -> Iterator[None]:
-        """Return a block in which the model is the network of one sample."""
+        """Return a block in which the model is the network of one sample.
+
+        One thread at a time may be in such a block.
+        """
         if self._sample != sample:
             rng = self._streams.of_sample(sample)
             self._drawn = self._checked(self._posterior.draw(sample, rng))
             self._sample = sample
-        parameters = [(p, p.array) for p in self._parameters.values()]
-        persistents = [(*of, getattr(*of)) for of in self._persistents.values()]
-        try:
+        with contextlib.ExitStack() as stack:
+            attributes: dict[tuple[type, str], dict[int, Any]] = defaultdict(dict)
             for name, value in self._drawn.items():
                 if name in self._parameters:
-                    self._parameters[name].array = value
+                    stack.enter_context(_array_here(self._parameters[name], value))
                 else:
-                    setattr(*self._persistents[name], value)
+                    link, attribute = self._persistents[name]
+                    # A copy, since the model may write into it.
+                    values = attributes[type(link), attribute]
+                    values[id(link)] = copy.copy(value)
+            for (owner, attribute), values in attributes.items():
+                stack.enter_context(_attribute_here(owner, attribute, values))
             yield
-        finally:
-            for parameter, array in parameters:
-                parameter.array = array
-            for link, name, value in persistents:
-                setattr(link, name, value)
 
     def _checked(self, network: Network) -> dict[str, Any]:
         """Return what was drawn in the types of the model.
@@ -101,3 +110,88 @@ def _like(name: str, value: np.ndarray, own: dict[str, Any]) -> Any:
         return type(own[name])(value)
     device = chainer.backend.get_device_from_array(own[name])
     return device.send(np.array(value, own[name].dtype))
+
+
+@contextlib.contextmanager
+def _array_here(parameter: chainer.Parameter, array: Array) -> Iterator[None]:
+    """Return a block in which a parameter has another array, for this thread alone."""
+    before = parameter._data
+    try:
+        parameter._data = _ArrayHere(before, array)
+        yield
+    finally:
+        parameter._data = before
+
+
+class _ArrayHere:
+    """Takes the place of the list in which a variable of Chainer keeps its array."""
+
+    def __init__(self, elsewhere: Any, array: Array) -> None:
+        self._elsewhere = elsewhere
+        self._here = [array]
+        self._thread = threading.get_ident()
+
+    def __getitem__(self, index: int) -> Array:
+        return self._list()[index]
+
+    def __setitem__(self, index: int, array: Array) -> None:
+        self._list()[index] = array
+
+    def _list(self) -> Any:
+        is_here = threading.get_ident() == self._thread
+        return self._here if is_here else self._elsewhere
+
+
+@contextlib.contextmanager
+def _attribute_here(owner: type, name: str, values: dict[int, Any]) -> Iterator[None]:
+    """Return a block in which links have other values of an attribute, as above.
+
+    Args:
+        owner (type): The class of the links.
+        name (str): The attribute.
+        values (dict): The value of each link, by its id.
+    """
+    before = owner.__dict__.get(name, _MISSING)
+    try:
+        setattr(owner, name, _AttributeHere(name, values, before))
+        yield
+    finally:
+        if before is not _MISSING:
+            setattr(owner, name, before)
+        elif isinstance(owner.__dict__.get(name), _AttributeHere):
+            delattr(owner, name)
+
+
+class _AttributeHere:
+    """An attribute of a class whose objects have other values in one thread."""
+
+    def __init__(self, name: str, values: dict[int, Any], before: Any) -> None:
+        self._name = name
+        self._values = values
+        self._before = before
+        self._thread = threading.get_ident()
+
+    def __get__(self, link: Any, owner: type) -> Any:
+        if link is not None and self._is_here(link):
+            return self._values[id(link)]
+        if isinstance(self._before, _AttributeHere):
+            return self._before.__get__(link, owner)
+        if link is not None and self._name in vars(link):
+            return vars(link)[self._name]
+        if self._before is not _MISSING:
+            return self._before
+        raise AttributeError(f"{owner.__name__} has no attribute {self._name!r}")
+
+    def __set__(self, link: Any, value: Any) -> None:
+        if self._is_here(link):
+            self._values[id(link)] = value
+        elif isinstance(self._before, _AttributeHere):
+            self._before.__set__(link, value)
+        else:
+            vars(link)[self._name] = value
+
+    def __delete__(self, link: Any) -> None:
+        del vars(link)[self._name]
+
+    def _is_here(self, link: Any) -> bool:
+        return threading.get_ident() == self._thread and id(link) in self._values
