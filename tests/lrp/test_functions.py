@@ -486,6 +486,14 @@ class TestMaximum:
         assert_allclose(walked.relevance[0].ravel(), expected, rtol=1e-5, atol=1e-6)
 
 
+class TenTimes(chainer.FunctionNode):
+    def forward(self, inputs):
+        return (10 * inputs[0],)
+
+    def backward(self, indexes, grads):
+        return (10 * grads[0],)
+
+
 class TestProduct:
     def test_a_signal_gets_all_and_its_gate_nothing(self):
         for gate in (F.sigmoid, F.hard_sigmoid, F.softmax):
@@ -534,6 +542,54 @@ class TestProduct:
     def test_activations_that_are_written_as_products_pass_it_unchanged(self, f):
         walked = Walked(f, normal(2, 3))
         assert_allclose(walked.relevance[0], walked.start[0])
+
+    @pytest.mark.usefixtures("registry")
+    def test_what_is_merely_named_like_a_gate_is_a_signal(self):
+        for name in ("Sigmoid", "HardSigmoid", "Softmax", "Ndtr", "Dropout"):
+            cls = type(name, (TenTimes,), {})
+            register_handler(cls, "elementwise")
+
+            def f(x, y, cls=cls):
+                return x * cls().apply((F.sigmoid(y) if name == "Dropout" else y,))[0]
+
+            walked = Walked(f, normal(2, 3), normal(2, 3, seed=2))
+            assert_allclose(walked.relevance[0], walked.start[0] / 2)
+            assert_allclose(walked.relevance[1], walked.start[0] / 2)
+
+    @pytest.mark.usefixtures("registry")
+    def test_what_is_merely_named_like_a_part_of_a_gate_is_a_signal(self):
+        class Tanh(TenTimes):
+            pass
+
+        register_handler(Tanh, "elementwise")
+        walked = Walked(
+            lambda x, y: x * (1 + Tanh().apply((y,))[0]),
+            *(normal(2, 3), normal(2, 3, seed=2)),
+            rule=Pass(),
+        )
+        assert_allclose(walked.relevance[0], walked.start[0] / 2)
+        assert_allclose(walked.relevance[1], walked.start[0] / 2)
+
+    def test_a_subclass_of_a_gate_is_a_gate(self):
+        class Narrow(F.activation.sigmoid.Sigmoid):
+            pass
+
+        walked = Walked(
+            lambda x, g: x * Narrow().apply((g,))[0],
+            *(normal(2, 3), normal(2, 3, seed=2)),
+        )
+        assert_allclose(walked.relevance[0], walked.start[0])
+        assert walked.relevance[1] is None
+
+    @pytest.mark.usefixtures("registry")
+    def test_a_gate_of_the_user_is_registered_as_one(self):
+        register_handler(TenTimes, "gate")
+        walked = Walked(
+            lambda x, g: x * TenTimes().apply((g,))[0],
+            *(normal(2, 3), normal(2, 3, seed=2)),
+        )
+        assert_allclose(walked.relevance[0], walked.start[0])
+        assert walked.relevance[1] is None
 
     def test_squeeze_and_excitation_leaves_all_to_the_maps(self):
         def f(x):
@@ -1436,9 +1492,9 @@ class TestFunctionsOfTheUser:
             Walked(model, normal(2, 3))
         message = str(info.value)
         assert f"at {cls.__name__} (in link '1', Layer)" in message
-        assert (
-            f"saliency.lrp.register_handler({cls.__name__}, 'elementwise')" in message
-        )
+        assert f"saliency.lrp.register_handler({cls.__name__}, kind)" in message
+        for kind in ("elementwise", "gate", "scaling", "routing", "pooling", "product"):
+            assert f"'{kind}': " in message
 
     @pytest.mark.parametrize("cls", [Cubed, OldCubed])
     def test_the_line_of_the_message_helps(self, cls):
