@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from saliency.lrp import functions
+from saliency.lrp import registry
 
 PATH = Path(__file__).with_name("lrp_functions.md")
 
@@ -43,14 +43,14 @@ They are in a graph only where a gradient is part of the model, and LRP refuses 
 
 def document() -> str:
     """Return the text of the page."""
-    by_kind: dict[str, list[str]] = {kind: [] for kind in functions.HANDLERS}
-    for cls, kind in functions.kinds().items():
+    by_kind: dict[str, list[str]] = {kind: [] for kind in registry.HANDLERS}
+    for cls, kind in registry.kinds().items():
         name = f"{cls.__module__}.{cls.__name__}"
         by_kind[kind].append(name[len("chainer.functions.") :])
     kinds = ["| kind | what is done |", "|---|---|"]
     rows = []
     for kind, names in by_kind.items():
-        star = "*" if kind in functions.AFFINE + functions.SUMS else ""
+        star = "*" if kind in registry.AFFINE + registry.SUMS else ""
         kinds.append(f"| {kind}{star} | {_what_is_done(kind)} |")
         if kind != "backward":
             rows += [(name, kind, _what_is_done(kind)) for name in names]
@@ -60,7 +60,7 @@ def document() -> str:
 
 
 def _what_is_done(kind: str) -> str:
-    text = functions.HANDLERS[kind].__doc__ or ""
+    text = registry.HANDLERS[kind].__doc__ or ""
     return text.splitlines()[0].rstrip(".")
 
 

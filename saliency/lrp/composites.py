@@ -10,7 +10,7 @@ from typing import Any, Callable
 import numpy as np
 
 from saliency.checks import check_callable, check_choice, check_positive
-from saliency.lrp import functions
+from saliency.lrp import registry
 from saliency.lrp.graph import Application, function_of
 from saliency.lrp.rules import (
     AlphaBeta,
@@ -42,9 +42,9 @@ class Layer:
     """What a composite knows of a function that rules apply to.
 
     Attributes:
-        kind (str): One of :data:`saliency.lrp.functions.AFFINE` (``'linear'``,
+        kind (str): One of :data:`saliency.lrp.registry.AFFINE` (``'linear'``,
             ``'convolution'``, ``'deconvolution'``), of
-            :data:`saliency.lrp.functions.SUMS`, or of :data:`MAXIMA`.
+            :data:`saliency.lrp.registry.SUMS`, or of :data:`MAXIMA`.
         path (str): Path of the link that applied it, as in ``model.namedlinks()``;
             empty outside any.
         is_first (bool): Whether no other affine layer is between it and the target.
@@ -61,7 +61,7 @@ class Layer:
     @property
     def is_affine(self) -> bool:
         """Whether it has weights."""
-        return self.kind in functions.AFFINE
+        return self.kind in registry.AFFINE
 
     @property
     def is_maximum(self) -> bool:
@@ -198,7 +198,7 @@ class Composite:
         return f"Composite({inner})"
 
 
-_ALL_KINDS = functions.AFFINE + functions.SUMS + MAXIMA
+_ALL_KINDS = registry.AFFINE + registry.SUMS + MAXIMA
 
 
 def _rules_for(kind: str) -> tuple[type, ...]:
@@ -296,7 +296,7 @@ class Assignment:
         above = 0
         first = _first_layers(applications)
         for this in applications:
-            kind = functions.kind_of(this.function)
+            kind = registry.kind_of(this.function)
             if kind not in _ALL_KINDS:
                 continue
             layer = Layer(kind, self._path(this), this.function in first, above, this)
@@ -309,7 +309,7 @@ class Assignment:
         """Return the relevance of a function's inputs, by its rule."""
         for upper in this.merged:
             self._one_with[upper.function] = f"one with {self._path(this) or 'below'}"
-        return functions.handle(this, self._rules.get(this.function))
+        return registry.handle(this, self._rules.get(this.function))
 
     def describe(self, this: Application) -> tuple[str, str]:
         """Return the path of the link that applied a function, and its rule.
@@ -346,7 +346,7 @@ def _first_layers(applications: Sequence[Application]) -> set[Any]:
         function = this.function
         active = [x for x, a in zip(function.inputs, this.active) if a]
         is_behind = any(x in reached for x in active)
-        is_affine = functions.kind_of(function) in functions.AFFINE
+        is_affine = registry.kind_of(function) in registry.AFFINE
         if is_affine and not is_behind:
             first.add(function)
         if is_affine or is_behind:

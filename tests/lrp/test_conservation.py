@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from saliency.lrp import Gamma, Zero, functions
+from saliency.lrp import Gamma, Zero, registry
 from tests.lrp import oracle
 
 import chainer
@@ -184,7 +184,7 @@ def explained(network, x, rule):
     """Returns the walk with a rule from the largest score of each example, and that."""
 
     def by_rule(this):
-        return functions.handle(this, rule)
+        return registry.handle(this, rule)
 
     with chainer.using_config("train", False):
         y = network(chainer.Variable(x)).array

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from saliency.lrp.graph import Application
-from saliency.lrp.handlers import Parts, stabilised_quotient
+from saliency.lrp.handlers.sums import Parts, stabilised_quotient
 
 
 def interpolated(this: Application, rule: Any) -> Parts:

@@ -1,7 +1,7 @@
 """What each function of Chainer is to a rule.
 
 A *kind* names what is done with relevance at a function. The table of
-:mod:`saliency.lrp.kinds` has every function class of ``chainer.functions``;
+:mod:`saliency.lrp.handlers.refusals` has every function class of ``chainer.functions``;
 :func:`register_handler` adds those of the user.
 """
 
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from saliency.lrp import handlers, recurrent
 from saliency.lrp.affine import channel_scaling
 from saliency.lrp.graph import Application, function_of
-from saliency.lrp.handlers import (
+from saliency.lrp.handlers import recurrent
+from saliency.lrp.handlers import sums as handlers
+from saliency.lrp.handlers.refusals import function_classes, kinds
+from saliency.lrp.handlers.sums import (
     Handler,
     NoRelevance,
     Parts,
@@ -23,7 +25,6 @@ from saliency.lrp.handlers import (
     routing,
     weighted,
 )
-from saliency.lrp.kinds import function_classes, kinds
 
 import chainer
 

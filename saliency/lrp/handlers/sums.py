@@ -315,7 +315,7 @@ def is_gate(node: Any) -> bool:
     Those are Phi and ``1 + tanh`` or ``1 + erf`` in a GELU, too. It may have been
     scaled, reshaped, dropped out, or taken from 1 since.
     """
-    from saliency.lrp.functions import kind_of
+    from saliency.lrp.registry import kind_of
 
     function = node.creator_node
     if function is None:
