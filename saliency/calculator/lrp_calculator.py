@@ -15,10 +15,10 @@ from saliency.calculator.forward_pass import ForwardPass
 from saliency.calculator.forward_runner import ForwardRunner
 from saliency.calculator.graph_calculator import GraphCalculator
 from saliency.calculator.reference import Reference
-from saliency.lrp import registry
 from saliency.lrp.composites import AnyRule, Assignment, Composite, composite
 from saliency.lrp.conservation import Conservation
 from saliency.lrp.graph import Graph, Relevances
+from saliency.lrp.registry import is_part_of
 
 import chainer
 
@@ -154,7 +154,7 @@ class LRPCalculator(GraphCalculator):
         applications = [graph.application(function) for function in graph.functions]
         assignment = Assignment(self.composite, applications, self._paths())
         start = self._start(this, classes)
-        relevances = graph.walk(start, assignment.handle, registry.is_part_of, keep)
+        relevances = graph.walk(start, assignment.handle, is_part_of, keep)
         return relevances, assignment
 
     def _start(self, this: ForwardPass, classes: np.ndarray | None) -> list[Any]:

@@ -10,76 +10,89 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from saliency.lrp.graph import Application
-from saliency.lrp.handlers.sums import Parts, stabilised_quotient
+from saliency.array_types import Array
+from saliency.lrp.graph import Application, InputRelevance
+from saliency.lrp.registry import handles
+from saliency.lrp.rules import SumRule, stabilised_quotient
+
+import chainer.functions as F
 
 
-def interpolated(this: Application, rule: Any) -> Parts:
+@handles("interpolation", F.math.linear_interpolate.LinearInterpolate, rule=SumRule)
+def interpolation(this: Application, rule: SumRule | None) -> InputRelevance:
     """``p x + (1 - p) y``: shares of the two terms, none for the gate p."""
     p, x, y = this.inputs
-    (r,) = this.relevance
+    r = this.output_relevance
     if not (this.active[1] or this.active[2]):
-        of_p, of_y = _shares([p * (x - y), y], r, rule)
-        return [of_p, None, of_y]
-    of_x, of_y = _shares([p * x, (1 - p) * y], r, rule)
-    return [None, of_x, of_y]
+        r_p, r_y = _shares([p * (x - y), y], r, rule)
+        return [r_p, None, r_y]
+    r_x, r_y = _shares([p * x, (1 - p) * y], r, rule)
+    return [None, r_x, r_y]
 
 
-def lstm(this: Application, rule: Any) -> Parts:
+@handles("LSTM", F.rnn.lstm.LSTM, rule=SumRule)
+def lstm(this: Application, rule: SumRule | None) -> InputRelevance:
     """Shares of what is kept of the cell and of what is new, none for the gates."""
     c, x = this.inputs
     xp = this.xp
     n = len(x)  # the sequences that go on; the cells of the others stay
-    of_cell, of_h = this.relevance
-    of_c = xp.zeros_like(c) if of_cell is None else of_cell.copy()
-    r = of_c[:n] if of_h is None else of_c[:n] + of_h
+    r_next_c, r_h = this.relevance
+    r_c = xp.zeros_like(c) if r_next_c is None else r_next_c.copy()
+    r = r_c[:n] if r_h is None else r_c[:n] + r_h
     a, i, f, _ = (x.reshape(n, -1, 4, *x.shape[2:])[:, :, k] for k in range(4))
     terms = [c[:n] * _sigmoid(xp, f), xp.tanh(a) * _sigmoid(xp, i)]
-    of_c[:n], of_a = _shares(terms, r, rule)
-    return [of_c, _only_first_of_four(xp, x, of_a)]
+    r_c[:n], r_a = _shares(terms, r, rule)
+    return [r_c, _as_first_of_four(xp, x, r_a)]
 
 
-def slstm(this: Application, rule: Any) -> Parts:
+@handles("S-LSTM", F.rnn.slstm.SLSTM, rule=SumRule)
+def slstm(this: Application, rule: SumRule | None) -> InputRelevance:
     """As the LSTM, with two cells and two inputs."""
     c1, c2, x1, x2 = this.inputs
     xp = this.xp
-    r = sum(part for part in this.relevance if part is not None)
     kept, new = [], []
     for c, x in ((c1, x1), (c2, x2)):
         gates = x.reshape(len(x), -1, 4, *x.shape[2:])
         a, i, f = gates[:, :, 0], gates[:, :, 1], gates[:, :, 2]
         kept.append(c * _sigmoid(xp, f))
         new.append(xp.tanh(a) * _sigmoid(xp, i))
-    of_c1, of_c2, of_a1, of_a2 = _shares([*kept, *new], r, rule)
-    of_x1 = _only_first_of_four(xp, x1, of_a1)
-    return [of_c1, of_c2, of_x1, _only_first_of_four(xp, x2, of_a2)]
+    r_c1, r_c2, r_a1, r_a2 = _shares([*kept, *new], _total(this), rule)
+    r_x1 = _as_first_of_four(xp, x1, r_a1)
+    return [r_c1, r_c2, r_x1, _as_first_of_four(xp, x2, r_a2)]
 
 
-def tree_lstm(this: Application, rule: Any) -> Parts:
+@handles("tree LSTM", F.rnn.tree_lstm.TreeLSTM, rule=SumRule)
+def tree_lstm(this: Application, rule: SumRule | None) -> InputRelevance:
     """As the LSTM, with a cell and a forget gate for each child."""
     *cells, x = this.inputs
     xp = this.xp
-    r = sum(part for part in this.relevance if part is not None)
-    parts = x.reshape(len(x), 3 + len(cells), -1, *x.shape[2:])
-    a, i = parts[:, 0], parts[:, 1]
-    terms = [c * _sigmoid(xp, parts[:, 3 + k]) for k, c in enumerate(cells)]
-    *of_cells, of_a = _shares([*terms, xp.tanh(a) * _sigmoid(xp, i)], r, rule)
-    of_x = xp.zeros_like(parts)
-    of_x[:, 0] = of_a
-    return [*of_cells, of_x.reshape(x.shape)]
+    gates = x.reshape(len(x), 3 + len(cells), -1, *x.shape[2:])
+    a, i = gates[:, 0], gates[:, 1]
+    kept = [c * _sigmoid(xp, gates[:, 3 + k]) for k, c in enumerate(cells)]
+    new = xp.tanh(a) * _sigmoid(xp, i)
+    *r_cells, r_a = _shares([*kept, new], _total(this), rule)
+    r_x = xp.zeros_like(gates)
+    r_x[:, 0] = r_a
+    return [*r_cells, r_x.reshape(x.shape)]
 
 
-def _shares(terms: Sequence[Any], r: Any, rule: Any) -> list[Any]:
+def _total(this: Application) -> Array:
+    """Return the relevance of the new cell, with that of what it gives."""
+    return sum(r for r in this.relevance if r is not None)
+
+
+def _shares(terms: Sequence[Array], r: Array, rule: SumRule | None) -> list[Array]:
+    """Return the relevance of the terms of a sum, in proportion."""
     s = stabilised_quotient(r, sum(terms), rule)
     return [term * s for term in terms]
 
 
-def _only_first_of_four(xp: Any, x: Any, r: Any) -> Any:
+def _as_first_of_four(xp: Any, x: Array, r: Array) -> Array:
     """Return zeros like the input of an LSTM, but for what makes the new cell."""
     result = xp.zeros_like(x)
     result.reshape(len(x), -1, 4, *x.shape[2:])[:, :, 0] = r
     return result
 
 
-def _sigmoid(xp: Any, x: Any) -> Any:
+def _sigmoid(xp: Any, x: Array) -> Array:
     return xp.tanh(x * 0.5) * 0.5 + 0.5
