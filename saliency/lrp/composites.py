@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 
@@ -32,8 +32,9 @@ from saliency.lrp.rules import (
 
 import chainer
 
-#: The rules that a function may get, for isinstance.
-AnyRule = (SumRule, MaximumRule)
+#: The rules that a function may get, for isinstance. It is Any to a type checker, since
+#: Composite checks which of them is given where.
+AnyRule: Any = (SumRule, MaximumRule)
 
 
 @dataclass(frozen=True)

@@ -208,15 +208,16 @@ def is_part_of(upper: Application, lower: Application) -> bool:
 def _advice(this: Application) -> str:
     """Return what to do about a function that nothing is known of."""
     name = type(function_of(this.function)).__name__
-    kinds = [f"  {k.name!r}: {k.hint}" for k in _kinds.values() if k.hint]
+    hints = [f"  {kind.name!r}: {kind.hint}" for kind in _kinds.values() if kind.hint]
     return "\n".join(
         [
-            f"nothing is known of relevance at {this.label}. Say of which kind it is, "
-            f"with saliency.lrp.register_handler({name}, kind). The kinds are, for",
-            *kinds,
-            "If none of them fits, since it does several of these at once or something "
-            "else, give a handler of yours, which returns the relevance of its inputs "
-            f"(register_handler({name}, handler)); or let the model call functions of "
+            f"nothing is known of relevance at {this.label}. Register it with "
+            f"saliency.lrp.register_handler({name}, kind), where kind says what the "
+            "function gives:",
+            *hints,
+            "If it gives something else, or does several of these at once, register a "
+            "handler of yours, which returns the relevance of each input: "
+            f"register_handler({name}, handler). Or let the model call a function of "
             "Chainer for each step",
         ]
     )

@@ -18,7 +18,7 @@ import chainer.functions as F
     F.normalization.l2_normalization.NormalizeL2,
     F.normalization.local_response_normalization.LocalResponseNormalization,
     keeps_gates=True,
-    hint="a scale that is taken as constant; gates stay gates behind it",
+    hint="the input times a scale that counts as a constant",
 )
 @handles(
     "gate",
@@ -27,7 +27,7 @@ import chainer.functions as F
     F.activation.softmax.Softmax,
     F.math.ndtr.Ndtr,
     is_gate=True,
-    hint="shares from 0 to 1 that may multiply a signal, which then gets all relevance",
+    hint="shares from 0 to 1: a signal that they multiply gets all relevance",
 )
 @handles(
     "elementwise",
@@ -76,7 +76,7 @@ import chainer.functions as F
     F.math.trigonometric.Sin,
     F.math.trigonometric.Tan,
     F.math.zeta.Zeta,
-    hint="an activation or another function of each element by itself",
+    hint="a function of each element of the input, in the same place",
 )
 def elementwise(this: Application, rule: Any) -> InputRelevance:
     """Relevance goes through unchanged."""

@@ -63,7 +63,7 @@ def cumulative_product(this: Application, rule: Any) -> InputRelevance:
     F.math.sparse_matmul.CooMatMul,
     F.math.tensordot.TensorDot,
     rule=SumRule,
-    hint="a function that is linear in each of two inputs, such as a matrix product",
+    hint="what is linear in each of two inputs, such as a matrix product",
 )
 def matrix_product(this: Application, rule: SumRule | None) -> InputRelevance:
     """Shares in proportion to the products; attention (a softmax) gets none.

@@ -59,7 +59,7 @@ def embedding(this: Application, rule: Any) -> InputRelevance:
     F.math.identity.Identity,
     F.noise.zoneout.Zoneout,
     keeps_gates=True,
-    hint="moving, copying, selecting or reshaping elements",
+    hint="elements of the inputs, moved, copied, selected or reshaped",
 )
 def routing(this: Application, rule: Any) -> InputRelevance:
     """Relevance goes where each element came from, and is added up there."""

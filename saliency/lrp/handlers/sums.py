@@ -32,7 +32,7 @@ import chainer.functions as F
     F.noise.simplified_dropconnect.SimplifiedDropconnect,
     rule=SumRule,
     has_weights=True,
-    hint="a layer of inputs x, W and perhaps b, affine in x",
+    hint="an affine function of x, for the inputs x, W and perhaps b",
 )
 def weighted_sum(this: Application, rule: SumRule | None) -> InputRelevance:
     """Shares by the rule; the weights must not depend on the target."""
@@ -96,7 +96,7 @@ def scattered_addition(this: Application, rule: SumRule | None) -> InputRelevanc
     F.pooling.average_pooling_nd.AveragePoolingND,
     F.array.resize_images.ResizeImages,
     rule=SumRule,
-    hint="a sum, a mean or an interpolation of elements, with no negative weight",
+    hint="a sum, a mean or an interpolation, without negative weights",
 )
 def pooling(this: Application, rule: SumRule | None) -> InputRelevance:
     """Shares by the rule of all elements that are summed, averaged or interpolated."""
@@ -144,7 +144,7 @@ def unpooling(this: Application, rule: SumRule | None) -> InputRelevance:
     F.pooling.roi_max_align_2d.ROIMaxAlign2D,
     F.normalization.decorrelated_batch_normalization.FixedDecorrelatedBatchNormalization,
     rule=SumRule,
-    hint="any other function that is linear in its inputs",
+    hint="any other linear function of the inputs",
 )
 def linear_map(this: Application, rule: SumRule | None) -> InputRelevance:
     """Shares in proportion to the contributions x_j w_jk of a linear map."""
