@@ -66,7 +66,12 @@ class Layer:
     @property
     def is_maximum(self) -> bool:
         """Whether it lets the largest element through."""
-        return KINDS[self.kind].rule is MaximumRule
+        return self.rule_class is MaximumRule
+
+    @property
+    def rule_class(self) -> type[SumRule] | type[MaximumRule]:
+        """The class of the rules that it may get."""
+        return _rule_class(self.kind)
 
 
 class Composite:
@@ -141,8 +146,7 @@ class Composite:
         for path, linked in self.by_link.items():
             _check_rule(f"by_link[{path!r}]", linked, AnyRule)
         for kind, given in self.by_kind.items():
-            check_choice("a kind in by_kind", kind, _RULE_BY_KIND)
-            _check_rule(f"by_kind[{kind!r}]", given, _RULE_BY_KIND[kind])
+            _check_rule(f"by_kind[{kind!r}]", given, _rule_class(kind))
 
     def rule_of(self, layer: Layer) -> SumRule | MaximumRule:
         """Return the rule of a layer.
@@ -153,10 +157,10 @@ class Composite:
         chosen = self.choose(layer) if self.choose is not None else None
         if chosen is not None:
             where = f"what choose returns for {layer.application.label}"
-            _check_rule(where, chosen, _RULE_BY_KIND[layer.kind])
+            _check_rule(where, chosen, layer.rule_class)
             return chosen
         for pattern, rule in self.by_link.items():
-            is_meant = isinstance(rule, _RULE_BY_KIND[layer.kind])
+            is_meant = isinstance(rule, layer.rule_class)
             if is_meant and fnmatch.fnmatchcase(layer.path, pattern):
                 return rule
         if layer.is_affine:
@@ -198,8 +202,11 @@ class Composite:
         return f"Composite({inner})"
 
 
-#: The class of the rules that each kind may get, of those that get any.
-_RULE_BY_KIND = {name: kind.rule for name, kind in KINDS.items() if kind.rule}
+def _rule_class(kind: str) -> type[SumRule] | type[MaximumRule]:
+    """Return the class of the rules that a kind may get, of those that get any."""
+    rule_classes = {name: k.rule for name, k in KINDS.items() if k.rule is not None}
+    check_choice("a kind in by_kind", kind, rule_classes)
+    return rule_classes[kind]
 
 
 def _check_rule(name: str, rule: object, allowed: type | tuple[type, ...]) -> None:

@@ -56,7 +56,7 @@ class Kind:
     @property
     def what_is_done(self) -> str:
         """The first line of the handler's docstring."""
-        return (self.handler.__doc__ or "").splitlines()[0].rstrip(".")
+        return (self.handler.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
 _kinds: dict[str, Kind] = {}

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from saliency.lrp import ZPlus, register_handler, registry
+from saliency import LRPCalculator
+from saliency.lrp import Composite, Zero, ZPlus, register_handler, registry
 from saliency.lrp.graph import function_of
 from saliency.lrp.handlers import sums
 from saliency.lrp.handlers.elementwise import elementwise
 from saliency.lrp.registry import KINDS, kind_of
+from saliency.lrp.rules import SumRule
 from tests.lrp.walked import Walked, normal
 
 import chainer
@@ -218,9 +220,13 @@ class TestHints:
 
 class TestDeclarations:
     @pytest.fixture(autouse=True)
-    def own_declarations(self, monkeypatch):
-        monkeypatch.setattr(registry, "_kinds", {})
-        monkeypatch.setattr(registry, "_declared", {})
+    def own_declarations(self):
+        tables = (registry._kinds, registry._declared)
+        before = [dict(table) for table in tables]
+        yield
+        for table, entries in zip(tables, before):
+            table.clear()
+            table.update(entries)
 
     def test_a_kind_is_declared_once(self):
         registry.handles("tripled", Cubed)(lambda this, rule: [None])
@@ -243,3 +249,21 @@ class TestDeclarations:
         assert registry.kind_of(Cubed()).what_is_done == "A third of the relevance"
         with pytest.raises(ValueError, match="'cubed': the third power of"):
             Walked(lambda x: apply(OldCubed, x), X)
+
+    def test_a_composite_knows_a_new_kind_that_takes_rules(self):
+        @registry.handles("tripled", Cubed, rule=SumRule)
+        def tripled(this, rule):
+            return [this.output_relevance * (3 if isinstance(rule, ZPlus) else 1)]
+
+        def calculator(**settings):
+            return LRPCalculator(
+                lambda x: F.sum(apply(Cubed, x), axis=1),
+                rule=Composite(Zero(), **settings),
+                class_index=0,
+            )
+
+        x = abs(X)
+        once = calculator().compute(x)
+        thrice = calculator(by_kind={"tripled": ZPlus()}).compute(x)
+        assert_allclose(once, [x**3])
+        assert_allclose(thrice, 3 * once)
