@@ -113,6 +113,24 @@ class TestProduct:
         assert_allclose(walked.relevance[0], walked.start[0] / 2)
         assert_allclose(walked.relevance[1], walked.start[0] / 2)
 
+    @pytest.mark.parametrize(
+        "factor",
+        [
+            F.tanh,
+            F.erf,
+            lambda g: 2 + F.tanh(g),
+            lambda g: 0.5 + F.erf(g),
+            lambda g: 1 + g,
+            lambda g: 1 + F.elu(g),
+            lambda g: F.relu(F.sigmoid(g)),
+        ],
+    )
+    def test_what_is_no_share_from_0_to_1_is_a_signal(self, factor):
+        x, g = normal(2, 3), normal(2, 3, seed=2)
+        walked = Walked(lambda x, g: x * factor(g), x, g, rule=Pass())
+        assert_allclose(walked.relevance[0], walked.start[0] / 2)
+        assert_allclose(walked.relevance[1], walked.start[0] / 2)
+
     def test_a_subclass_of_a_gate_is_a_gate(self):
         class Narrow(F.activation.sigmoid.Sigmoid):
             pass
