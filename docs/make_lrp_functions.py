@@ -1,6 +1,6 @@
 """Writes lrp_functions.md: what LRP does at every function of Chainer.
 
-Run it after a change of ``saliency.lrp.kinds`` or ``saliency.lrp.handlers``::
+Run it after a change in ``saliency.lrp.handlers``::
 
     python docs/make_lrp_functions.py
 """
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from saliency.lrp import functions
+import saliency.lrp  # noqa: F401  (declares the kinds)
+from saliency.lrp.registry import KIND_OF_CLASS, KINDS, Kind
+from saliency.lrp.rules import MaximumRule
 
 PATH = Path(__file__).with_name("lrp_functions.md")
 
@@ -21,10 +23,13 @@ do not edit it by hand.
 
 Relevance is passed back function by function. What is done depends on the *kind* of a
 function. Kinds with a `*` get a rule from the composite (`by_kind` takes these names);
-the others have one answer. Tell the project of functions of your own with
+the others have one answer. Register a function of your own with
 `saliency.lrp.register_handler(MyFunction, kind)`, where `kind` is one of these names,
-or a handler.
+or a handler. A *gate* is a share from 0 to 1: where it multiplies a signal, the signal
+gets all relevance.
 
+| kind | what is done |
+|---|---|
 """
 
 MIDDLE = """
@@ -38,30 +43,40 @@ END = """
 ## Functions of backward passes
 
 They are in a graph only where a gradient is part of the model, and LRP refuses them:
+
 """
 
 
 def document() -> str:
     """Return the text of the page."""
-    by_kind: dict[str, list[str]] = {kind: [] for kind in functions.HANDLERS}
-    for cls, kind in functions.kinds().items():
+    kinds = sorted(KINDS.values(), key=_place)
+    names: dict[str, list[str]] = {kind.name: [] for kind in kinds}
+    for cls, kind in KIND_OF_CLASS.items():
         name = f"{cls.__module__}.{cls.__name__}"
-        by_kind[kind].append(name[len("chainer.functions.") :])
-    kinds = ["| kind | what is done |", "|---|---|"]
-    rows = []
-    for kind, names in by_kind.items():
-        star = "*" if kind in functions.AFFINE + functions.SUMS else ""
-        kinds.append(f"| {kind}{star} | {_what_is_done(kind)} |")
-        if kind != "backward":
-            rows += [(name, kind, _what_is_done(kind)) for name in names]
-    table = "".join(f"| `{n}` | {kind} | {done} |\n" for n, kind, done in sorted(rows))
-    backward = "".join(f"- `{name}`\n" for name in sorted(by_kind["backward"]))
-    return HEAD + "\n".join(kinds) + "\n" + MIDDLE + table + END + "\n" + backward
+        names[kind.name].append(name[len("chainer.functions.") :])
+    backward = sorted(names.pop("backward"))
+    functions = sorted((name, kind) for kind in names for name in names[kind])
+    return "".join(
+        [
+            HEAD,
+            *(_row(f"{k.name}{'*' if k.rule else ''}", k.what_is_done) for k in kinds),
+            MIDDLE,
+            *(_row(f"`{n}`", k, KINDS[k].what_is_done) for n, k in functions),
+            END,
+            *(f"- `{name}`\n" for name in backward),
+        ]
+    )
 
 
-def _what_is_done(kind: str) -> str:
-    text = functions.HANDLERS[kind].__doc__ or ""
-    return text.splitlines()[0].rstrip(".")
+def _place(kind: Kind) -> int:
+    """Return where a kind stands: layers first, then sums, maxima, and the rest."""
+    if kind.rule is None:
+        return 3
+    return 2 if kind.rule is MaximumRule else 0 if kind.has_weights else 1
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |\n"
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Types that several modules name."""
+"""The types of arrays, for annotations."""
 
 from __future__ import annotations
 
 from typing import Any
 
-#: An array of NumPy or CuPy. The two share no base class, and Chainer has no stubs.
+#: A ``numpy.ndarray`` or a ``cupy.ndarray``, whichever the model's device has. The two
+#: share no base class, and CuPy need not be installed, so a type checker sees Any.
 Array = Any

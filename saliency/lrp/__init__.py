@@ -2,8 +2,8 @@
 
 from saliency.lrp.composites import PRESETS, Assignment, Composite, Layer, composite
 from saliency.lrp.conservation import Conservation
-from saliency.lrp.functions import register_handler
 from saliency.lrp.graph import Application, Graph
+from saliency.lrp.registry import register_handler
 from saliency.lrp.rules import (
     AlphaBeta,
     Box,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from saliency.lrp.graph import Application
-from saliency.lrp.rules import Part, nothing
+from saliency.array_types import Array
+from saliency.lrp.graph import Application, InputRelevance
+from saliency.lrp.rules import Affine, Norm, Selection, SumRule, nothing
 
 import chainer
 from chainer.functions.connection import deconvolution_2d, deconvolution_nd
@@ -45,29 +45,29 @@ class WeightedSum:
         self._W = W
         self._b = b
         self._function = this.function
-        self._parts: dict[Part, Any] = {}
+        self._selected: dict[Selection, Array] = {}  # of W
 
-    def product(self, xs: Sequence[Any], part: Part) -> Any:
-        """Return the function of a part of x and a part of W, without the bias."""
-        arrays = (xs[0], self._part_of_weights(part))
+    def product(self, xs: Sequence[Array], select: Selection) -> Array:
+        """Return the function of x and what is selected of W, without the bias."""
+        arrays = (xs[0], self._selected_weights(select))
         return _applied_again(self._function, arrays).forward(arrays)[0]
 
-    def transposed(self, s: Any, part: Part) -> list[Any]:
-        """Return its gradient at x for a part of W."""
-        arrays = (self.xs[0], self._part_of_weights(part))
+    def transposed(self, s: Array, select: Selection) -> list[Array]:
+        """Return its gradient at x, with what is selected of W."""
+        arrays = (self.xs[0], self._selected_weights(select))
         function = _applied_again(self._function, arrays)
         with chainer.no_backprop_mode():
             grads = function.backward((0,), (chainer.Variable(s),))
         return [grads[0].array]
 
-    def bias(self, part: Part) -> Any:
-        """Return a part of the bias."""
-        return 0 if self._b is None or part is nothing else part(self._b)
+    def bias(self, select: Selection) -> Array:
+        """Return what is selected of the bias."""
+        return 0 if self._b is None or select is nothing else select(self._b)
 
-    def _part_of_weights(self, part: Part) -> Any:
-        if part not in self._parts:
-            self._parts[part] = part(self._W)
-        return self._parts[part]
+    def _selected_weights(self, select: Selection) -> Array:
+        if select not in self._selected:
+            self._selected[select] = select(self._W)
+        return self._selected[select]
 
 
 class SignedSum:
@@ -80,7 +80,7 @@ class SignedSum:
     """
 
     def __init__(
-        self, this: Application, signs: Sequence[int], constant: Any = 0
+        self, this: Application, signs: Sequence[int], constant: float | Array = 0
     ) -> None:
         self.xs = [x for x, a in zip(this.inputs, this.active) if a]
         self._signs = [s for s, a in zip(signs, this.active) if a]
@@ -88,20 +88,20 @@ class SignedSum:
         passive = [s * x for s, x, a in zip(signs, this.inputs, this.active) if not a]
         self._bias = sum(passive) + this.xp.asarray(constant, self.output.dtype)
 
-    def product(self, xs: Sequence[Any], part: Part) -> Any:
-        """Return the sum with a part of the signs as weights."""
-        return sum(_part_of_number(part, s, x) * x for s, x in zip(self._signs, xs))
+    def product(self, xs: Sequence[Array], select: Selection) -> Array:
+        """Return the sum with what is selected of the signs as weights."""
+        return sum(_selected_number(select, s, x) * x for s, x in zip(self._signs, xs))
 
-    def transposed(self, s: Any, part: Part) -> list[Any]:
-        """Return s for each input, with a part of its sign."""
+    def transposed(self, s: Array, select: Selection) -> list[Array]:
+        """Return s for each input, with what is selected of its sign."""
         return [
-            chainer.utils.sum_to(_part_of_number(part, sign, x) * s, x.shape)
+            chainer.utils.sum_to(_selected_number(select, sign, x) * s, x.shape)
             for sign, x in zip(self._signs, self.xs)
         ]
 
-    def bias(self, part: Part) -> Any:
-        """Return a part of what passive inputs and the constant add."""
-        return 0 if part is nothing else part(self._bias)
+    def bias(self, select: Selection) -> Array:
+        """Return what is selected of what passive inputs and the constant add."""
+        return 0 if select is nothing else select(self._bias)
 
 
 class Pooled:
@@ -119,24 +119,24 @@ class Pooled:
         self.xs = [this.inputs[i] for i in self._active]
         self.output = this.outputs[0]
 
-    def product(self, xs: Sequence[Any], part: Part) -> Any:
-        """Return the function of a part of x."""
+    def product(self, xs: Sequence[Array], select: Selection) -> Array:
+        """Return the function of other inputs."""
         y = self._applied(xs, [0 * self._this.inputs[i] for i in self._passive])
-        return _part_of_number(part, 1, y) * y
+        return _selected_number(select, 1, y) * y
 
-    def transposed(self, s: Any, part: Part) -> list[Any]:
+    def transposed(self, s: Array, select: Selection) -> list[Array]:
         """Return its gradient."""
         gradient = self._this.gradient([s])
-        return [_part_of_number(part, 1, s) * gradient[i] for i in self._active]
+        return [_selected_number(select, 1, s) * gradient[i] for i in self._active]
 
-    def bias(self, part: Part) -> Any:
-        """Return a part of what passive inputs add."""
-        if part is nothing or not self._passive:
+    def bias(self, select: Selection) -> Array:
+        """Return what is selected of what passive inputs add."""
+        if select is nothing or not self._passive:
             return 0
         passive = [self._this.inputs[i] for i in self._passive]
-        return part(self._applied([0 * x for x in self.xs], passive))
+        return select(self._applied([0 * x for x in self.xs], passive))
 
-    def _applied(self, active: Sequence[Any], passive: Sequence[Any]) -> Any:
+    def _applied(self, active: Sequence[Array], passive: Sequence[Array]) -> Array:
         arrays = list(self._this.inputs)
         for i, x in zip([*self._active, *self._passive], [*active, *passive]):
             arrays[i] = x
@@ -153,22 +153,22 @@ class Scaled:
         shift (array): Broadcastable to x.
     """
 
-    def __init__(self, this: Application, scale: Any, shift: Any) -> None:
+    def __init__(self, this: Application, scale: Array, shift: Array) -> None:
         self.xs = [this.inputs[0]]
         self.output = this.outputs[0]
         self._scale, self._shift = scale, shift
 
-    def product(self, xs: Sequence[Any], part: Part) -> Any:
-        """Return x times a part of the scale."""
-        return xs[0] * part(self._scale)
+    def product(self, xs: Sequence[Array], select: Selection) -> Array:
+        """Return x times what is selected of the scale."""
+        return xs[0] * select(self._scale)
 
-    def transposed(self, s: Any, part: Part) -> list[Any]:
-        """Return s times a part of the scale."""
-        return [s * part(self._scale)]
+    def transposed(self, s: Array, select: Selection) -> list[Array]:
+        """Return s times what is selected of the scale."""
+        return [s * select(self._scale)]
 
-    def bias(self, part: Part) -> Any:
-        """Return a part of the shift."""
-        return 0 if part is nothing else part(self._shift)
+    def bias(self, select: Selection) -> Array:
+        """Return what is selected of the shift."""
+        return 0 if select is nothing else select(self._shift)
 
 
 class Standardized:
@@ -186,30 +186,50 @@ class Standardized:
     """
 
     def __init__(
-        self, this: Application, shape: tuple[int, ...], scale: Any, shift: Any
+        self, this: Application, shape: tuple[int, ...], scale: Array, shift: Array
     ) -> None:
         self.xs = [this.inputs[0]]
         self.output = this.outputs[0]
         self._shape, self._scale, self._shift = shape, scale, shift
 
-    def product(self, xs: Sequence[Any], part: Part) -> Any:
+    def product(self, xs: Sequence[Array], select: Selection) -> Array:
         """Return the centred and scaled x."""
         return self._scale * self._centred(xs[0])
 
-    def transposed(self, s: Any, part: Part) -> list[Any]:
-        """Return the transposed of that."""
+    def transposed(self, s: Array, select: Selection) -> list[Array]:
+        """Return the transpose of that."""
         return [self._centred(self._scale * s)]
 
-    def bias(self, part: Part) -> Any:
-        """Return a part of the shift."""
-        return 0 if part is nothing else part(self._shift)
+    def bias(self, select: Selection) -> Array:
+        """Return what is selected of the shift."""
+        return 0 if select is nothing else select(self._shift)
 
-    def _centred(self, x: Any) -> Any:
+    def _centred(self, x: Array) -> Array:
         rows = x.reshape(self._shape)
         return (rows - rows.mean(axis=-1, keepdims=True)).reshape(x.shape)
 
 
-def channel_scaling(this: Application) -> tuple[Any, Any] | None:
+def share(this: Application, rule: SumRule | None, affine: Affine) -> InputRelevance:
+    """Return the relevance of the inputs of an affine function, by a rule.
+
+    Args:
+        this (Application): The function.
+        rule (SumRule or None): None is :class:`~saliency.lrp.rules.Norm`.
+        affine (Affine): The same function, as the rule sees it.
+    """
+    return (rule or Norm()).share(this, affine)
+
+
+def check_weights(this: Application) -> None:
+    """Raise a ValueError if anything but the first input depends on the target."""
+    if any(this.active[1:]):
+        raise ValueError(
+            f"no relevance goes through {this.label}: its weights or bias depend on "
+            "the target, too; register a handler for what should be done there"
+        )
+
+
+def channel_scaling(this: Application) -> tuple[Array, Array] | None:
     """Return scale and shift of each channel (axis 1), if that is what it does.
 
     For batch normalization with given statistics, and for sums and products with
@@ -240,14 +260,14 @@ def channel_scaling(this: Application) -> tuple[Any, Any] | None:
     return xp.ones_like(channels), channels
 
 
-def fixed_scale_and_shift(this: Application) -> tuple[Any, Any]:
+def fixed_scale_and_shift(this: Application) -> tuple[Array, Array]:
     """Return scale and shift of batch normalization with given statistics."""
     _, gamma, beta, mean, var = this.inputs
     scale = gamma / this.xp.sqrt(var + this.function.eps)
     return scale, beta - mean * scale
 
 
-def _scaled_weights(function: Any, W: Any, scale: Any) -> Any:
+def _scaled_weights(function: chainer.FunctionNode, W: Array, scale: Array) -> Array:
     """Return the weights with the output's channels scaled."""
     is_deconvolution = isinstance(
         function,
@@ -262,12 +282,14 @@ def _scaled_weights(function: Any, W: Any, scale: Any) -> Any:
     return (rows * scale.reshape(groups, 1, W.shape[1], *ones)).reshape(W.shape)
 
 
-def _on_axis(axis: int, vector: Any, ndim: int) -> Any:
+def _on_axis(axis: int, vector: Array, ndim: int) -> Array:
     """Return a vector as an array of so many dimensions, along one of them."""
     return vector.reshape([-1 if i == axis else 1 for i in range(ndim)])
 
 
-def _applied_again(function: Any, arrays: Sequence[Any]) -> Any:
+def _applied_again(
+    function: chainer.FunctionNode, arrays: Sequence[Array]
+) -> chainer.FunctionNode:
     """Return a copy of a function that has other inputs; the original stays."""
     again = copy.copy(function)
     variables = [chainer.Variable(a, requires_grad=False) for a in arrays]
@@ -282,6 +304,6 @@ def _applied_again(function: Any, arrays: Sequence[Any]) -> Any:
     return again
 
 
-def _part_of_number(part: Part, number: float, like: Any) -> Any:
-    """Return the factor by which a part of a weight of 1 or -1 takes an input."""
-    return like.dtype.type(part(np.array([number], like.dtype))[0])
+def _selected_number(select: Selection, number: float, like: Array) -> Array:
+    """Return what is selected of a weight that is one number, 1 or -1."""
+    return like.dtype.type(select(np.array([number], like.dtype))[0])

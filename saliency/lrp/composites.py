@@ -9,32 +9,32 @@ from typing import Any, Callable
 
 import numpy as np
 
+import saliency.lrp.handlers  # noqa: F401  (declares the kinds)
+from saliency.array_types import Array
 from saliency.checks import check_callable, check_choice, check_positive
-from saliency.lrp import functions
-from saliency.lrp.graph import Application, function_of
+from saliency.lrp.graph import Application, InputRelevance, function_of
+from saliency.lrp.registry import KINDS, handle, kind_of
 from saliency.lrp.rules import (
     AlphaBeta,
     Box,
     Epsilon,
     Flat,
     Gamma,
-    Gradient,
+    MaximumRule,
     Norm,
-    Pass,
     Rule,
+    SumRule,
     WinnerTakesAll,
     WSquare,
     Zero,
     ZPlus,
 )
 
-AnyRule = (Rule, Pass, Gradient, WinnerTakesAll)
+import chainer
 
-#: The kinds of functions that let the largest element through.
-MAXIMA = ("maximum", "maximum over axes")
-
-_SUM_RULES = (Rule, Pass, Gradient)
-_MAXIMUM_RULES = (WinnerTakesAll, Gradient)
+#: The rules that a function may get, for isinstance. It is Any to a type checker, since
+#: Composite checks which of them is given where.
+AnyRule: Any = (SumRule, MaximumRule)
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Layer:
     """What a composite knows of a function that rules apply to.
 
     Attributes:
-        kind (str): One of :data:`saliency.lrp.functions.AFFINE` (``'linear'``,
-            ``'convolution'``, ``'deconvolution'``), of
-            :data:`saliency.lrp.functions.SUMS`, or of :data:`MAXIMA`.
+        kind (str): One of the kinds that rules apply to: ``'linear'``,
+            ``'convolution'``, ``'addition'``, ``'pooling'``, ``'maximum'``, ...; those
+            with a ``*`` in ``docs/lrp_functions.md``.
         path (str): Path of the link that applied it, as in ``model.namedlinks()``;
             empty outside any.
         is_first (bool): Whether no other affine layer is between it and the target.
@@ -61,12 +61,17 @@ class Layer:
     @property
     def is_affine(self) -> bool:
         """Whether it has weights."""
-        return self.kind in functions.AFFINE
+        return KINDS[self.kind].has_weights
 
     @property
     def is_maximum(self) -> bool:
         """Whether it lets the largest element through."""
-        return self.kind in MAXIMA
+        return self.rule_class is MaximumRule
+
+    @property
+    def rule_class(self) -> type[SumRule] | type[MaximumRule]:
+        """The class of the rules that it may get."""
+        return _rule_class(self.kind)
 
 
 class Composite:
@@ -107,16 +112,16 @@ class Composite:
 
     def __init__(
         self,
-        rule: Any,
+        rule: SumRule,
         *,
-        choose: Callable[[Layer], Any] | None = None,
-        by_link: Mapping[str, Any] | None = None,
-        first: Any = None,
-        last: Any = None,
+        choose: Callable[[Layer], SumRule | MaximumRule | None] | None = None,
+        by_link: Mapping[str, SumRule | MaximumRule] | None = None,
+        first: SumRule | None = None,
+        last: SumRule | None = None,
         n_last: int = 1,
-        by_kind: Mapping[str, Any] | None = None,
-        sums: Any = None,
-        maximum: Any = None,
+        by_kind: Mapping[str, SumRule | MaximumRule] | None = None,
+        sums: SumRule | None = None,
+        maximum: MaximumRule | None = None,
     ) -> None:
         if choose is not None:
             check_callable("choose", choose)
@@ -132,19 +137,18 @@ class Composite:
         self.by_kind = dict(by_kind or {})
         self.sums = sums
         self.maximum = WinnerTakesAll() if maximum is None else maximum
-        _check_rule("rule", rule, _SUM_RULES)
-        _check_rule("sums", sums, _SUM_RULES)
-        _check_rule("maximum", self.maximum, _MAXIMUM_RULES)
+        _check_rule("rule", rule, SumRule)
+        _check_rule("sums", sums, SumRule)
+        _check_rule("maximum", self.maximum, MaximumRule)
         for name, value in (("first", first), ("last", last)):
             if value is not None:
-                _check_rule(name, value, _SUM_RULES)
-        for path, value in self.by_link.items():
-            _check_rule(f"by_link[{path!r}]", value, AnyRule)
-        for kind, value in self.by_kind.items():
-            check_choice("a kind in by_kind", kind, _ALL_KINDS)
-            _check_rule(f"by_kind[{kind!r}]", value, _rules_for(kind))
+                _check_rule(name, value, SumRule)
+        for path, linked in self.by_link.items():
+            _check_rule(f"by_link[{path!r}]", linked, AnyRule)
+        for kind, given in self.by_kind.items():
+            _check_rule(f"by_kind[{kind!r}]", given, _rule_class(kind))
 
-    def rule_of(self, layer: Layer) -> Any:
+    def rule_of(self, layer: Layer) -> SumRule | MaximumRule:
         """Return the rule of a layer.
 
         Raises:
@@ -153,10 +157,10 @@ class Composite:
         chosen = self.choose(layer) if self.choose is not None else None
         if chosen is not None:
             where = f"what choose returns for {layer.application.label}"
-            _check_rule(where, chosen, _rules_for(layer.kind))
+            _check_rule(where, chosen, layer.rule_class)
             return chosen
         for pattern, rule in self.by_link.items():
-            is_meant = isinstance(rule, _rules_for(layer.kind))
+            is_meant = isinstance(rule, layer.rule_class)
             if is_meant and fnmatch.fnmatchcase(layer.path, pattern):
                 return rule
         if layer.is_affine:
@@ -198,21 +202,21 @@ class Composite:
         return f"Composite({inner})"
 
 
-_ALL_KINDS = functions.AFFINE + functions.SUMS + MAXIMA
+def _rule_class(kind: str) -> type[SumRule] | type[MaximumRule]:
+    """Return the class of the rules that a kind may get, of those that get any."""
+    rule_classes = {name: k.rule for name, k in KINDS.items() if k.rule is not None}
+    check_choice("a kind in by_kind", kind, rule_classes)
+    return rule_classes[kind]
 
 
-def _rules_for(kind: str) -> tuple[type, ...]:
-    return _MAXIMUM_RULES if kind in MAXIMA else _SUM_RULES
-
-
-def _check_rule(name: str, rule: Any, classes: tuple[type, ...]) -> None:
-    if not isinstance(rule, classes):
-        allowed = (
+def _check_rule(name: str, rule: object, allowed: type | tuple[type, ...]) -> None:
+    if not isinstance(rule, allowed):
+        meant = (
             "WinnerTakesAll() or Gradient()"
-            if classes is _MAXIMUM_RULES
+            if allowed is MaximumRule
             else "a rule for sums of contributions, such as Epsilon()"
         )
-        raise TypeError(f"{name} must be {allowed}, got {rule!r}")
+        raise TypeError(f"{name} must be {meant}, got {rule!r}")
 
 
 def _at_sums(bias: str = "share") -> dict[str, Rule]:
@@ -225,13 +229,17 @@ def _at_sums(bias: str = "share") -> dict[str, Rule]:
     return dict.fromkeys((*kinds, "pooling"), Gamma(np.inf, bias))
 
 
-def _by_layer_kind(convolution: Rule, first: Any = None, **by_kind: Rule) -> Composite:
+def _by_layer_kind(
+    convolution: Rule, first: Rule | None = None, **by_kind: Rule
+) -> Composite:
     """Return epsilon for linear layers, and another rule for convolutions."""
     rules = {"convolution": convolution, "deconvolution": convolution}
     return Composite(Epsilon(), first=first, by_kind={**rules, **by_kind})
 
 
-def composite(name: str, low: Any = 0.0, high: Any = 1.0) -> Composite:
+def composite(
+    name: str, low: float | Array = 0.0, high: float | Array = 1.0
+) -> Composite:
     """Return a preset by name.
 
     Args:
@@ -290,26 +298,27 @@ class Assignment:
     ) -> None:
         composite.check_links(list(paths.values()))
         self._paths = paths
-        self.layers: list[tuple[Layer, Any]] = []
-        self._rules: dict[Any, Any] = {}
-        self._one_with: dict[Any, str] = {}
+        self.layers: list[tuple[Layer, SumRule | MaximumRule]] = []
+        self._rules: dict[chainer.FunctionNode, SumRule | MaximumRule] = {}
+        self._one_with: dict[chainer.FunctionNode, str] = {}
         above = 0
         first = _first_layers(applications)
         for this in applications:
-            kind = functions.kind_of(this.function)
-            if kind not in _ALL_KINDS:
+            kind = kind_of(this.function)
+            if kind is None or kind.rule is None:
                 continue
-            layer = Layer(kind, self._path(this), this.function in first, above, this)
+            is_first = this.function in first
+            layer = Layer(kind.name, self._path(this), is_first, above, this)
             rule = composite.rule_of(layer)
             self.layers.append((layer, rule))
             self._rules[this.function] = rule
             above += layer.is_affine
 
-    def handle(self, this: Application) -> Sequence[Any]:
+    def handle(self, this: Application) -> InputRelevance:
         """Return the relevance of a function's inputs, by its rule."""
         for upper in this.merged:
             self._one_with[upper.function] = f"one with {self._path(this) or 'below'}"
-        return functions.handle(this, self._rules.get(this.function))
+        return handle(this, self._rules.get(this.function))
 
     def describe(self, this: Application) -> tuple[str, str]:
         """Return the path of the link that applied a function, and its rule.
@@ -338,17 +347,19 @@ class Assignment:
         )
 
 
-def _first_layers(applications: Sequence[Application]) -> set[Any]:
+def _first_layers(applications: Sequence[Application]) -> set[chainer.FunctionNode]:
     """Return the affine functions with no other one between them and a target."""
-    reached: set[Any] = set()  # nodes that an affine layer was passed to get to
+    behind_a_layer: set[chainer.variable.VariableNode] = set()
     first = set()
     for this in reversed(applications):
         function = this.function
-        active = [x for x, a in zip(function.inputs, this.active) if a]
-        is_behind = any(x in reached for x in active)
-        is_affine = functions.kind_of(function) in functions.AFFINE
+        is_behind = any(
+            function.inputs[i] in behind_a_layer for i in this.active_indexes
+        )
+        kind = kind_of(function)
+        is_affine = kind is not None and kind.has_weights
         if is_affine and not is_behind:
             first.add(function)
         if is_affine or is_behind:
-            reached.update(ref() for ref in function.outputs)
+            behind_a_layer.update(ref() for ref in function.outputs)
     return first

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from link_hooks import RetainOutputHook
+from saliency.array_types import Array
 from saliency.checks import no_influence
 
 import chainer
+
+#: Relevance of each input of a function, None for those that get none.
+InputRelevance = Sequence[Optional[Array]]
 
 
 @dataclass
@@ -26,19 +30,19 @@ class Application:
         link (chainer.Link or None): The link that applied it.
         merged (list of Application): Functions behind it that are treated as one
             with it, nearest first (batch normalization behind a convolution).
+        input_relevance (list of array or None): Relevance that its inputs got from it.
         bias_relevance (list of array): What stayed with biases and constants.
-        parts (list of array or None): Relevance that its inputs got from it.
     """
 
-    function: Any
-    inputs: tuple[Any, ...]
-    outputs: tuple[Any, ...]
+    function: chainer.FunctionNode
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
     active: tuple[bool, ...]
-    relevance: list[Any]
-    link: Any = None
+    relevance: list[Array | None]
+    link: chainer.Link | None = None
     merged: list[Application] = field(default_factory=list)
-    bias_relevance: list[Any] = field(default_factory=list)
-    parts: list[Any] = field(default_factory=list)
+    input_relevance: list[Array | None] = field(default_factory=list)
+    bias_relevance: list[Array] = field(default_factory=list)
 
     @property
     def received(self) -> float:
@@ -48,7 +52,7 @@ class Application:
     @property
     def passed_on(self) -> float:
         """Sum of the relevance that the active inputs got."""
-        pairs = zip(self.parts, self.active)
+        pairs = zip(self.input_relevance, self.active)
         return sum(_sum(r) for r, is_active in pairs if is_active and r is not None)
 
     @property
@@ -57,8 +61,26 @@ class Application:
         return sum(_sum(r) for r in self.bias_relevance)
 
     @property
+    def output_relevance(self) -> Array:
+        """Relevance of the output, for functions with one output."""
+        (r,) = self.relevance
+        return r
+
+    @property
+    def active_indexes(self) -> tuple[int, ...]:
+        """Indexes of the inputs that depend on a target."""
+        return tuple(i for i, is_active in enumerate(self.active) if is_active)
+
+    def at_active(self, relevance: Iterable[Array | None]) -> list[Array | None]:
+        """Return relevance of the active inputs in their places, None at the others."""
+        result: list[Array | None] = [None] * len(self.inputs)
+        for i, r in zip(self.active_indexes, relevance):
+            result[i] = r
+        return result
+
+    @property
     def xp(self) -> Any:
-        """The array module, numpy or cupy."""
+        """The array module, NumPy or CuPy."""
         return chainer.backend.get_array_module(*self.inputs)
 
     @property
@@ -70,7 +92,9 @@ class Application:
         name = self.link.name or "/"
         return f"{kind} (in link '{name}', {type(self.link).__name__})"
 
-    def gradient(self, relevance: Sequence[Any] | None = None) -> list[Any]:
+    def gradient(
+        self, relevance: Sequence[Array | None] | None = None
+    ) -> list[Array | None]:
         """Return the gradients at the active inputs, None at the others.
 
         Args:
@@ -78,7 +102,7 @@ class Application:
                 application's own relevance if None.
         """
         above = self.relevance if relevance is None else relevance
-        indexes = tuple(i for i, is_active in enumerate(self.active) if is_active)
+        indexes = self.active_indexes
         variables = tuple(
             None if r is None else chainer.Variable(r, requires_grad=False)
             for r in above
@@ -87,13 +111,7 @@ class Application:
             grads = self.function.backward(indexes, variables)
         if len(grads) == len(self.inputs) != len(indexes):
             grads = [grads[i] for i in indexes]
-        result: list[Any] = [None] * len(self.inputs)
-        for i, g in zip(indexes, grads):
-            result[i] = None if g is None else g.array
-        return result
-
-
-Handler = Callable[[Application], Sequence[Any]]
+        return self.at_active(None if g is None else g.array for g in grads)
 
 
 @dataclass
@@ -101,19 +119,19 @@ class Relevances:
     """What a walk found.
 
     Attributes:
-        of_nodes (dict): Relevance of each variable node that was kept.
+        by_node (dict): Relevance of each variable node that was kept.
         applications (list of Application): The functions in the order of the walk,
             from the outputs down, with the relevance of their outputs.
         start (float): Sum of the relevance of the outputs.
     """
 
-    of_nodes: dict[Any, Any]
+    by_node: dict[chainer.variable.VariableNode, Array]
     applications: list[Application]
     start: float
 
-    def at(self, variable: Any) -> Any:
+    def at(self, variable: chainer.Variable) -> Array | None:
         """Return the relevance of a variable, or None if none reached it."""
-        return self.of_nodes.get(variable.node)
+        return self.by_node.get(variable.node)
 
 
 class Graph:
@@ -129,7 +147,10 @@ class Graph:
     """
 
     def __init__(
-        self, outputs: Sequence[Any], targets: Sequence[Any], hook: RetainOutputHook
+        self,
+        outputs: Sequence[chainer.Variable],
+        targets: Sequence[chainer.Variable],
+        hook: RetainOutputHook,
     ) -> None:
         self._hook = hook
         self._outputs = [y.node for y in outputs]
@@ -143,12 +164,12 @@ class Graph:
             (f for f in functions if any(x in self._active for x in f.inputs)),
             key=lambda f: -f.rank,
         )
-        self._consumers: dict[Any, int] = {}
+        self._consumers: dict[chainer.variable.VariableNode, int] = {}
         for function in functions:
             for x in function.inputs:
                 self._consumers[x] = self._consumers.get(x, 0) + 1
 
-    def application(self, function: Any) -> Application:
+    def application(self, function: chainer.FunctionNode) -> Application:
         """Return a function with its arrays, and no relevance yet."""
         return Application(
             function,
@@ -159,17 +180,17 @@ class Graph:
             self._hook.get_link(function),
         )
 
-    def is_used_once(self, node: Any) -> bool:
+    def is_used_once(self, node: chainer.variable.VariableNode) -> bool:
         """Tell whether one function alone uses a variable, and no one reads it."""
         is_read = node in self._outputs or node in self._targets
         return self._consumers.get(node, 0) == 1 and not is_read
 
     def walk(
         self,
-        start: Sequence[Any],
-        handler: Handler,
+        start: Sequence[Array],
+        pass_back: Callable[[Application], InputRelevance],
         is_part_of: Callable[[Application, Application], bool] | None = None,
-        keep: Iterable[Any] | None = (),
+        keep: Iterable[chainer.Variable] | None = (),
     ) -> Relevances:
         """Pass relevance from the outputs to the targets.
 
@@ -179,14 +200,14 @@ class Graph:
 
         Args:
             start (sequence of array): Relevance of each output.
-            handler (callable): Gives the relevance of an application's inputs, None
-                for zero.
+            pass_back (callable): ``pass_back(application)`` returns the relevance of
+                its inputs, None for zero.
             is_part_of (callable or None): ``is_part_of(upper, lower)`` tells whether
                 a function is treated as one with the only one that it follows.
             keep (iterable of chainer.Variable or None): Variables whose relevance is
                 kept besides the targets'; None keeps all.
         """
-        relevance: dict[Any, Any] = {}
+        relevance: dict[chainer.variable.VariableNode, Array] = {}
         for node, r in zip(self._outputs, start):
             _add(relevance, node, r)
         kept = None if keep is None else {v.node for v in keep} | self._targets
@@ -200,7 +221,7 @@ class Graph:
                     continue
                 this.relevance[i] = relevance.pop(node)
                 if kept is None or node in kept:
-                    result.of_nodes[node] = this.relevance[i]
+                    result.by_node[node] = this.relevance[i]
             if all(r is None for r in this.relevance):
                 continue
             result.applications.append(this)
@@ -211,10 +232,12 @@ class Graph:
                 and self._is_merged(this, lower, applications, is_part_of)
             ):
                 lower.merged = [this, *this.merged]
-                this.parts = [this.relevance[0] if a else None for a in this.active]
+                this.input_relevance = this.at_active(this.relevance)
             else:
-                this.parts = list(handler(this))
-            for x, is_active, r in zip(function.inputs, this.active, this.parts):
+                this.input_relevance = list(pass_back(this))
+            for x, is_active, r in zip(
+                function.inputs, this.active, this.input_relevance
+            ):
                 if r is None:
                     continue
                 if is_active:
@@ -223,14 +246,14 @@ class Graph:
                     this.bias_relevance.append(r)
         for node, r in relevance.items():
             if kept is None or node in kept:
-                result.of_nodes[node] = r
+                result.by_node[node] = r
         return result
 
     def _is_merged(
         self,
         upper: Application,
         lower: Application,
-        applications: dict[Any, Application],
+        applications: dict[chainer.FunctionNode, Application],
         is_part_of: Callable[[Application, Application], bool],
     ) -> bool:
         """Tell whether a function is one with what stands below a chain of such."""
@@ -243,7 +266,9 @@ class Graph:
             and self._is_merged(upper, below, applications, is_part_of)
         )
 
-    def _only_source(self, function: Any) -> Any:
+    def _only_source(
+        self, function: chainer.FunctionNode
+    ) -> chainer.FunctionNode | None:
         """Return the function that gives the only active input, if only for that."""
         active = [x for x in function.inputs if x in self._active]
         if len(active) != 1 or not self.is_used_once(active[0]):
@@ -251,22 +276,30 @@ class Graph:
         return active[0].creator_node
 
 
-def function_of(node: Any) -> Any:
+def function_of(
+    node: chainer.FunctionNode,
+) -> chainer.FunctionNode | chainer.Function:
     """Return the old-style function inside a node, or the node itself."""
     return getattr(node, "function", node)
 
 
-def _sum(array: Any) -> float:
+def _sum(array: Array) -> float:
     return float(array.sum(dtype="d"))
 
 
-def _add(relevance: dict[Any, Any], node: Any, r: Any) -> None:
+def _add(
+    relevance: dict[chainer.variable.VariableNode, Array],
+    node: chainer.variable.VariableNode,
+    r: Array,
+) -> None:
     relevance[node] = relevance[node] + r if node in relevance else r
 
 
-def _functions_behind(outputs: Sequence[Any]) -> list[Any]:
+def _functions_behind(
+    outputs: Sequence[chainer.variable.VariableNode],
+) -> list[chainer.FunctionNode]:
     """Return all functions that the output nodes were made by."""
-    found: dict[Any, None] = {}
+    found: dict[chainer.FunctionNode, None] = {}
     waiting = [node.creator_node for node in outputs]
     while waiting:
         function = waiting.pop()
@@ -276,8 +309,11 @@ def _functions_behind(outputs: Sequence[Any]) -> list[Any]:
     return list(found)
 
 
-def _nodes_above(targets: set[Any], functions: Iterable[Any]) -> set[Any]:
-    """Return the nodes that depend on the targets, with these."""
+def _nodes_above(
+    targets: set[chainer.variable.VariableNode],
+    functions: Iterable[chainer.FunctionNode],
+) -> set[chainer.variable.VariableNode]:
+    """Return the nodes that depend on the targets, and the targets."""
     active = set(targets)
     for function in sorted(functions, key=lambda f: f.rank):
         if any(x in active for x in function.inputs):

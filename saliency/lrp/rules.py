@@ -1,15 +1,16 @@
 r"""The propagation rules.
 
 At a function that is affine in its input, :math:`z_k = \sum_j x_j w_{jk} + b_k`, a rule
-says which share of the relevance :math:`R_k` each input gets. All rules here are one
-mechanism with different settings, :meth:`Rule.propagate`:
+says which share of the relevance :math:`R_k` each input gets. All that share relevance
+out are one mechanism with different settings, :meth:`Rule.propagate`:
 
 .. math::
     R_j = \sum_h \alpha_h \sum_k
         \frac{c^h_{jk}}{\sum_i c^h_{ik} + d^h_k} R_k
 
 where a *half* h says which contributions :math:`c_{jk}` and which bias :math:`d_k`
-count, as parts of x and of w. A part is a function of an array that keeps its shape.
+count, by what it selects of x and of w. A selection is a function of an array that
+keeps its shape: the positive part, the square, 1 everywhere.
 
 What the bias gets is not passed on (but noted): with ``bias='share'``, the default, the
 sum of the relevance falls by it; with ``bias='ignore'`` the bias is left out of the
@@ -32,6 +33,7 @@ References:
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -39,65 +41,68 @@ from typing import Any, Callable, Protocol
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.checks import check_choice
+from saliency.lrp.graph import Application, InputRelevance
 
 import chainer
 
-Part = Callable[[Any], Any]
+#: Says what of an array counts; it keeps the shape.
+Selection = Callable[[Array], Array]
 
 
 class Affine(Protocol):
     """A function that is affine in some of its inputs, as rules see it."""
 
-    xs: list[Any]  # the inputs that get relevance
-    output: Any  # z, with the bias
+    xs: list[Array]  # the inputs that get relevance
+    output: Array  # z, with the bias
 
-    def product(self, xs: Sequence[Any], part: Part) -> Any:
-        """Return sum_j x_j w_jk, with a part of the weights."""
+    def product(self, xs: Sequence[Array], select: Selection) -> Array:
+        """Return sum_j x_j w_jk, by what is selected of the weights."""
 
-    def transposed(self, s: Any, part: Part) -> list[Any]:
-        """Return sum_k w_jk s_k for each input, with a part of the weights."""
+    def transposed(self, s: Array, select: Selection) -> list[Array]:
+        """Return sum_k w_jk s_k for each input, by what is selected of the weights."""
 
-    def bias(self, part: Part) -> Any:
-        """Return a part of the bias, broadcastable to the output; 0 if none."""
+    def bias(self, select: Selection) -> Array:
+        """Return what is selected of the bias; it broadcasts to the output."""
 
 
-def every(a: Any) -> Any:
+def every(a: Array) -> Array:
     """Return all of it."""
     return a
 
 
-def positive(a: Any) -> Any:
+def positive(a: Array) -> Array:
     """Return the positive part."""
     return a.clip(min=0)
 
 
-def negative(a: Any) -> Any:
+def negative(a: Array) -> Array:
     """Return the negative part."""
     return a.clip(max=0)
 
 
-def square(a: Any) -> Any:
+def square(a: Array) -> Array:
     """Return the square."""
     return a * a
 
 
-def one(a: Any) -> Any:
+def one(a: Array) -> Array:
     """Return 1 everywhere."""
     return chainer.backend.get_array_module(a).ones_like(a)
 
 
-def nothing(a: Any) -> Any:
+def nothing(a: Array) -> Array:
     """Return 0 everywhere."""
     return chainer.backend.get_array_module(a).zeros_like(a)
 
 
 @dataclass(frozen=True)
 class Term:
-    """The contributions of a part of x by a part of w, with a sign."""
+    """The contributions of what is selected of x and of w, with a sign."""
 
-    x: Part
-    w: Part
+    x: Selection
+    w: Selection
     sign: int = 1
 
 
@@ -107,18 +112,51 @@ class Half:
 
     Attributes:
         terms (tuple of Term): The contributions.
-        bias (callable): The part of the bias in the denominator.
+        bias (callable): Selects what of the bias is in the denominator.
         factor (float): The share.
         where (int): 1 or -1 if only outputs of that sign pass relevance on this way.
     """
 
     terms: tuple[Term, ...]
-    bias: Part
+    bias: Selection
     factor: float = 1.0
     where: int = 0
 
 
-class Rule:
+class SumRule(ABC):
+    """What is done with relevance at a function that sums contributions up."""
+
+    epsilon: float = 0.0
+
+    @abstractmethod
+    def share(self, this: Application, affine: Affine) -> InputRelevance:
+        """Return the relevance of a function's inputs, and note what the bias took.
+
+        Args:
+            this (Application): The function.
+            affine (Affine): The same, as the weights and the bias that it comes to.
+        """
+
+
+class MaximumRule(ABC):
+    """What is done with relevance at a function that lets the largest through."""
+
+    @abstractmethod
+    def choose(
+        self, this: Application, is_winner: Array, relevance: Array, axes: Any
+    ) -> InputRelevance:
+        """Return the relevance of the input of a maximum over axes.
+
+        Args:
+            this (Application): The function.
+            is_winner (array of bool): Which elements of the input are as large as the
+                largest of their axes.
+            relevance (array): Relevance of the output, with these axes of length 1.
+            axes (tuple of int or None): The axes; None is all.
+        """
+
+
+class Rule(SumRule):
     """A propagation rule; subclasses set :attr:`halves` and :attr:`epsilon`.
 
     Args:
@@ -128,9 +166,6 @@ class Rule:
     Raises:
         ValueError: If ``bias`` is neither.
     """
-
-    halves: tuple[Half, ...] = ()
-    epsilon: float = 0.0
 
     def __init__(self, bias: str = "share") -> None:
         check_choice("bias", bias, ("share", "ignore"))
@@ -144,7 +179,18 @@ class Rule:
         )
         return f"{type(self).__name__}({settings})"
 
-    def propagate(self, affine: Affine, relevance: Any) -> tuple[list[Any], Any]:
+    @property
+    def halves(self) -> tuple[Half, ...]:
+        """Which contributions count, and in which share."""
+        return ()
+
+    def share(self, this: Application, affine: Affine) -> InputRelevance:
+        """Return the shares of :meth:`propagate`, and note that of the bias."""
+        shares, bias_relevance = self.propagate(affine, this.output_relevance)
+        this.bias_relevance.append(bias_relevance)
+        return this.at_active(shares)
+
+    def propagate(self, affine: Affine, relevance: Array) -> tuple[list[Array], Array]:
         """Return the relevance of the inputs, and what the bias took.
 
         Args:
@@ -156,8 +202,8 @@ class Rule:
             output's shape; all of the dtype of the relevance.
         """
         xp = chainer.backend.get_array_module(relevance)
-        of_inputs = [xp.zeros_like(x) for x in affine.xs]
-        of_bias = xp.zeros_like(relevance)
+        input_relevance = [xp.zeros_like(x) for x in affine.xs]
+        bias_relevance = xp.zeros_like(relevance)
         for half in self.halves:
             terms = _terms_with_inputs(affine, half)
             z, bias = self._denominator(affine, half, terms)
@@ -167,20 +213,20 @@ class Rule:
             s = xp.asarray(s)  # arithmetic makes a number of a scalar
             for term, xs in terms:
                 back = affine.transposed(s, term.w)
-                for r, x, b in zip(of_inputs, xs, back):
+                for r, x, b in zip(input_relevance, xs, back):
                     r += term.sign * x * b
-            of_bias += bias * s
-        return of_inputs, of_bias
+            bias_relevance += bias * s
+        return input_relevance, bias_relevance
 
-    def _output(self, affine: Affine) -> Any:
+    def _output(self, affine: Affine) -> Array:
         """Return what the forward pass has computed, less the bias if ignored."""
         if self.bias == "share":
             return affine.output
         return affine.output - affine.bias(every)
 
     def _denominator(
-        self, affine: Affine, half: Half, terms: Sequence[tuple[Term, list[Any]]]
-    ) -> tuple[Any, Any]:
+        self, affine: Affine, half: Half, terms: Sequence[tuple[Term, list[Array]]]
+    ) -> tuple[Array, Array]:
         """Return the sum of all contributions of a half, and the bias in it."""
         bias = affine.bias(nothing if self.bias == "ignore" else half.bias)
         if half == _WHOLE:
@@ -196,8 +242,8 @@ class Rule:
 _WHOLE = Half((Term(every, every),), every)
 
 
-def _terms_with_inputs(affine: Affine, half: Half) -> list[tuple[Term, list[Any]]]:
-    """Return the terms and their parts of x, without those that are zero."""
+def _terms_with_inputs(affine: Affine, half: Half) -> list[tuple[Term, list[Array]]]:
+    """Return the terms and what they select of x, without those that are zero."""
     terms = []
     for term in half.terms:
         xs = [term.x(x) for x in affine.xs]
@@ -210,7 +256,7 @@ def _terms_with_inputs(affine: Affine, half: Half) -> list[tuple[Term, list[Any]
 _TINY = 1e-30
 
 
-def divide(relevance: Any, z: Any, epsilon: float) -> Any:
+def divide(relevance: Array, z: Array, epsilon: float) -> Array:
     """Return R / z, with 0 for R / 0 where there is no epsilon."""
     xp = chainer.backend.get_array_module(z)
     if epsilon:
@@ -218,6 +264,11 @@ def divide(relevance: Any, z: Any, epsilon: float) -> Any:
     is_zero = abs(z) <= _TINY
     # Arithmetic makes a number of an array without axes.
     return xp.asarray(relevance / (z + is_zero) * ~is_zero)
+
+
+def stabilised_quotient(relevance: Array, z: Array, rule: SumRule | None) -> Array:
+    """Return R / z with the epsilon of a rule, by default :class:`Norm`'s."""
+    return divide(relevance, z, (rule or Norm()).epsilon)
 
 
 def _short(value: Any) -> str:
@@ -316,7 +367,7 @@ class AlphaBeta(Rule):
         self.alpha, self.beta = float(alpha), float(beta)
 
     @property
-    def halves(self) -> tuple[Half, ...]:  # type: ignore[override]
+    def halves(self) -> tuple[Half, ...]:
         """For and against."""
         for_it = Half(ZPlus.halves[0].terms, positive, self.alpha)
         terms = Term(positive, negative), Term(negative, positive)
@@ -348,16 +399,16 @@ class Gamma(Rule):
         self.gamma: float = float(gamma)
 
     @property
-    def halves(self) -> tuple[Half, ...]:  # type: ignore[override]
+    def halves(self) -> tuple[Half, ...]:
         """For outputs that are positive, and for those that are negative."""
 
-        def more(w: Any, favoured: Any) -> Any:
+        def more(w: Array, favoured: Array) -> Array:
             return favoured if np.isinf(self.gamma) else w + self.gamma * favoured
 
-        def up(w: Any) -> Any:
+        def up(w: Array) -> Array:
             return more(w, positive(w))
 
-        def down(w: Any) -> Any:
+        def down(w: Array) -> Array:
             return more(w, negative(w))
 
         terms = Term(positive, up), Term(negative, down)
@@ -380,7 +431,7 @@ class Box(Rule):
         ValueError: If ``low`` is above ``high``; on use, if a shape does not fit.
     """
 
-    def __init__(self, low: Any = 0.0, high: Any = 1.0) -> None:
+    def __init__(self, low: float | Array = 0.0, high: float | Array = 1.0) -> None:
         super().__init__("ignore")
         try:
             is_box = np.all(np.asarray(low) <= np.asarray(high))
@@ -394,19 +445,19 @@ class Box(Rule):
         self.low, self.high = low, high
 
     @property
-    def halves(self) -> tuple[Half, ...]:  # type: ignore[override]
+    def halves(self) -> tuple[Half, ...]:
         """The distances from the corner of the box where each output is least."""
 
-        def low(x: Any) -> Any:
+        def low(x: Array) -> Array:
             return self._bound("low", x)
 
-        def high(x: Any) -> Any:
+        def high(x: Array) -> Array:
             return self._bound("high", x)
 
         corner = Term(low, positive, -1), Term(high, negative, -1)
         return (Half((Term(every, every), *corner), nothing),)
 
-    def _bound(self, name: str, x: Any) -> Any:
+    def _bound(self, name: str, x: Array) -> Array:
         value = getattr(self, name)
         xp = chainer.backend.get_array_module(x)
         try:
@@ -443,14 +494,41 @@ class Flat(Rule):
         super().__init__("ignore")
 
 
-class Pass:
-    """Relevance goes through unchanged, to inputs of the output's shape."""
+class Pass(SumRule):
+    """Relevance goes through unchanged, to inputs of the output's shape.
+
+    Several inputs get equal shares.
+    """
+
+    def share(self, this: Application, affine: Affine) -> InputRelevance:
+        """Return the relevance of the output for each active input.
+
+        Raises:
+            ValueError: If the shape of an input does not broadcast to the output's.
+        """
+        r = this.output_relevance
+        shapes = [this.inputs[i].shape for i in this.active_indexes]
+        for shape in shapes:
+            if not _broadcasts(shape, r.shape):
+                raise ValueError(
+                    f"the rule Pass() does not fit {this.label}: its input of shape "
+                    f"{shape} has not the shape of its output, {r.shape}"
+                )
+        equal = r / len(shapes)
+        return this.at_active(chainer.utils.sum_to(equal, shape) for shape in shapes)
 
     def __repr__(self) -> str:
         return "Pass()"
 
 
-class WinnerTakesAll:
+def _broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
+
+
+class WinnerTakesAll(MaximumRule):
     """Relevance goes to the largest element; for max pooling and maxima.
 
     As in Lapuschkin et al. (2016), "The LRP toolbox for artificial neural networks",
@@ -458,12 +536,29 @@ class WinnerTakesAll:
     window, it is the one that the forward pass has chosen.
     """
 
+    def choose(
+        self, this: Application, is_winner: Array, relevance: Array, axes: Any
+    ) -> InputRelevance:
+        """Return equal shares of the relevance for all winners."""
+        n_winner = is_winner.sum(axis=axes, keepdims=True).astype(relevance.dtype)
+        return [is_winner * (relevance / n_winner)]
+
     def __repr__(self) -> str:
         return "WinnerTakesAll()"
 
 
-class Gradient:
+class Gradient(SumRule, MaximumRule):
     """Relevance is multiplied by the gradient, as in backpropagation."""
+
+    def share(self, this: Application, affine: Affine) -> InputRelevance:
+        """Return the gradients at the active inputs."""
+        return this.gradient()
+
+    def choose(
+        self, this: Application, is_winner: Array, relevance: Array, axes: Any
+    ) -> InputRelevance:
+        """Return the gradient: each winner gets all of the relevance."""
+        return this.gradient()
 
     def __repr__(self) -> str:
         return "Gradient()"

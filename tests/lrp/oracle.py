@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from link_hooks import RetainOutputHook
-from saliency.lrp import functions
 from saliency.lrp.graph import Graph
+from saliency.lrp.registry import handle, is_part_of
 
 import chainer
 
@@ -22,12 +22,12 @@ def walk(f, x, handler, start=None, keep=()):
         output = f(target)
     graph = Graph([output], [target], hook)
     start = output.array if start is None else start
-    return target, graph.walk([start], handler, functions.is_part_of, keep)
+    return target, graph.walk([start], handler, is_part_of, keep)
 
 
 def propagate(rule, f, x, relevance):
     """Returns the relevance of x, and what the biases took, by the project's rule."""
-    target, found = walk(f, x, lambda this: functions.handle(this, rule), relevance)
+    target, found = walk(f, x, lambda this: handle(this, rule), relevance)
     return found.at(target), sum(a.taken_by_bias for a in found.applications)
 
 

@@ -24,9 +24,9 @@ from saliency.lrp import (
     Zero,
     ZPlus,
     composite,
-    functions,
 )
 from saliency.lrp.composites import Assignment
+from saliency.lrp.registry import is_part_of
 from tests.networks import build
 
 import chainer
@@ -79,7 +79,7 @@ def assigned(rules, model=None, is_walked=False):
     applications = [graph.application(function) for function in graph.functions]
     assignment = Assignment(rules, applications, paths)
     if is_walked:
-        graph.walk([y.array], assignment.handle, functions.is_part_of)
+        graph.walk([y.array], assignment.handle, is_part_of)
     return assignment
 
 

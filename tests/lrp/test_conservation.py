@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from saliency.lrp import Gamma, Zero, functions
+from saliency.lrp import Gamma, Zero
+from saliency.lrp.registry import handle
 from tests.lrp import oracle
 
 import chainer
@@ -184,7 +185,7 @@ def explained(network, x, rule):
     """Returns the walk with a rule from the largest score of each example, and that."""
 
     def by_rule(this):
-        return functions.handle(this, rule)
+        return handle(this, rule)
 
     with chainer.using_config("train", False):
         y = network(chainer.Variable(x)).array
@@ -206,7 +207,7 @@ def cuts(found):
     front, stayed = found.start, 0.0
     for this in found.applications:
         nodes = [ref() for ref in this.function.outputs]
-        received = sum(found.of_nodes[n].sum() for n in nodes if n in found.of_nodes)
+        received = sum(found.by_node[n].sum() for n in nodes if n in found.by_node)
         front += this.passed_on - received
         stayed += this.taken_by_bias
         yield front, stayed
@@ -255,7 +256,7 @@ def test_without_biases_lrp_0_is_input_times_gradient(drawn):
 def test_with_biases_what_they_took_is_the_rest_at_every_cut(drawn):
     network, x = drawn
     target, found, start = explained(network, x, Zero())
-    size = max(np.abs(r).sum() for r in found.of_nodes.values())
+    size = max(np.abs(r).sum() for r in found.by_node.values())
     tolerance = 1e-8 * max(1, size)
     for relevance, stayed in cuts(found):
         assert relevance + stayed == pytest.approx(start.sum(), abs=tolerance)

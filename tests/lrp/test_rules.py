@@ -302,6 +302,10 @@ class TestByHand:
         found, _ = shares(AlphaBeta(2, -1), [3, -1], [[1, 1]], relevance=2)
         np.testing.assert_allclose(found, [4, -2])
 
+    def test_the_sign_of_zero_is_one_in_epsilon(self):
+        found, _ = shares(Epsilon(0.5), [1, -1], [[1, 1]], relevance=3)
+        np.testing.assert_array_equal(found, [6, -6])  # x w / (0 + 0.5) R
+
     def test_of_a_box_the_corner_has_no_relevance(self):
         found, _ = shares(Box(-1, 1), [-1, 1, 0], [[1, -1, 1]])
         np.testing.assert_allclose(found, [0, 0, 1])
