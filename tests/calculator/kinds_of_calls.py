@@ -21,25 +21,12 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
+from tests.calculator.test_promises import Counter
 from tests.networks import build
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
-
-
-class Counter(chainer.Link):
-    """Counts its calls in a persistent value and in a persistent array."""
-
-    def __init__(self):
-        super().__init__()
-        self.add_persistent("n_call", 0)
-        self.add_persistent("calls", np.zeros(2))
-
-    def forward(self, x):
-        self.n_call += 1
-        self.calls[1] += 1
-        return x
 
 
 class Network(chainer.Chain):
