@@ -24,7 +24,10 @@ from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.shared_start import SharedStart, sharing
 from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.unchanged import Unchanged
-from saliency.calculator.randomness.drawn_networks import DrawnNetworks
+from saliency.calculator.randomness.drawn_networks import (
+    DrawnNetworks,
+    trained_network,
+)
 from saliency.calculator.randomness.dropout_posterior import DropoutPosterior
 from saliency.calculator.randomness.random_streams import (
     GlobalRandomState,
@@ -85,6 +88,7 @@ class Runner:
 
     def __enter__(self) -> Runner:
         with contextlib.ExitStack() as stack:
+            stack.enter_context(trained_network())
             stack.enter_context(self._unchanged.during_call())
             stack.enter_context(chainer.using_device(self._subject.device))
             stack.enter_context(fast_cpu())

@@ -123,13 +123,47 @@ def _array_here(parameter: chainer.Parameter, array: Array) -> Iterator[None]:
         parameter._data = before
 
 
+class _Thread(threading.local):
+    """How many calls, one within the other, a thread is in."""
+
+    depth = 0
+
+
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def trained_network() -> Iterator[None]:
+    """Return a block in which this thread sees trained networks again.
+
+    It is for a call within a pass of another one, which explains the trained network
+    and not the one that is drawn at the moment.
+    """
+    _thread.depth += 1
+    try:
+        yield
+    finally:
+        _thread.depth -= 1
+
+
+class _Here:
+    """The place where a drawn network is seen: one thread, and one call in it."""
+
+    def __init__(self) -> None:
+        self._place = threading.get_ident(), _thread.depth
+
+    def is_here(self) -> bool:
+        """Tell whether this is asked in that place."""
+        return self._place == (threading.get_ident(), _thread.depth)
+
+
 class _ArrayHere:
     """Takes the place of the list in which a variable of Chainer keeps its array."""
 
     def __init__(self, elsewhere: Any, array: Array) -> None:
         self._elsewhere = elsewhere
         self._here = [array]
-        self._thread = threading.get_ident()
+        self._where = _Here()
 
     def __getitem__(self, index: int) -> Array:
         return self._list()[index]
@@ -138,8 +172,7 @@ class _ArrayHere:
         self._list()[index] = array
 
     def _list(self) -> Any:
-        is_here = threading.get_ident() == self._thread
-        return self._here if is_here else self._elsewhere
+        return self._here if self._where.is_here() else self._elsewhere
 
 
 @contextlib.contextmanager
@@ -169,7 +202,7 @@ class _AttributeHere:
         self._name = name
         self._values = values
         self._before = before
-        self._thread = threading.get_ident()
+        self._where = _Here()
 
     def __get__(self, link: Any, owner: type) -> Any:
         if link is not None and self._is_here(link):
@@ -194,4 +227,4 @@ class _AttributeHere:
         del vars(link)[self._name]
 
     def _is_here(self, link: Any) -> bool:
-        return threading.get_ident() == self._thread and id(link) in self._values
+        return id(link) in self._values and self._where.is_here()
