@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from typing import Any, Callable, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 from threadpoolctl import ThreadpoolController
 
 Result = TypeVar("Result")
@@ -117,7 +118,9 @@ class Threads:
                 raise error
         return [results[i] for i in range(len(jobs))]
 
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    def scratch(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike
+    ) -> np.ndarray:
         """Return an array, not initialized, of which each thread has one by a name.
 
         It is the same memory each time, so that the system does not have to bring
@@ -176,7 +179,9 @@ def _work_off(tasks: SimpleQueue[Callable[[], None]]) -> None:
 
 @functools.cache
 def _blas_libraries() -> list[Any]:
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    controller = ThreadpoolController().select(user_api="blas")
+    libraries: list[Any] = controller.lib_controllers
+    return libraries
 
 
 def _n_core() -> int:
