@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 PIP_INSTALL := PIP_CONSTRAINT=build-constraints.txt \
 	PIP_BUILD_CONSTRAINT=build-constraints.txt $(BIN)/python -m pip install
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test quick lint bench clean
 
 demo: $(STAMP)
 	MPLBACKEND=Agg $(BIN)/python examples/table/iris.py --out results/iris
@@ -21,6 +21,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "large or not large" $(ARGS)
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
