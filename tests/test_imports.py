@@ -31,7 +31,8 @@ ROOMS = [
     ("saliency/lrp/handlers",),
     ("saliency/lrp/registry",),
     ("saliency/lrp/affine",),
-    ("saliency/lrp/rules", "saliency/lrp/graph"),
+    ("saliency/lrp/rules",),
+    ("saliency/lrp/graph",),
     ("saliency/cpu", "link_hooks"),
     (
         "saliency/array_types",
@@ -39,6 +40,7 @@ ROOMS = [
         "saliency/checks",
         "saliency/download",
         "saliency/replaced_methods",
+        "saliency/settings_repr",
     ),
 ]
 # Of the modules further back, these rooms know only some.
