@@ -7,11 +7,12 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Debian 11 has pip 20.3, which cannot make the editable installation that is wanted here.
 # pip up to 26.1 reads the first variable when it builds Chainer, from 25.3 the second.
 PIP_INSTALL := PIP_CONSTRAINT=build-constraints.txt \
 	PIP_BUILD_CONSTRAINT=build-constraints.txt $(BIN)/python -m pip install
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test quick lint bench clean
 
 demo: $(STAMP)
 	MPLBACKEND=Agg $(BIN)/python examples/table/iris.py --out results/iris
@@ -20,6 +21,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "large or not large" $(ARGS)
+
+quick: $(STAMP)
+	$(BIN)/python -m pytest $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -61,5 +65,6 @@ $(STAMP): setup.py requirements.txt build-constraints.txt pyproject.toml
 	$(call need,$(PYTHON) -c 'import ensurepip',can not make virtual environments. \
 		On Debian or Ubuntu: apt-get install python3-venv)
 	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --quiet --disable-pip-version-check 'pip>=21.3'
 	$(PIP_INSTALL) --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from peers import loop
-from table import Row, Side, Subject, difference, in_standard_errors, same
+from table import Row, Run, Side, Subject, difference, in_standard_errors, same
 
 from saliency import (
     BayesGradCalculator,
@@ -89,6 +89,16 @@ class ArraySubject(Subject):
             self.model, eval_fun=self.forward, class_index=classes.tolist(), **settings
         )
 
+    def _sides(
+        self, x: np.ndarray, ours: Run, captum: Run, explicit_loop: Run
+    ) -> dict[str, Side]:
+        """Return the sides of a row in which examples are explained many times."""
+        return {
+            "ours": Side(ours, self.sizes),
+            "captum": Side(captum, self.sizes_from(x)),
+            "loop": Side(explicit_loop),
+        }
+
     def vanilla_grad(self) -> Row:
         """Return VanillaGrad's row."""
         x, classes = self.examples(False)
@@ -121,20 +131,16 @@ class ArraySubject(Subject):
         return Row(
             "smoothgrad",
             self.titled(f"SmoothGrad, M = {M}", x),
-            {
-                "ours": Side(_sampling(ours, x), self.sizes),
-                "captum": Side(
-                    lambda size, M: _captum().smooth_grad(
-                        self.twin, x, classes, M, self.sigma, size
-                    ),
-                    self.sizes_from(x),
+            self._sides(
+                x,
+                _sampling(ours, x),
+                lambda size, M: _captum().smooth_grad(
+                    self.twin, x, classes, M, self.sigma, size
                 ),
-                "loop": Side(
-                    lambda size, M: loop.smooth_grad(
-                        self.model, self.forward, x, classes, M, self.sigma
-                    )
+                lambda size, M: loop.smooth_grad(
+                    self.model, self.forward, x, classes, M, self.sigma
                 ),
-            },
+            ),
             in_standard_errors,
             lambda results: self._with_same_noise(),
             M,
@@ -162,20 +168,14 @@ class ArraySubject(Subject):
         return Row(
             "bayesgrad",
             self.titled(f"BayesGrad, M = {M}", x),
-            {
-                "ours": Side(_sampling(ours, x), self.sizes),
-                "captum": Side(
-                    lambda size, M: _captum().bayes_grad(
-                        self.twin, x, classes, M, size
-                    ),
-                    self.sizes_from(x),
+            self._sides(
+                x,
+                _sampling(ours, x),
+                lambda size, M: _captum().bayes_grad(self.twin, x, classes, M, size),
+                lambda size, M: loop.bayes_grad(
+                    self.model, self.forward, x, classes, M
                 ),
-                "loop": Side(
-                    lambda size, M: loop.bayes_grad(
-                        self.model, self.forward, x, classes, M
-                    )
-                ),
-            },
+            ),
             in_standard_errors,
             None,
             M,
@@ -195,20 +195,16 @@ class ArraySubject(Subject):
         return Row(
             "ig",
             self.titled(f"IntegratedGradients, {steps} steps", x),
-            {
-                "ours": Side(ours, self.sizes),
-                "captum": Side(
-                    lambda size, n: _captum().integrated_gradients(
-                        self.twin, x, classes, n, size
-                    ),
-                    self.sizes_from(x),
+            self._sides(
+                x,
+                ours,
+                lambda size, n: _captum().integrated_gradients(
+                    self.twin, x, classes, n, size
                 ),
-                "loop": Side(
-                    lambda size, n: loop.integrated_gradients(
-                        self.model, self.forward, x, classes, n
-                    )
+                lambda size, n: loop.integrated_gradients(
+                    self.model, self.forward, x, classes, n
                 ),
-            },
+            ),
             same,
             same,
             steps,

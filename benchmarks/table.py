@@ -46,6 +46,8 @@ COLUMNS = (
 
 
 Apart = Callable[[dict[str, np.ndarray]], str]
+# See `Side.run`.
+Run = Callable[[int, int], np.ndarray]
 
 
 @dataclasses.dataclass
@@ -58,7 +60,7 @@ class Side:
         sizes (tuple of int): What ``size`` may be; the fastest is taken.
     """
 
-    run: Callable[[int, int], np.ndarray]
+    run: Run
     sizes: tuple[int, ...] = (1,)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from types import TracebackType
 from typing import Any
 
 import chainer
+
+_numbers = itertools.count()
 
 
 class RetainOutputHook(chainer.FunctionHook):
@@ -32,7 +35,7 @@ class RetainOutputHook(chainer.FunctionHook):
 
     def __init__(self) -> None:
         # Chainer wants names to differ: a calculator may run while another is active.
-        self.name = f"RetainOutputHook/{id(self):x}"
+        self.name = f"RetainOutputHook/{next(_numbers)}"
         self._inputs: dict[Any, tuple[Any, ...]] = {}
         self._links: dict[Any, chainer.Link] = {}
         self._arrays: dict[Any, Any] | None = None

@@ -316,7 +316,8 @@ class _CaffeMessages(importlib.abc.Loader):
         nodes = ast.walk(ast.parse(loader.get_source(self.NAME)))
         keywords = (node for node in nodes if isinstance(node, ast.keyword))
         call: Any = next(k.value for k in keywords if k.arg == "serialized_pb")
-        return call.args[0].value.encode("latin1")
+        text: str = call.args[0].value
+        return text.encode("latin1")
 
 
 import_chainer()

@@ -1,8 +1,13 @@
-"""Methods of other people's classes that are replaced within a block."""
+"""What is changed for the whole process within a block, such as Chainer's methods.
+
+A block may be entered again from within, and by several threads. It may also be running
+when the process forks: a child has only the thread that forked, and so only its blocks.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Callable
@@ -11,11 +16,70 @@ Method = Callable[..., Any]
 _MISSING = object()
 
 
+class SharedBlock:
+    """Changes something as long as any thread is in its block, and puts it back.
+
+    It is made once, for as long as the process runs.
+
+    Args:
+        change (callable): Called where the first block begins.
+        put_back (callable): Called where the last block ends. It may find that nothing,
+            or not all, was changed.
+    """
+
+    def __init__(
+        self, change: Callable[[], None], put_back: Callable[[], None]
+    ) -> None:
+        self._change = change
+        self._put_back = put_back
+        #: Held while something is changed or put back.
+        self.lock = threading.RLock()
+        # By which thread each block was entered.
+        self._blocks: dict[object, int] = {}
+        if hasattr(os, "register_at_fork"):
+            # Whoever forks waits until nothing is half changed.
+            os.register_at_fork(
+                before=self._before_fork,
+                after_in_parent=self._after_fork_in_parent,
+                after_in_child=self._after_fork_in_child,
+            )
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Return the block."""
+        block = object()
+        try:
+            with self.lock:
+                if not self._blocks:
+                    self._change()
+                self._blocks[block] = threading.get_ident()
+            yield
+        finally:
+            with self.lock:
+                self._blocks.pop(block, None)
+                if not self._blocks:
+                    self._put_back()
+
+    def _before_fork(self) -> None:
+        self.lock.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        self.lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self.lock = threading.RLock()
+        this_thread = threading.get_ident()
+        for block, thread in list(self._blocks.items()):
+            if thread != this_thread:
+                del self._blocks[block]
+        if not self._blocks:
+            self._put_back()
+
+
 class ReplacedMethods:
     """Replaces methods as long as anybody is in its block, and puts them back.
 
-    The block may be entered again from within, and by several threads; the
-    replacements have to find out by themselves whether their thread is in it.
+    The replacements have to find out by themselves whether their thread is in a block.
 
     Args:
         replacements (dict): From class and name of the method to a function that is
@@ -26,29 +90,23 @@ class ReplacedMethods:
         self, replacements: Mapping[tuple[type, str], Callable[[Method], Method]]
     ) -> None:
         self._replacements = replacements
-        self._lock = threading.Lock()
-        self._n_block = 0
         self._own: dict[tuple[type, str], Any] = {}
+        self._block = SharedBlock(self._replace, self._put_back)
 
-    @contextlib.contextmanager
-    def replaced(self) -> Iterator[None]:
+    def replaced(self) -> contextlib.AbstractContextManager[None]:
         """Return the block."""
-        with self._lock:
-            if self._n_block == 0:
-                for (owner, name), replacement in self._replacements.items():
-                    # A class may have inherited the method.
-                    self._own[owner, name] = owner.__dict__.get(name, _MISSING)
-                    setattr(owner, name, replacement(getattr(owner, name)))
-            self._n_block += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_block -= 1
-                if self._n_block == 0:
-                    for (owner, name), own in self._own.items():
-                        if own is _MISSING:
-                            delattr(owner, name)
-                        else:
-                            setattr(owner, name, own)
-                    self._own.clear()
+        return self._block.entered()
+
+    def _replace(self) -> None:
+        for (owner, name), replacement in self._replacements.items():
+            # A class may have inherited the method.
+            self._own[owner, name] = owner.__dict__.get(name, _MISSING)
+            setattr(owner, name, replacement(getattr(owner, name)))
+
+    def _put_back(self) -> None:
+        for (owner, name), own in self._own.items():
+            if own is not _MISSING:
+                setattr(owner, name, own)
+            elif name in owner.__dict__:
+                delattr(owner, name)
+        self._own.clear()

@@ -212,7 +212,15 @@ class TestRequirements:
 
     @pytest.mark.parametrize("require", ["require", "WorkingSet"])
     def test_present(self, require):
-        self.require(require, "numpy>=1.26", "chainer==7.8.1", "packaging")
+        present = ("numpy>=1.26", "chainer==7.8.1", "packaging")
+        self.require(require, *present)
+        # Every one of them was looked at.
+        for i in range(3):
+            absent = [*present[:i], f"no-such-{i}", *present[i + 1 :]]
+            with pytest.raises(
+                self.pkg_resources.DistributionNotFound, match=f"no-such-{i}"
+            ):
+                self.require(require, *absent)
 
     @pytest.mark.parametrize("require", ["require", "WorkingSet"])
     def test_absent(self, require):
@@ -237,6 +245,8 @@ class TestRequirements:
             "importlib.metadata.distribution", lambda name: Prerelease()
         )
         self.pkg_resources.require("anything>=2")
+        with pytest.raises(self.pkg_resources.VersionConflict, match=r"3\.0rc1"):
+            self.pkg_resources.require("anything>=3.1")
 
     def test_get_distribution(self):
         assert self.pkg_resources.get_distribution("chainer").version == "7.8.1"

@@ -59,6 +59,49 @@ def test_several_photographs_and_a_class_by_its_name(photograph, tmp_path):
         assert picture.height > picture.width * 0.8  # two rows of two
 
 
+def test_heatmaps_of_several_methods_one_by_one_and_in_a_grid(photograph, tmp_path):
+    out = tmp_path / "heatmaps"
+    done = run(
+        *("heatmaps.py", photograph, "--method", "vanillagrad", "gradcam"),
+        *("--M", 2, "--out", out),
+    )
+    assert done.returncode == 0, done.stderr
+    pictures = sorted(path.name for path in out.iterdir())
+    assert len(pictures) == 3
+    assert pictures[-1] == "grid.png"
+    for name in pictures:
+        assert (out / name).stat().st_size > 5000
+
+
+def test_the_network_is_trained_and_its_record_written(tmp_path, monkeypatch):
+    # A made-up CIFAR-10, of the smallest size that the script's batches allow.
+    rng, folder = np.random.default_rng(0), tmp_path / "pfnet" / "chainer" / "cifar"
+    folder.mkdir(parents=True)
+    arrays = {}
+    for part, n in (("train", 32), ("test", 10)):
+        arrays[f"{part}_x"] = rng.integers(0, 256, (n, 3072), np.uint8)
+        arrays[f"{part}_y"] = rng.integers(0, 10, n)
+    np.savez(folder / "cifar-10.npz", **arrays)
+    monkeypatch.setenv("CHAINER_DATASET_ROOT", str(tmp_path))
+    out = tmp_path / "trained"
+    done = run(
+        *("train_cifar.py", "--epoch", 1, "--batchsize", 16, "--seed", 3),
+        *("--out", out),
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((out / "cifar_vgg.json").read_text(encoding="utf-8"))
+    assert (record["n_train"], record["n_test"], record["seed"]) == (32, 10, 3)
+    assert 0 <= record["test_accuracy"] <= 1
+    # It is the network that the other scripts load.
+    with (
+        np.load(out / "cifar_vgg.npz") as trained,
+        np.load(EXAMPLES / "cifar_vgg.npz") as shipped,
+    ):
+        assert {k: trained[k].shape for k in trained.files} == {
+            k: shipped[k].shape for k in shipped.files
+        }
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

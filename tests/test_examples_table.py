@@ -8,21 +8,46 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 
-def test_posteriors(tmp_path: Path) -> None:
-    script = ROOT / "examples" / "table" / "posteriors.py"
-    arguments = ["--epoch", "8", "--n-member", "2", "--M", "4", "--out", str(tmp_path)]
+def run(script: str, *arguments: object) -> str:
+    """Return what the script prints."""
     done = subprocess.run(
-        [sys.executable, str(script), *arguments],
+        [sys.executable, ROOT / "examples" / "table" / script, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=True,
         cwd=ROOT,
         env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
     )
-    rows = dict(re.findall(r"^(\S.*?) {2,}(\d\.\d+) ", done.stdout, re.MULTILINE))
+    return done.stdout
+
+
+def test_posteriors(tmp_path: Path) -> None:
+    printed = run(
+        *("posteriors.py", "--epoch", 8, "--n-member", 2, "--M", 4),
+        *("--out", tmp_path),
+    )
+    rows = dict(re.findall(r"^(\S.*?) {2,}(\d\.\d+) ", printed, re.MULTILINE))
     assert list(rows) == ["the network alone", "dropout", "SWAG", "ensemble of 2"]
     assert all(float(accuracy) > 0.8 for accuracy in rows.values())
     assert (tmp_path / "posteriors.png").stat().st_size > 5000
+
+
+@pytest.mark.large
+@pytest.mark.parametrize(
+    ("dataset", "measure"), [("iris", "accuracy"), ("diabetes", "R2")]
+)
+def test_importances(tmp_path: Path, dataset: str, measure: str) -> None:
+    printed = run(
+        *("iris.py", "--dataset", dataset, "--epoch", 30, "--M", 3),
+        *("--out", tmp_path),
+    )
+    reached = re.search(rf"^test {measure}: (\S+)$", printed, re.MULTILINE)
+    assert reached is not None
+    assert float(reached[1]) > {"accuracy": 0.8, "R2": 0.2}[measure]
+    for name in ("one_example", "dataset_mean", "summary"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from data import enlarged, load_digits
 from networks import MLP, LeNet
-from training import add_epoch, begin, epochs_for, parser, train
+from training import add_epoch, begin, parser, train
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import FilterVisualizer
@@ -28,13 +28,12 @@ def main() -> None:
     begin(args)
 
     digits = load_digits(args.data)
-    epoch = epochs_for(digits, args.epoch, 2, 40)
     lenet, mlp = LeNet(), MLP()
     large = digits._replace(
         x_train=enlarged(digits.x_train), x_test=enlarged(digits.x_test)
     )
-    train(lenet, large, epoch, args.device, args.out)
-    train(mlp, digits, epoch, args.device, args.out)
+    train(lenet, large, args)
+    train(mlp, digits, args)
 
     W = chainer.cuda.to_cpu(lenet.conv1.W.array)
     FilterVisualizer().visualize(

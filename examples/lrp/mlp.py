@@ -13,16 +13,7 @@ import numpy as np
 from data import load_digits
 from networks import MLP, N_CLASS
 from pictures import draw_grid
-from training import (
-    accuracy,
-    add_epoch,
-    add_weights,
-    begin,
-    epochs_for,
-    parser,
-    scores_of,
-    trained,
-)
+from training import accuracy, add_epoch, add_weights, begin, parser, scores_of, trained
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
@@ -40,7 +31,7 @@ def main() -> None:
 
     # Train and save, or take what was saved before.
     digits = load_digits(args.data)
-    trained(MLP(), digits, epochs_for(digits, args.epoch, 5, 60), args)
+    trained(MLP(), digits, args)
 
     # Load into a new network: it is the same one.
     model = MLP()

@@ -16,7 +16,7 @@ import numpy as np
 from data import load_digits
 from networks import CNN
 from pictures import draw_grid
-from training import add_epoch, begin, epochs_for, parser, train
+from training import add_epoch, begin, parser, train
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
@@ -34,7 +34,7 @@ def main() -> None:
 
     digits = load_digits(args.data)
     model = CNN()
-    train(model, digits, epochs_for(digits, args.epoch, 2, 40), args.device, args.out)
+    train(model, digits, args)
     chainer.serializers.save_npz(args.out / "model.npz", model)
 
     shown = np.array([np.flatnonzero(digits.t_test == digit)[0] for digit in range(10)])

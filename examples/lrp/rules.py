@@ -14,15 +14,7 @@ import numpy as np
 from data import load_digits
 from networks import CNN, N_CLASS
 from pictures import draw_grid
-from training import (
-    add_epoch,
-    add_weights,
-    begin,
-    epochs_for,
-    parser,
-    scores_of,
-    trained,
-)
+from training import add_epoch, add_weights, begin, parser, scores_of, trained
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
@@ -49,7 +41,7 @@ def main() -> None:
 
     digits = load_digits(args.data)
     model = CNN()
-    trained(model, digits, epochs_for(digits, args.epoch, 2, 40), args)
+    trained(model, digits, args)
 
     image = digits.x_test[digits.t_test == args.digit][:1]
     (scores,) = scores_of(model, image)

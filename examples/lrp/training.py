@@ -40,6 +40,7 @@ def add_epoch(arguments: argparse.ArgumentParser, large: int, small: int) -> Non
     arguments.add_argument(
         "--epoch", type=int, help=f"default: {large}; {small} for scikit-learn's digits"
     )
+    arguments.set_defaults(epoch_by_size={"large": large, "small": small})
 
 
 def add_weights(arguments: argparse.ArgumentParser) -> None:
@@ -53,17 +54,10 @@ def begin(args: argparse.Namespace) -> None:
     np.random.seed(args.seed)
 
 
-def epochs_for(images: Images, epoch: int | None, large: int, small: int) -> int:
-    """Return how many epochs to train: what was asked for, or by the data's size."""
-    return epoch or (large if len(images.x_train) > 10_000 else small)
-
-
 def train(
     model: chainer.Chain,
     images: Images,
-    epoch: int,
-    device: Any,
-    out: Path,
+    args: argparse.Namespace,
     train_set: Any = None,
 ) -> None:
     """Train a network with Chainer's Trainer, and leave it on the device.
@@ -71,12 +65,12 @@ def train(
     Args:
         model (chainer.Chain): Gives class scores.
         images (Images): To train and to test on.
-        epoch (int): How often it sees each image.
-        device: As ``chainer.get_device`` takes it.
-        out (path): Folder for the log.
+        args (argparse.Namespace): With ``epoch``, ``device``, and ``out`` for the log.
         train_set (dataset or None): In place of the training images.
     """
-    device = chainer.get_device(device)
+    size = "large" if len(images.x_train) > 10_000 else "small"
+    epoch = args.epoch or args.epoch_by_size[size]
+    device = chainer.get_device(args.device)
     classifier = L.Classifier(model)
     classifier.to_device(device)
     optimizer = chainer.optimizers.Adam().setup(classifier)
@@ -85,7 +79,7 @@ def train(
     updater = training.StandardUpdater(
         chainer.iterators.SerialIterator(train_set, 100), optimizer, device=device
     )
-    trainer = training.Trainer(updater, (epoch, "epoch"), out=str(out))
+    trainer = training.Trainer(updater, (epoch, "epoch"), out=str(args.out))
     test = chainer.iterators.SerialIterator(
         TupleDataset(images.x_test, images.t_test), 500, repeat=False, shuffle=False
     )
@@ -103,7 +97,6 @@ def train(
 def trained(
     model: chainer.Chain,
     images: Images,
-    epoch: int,
     args: argparse.Namespace,
     train_set: Any = None,
 ) -> None:
@@ -112,12 +105,11 @@ def trained(
     Args:
         model (chainer.Chain): The network, which is left on the device.
         images (Images): To train and to test on.
-        epoch (int): How often it sees each image.
-        args (argparse.Namespace): With ``weights``, ``device`` and ``out``.
+        args (argparse.Namespace): With ``weights``, and what :func:`train` wants.
         train_set (dataset or None): As in :func:`train`.
     """
     if args.weights is None:
-        train(model, images, epoch, args.device, args.out, train_set)
+        train(model, images, args, train_set)
         chainer.serializers.save_npz(args.out / "model.npz", model)
         return
     try:

@@ -240,7 +240,7 @@ def main() -> None:
     augmented: Any = TransformDataset(
         TupleDataset(images.x_train, images.t_train), mirrored_or_not
     )
-    trained(model, images, args.epoch, args, augmented)
+    trained(model, images, args, augmented)
 
     units = scores_of(model.units, images.x_train)
     separations = separation(model, units, images.t_train)

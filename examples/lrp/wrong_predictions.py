@@ -14,15 +14,7 @@ import numpy as np
 from data import load_digits
 from networks import CNN
 from pictures import draw_grid
-from training import (
-    add_epoch,
-    add_weights,
-    begin,
-    epochs_for,
-    parser,
-    scores_of,
-    trained,
-)
+from training import add_epoch, add_weights, begin, parser, scores_of, trained
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
@@ -39,7 +31,7 @@ def main() -> None:
 
     digits = load_digits(args.data)
     model = CNN()
-    trained(model, digits, epochs_for(digits, args.epoch, 2, 40), args)
+    trained(model, digits, args)
 
     scores = scores_of(model, digits.x_test)
     predicted = scores.argmax(axis=1)

@@ -10,9 +10,9 @@ import contextlib
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 # Smaller arrays come out of memory that the C library keeps anyway.
 _MIN_BYTES = 1 << 20
@@ -94,7 +94,7 @@ def reused() -> Iterator[None]:
         _local.pool = None
 
 
-def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Return an array, not initialized."""
     n_byte = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if _local.pool is None or n_byte < _MIN_BYTES:
@@ -114,7 +114,7 @@ def axes_in_memory(array: np.ndarray) -> list[int]:
     return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
 
 
-def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Return an array of zeros."""
     array = empty(shape, dtype)
     array[...] = 0

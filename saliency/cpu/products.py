@@ -38,7 +38,7 @@ def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def is_large(a: np.ndarray, b: np.ndarray) -> bool:
     """Tell whether a BLAS would take several threads for ``a @ b``."""
-    n_column = b.shape[1]
+    n_column: int = b.shape[1]
     is_vector = len(a) == 1 or n_column == 1
     limit = _BLAS_OF_VECTOR if is_vector else _BLAS_OF_MATRICES
     return a.size * n_column > limit

@@ -8,18 +8,20 @@ pieces need.
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from queue import SimpleQueue
 from typing import Any, Callable, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 from threadpoolctl import ThreadpoolController
+
+from saliency.replaced_methods import SharedBlock
 
 Result = TypeVar("Result")
 
@@ -42,16 +44,17 @@ class Threads:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._n_user = 0
         self._blas_threads: list[int] = []
+        # The number of BLAS threads is the process's.
+        self._blas_of_one_thread = SharedBlock(self._limit_blas, self._free_blas)
         self._start_anew()
         # Threads do not live on in a forked child.
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._start_anew)
 
     def __len__(self) -> int:
-        limits = self._blas_threads or [lib.num_threads for lib in _blas_libraries()]
+        with self._blas_of_one_thread.lock:
+            limits = self._blas_threads or _numbers_of_blas_threads()
         return max(1, min([_n_core(), *limits])) if limits else 1
 
     def for_work(self, n_operation: float) -> int:
@@ -68,7 +71,7 @@ class Threads:
         n_thread = min(n_thread, len(jobs))
         if self._local.is_busy:
             return [work(*job) for job in jobs]
-        with self._blas_of_one_thread():
+        with self._blas_of_one_thread.entered():
             if n_thread <= 1:
                 return [work(*job) for job in jobs]
             return self._run(work, jobs, n_thread)
@@ -117,7 +120,9 @@ class Threads:
                 raise error
         return [results[i] for i in range(len(jobs))]
 
-    def scratch(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    def scratch(
+        self, name: str, shape: tuple[int, ...], dtype: DTypeLike
+    ) -> np.ndarray:
         """Return an array, not initialized, of which each thread has one by a name.
 
         It is the same memory each time, so that the system does not have to bring
@@ -130,6 +135,7 @@ class Threads:
         return kept[name][:size].view(dtype).reshape(shape)
 
     def _start_anew(self) -> None:
+        self._lock = threading.Lock()
         self._local = _Local()
         self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._n_helper = 0
@@ -147,26 +153,15 @@ class Threads:
                 ).start()
                 self._n_helper += 1
 
-    @contextlib.contextmanager
-    def _blas_of_one_thread(self) -> Iterator[None]:
-        # The number is the process's: the first that comes in here changes it and the
-        # last that goes out puts it back.
-        libraries = _blas_libraries()
-        with self._lock:
-            if self._n_user == 0:
-                self._blas_threads = [lib.num_threads for lib in libraries]
-                for lib in libraries:
-                    lib.set_num_threads(1)
-            self._n_user += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._n_user -= 1
-                if self._n_user == 0:
-                    for lib, n_thread in zip(libraries, self._blas_threads):
-                        lib.set_num_threads(n_thread)
-                    self._blas_threads = []
+    def _limit_blas(self) -> None:
+        self._blas_threads = _numbers_of_blas_threads()
+        for lib in _blas_libraries():
+            _set_blas_threads(lib, 1)
+
+    def _free_blas(self) -> None:
+        for lib, n_thread in zip(_blas_libraries(), self._blas_threads):
+            _set_blas_threads(lib, n_thread)
+        self._blas_threads = []
 
 
 def _work_off(tasks: SimpleQueue[Callable[[], None]]) -> None:
@@ -176,7 +171,24 @@ def _work_off(tasks: SimpleQueue[Callable[[], None]]) -> None:
 
 @functools.cache
 def _blas_libraries() -> list[Any]:
-    return ThreadpoolController().select(user_api="blas").lib_controllers
+    controller = ThreadpoolController().select(user_api="blas")
+    libraries: list[Any] = controller.lib_controllers
+    return libraries
+
+
+def _numbers_of_blas_threads() -> list[int]:
+    return [lib.num_threads for lib in _blas_libraries()]
+
+
+def _set_blas_threads(library: Any, n_thread: int) -> None:
+    # From 3.8 on, threadpoolctl lets one thread at a time control OpenBLAS, and does
+    # nothing in all others. But who puts the number back may not be who changed it.
+    release = getattr(library, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    library.set_num_threads(n_thread)
+    if release is not None:
+        release(force=True)
 
 
 def _n_core() -> int:

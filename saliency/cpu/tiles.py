@@ -177,7 +177,8 @@ class Patches:
 
     def spread(self, pixels: np.ndarray, packed: np.ndarray) -> np.ndarray:
         """Return ``pixels @ packed.T``, patches that :meth:`scatter` adds up."""
-        return pixels @ packed.T
+        patches: np.ndarray = pixels @ packed.T
+        return patches
 
     # The layout of the patches; PlanarPatches has another.
 
@@ -237,7 +238,8 @@ class PlanarPatches(Patches):
 
     def spread(self, pixels: np.ndarray, packed: np.ndarray) -> np.ndarray:
         """Return ``pixels @ packed.T``, patches that :meth:`scatter` adds up."""
-        return (packed @ pixels.T).T
+        patches: np.ndarray = packed @ pixels.T
+        return patches.T
 
     def empty_region(self, tile: Tile, dtype: np.dtype) -> np.ndarray:
         """Return room for what a tile sees, not initialized."""

@@ -302,11 +302,13 @@ def _first_of_torchvision(link: str, weight: str, bias: list[str]) -> list[Entry
     shift = _MEAN[::-1] - 255 * _TORCH_MEAN
 
     def of_weight(W: np.ndarray) -> np.ndarray:
-        return (W / scale[:, None, None])[:, ::-1]
+        scaled: np.ndarray = W / scale[:, None, None]
+        return scaled[:, ::-1]
 
     def of_bias(W: np.ndarray, *b: np.ndarray) -> np.ndarray:
-        moved = (W / scale[:, None, None]).sum(axis=(2, 3)) @ shift
-        return moved + (b[0] if b else 0)
+        by_color = (W / scale[:, None, None]).sum(axis=(2, 3))
+        moved: np.ndarray = by_color @ shift + (b[0] if b else 0)
+        return moved
 
     return [
         Entry(f"{link}/W", [weight], of_weight),

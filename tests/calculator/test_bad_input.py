@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
@@ -180,7 +181,8 @@ class TestConstructor:
 
     @pytest.mark.parametrize("device", [-1, "@numpy", None], ids=repr)
     def test_the_cpu_by_its_names(self, new_calculator, device, model, x):
-        new_calculator(model, device=device).compute(x, seed=0)
+        result = new_calculator(model, device=device).compute(x, seed=0)
+        assert_array_equal(result, new_calculator(model).compute(x, seed=0))
 
     def test_a_model_without_parameters_yet(self, new_calculator, x):
         lazy = L.Linear(None, 1)

@@ -252,7 +252,12 @@ class TestSeed:
 
     @pytest.mark.parametrize("seed", [0, 2**100, np.int64(7)])
     def test_may_be_any_int(self, seed, x):
-        SmoothGradCalculator(build(MLP, n_out=1)).compute(x, M=1, seed=seed)
+        calculator = SmoothGradCalculator(build(MLP, n_out=1))
+        first, again, other = (
+            calculator.compute(x, M=1, seed=s) for s in (seed, int(seed), seed + 1)
+        )
+        assert_array_equal(first, again)
+        assert (first != other).all()
 
     def test_samples_of_several_examples_differ_though_the_examples_do_not(self):
         x = np.ones((5, 4)) * np.arange(4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -342,3 +343,33 @@ class TestLeavingNothingBehind:
         del y
         gc.collect()
         assert array() is None
+
+
+class TestThreads:
+    def test_each_sees_what_its_own_thread_applies(self):
+        both_are_active = threading.Barrier(2, timeout=30)
+        kept = {}
+
+        def watch(name, function):
+            x = np.full((2, 3), 0.5)
+            with RetainOutputHook() as hook:
+                both_are_active.wait()
+                y = function(chainer.Variable(x))
+                both_are_active.wait()
+            kept[name] = (hook, y.creator_node, x)
+
+        threads = [
+            threading.Thread(target=watch, args=(f.__name__, f)) for f in (F.exp, F.cos)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for hook, function, x in kept.values():
+            assert list(hook._inputs) == [function]
+            assert hook.get_inputs(function)[0] is x
+        assert sorted(kept) == ["cos", "exp"]
+
+    def test_no_two_have_the_same_name(self):
+        # Where one is gone, the next is often at its address.
+        assert len({RetainOutputHook().name for _ in range(100)}) == 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 import weakref
 
 import numpy as np
@@ -236,6 +237,41 @@ class TestSeveralHooks:
         hooks = [VariableMonitorLinkHook(link) for link in model.layers]
         with pytest.raises(KeyError), hooks[0], hooks[1]:
             pass
+        assert chainer._get_link_hooks() == {}
+
+
+class TestThreads:
+    def test_each_has_a_hook_of_its_own_on_one_link(self):
+        # The names are the same: blocks are those of their thread.
+        model, both_are_active = build(MLP), threading.Barrier(2, timeout=30)
+        caught, changed = {}, {}
+
+        def watch(factor):
+            def scale(hook, args, variable):
+                variable.array = factor * variable.array
+
+            hook = VariableMonitorLinkHook(model.l1)
+            hook.add_process("scale", scale)
+            x = np.full((factor, 4), 0.1 * factor)
+            with hook:
+                both_are_active.wait()
+                y = model(x)
+                both_are_active.wait()
+            caught[factor], changed[factor] = hook.variables, y.array
+
+        threads = [threading.Thread(target=watch, args=(n,)) for n in (2, 3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for factor in (2, 3):
+            hidden = factor * model.l1(np.full((factor, 4), 0.1 * factor)).array
+            (variable,) = caught[factor]
+            assert_array_equal(variable.array, hidden)
+            with chainer.using_config("train", False):
+                assert_array_equal(
+                    changed[factor], model.layers[1](F.tanh(hidden)).array
+                )
         assert chainer._get_link_hooks() == {}
 
 
