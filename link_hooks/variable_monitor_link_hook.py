@@ -91,7 +91,7 @@ class VariableMonitorLinkHook(chainer.LinkHook):
         return {k: v for k, v in vars(self).items() if k != "_sessions"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state, _sessions=_Sessions())
+        self.__dict__.update(state, _sessions=_Sessions())
 
     def __repr__(self) -> str:
         settings = [self.describe_link()]

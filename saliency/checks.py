@@ -54,8 +54,3 @@ def no_influence() -> ValueError:
         "eval_fun), and is the way between them free of .array, argmax and "
         "no_backprop_mode?"
     )
-
-
-def name_of(thing: Any) -> str:
-    """Return the name of a class or function, or of the class of anything else."""
-    return getattr(thing, "__qualname__", type(thing).__qualname__)

@@ -10,9 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, TypeVar, cast
 
-import numpy as np
-
-from saliency.checks import name_of
+from saliency.settings_repr import repr_of_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Self, dataclass_transform
@@ -90,14 +88,7 @@ class Configured:
         return type(self)(**{**self.settings(), **changes})
 
     def __repr__(self) -> str:
-        shown = []
-        for parameter in type(self).__signature__.parameters.values():
-            value = getattr(self, parameter.name)
-            if parameter.default is _MISSING and parameter.kind is _BY_POSITION:
-                shown.append(describe(value))
-            elif not _is_same(value, parameter.default):
-                shown.append(f"{parameter.name}={describe(value)}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+        return repr_of_settings(self)
 
 
 def bind(
@@ -215,24 +206,6 @@ def _split_at_arguments(
     return lines[:first], arguments, lines[last:]
 
 
-def describe(value: Any) -> str:
-    """Return a value as it is printed among settings, without addresses in memory."""
-    if isinstance(value, np.ndarray) and value.size > 8:
-        return f"<array of {value.dtype}, shape {value.shape}>"
-    if isinstance(value, (list, tuple)):
-        inner = ", ".join(map(describe, value))
-        if isinstance(value, list):
-            return f"[{inner}]"
-        return f"({inner},)" if len(value) == 1 else f"({inner})"
-    if isinstance(value, type) or inspect.isroutine(value):
-        return value.__qualname__
-    if isinstance(value, functools.partial):
-        return f"partial({describe(value.func)}, ...)"
-    text = repr(value)
-    has_own_repr = " at 0x" not in text and "\n" not in text and len(text) <= 200
-    return text if has_own_repr else f"<{name_of(value)}>"
-
-
 _BY_POSITION = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
@@ -261,7 +234,7 @@ def _own_annotations(cls: type) -> dict[str, Any]:
         import annotationlib
 
         return annotationlib.get_annotations(cls, format=annotationlib.Format.STRING)
-    return vars(cls).get("__annotations__", {})
+    return dict(vars(cls).get("__annotations__", {}))
 
 
 def _default(cls: type, name: str) -> Any:
@@ -282,12 +255,3 @@ def _signature_of(cls: type) -> inspect.Signature:
             signature = inspect.signature(base.__dict__["__init__"])
             return signature.replace(parameters=list(signature.parameters.values())[1:])
     raise TypeError(f"{cls.__name__} must be a subclass of Configured")
-
-
-def _is_same(value: Any, default: Any) -> bool:
-    if value is default:
-        return True
-    simple = (bool, int, float, str, tuple)
-    return (
-        type(value) is type(default) and isinstance(value, simple) and value == default
-    )

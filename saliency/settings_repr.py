@@ -6,6 +6,7 @@ import inspect
 import re
 from typing import Any
 
+_LONGEST = 200  # characters; of what is longer, the name of its class is printed
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -16,7 +17,8 @@ def repr_of_settings(settings: Any) -> str:
     set later is printed as well. Arguments without a default are printed by position,
     and of the others those that differ from their default, by name. Functions and
     classes are printed by their name, and everything else by its own `repr`, on one
-    line. Variadic parameters (``*args``, ``**kwargs``) are left out.
+    line, if that is short and without an address in memory; else by its class.
+    Variadic parameters (``*args``, ``**kwargs``) are left out.
 
     Args:
         settings: The object. If its class has a ``__signature__``, that is the
@@ -69,4 +71,12 @@ def _repr_of_value(value: Any) -> str:
     name = getattr(value, "__qualname__", getattr(value, "__name__", None))
     if callable(value) and isinstance(name, str):
         return name
-    return re.sub(r"\s*\n\s*", " ", repr(value))
+    if type(value) in (list, tuple):
+        inner = ", ".join(map(_repr_of_value, value))
+        if isinstance(value, list):
+            return f"[{inner}]"
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    text = re.sub(r"\s*\n\s*", " ", repr(value))
+    # The default of Python is an address, which differs between equal objects.
+    is_readable = len(text) <= _LONGEST and " at 0x" not in text
+    return text if is_readable else f"<{type(value).__qualname__}>"

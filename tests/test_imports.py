@@ -34,13 +34,16 @@ ROOMS = [
     ("saliency/lrp/rules",),
     ("saliency/lrp/graph",),
     ("saliency/cpu", "link_hooks"),
+    ("saliency/configured",),
     (
         "saliency/array_types",
         "saliency/chainer_compat",
         "saliency/checks",
         "saliency/download",
+        "saliency/exclusive",
         "saliency/replaced_methods",
         "saliency/settings_repr",
+        "saliency/user_warnings",
     ),
 ]
 # Of the modules further back, these rooms know only some.

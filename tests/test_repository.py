@@ -13,7 +13,7 @@ import pytest
 
 import link_hooks
 import saliency
-from saliency.calculator.posteriors import EnsemblePosterior
+from saliency import EnsemblePosterior
 from saliency.models import load_pretrained
 
 ROOT = Path(saliency.__file__).parents[1]

@@ -190,7 +190,8 @@ class BaseCalculator(Configured, Recipe):
                 random state is not changed.
             posterior (Posterior or None): What each sample's parameters are drawn from
                 (BayesGrad): a :class:`saliency.EnsemblePosterior`, a
-                :class:`saliency.SWAGPosterior`, or one of your own. ``'argmax'`` and mean baselines are those of the trained model.
+                :class:`saliency.SWAGPosterior`, or one of your own. ``'argmax'`` and
+                mean baselines are those of the trained model.
 
         Returns:
             numpy.ndarray: ``(M, N) + target shape``, of the target's dtype. Where
@@ -277,8 +278,8 @@ class BaseCalculator(Configured, Recipe):
                 processes of this machine, or on those of a running Dask cluster;
                 ``out`` must then be ``'x.zarr'``, on a file system that all share.
                 The result does not depend on their number, and what a worker was
-                computing when it died is computed by another. In a script, call it under
-                ``if __name__ == "__main__":``, since the processes import that.
+                computing when it died is computed by another. In a script, call it
+                under ``if __name__ == "__main__":``, since the processes import that.
 
         Returns:
             ``out``, opened if it was a path (numpy.memmap or zarr.Array), or a

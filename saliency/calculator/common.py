@@ -9,6 +9,8 @@ from typing import Any, Union
 
 import numpy as np
 
+from saliency.settings_repr import repr_of_settings
+
 import chainer
 
 Generators = Union[np.random.Generator, Collection[np.random.Generator], None]
@@ -27,6 +29,9 @@ class _NoiseSampler(ABC):
             raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
         self.mode = mode
         self.scale = scale
+
+    def __repr__(self) -> str:
+        return repr_of_settings(self)
 
     def sample(self, target_array: Any, rng: Generators = None) -> Any:
         """Draw noise for a batch.
@@ -142,6 +147,9 @@ class GaussianBlur:
             raise ValueError(f"sigma must be a finite number > 0, got {sigma!r}")
         self.sigma = float(sigma)
 
+    def __repr__(self) -> str:
+        return repr_of_settings(self)
+
     def __call__(self, images: Any) -> Any:
         """Return images ``(n, channel, height, width)`` blurred, of the same dtype."""
         if images.ndim != 4:
@@ -158,8 +166,9 @@ class GaussianBlur:
     def _means(self, n: int) -> np.ndarray:
         """Return the weights of the mean around each of n pixels, ``(n, n)``."""
         distance = np.subtract.outer(np.arange(n), np.arange(n))
-        weights = np.exp(-((distance / self.sigma) ** 2) / 2)
-        return weights / weights.sum(axis=1, keepdims=True)
+        weights: np.ndarray = np.exp(-((distance / self.sigma) ** 2) / 2)
+        weights /= weights.sum(axis=1, keepdims=True)
+        return weights
 
 
 def _value_range(array: Any) -> Any:

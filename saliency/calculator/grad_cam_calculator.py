@@ -204,7 +204,8 @@ def _interpolation(n_in: int, n_out: int) -> np.ndarray:
     """
     centres = (np.arange(n_out) + 0.5) * n_in / n_out - 0.5
     distance = np.subtract.outer(centres.clip(0, n_in - 1), np.arange(n_in))
-    return np.maximum(1 - np.abs(distance), 0)
+    weights: np.ndarray = np.maximum(1 - np.abs(distance), 0)
+    return weights
 
 
 _ON_THE_WAY = (

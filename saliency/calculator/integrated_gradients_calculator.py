@@ -143,7 +143,9 @@ class IntegratedGradientsCalculator(BaseCalculator):
                 f"{difference.shape[1]} examples, got shape {saliency_samples.shape}"
             )
         axes = tuple(range(2, saliency_samples.ndim))
-        return np.nansum(saliency_samples, axis=axes, dtype="d") - difference
+        sums: np.ndarray = np.nansum(saliency_samples, axis=axes, dtype="d")
+        delta: np.ndarray = sums - difference
+        return delta
 
     def _references(self) -> list[Reference]:
         """Return the baselines, checked."""
@@ -193,7 +195,9 @@ class Paths(Run):
         """Return where on its path each row is, from 0 to 1."""
         if isinstance(self._points, AdaptivePaths):
             return self._points.nodes(this.rows)
-        return self._points[0][this.rows.step % self.steps]
+        nodes, _ = self._points
+        alpha: np.ndarray = nodes[this.rows.step % self.steps]
+        return alpha
 
     def integrals(
         self, this: ForwardPass, terms: Array, scores: Callable[[], Array]
@@ -208,7 +212,8 @@ class Paths(Run):
         if isinstance(self._points, AdaptivePaths):
             parts = self._points.integrals(this, scores(), terms)
         else:
-            weight = self._points[1][this.rows.step % self.steps]
+            _, weights = self._points
+            weight = weights[this.rows.step % self.steps]
             parts = _for_rows(weight, terms) * terms
         return parts / len(self.baselines)
 

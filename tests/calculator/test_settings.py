@@ -193,14 +193,14 @@ def test_a_setting_may_be_changed(setting, model, x):
 
 @every_setting
 def test_a_setting_may_be_changed_to_its_default(setting, model, x):
-    calculator, name, value, _, _ = setting
+    calculator, name, value, others, _ = setting
     default = inspect.signature(calculator).parameters[name].default
     if default is inspect.Parameter.empty or name == "class_index":
         default = {"model": model, "class_index": 0, **CALCULATORS[calculator]}[name]
-    changed = new(calculator, model, **{name: value(model)})
+    changed = new(calculator, model, **others, **{name: value(model)})
     changed.compute(x, **HOW)
     setattr(changed, name, default)
-    expected = new(calculator, model).compute(x, **HOW)
+    expected = new(calculator, model, **others).compute(x, **HOW)
     assert changed.compute(x, **HOW).tobytes() == expected.tobytes()
 
 
@@ -319,7 +319,10 @@ every_printed = pytest.mark.parametrize(("calculator", "settings"), PRINTED)
 
 OWN_SETTINGS = {
     GradientCalculator: {"multiply_target": False},
-    SmoothGradCalculator: {"multiply_target": False, "noise_sampler": None},
+    SmoothGradCalculator: {
+        "multiply_target": False,
+        "noise_sampler": SmoothGradCalculator.noise_sampler,
+    },
     BayesGradCalculator: {"multiply_target": False},
     IntegratedGradientsCalculator: {
         "baseline": None,

@@ -66,7 +66,7 @@ class CleanPasses:
     def target_shape(self, batch: UserBatch) -> tuple[int, ...]:
         """Return the shape of a batch's target, ``(size,) + shape``."""
         if self._subject.target_extractor is None:
-            return batch.inputs[0].shape
+            return tuple(batch.inputs[0].shape)
         return (batch.size, *self.of(batch)[0].targets[0].shape[1:])
 
     def number_of_targets(self, batch: UserBatch) -> int:

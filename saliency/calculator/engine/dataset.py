@@ -247,7 +247,7 @@ def _as_inputs(converted: Any) -> tuple[Any, ...]:
         )
     if not isinstance(converted, tuple):
         converted = (converted,)
-    return _unwrap(converted)
+    return tuple(_unwrap(x) for x in converted)
 
 
 def _first_input_lengths(examples: list[Any]) -> np.ndarray | None:

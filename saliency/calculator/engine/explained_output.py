@@ -34,7 +34,9 @@ def check_class_index(class_index: Any, allows_all: bool = False) -> None:
         )
 
 
-def class_of_examples(class_index: ClassIndex, index: np.ndarray, n: int) -> Any:
+def class_of_examples(
+    class_index: ClassIndex, index: np.ndarray, n: int
+) -> np.ndarray | None:
     """Return the class of the examples ``index``, of ``n`` in the data.
 
     Returns:
@@ -50,7 +52,8 @@ def class_of_examples(class_index: ClassIndex, index: np.ndarray, n: int) -> Any
             f"class_index must hold one class for each of the {n} examples, got "
             f"{len(classes)}"
         )
-    return classes[index]
+    chosen: np.ndarray = classes[index]
+    return chosen
 
 
 def is_one_value(output: Any, n_row: int) -> bool:
@@ -133,7 +136,8 @@ def predicted_classes(output: Any) -> np.ndarray:
             "class_index='argmax' needs an output of shape (batch, n_class), got "
             f"shape {output.shape}"
         )
-    return chainer.cuda.to_cpu(output.argmax(axis=1))
+    classes: np.ndarray = chainer.cuda.to_cpu(output.argmax(axis=1))
+    return classes
 
 
 def number_of_classes(output: Any, n_row: int) -> int:

@@ -228,7 +228,9 @@ class Job:
             of_rows = classes[this.rows.example]
         else:
             of_rows = None if classes is None else self._recipe.predicted_classes(this)
-        return chainer.cuda.to_cpu(self._recipe.contribution(this, of_rows))
+        on_device = self._recipe.contribution(this, of_rows)
+        contribution: np.ndarray = chainer.cuda.to_cpu(on_device)
+        return contribution
 
     def _with_lengths_of_target(self, batch: UserBatch) -> UserBatch:
         """Return the batch with lengths if axis 1 of the target follows them."""

@@ -53,7 +53,8 @@ class Rows:
         """A number for each row's call and step; rows of one sample differ in it."""
         if self.call is None:
             return self.step
-        return self.call * (self.step.max() + 1) + self.step
+        part: np.ndarray = self.call * (self.step.max() + 1) + self.step
+        return part
 
 
 def plain_rows(examples: np.ndarray) -> Rows:

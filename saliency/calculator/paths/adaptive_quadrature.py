@@ -107,7 +107,8 @@ class AdaptiveQuadrature:
         # What is nearly equal counts as equal, lest rounding errors choose: then the
         # wider interval comes first, and of equally wide ones the left.
         chosen = np.lexsort((-intervals.h, -np.round(8 * size)))[:n]
-        return (intervals.a + intervals.h / 2)[chosen].tolist()
+        middles: list[float] = (intervals.a + intervals.h / 2)[chosen].tolist()
+        return middles
 
     def _intervals(self) -> _Intervals:
         known = [self._values[i] for i in self._order]
@@ -159,9 +160,10 @@ class _Intervals(NamedTuple):
     def unknown(self) -> np.ndarray:
         """How far each is from linear, in units of F."""
         h, rise = self.h, self.rise
-        return np.max(
+        result: np.ndarray = np.max(
             [h * self.jump, abs(rise - h * self.p), abs(rise - h * self.q)], 0
         )
+        return result
 
     @property
     def is_linear(self) -> np.ndarray:
@@ -183,4 +185,5 @@ class _Intervals(NamedTuple):
         ends = np.concatenate([-share[is_bent], (h - share)[is_bent]])
         t = np.unique(np.append(ends / np.tile(pull[is_bent], 2), 0))
         gain = (np.clip(share + t[:, None] * pull, 0, h) - share) @ (p - q)
-        return np.clip(share + np.interp(missing, gain, t) * pull, 0, h)
+        result: np.ndarray = np.clip(share + np.interp(missing, gain, t) * pull, 0, h)
+        return result

@@ -124,9 +124,12 @@ def _array_here(parameter: chainer.Parameter, array: Array) -> Iterator[None]:
 
 
 class _Thread(threading.local):
-    """How many calls, one within the other, a thread is in."""
+    """A thread, and how many calls, one within the other, it is in."""
 
-    depth = 0
+    def __init__(self) -> None:
+        # Numbers of threads are given again, also to those of a forked child.
+        self.identity = object()
+        self.depth = 0
 
 
 _thread = _Thread()
@@ -150,11 +153,11 @@ class _Here:
     """The place where a drawn network is seen: one thread, and one call in it."""
 
     def __init__(self) -> None:
-        self._place = threading.get_ident(), _thread.depth
+        self._place = _thread.identity, _thread.depth
 
     def is_here(self) -> bool:
         """Tell whether this is asked in that place."""
-        return self._place == (threading.get_ident(), _thread.depth)
+        return self._place == (_thread.identity, _thread.depth)
 
 
 class _ArrayHere:

@@ -158,7 +158,7 @@ class GlobalRandomState:
 
 
 def _numpy_state() -> dict[str, Any]:
-    return np.random.get_state(legacy=False)  # type: ignore[return-value] # noqa: NPY002
+    return np.random.get_state(legacy=False)  # noqa: NPY002
 
 
 def _is_same(one: Any, other: Any) -> bool:

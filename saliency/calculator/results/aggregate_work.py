@@ -193,4 +193,5 @@ class AggregateWork:
             "calculator": type(self.recipe),
             **{f"calculator.{k}": v for k, v in vars(self.recipe).items()},
         }
-        return json.loads(json.dumps(fingerprint(call)))
+        described: dict[str, Any] = json.loads(json.dumps(fingerprint(call)))
+        return described

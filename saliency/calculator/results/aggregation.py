@@ -74,7 +74,8 @@ class Aggregation:
         if self.ch_axis is None:
             return values
         self.check_axes(samples.ndim, 1)
-        return values.sum(axis=self.ch_axis)
+        summed: np.ndarray = values.sum(axis=self.ch_axis)
+        return summed
 
     def summed_shape(self, samples: np.ndarray) -> tuple[int, ...]:
         """Return the lengths of the axes that are summed over."""

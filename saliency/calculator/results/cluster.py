@@ -60,7 +60,8 @@ def one_thread() -> AbstractContextManager[Any]:
 
     With several, the last digits depend on how many there are.
     """
-    return threadpool_limits(limits=1)
+    block: AbstractContextManager[Any] = threadpool_limits(limits=1)
+    return block
 
 
 def into_store(work: AggregateWork, out: Any, workers: Any, show_progress: bool) -> Any:
@@ -241,7 +242,8 @@ def _pickled(thing: Any) -> bytes:
 def _explain(name: str, data: bytes, shard: Span, path: Path) -> list[_Warning]:
     """Do a shard, on a worker."""
     plugin: Any = get_worker().plugins[name]
-    return plugin.explain(data, shard, path)
+    caught: list[_Warning] = plugin.explain(data, shard, path)
+    return caught
 
 
 def _shards(missing: list[Span], n_example: int, batchsize: int) -> list[Span]:

@@ -65,7 +65,7 @@ class Out:
     @property
     def seed(self) -> int:
         """The call's seed, or the one that was drawn for it."""
-        return self._record["call"]["seed"]
+        return int(self._record["call"]["seed"])
 
     @property
     def array(self) -> Any:
@@ -183,7 +183,8 @@ class _NumpyFile(Store):
             return None
         if not self._record_path.exists():
             raise _not_ours(self.name)
-        return json.loads(self._record_path.read_text(encoding="utf-8"))
+        record: Record = json.loads(self._record_path.read_text(encoding="utf-8"))
+        return record
 
     def write_record(self, record: Record) -> None:
         new = self._record_path.with_name(f"{self._record_path.name}.new")
@@ -218,7 +219,8 @@ class _ZarrArray(Store):
         self._array = array
 
     def read_record(self) -> Record | None:
-        return self._array.attrs.asdict().get(_ATTRIBUTE)
+        record: Record | None = self._array.attrs.asdict().get(_ATTRIBUTE)
+        return record
 
     def write_record(self, record: Record) -> None:
         self._array.attrs[_ATTRIBUTE] = record
