@@ -197,6 +197,7 @@ def test_a_setting_may_be_changed_to_its_default(setting, model, x):
     default = inspect.signature(calculator).parameters[name].default
     if default is inspect.Parameter.empty or name == "class_index":
         default = {"model": model, "class_index": 0, **CALCULATORS[calculator]}[name]
+    others = {k: v for k, v in others.items() if k != name}
     changed = new(calculator, model, **others, **{name: value(model)})
     changed.compute(x, **HOW)
     setattr(changed, name, default)
@@ -302,7 +303,7 @@ PRINTED = [
     (GradientCalculator, {}),
     (GradientCalculator, {"class_index": "argmax"}),
     (GradientCalculator, {"multiply_target": True, "eval_fun": explained}),
-    (SmoothGradCalculator, {"noise_sampler": GaussianNoiseSampler()}),
+    (SmoothGradCalculator, {"noise_sampler": GaussianNoiseSampler(scale=0.3)}),
     (BayesGradCalculator, {"multiply_target": True}),
     (IntegratedGradientsCalculator, {"steps": 7, "method": "adaptive"}),
     (IntegratedGradientsCalculator, {"baseline": "mean"}),
