@@ -172,7 +172,7 @@ class Paths(Run):
         points: quadrature.NodesAndWeights | AdaptivePaths,
     ) -> None:
         if isinstance(points, AdaptivePaths):
-            super().__init__(layout=points.in_rounds)
+            super().__init__(plan=points.in_rounds)
         else:
             super().__init__()
         self.baselines = baselines

@@ -189,3 +189,21 @@ def test_classes_of_a_linear_model_are_its_rows(x):
     classes = [0, 1, 2, 0, 1, 2, 0]
     samples = GradientCalculator(model, class_index=classes).compute(x, batchsize=3)
     assert_array_equal(samples[0], model.W.array[classes])
+
+
+class TestSum:
+    """``'sum'`` can be asked for in every calculator; None means it in most."""
+
+    @every_calculator
+    def test_is_what_is_explained_without_a_warning(self, new_calculator, x):
+        model = build(MLP)
+        how = {"M": 2, "seed": 0, "batchsize": 3}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            samples = new_calculator(model, class_index="sum").compute(x, **how)
+
+        def summed(v):
+            return F.sum(model(v), axis=1)
+
+        expected = new_calculator(model, eval_fun=summed).compute(x, **how)
+        np.testing.assert_allclose(samples, expected, rtol=1e-6, atol=1e-9)

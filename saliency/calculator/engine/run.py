@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.calculator.engine.rows import Layout, folded
+from saliency.calculator.engine.rows import PassPlan, folded
 
 
 class Run:
@@ -15,7 +15,7 @@ class Run:
     batches a run can be pickled.
 
     Args:
-        layout (callable): How passes are laid out where rows are independent.
+        plan (callable): How passes are laid out where rows are independent.
 
     Attributes:
         inputs (tuple of numpy.ndarray or None): What the model was called with, if
@@ -24,7 +24,7 @@ class Run:
             it.
     """
 
-    def __init__(self, layout: Layout = folded) -> None:
-        self.layout = layout
+    def __init__(self, plan: PassPlan = folded) -> None:
+        self.plan = plan
         self.inputs: tuple[np.ndarray, ...] | None = None
         self.lengths: np.ndarray | None = None
