@@ -248,7 +248,7 @@ def _points(method: str, steps: int) -> quadrature.NodesAndWeights | AdaptivePat
     """Return the nodes and weights of a method, or what chooses them on the way."""
     if method == "adaptive":
         return AdaptivePaths(steps)
-    return quadrature.RULES[method](steps)
+    return quadrature.nodes_and_weights(method, steps)
 
 
 def _paths_of(this: ForwardPass) -> Paths:

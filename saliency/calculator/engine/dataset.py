@@ -98,7 +98,7 @@ class Batches:
         self._converter = converter
         self._preprocess_fn = preprocess_fn
         self._device = device
-        self._streams = RandomStreams(seed)
+        self._seed = seed
 
     @property
     def n_example(self) -> int:
@@ -161,7 +161,7 @@ class Batches:
             and self._preprocess_fn is None
         ):
             return contextlib.nullcontext()
-        seed = self._streams.global_seed(0, start)
+        seed = RandomStreams(self._seed).global_seed(0, start)
         return GlobalRandomState(self._device).borrowed(seed)
 
     def _load(self, start: int, stop: int) -> UserBatch:
