@@ -68,7 +68,7 @@ def running_job(
         unit="row",
         disable=not show_progress,
     )
-    runner = Runner(recipe, subject, settings, mean_will_do)
+    runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
     with bar, runner:
         yield Job(recipe, subject, settings, batches, runner, run, n_example, bar)
 

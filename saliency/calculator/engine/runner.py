@@ -48,6 +48,7 @@ class Runner:
         recipe (Recipe): How the method explains.
         subject (Subject): What is explained.
         settings (ComputeSettings): How samples are computed.
+        n_example (int): Number of examples in the data.
         mean_will_do (bool): Whether nobody asks for more than the mean of samples.
 
     Attributes:
@@ -61,6 +62,7 @@ class Runner:
         recipe: Recipe,
         subject: Subject,
         settings: ComputeSettings,
+        n_example: int,
         mean_will_do: bool,
     ) -> None:
         self.run = Run()
@@ -80,7 +82,7 @@ class Runner:
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
         self._extraction = Extraction(subject)
-        self._unchanged = Unchanged(subject.model)
+        self._unchanged = Unchanged(subject.model, n_example)
         self._blocks = contextlib.ExitStack()
         # Elements of the graph before the first dropout, for each example, and
         # behind, for each row; None where passes do not share their start.
@@ -172,7 +174,8 @@ class Runner:
         one_example = plain_rows(np.zeros(1, int))
         with self._unchanged.during_pass(), self._dropout.learning_batch_axes():
             self._run_as_configured(batch, one_example, disturb=_leave)
-        if self._settings.noise_sampler is None and self._recipe.shares_start:
+        may_share = self._recipe.shares_start and not self._unchanged.has_state
+        if self._settings.noise_sampler is None and may_share:
             self._shared_sizes = self._try_shared_start(batch)
 
     def _try_shared_start(self, batch: UserBatch) -> tuple[float, float] | None:
@@ -266,6 +269,7 @@ class Runner:
             this.targets.append(target)
 
         self._dropout.start_pass(this.sample_and_index())
+        self._unchanged.begin_forward(this.index)
         examples = rows.example if start is None else start.examples
         inputs = [_as_variable(x) for x in batch.gather(examples)]
         with watch(), sharing(start):
