@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from saliency.calculator.engine.explained_output import (
+    Explained,
     chosen_scores,
     is_one_value,
     number_of_classes,
@@ -120,11 +121,11 @@ class ForwardPass:
             )
         return predicted_classes(self.outputs[0].array)
 
-    def weights(self, classes: np.ndarray | None) -> list[Any]:
+    def weights(self, classes: Explained) -> list[Any]:
         """Return for each output the array that is 1 where it is explained, else 0."""
         return [weights_of_classes(y.array, classes) for y in self.outputs]
 
-    def scores(self, classes: np.ndarray | None) -> Any:
+    def scores(self, classes: Explained) -> Any:
         """Return the explained score of each row, ``(n_row,)``, in float64.
 
         A value that stands for the whole batch is the score of all its rows.
@@ -152,7 +153,7 @@ class ForwardPass:
             for y in self.outputs
         )
 
-    def gradients(self, classes: np.ndarray | None) -> list[Any]:
+    def gradients(self, classes: Explained) -> list[Any]:
         """Return the gradient of the summed scores at each target.
 
         Only what lies on the way from the outputs to the targets is computed.

@@ -12,7 +12,12 @@ import numpy as np
 from tqdm import tqdm
 
 from saliency.calculator.engine.dataset import Batches, UserBatch
-from saliency.calculator.engine.explained_output import class_of_examples, warn_of_sum
+from saliency.calculator.engine.explained_output import (
+    Explained,
+    class_of_examples,
+    warn_of_axes,
+    warn_of_sum,
+)
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.padding import mark_padding
 from saliency.calculator.engine.recipe import Recipe
@@ -34,8 +39,8 @@ from saliency.calculator.engine.sums import Sums
 
 import chainer
 
-# The class of each example of a batch, 'argmax' to ask the pass, or None for the sum.
-Classes = Union[np.ndarray, str, None]
+# What is explained of each example of a batch, or 'argmax' to ask the pass.
+Classes = Union[Explained, str]
 
 
 @contextlib.contextmanager
@@ -119,9 +124,7 @@ class Job:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
         self._follows_lengths: bool | None = None
-        self._warned_of_sum = (
-            subject.class_index is not None or subject.sum_is_asked_for
-        )
+        self._looked_at_output = False
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model.
@@ -222,13 +225,19 @@ class Job:
         return rows, _Contribution(of_rows, result, this.targets[0].ndim)
 
     def _contribution(self, this: ForwardPass, classes: Classes) -> np.ndarray:
-        if not self._warned_of_sum:
-            self._warned_of_sum = True
-            warn_of_sum(this.outputs, len(this.rows))
+        if not self._looked_at_output:
+            self._looked_at_output = True
+            if self._subject.class_index is not None:
+                warn_of_axes(this.outputs, self._subject.class_index)
+            elif not self._subject.sum_is_asked_for:
+                warn_of_sum(this.outputs, len(this.rows))
+        of_rows: Explained
         if isinstance(classes, np.ndarray):
             of_rows = classes[this.rows.example]
+        elif isinstance(classes, str):
+            of_rows = self._recipe.predicted_classes(this)
         else:
-            of_rows = None if classes is None else self._recipe.predicted_classes(this)
+            of_rows = classes
         on_device = self._recipe.contribution(this, of_rows)
         contribution: np.ndarray = chainer.cuda.to_cpu(on_device)
         return contribution

@@ -94,13 +94,16 @@ class Unchanged:
         Args:
             index (numpy.ndarray): Index in the data of each row's example.
         """
-        self._put_back()
+        for attributes in self._links:
+            attributes.put_back()
         for link, name, state in self._states:
             array = state.array if isinstance(state, chainer.Variable) else state
             if len(array) == self._n_example:
                 rows = array[index]
             elif len(array) == 1:
                 rows = array[np.zeros(len(index), int)]
+            elif name not in _names_of_states(link):
+                continue  # what a link keeps for others to read need be no state
             else:
                 raise ValueError(
                     f"the hidden state {name!r} of the model's link "
@@ -204,20 +207,23 @@ def _is_equal(one: Array, other: Array) -> bool:
 
 
 def _states_of(link: chainer.Link) -> Iterator[tuple[str, Any]]:
-    """Give names and values of the hidden states that a link goes on from.
+    """Give names and values of the hidden states that a link may go on from.
 
     Those of Chainer's stateful links are known; of a user's own, they are what its
     attributes have as Variables.
     """
-    of_classes = [names for cls, names in _STATES.items() if isinstance(link, cls)]
-    known = {name for names in of_classes for name in names}
+    known = _names_of_states(link)
     for name, value in vars(link).items():
         if name in _OF_CHAINER or name in link._params or name in link._persistent:
             continue
+        is_array = isinstance(value, chainer.get_array_types()) and name in known
         is_variable = isinstance(value, chainer.Variable)
-        is_state = name in known or not isinstance(value, chainer.Parameter)
-        is_array = is_variable or (
-            name in known and isinstance(value, chainer.get_array_types())
-        )
-        if is_array and is_state and value.ndim > 0:
+        if isinstance(value, chainer.Parameter) or not (is_variable or is_array):
+            continue
+        if value.ndim > 0:
             yield name, value
+
+
+def _names_of_states(link: chainer.Link) -> set[str]:
+    names = [names for cls, names in _STATES.items() if isinstance(link, cls)]
+    return {name for names_of_class in names for name in names_of_class}
