@@ -238,6 +238,9 @@ class BaseCalculator(Configured, Recipe):
             job.run.inputs = tuple(
                 concatenate_padded(arrays, axis=0, fill=0) for arrays in zip(*inputs)
             )
+        if job.run.is_whole_target:
+            found = job.lengths_of_targets
+            lengths = [np.array([found[i] for i in range(n_example)])]
         job.run.lengths = lengths_if_ragged(lengths)
         _last_runs.of[self] = job.run
         return concatenate_padded(blocks, axis=1, fill=np.nan)

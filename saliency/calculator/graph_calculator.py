@@ -63,7 +63,7 @@ class GraphCalculator(BaseCalculator):
         found = [relevances.at(target) for target in this.targets]
         return this.of_explained_call(
             [
-                t.xp.zeros_like(t.array) if r is None else r
+                this.with_batch_axis(t.xp.zeros_like(t.array) if r is None else r)
                 for t, r in zip(this.targets, found)
             ]
         )

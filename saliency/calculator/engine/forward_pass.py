@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.calculator.engine.explained_output import (
     Explained,
     chosen_scores,
@@ -15,7 +16,7 @@ from saliency.calculator.engine.explained_output import (
     predicted_classes,
     weights_of_classes,
 )
-from saliency.calculator.engine.rows import Rows
+from saliency.calculator.engine.rows import NoBatchAxis, Rows
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.shared_start import SharedStart
 from saliency.checks import no_influence
@@ -73,8 +74,8 @@ class ForwardPass:
 
         Raises:
             TypeError: If it is no Variable, or of a dtype without a gradient.
-            ValueError: If its rows are not those of the pass, or its shape is not that
-                of the calls before.
+            NoBatchAxis: If its rows are not those of the pass.
+            ValueError: If its shape is not that of the calls before.
         """
         if not isinstance(target, chainer.Variable):
             raise TypeError(
@@ -82,8 +83,10 @@ class ForwardPass:
                 f"{type(target).__name__}. Where target_extractor gives it, check its "
                 "timing and extract_fn, and that the link is called with a Variable"
             )
-        if target.ndim == 0 or len(target.array) != self.n_row_of_target:
-            raise ValueError(
+        if self.run.is_whole_target:
+            pass  # of any shape
+        elif target.ndim == 0 or len(target.array) != self.n_row_of_target:
+            raise NoBatchAxis(
                 "axis 0 of the target must be the batch axis: expected "
                 f"{self.n_row_of_target} rows, got shape {target.shape}"
             )
@@ -100,6 +103,10 @@ class ForwardPass:
                 "discrete inputs (atom numbers, tokens) read saliency at the "
                 "embedding: target_extractor=VariableMonitorLinkHook(model.embed)"
             )
+
+    def with_batch_axis(self, at_target: Array) -> Array:
+        """Return what has a target's shape with its rows on axis 0."""
+        return at_target[None] if self.run.is_whole_target else at_target
 
     def by_row(self, at_target: Any) -> Any:
         """Return what targets have, for each row of the pass."""
@@ -176,7 +183,7 @@ class ForwardPass:
             raise no_influence()
         # A call of the target's link may well be one that the output does not use.
         return [
-            t.xp.zeros_like(t.array) if g is None else g.array
+            self.with_batch_axis(t.xp.zeros_like(t.array) if g is None else g.array)
             for t, g in zip(self.targets, grads)
         ]
 

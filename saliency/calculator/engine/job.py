@@ -19,11 +19,12 @@ from saliency.calculator.engine.explained_output import (
     warn_of_sum,
 )
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.padding import mark_padding
+from saliency.calculator.engine.padding import concatenate_padded, mark_padding
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.rows import (
     CannotFold,
     Extent,
+    NoBatchAxis,
     PassPlan,
     Rows,
     one_row,
@@ -97,6 +98,8 @@ class Job:
 
     Attributes:
         run (Run): What the call holds.
+        lengths_of_targets (dict): Length of each example's target, by its index in the
+            data, where targets have no batch axis.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class Job:
         self._bar = bar
         self.run = recipe.start(batches, runner.clean) if run is None else run
         runner.run = self.run
+        self.lengths_of_targets: dict[int, int] = {}
         self._folded = self.run.plan
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
@@ -157,8 +161,7 @@ class Job:
 
     def _explain(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
         postprocess_fn = self._settings.postprocess_fn
-        batch = self._with_lengths_of_target(batch)
-        for samples in self._samples(batch, n_sample):
+        for samples in self._samples_of_any_target(batch, n_sample):
             if postprocess_fn is None:
                 yield samples
             else:
@@ -166,8 +169,30 @@ class Job:
                     processed = [postprocess_fn(sample) for sample in samples]
                 yield np.stack(processed)
 
+    def _samples_of_any_target(
+        self, batch: UserBatch, n_sample: int
+    ) -> Iterator[np.ndarray]:
+        """Give samples, one example at a time if the target has no batch axis."""
+        if not self.run.is_whole_target:
+            try:
+                yield from self._samples(self._with_lengths_of_target(batch), n_sample)
+                return
+            except NoBatchAxis as reason:
+                if not batch.can_gather():
+                    raise ValueError(str(reason)) from None
+                self.run.is_whole_target = True
+        # Each by itself, since targets of examples may differ in shape.
+        alone = []
+        for one in batch.one_by_one():
+            samples = np.concatenate(list(self._samples(one, n_sample)))
+            self.lengths_of_targets[one.start] = samples.shape[2]
+            alone.append(samples)
+        yield concatenate_padded(alone, axis=1, fill=np.nan)
+
     def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
-        if not batch.can_gather():
+        if self.run.is_whole_target:
+            self._plan = one_row
+        elif not batch.can_gather():
             self._plan = whole_batch
         extent = Extent(
             n_sample,

@@ -118,6 +118,10 @@ class CannotFold(Exception):
         self.plan = plan
 
 
+class NoBatchAxis(ValueError):
+    """The target turned out not to have the batch on its axis 0."""
+
+
 def folded(extent: Extent, batchsize: int) -> Iterator[Rows]:
     """Fill every pass with ``batchsize`` rows, whichever sample they belong to."""
     for start in range(0, len(extent), batchsize):

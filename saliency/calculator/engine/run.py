@@ -22,9 +22,12 @@ class Run:
             that was asked for.
         lengths (numpy.ndarray or None): The true lengths of examples that differ in
             it.
+        is_whole_target (bool): Whether the target of each pass is that of one example,
+            without a batch axis: concatenated tokens, nodes of a graph.
     """
 
     def __init__(self, plan: PassPlan = folded) -> None:
         self.plan = plan
         self.inputs: tuple[np.ndarray, ...] | None = None
         self.lengths: np.ndarray | None = None
+        self.is_whole_target = False

@@ -180,6 +180,7 @@ class Runner:
         with self._unchanged.during_pass(), self._dropout.learning_batch_axes():
             self._run_as_configured(batch, one_example, disturb=_leave)
         may_share = self._recipe.shares_start and not self._unchanged.has_state
+        may_share = may_share and not self.run.is_whole_target
         if self._settings.noise_sampler is None and may_share:
             self._shared_sizes = self._try_shared_start(batch)
 
@@ -311,4 +312,4 @@ class Runner:
 
 
 def _leave(target: chainer.Variable, call: int, this: ForwardPass) -> None:
-    this.origins.append(target.array)
+    this.origins.append(this.with_batch_axis(target.array))
