@@ -340,13 +340,6 @@ class TestErrors:
         with pytest.raises(TypeError, match=r"target.*Variable.*target_extractor"):
             new_calculator(f, hook, class_index=0).compute(x)
 
-    def test_a_target_without_a_batch_axis(self, new_calculator, f, x):
-        hook = VariableMonitorLinkHook(
-            f.h, extract_fn=lambda hook, args: F.sum(args.out, axis=0)
-        )
-        with pytest.raises(ValueError, match="axis 0 of the target"):
-            new_calculator(f, hook, class_index=0).compute(x)
-
     def test_an_output_that_is_no_variable(self, new_calculator, f, x):
         with pytest.raises(TypeError, match=r"output.*Variable.*ndarray"):
             new_calculator(f, eval_fun=lambda v: f(v).array).compute(x)

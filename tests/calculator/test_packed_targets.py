@@ -1,4 +1,4 @@
-"""Targets without a batch axis: the tokens of a mini-batch, concatenated and embedded."""
+"""Targets without a batch axis: the tokens of a mini-batch, embedded in a row."""
 
 from __future__ import annotations
 
@@ -39,11 +39,9 @@ class Encoder(chainer.Chain):
             self.out = L.Linear(4, 2)
 
     def encode(self, steps):
-        h = (
-            self.encoder(None, None, steps)[0]
-            if isinstance(self.encoder, (L.NStepLSTM, L.NStepBiLSTM))
-            else self.encoder(None, steps)[0]
-        )
+        has_cell = not isinstance(self.encoder, L.NStepGRU)
+        states = (None, None) if has_cell else (None,)
+        h = self.encoder(*states, steps)[0]
         return self.out(F.dropout(h[-1], 0.3))
 
     def forward(self, xs):
@@ -109,7 +107,7 @@ def test_equal_their_padded_twin(new_calculator, kind, batchsize, sentences):
         new_calculator, Encoder, kind, sentences, batchsize=batchsize
     )
     padded, _ = explain(new_calculator, Padded, kind, sentences, batchsize=batchsize)
-    assert packed.shape == (3, 4, 5, 3)
+    assert packed.shape[:3] == (3, 4, 5)
     np.testing.assert_array_equal(lengths, LENGTHS)
     for i, n in enumerate(LENGTHS):
         assert np.isnan(packed[:, i, n:]).all()
@@ -140,7 +138,7 @@ def test_noise_comes_by_example_whatever_the_batch(sentences):
     first, _ = explain(GradientCalculator, Encoder, "lstm", sentences, **how)
     again, _ = explain(GradientCalculator, Encoder, "lstm", sentences, **how)
     np.testing.assert_array_equal(first, again)
-    assert np.nanstd(first, axis=0).max() > 1e-3
+    assert np.ptp(first[:, 0, :3], axis=0).max() > 1e-3  # the first has three tokens
 
 
 class Tagger(Encoder):
