@@ -101,7 +101,8 @@ class GlobalRandomState:
 
     def __init__(self, device: Any) -> None:
         self._modules = [np] if device.xp is np else [np, device.xp]
-        self._words = _MersenneTwister()
+        with one_at_a_time():  # while nobody else has borrowed the state
+            self._words = _MersenneTwister()
         # Whether anything drew from CuPy's state cannot be seen afterwards, nor from
         # half of a pair of normal numbers.
         self._is_drawn_from = len(self._modules) > 1 or not self._words.shows_draws
