@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from saliency.array_types import Array
+from saliency.calculator.ancestor import gradient_core
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.configured import positional
 
 
 class GradientCalculator(BaseCalculator):
@@ -29,7 +33,8 @@ class GradientCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    multiply_target: bool = False
+    multiply_target: bool = positional(default=False)
+    device: Any = positional(default=None)
 
     shares_start = True
 
@@ -39,3 +44,6 @@ class GradientCalculator(BaseCalculator):
         if self.multiply_target:
             grads = [g * this.by_row(x) for g, x in zip(grads, this.origins)]
         return this.of_explained_call(grads)
+
+    def _compute_core(self, *inputs: Any) -> tuple[Array]:
+        return gradient_core(self, inputs)
