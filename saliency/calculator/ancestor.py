@@ -61,7 +61,12 @@ class AncestorProtocol:
     def __init_subclass__(cls, **kwargs: Any) -> None:
         own = vars(cls)
         if "contribution" in own:
-            cls._runs_core = False
+            if cls._runs_core:
+                raise TypeError(
+                    f"{cls.__name__} says in contribution what a pass contributes, but "
+                    "derives from a class with a _compute_core or get_target_var of "
+                    "its own; derive from the class before it"
+                )
         elif "_compute_core" in own or "get_target_var" in own:
             cls._runs_core = True
             for name in _OF_RECIPE:
