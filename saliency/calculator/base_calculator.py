@@ -186,7 +186,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             preprocess_fn (callable or None): Called with a batch's inputs (arrays);
                 returns the inputs of the model.
             postprocess_fn (callable or None): Called with one sample's saliency of
-                one batch, ``(batch,) + target shape`` (NumPy); returns what is kept.
+                one batch, ``(batch,) + target shape`` (NumPy); returns what is kept, an
+                array or a Variable.
             train (bool): Whether each sample draws parameters from the dropout
                 posterior (BayesGrad). Batch normalization stays in evaluation mode.
             noise_sampler: Adds noise to the target for each sample (SmoothGrad): has

@@ -9,6 +9,7 @@ from saliency.calculator.ancestor import gradient_core
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.checks import check_bool
 from saliency.configured import positional
 
 
@@ -29,6 +30,9 @@ class GradientCalculator(BaseCalculator):
             :math:`x \odot \partial f_c(x) / \partial x` (Shrikumar et al. 2016,
             arXiv:1605.01713).
 
+    Raises:
+        ValueError: If ``multiply_target`` is not a bool.
+
     The other arguments and what is raised are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
@@ -37,6 +41,11 @@ class GradientCalculator(BaseCalculator):
     device: Any = positional(default=None)
 
     shares_start = True
+
+    def check(self) -> None:
+        """Raise a ValueError if ``multiply_target`` is not a bool."""
+        super().check()
+        check_bool("multiply_target", self.multiply_target)
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the gradient of each row, summed over the calls of the target."""

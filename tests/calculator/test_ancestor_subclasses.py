@@ -1,4 +1,4 @@
-"""Calculators written for Chainer Chemistry: they override its methods, and run here."""
+"""Calculators written for Chainer Chemistry, which override its methods, run here."""
 
 from __future__ import annotations
 
@@ -420,7 +420,7 @@ def test_what_a_core_sets_stays(model, x):
     assert calculator.eval_fun == eval_fun
 
 
-# --- promises ---------------------------------------------------------------------------
+# --- promises ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("blows_at", [None, 1, 3])

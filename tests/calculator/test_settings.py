@@ -248,6 +248,8 @@ REFUSED = [
             ("device", "nonsense"),
         )
     ),
+    (GradientCalculator, "multiply_target", 2),
+    (GradientCalculator, "multiply_target", "yes"),
     (SmoothGradCalculator, "noise_sampler", 3),
     (IntegratedGradientsCalculator, "steps", 0),
     (IntegratedGradientsCalculator, "steps", 2.5),
