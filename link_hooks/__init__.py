@@ -4,4 +4,11 @@ import saliency.chainer_compat  # noqa: F401  (before chainer, see there)
 from link_hooks.retain_output_hook import RetainOutputHook
 from link_hooks.variable_monitor_link_hook import VariableMonitorLinkHook
 
-__all__ = ["RetainOutputHook", "VariableMonitorLinkHook"]
+#: Chainer Chemistry's name for whether this Chainer has link hooks, as 7.8.1 does.
+is_link_hooks_available = True
+
+__all__ = [
+    "RetainOutputHook",
+    "VariableMonitorLinkHook",
+    "is_link_hooks_available",
+]

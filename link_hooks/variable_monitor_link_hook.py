@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from logging import Logger, getLogger
 from numbers import Integral
 from typing import Any, Callable, NamedTuple
 
@@ -19,6 +20,7 @@ class _Session(NamedTuple):
 
     variables: list[Any]
     catch: Callable[[Any, int], None] | None
+    catches_first: bool = False  # before the processes rather than after them
 
 
 class _Sessions(threading.local):
@@ -47,12 +49,15 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             ``extract_fn(hook, args)`` with Chainer's callback data and returns a
             :class:`chainer.Variable`; for ``timing='post'`` ``args.out`` is what
             the link returned.
+        logger (logging.Logger or None): Where :meth:`delete_process` reports a process
+            that is not there. ``None`` is the logger of this module.
         call (int or None): Where the link is called several times in one forward
             pass, the call (counted from 0) that calculators explain. ``None``
             explains all of them: saliency is computed at each call and added up.
 
     Raises:
-        TypeError: If ``target_link`` is not a link, or ``extract_fn`` not callable.
+        TypeError: If ``target_link`` is not a link, ``extract_fn`` not callable, or
+            ``logger`` not a logger.
         ValueError: If ``timing`` or ``call`` is none of the values above.
 
     .. admonition:: Example
@@ -70,6 +75,8 @@ class VariableMonitorLinkHook(chainer.LinkHook):
         name: str = "VariableMonitorLinkHook",
         timing: str = "post",
         extract_fn: Callable[[VariableMonitorLinkHook, Any], Any] | None = None,
+        logger: Logger | None = None,
+        *,
         call: int | None = None,
     ) -> None:
         if not isinstance(target_link, chainer.Link):
@@ -80,6 +87,11 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             raise ValueError(f"timing must be 'pre' or 'post', got {timing!r}")
         if extract_fn is not None and not callable(extract_fn):
             raise TypeError(f"extract_fn must be callable or None, got {extract_fn!r}")
+        if logger is not None and not callable(getattr(logger, "warning", None)):
+            raise TypeError(
+                f"logger must be a logging.Logger or None, got {logger!r}; the number "
+                "of a call goes by name, call=0"
+            )
         if call is not None and not (isinstance(call, Integral) and call >= 0):
             raise ValueError(f"call must be an int >= 0 or None, got {call!r}")
         super().__init__()
@@ -87,6 +99,7 @@ class VariableMonitorLinkHook(chainer.LinkHook):
         self.name = name
         self.timing = timing
         self.extract_fn = extract_fn or _EXTRACT_FNS[timing]
+        self.logger = logger or getLogger(__name__)
         self.call = call
         self.process_fns: dict[str, Callable[..., None]] = {}
         self._sessions = _Sessions()
@@ -135,6 +148,17 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             yield
         finally:
             self._sessions.stack.pop()
+
+    def start_over(self) -> None:
+        """Let the next forward pass of a session be seen as if it were the first.
+
+        Calls are counted from 0 again, and the session's ``catch`` is called before
+        the processes, so that these see what it makes of the variable. It is for code
+        that runs a model several times for one result.
+        """
+        session = self._sessions.stack[-1]
+        session.variables.clear()
+        self._sessions.stack[-1] = session._replace(catches_first=True)
 
     def get_variable(self, call: int = -1) -> chainer.Variable:
         """Return the variable of one call.
@@ -194,13 +218,23 @@ class VariableMonitorLinkHook(chainer.LinkHook):
     def delete_process(self, key: str) -> None:
         """Remove a process that :meth:`add_process` added.
 
+        Where there is no process of that name, a warning is logged.
+
+        Args:
+            key (str): The name that it was added under.
+
         Raises:
-            KeyError: If there is no process of that name.
+            TypeError: If ``key`` is not a str.
         """
+        if not isinstance(key, str):
+            raise TypeError(f"key must be a str, got {key!r}")
         if key not in self.process_fns:
-            raise KeyError(
-                f"no process named {key!r}; there are {sorted(self.process_fns)}"
+            self.logger.warning(
+                "There is no process named %r to delete; there are %s",
+                key,
+                sorted(self.process_fns),
             )
+            return
         del self.process_fns[key]
 
     def added(self, link: chainer.Link | None) -> None:
@@ -232,10 +266,13 @@ class VariableMonitorLinkHook(chainer.LinkHook):
         session = self._sessions.stack[-1]
         variable = self.extract_fn(self, args)
         session.variables.append(variable)
+        call = len(session.variables) - 1
+        if session.catch is not None and session.catches_first:
+            session.catch(variable, call)
         for process in tuple(self.process_fns.values()):
             process(self, args, variable)
-        if session.catch is not None:
-            session.catch(variable, len(session.variables) - 1)
+        if session.catch is not None and not session.catches_first:
+            session.catch(variable, call)
 
 
 def _first_input(hook: VariableMonitorLinkHook, args: Any) -> Any:

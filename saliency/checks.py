@@ -21,6 +21,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def check_bool(name: str, value: Any) -> None:
+    """Raise a ValueError that names the parameter unless it is a bool, or 0 or 1."""
+    is_bool = isinstance(value, (bool, np.bool_))
+    if not (is_bool or (is_int(value) and value in (0, 1))):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
 def check_positive(name: str, value: Any) -> None:
     """Raise a ValueError that names the parameter unless it is an int >= 1."""
     if not is_int(value) or value < 1:

@@ -35,6 +35,9 @@ class _Positional:
 def positional(*, default: Any = _MISSING, kw_only: bool = False) -> Any:
     """Declare a setting that may be given by position.
 
+    A subclass that declares one of its bases' settings so puts it after those that
+    may be given by position so far.
+
     Args:
         default: Its default value; without one it has to be given.
         kw_only (bool): Always False; type checkers read it here.
@@ -61,13 +64,18 @@ class Configured:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._declared = _declared_by(cls)
+        cls._declared = cls._declare()
         cls.__signature__ = _signature_of(cls)
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         given = bind(type(self).__name__, self._declared, args, settings)
         vars(self).update(given)
         self.check()
+
+    @classmethod
+    def _declare(cls) -> inspect.Signature:
+        """Return the arguments of the constructor, as the class declares them."""
+        return _declared_by(cls)
 
     def check(self) -> None:
         """Raise if a setting has a value that is not allowed."""
@@ -220,6 +228,8 @@ def _declared_by(cls: type) -> inspect.Signature:
                 continue
             declared = base.__dict__.get(name, _MISSING)
             is_positional = isinstance(declared, _Positional)
+            if is_positional:
+                found.pop(name, None)  # declared again, it comes after those before
             found[name] = inspect.Parameter(
                 name,
                 _BY_POSITION if is_positional else inspect.Parameter.KEYWORD_ONLY,

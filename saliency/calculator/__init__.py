@@ -1,5 +1,6 @@
 """Calculators: from a trained model and data to M x batch saliency samples."""
 
+from saliency.calculator import calculator_utils as calculator_utils
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.bayes_grad_calculator import BayesGradCalculator
 from saliency.calculator.common import (

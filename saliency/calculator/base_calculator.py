@@ -10,6 +10,7 @@ from typing import Any, Callable, ClassVar
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
+from saliency.calculator.ancestor import AncestorProtocol
 from saliency.calculator.common import GaussianNoiseSampler
 from saliency.calculator.engine.dataset import (
     Batches,
@@ -64,13 +65,15 @@ class _LastRuns(threading.local):
 _last_runs = _LastRuns()
 
 
-class BaseCalculator(Configured, Recipe):
+class BaseCalculator(AncestorProtocol, Configured, Recipe):
     """What a calculator explains, and how it samples.
 
     A method says how it explains by overriding what
     :class:`~saliency.calculator.engine.recipe.Recipe` lists, at most seven names, and
     declares its settings as annotated attributes. Sampling, batches, hooks, random
-    numbers and cleaning up are in the engine.
+    numbers and cleaning up are in the engine. Methods that were written for Chainer
+    Chemistry override ``_compute_core`` instead, see
+    :class:`~saliency.calculator.ancestor.AncestorProtocol`.
 
     A calculator holds its settings and nothing else. They may be changed between
     calls: ``calculator.class_index = 3``. Several threads may use one calculator, or
@@ -183,7 +186,8 @@ class BaseCalculator(Configured, Recipe):
             preprocess_fn (callable or None): Called with a batch's inputs (arrays);
                 returns the inputs of the model.
             postprocess_fn (callable or None): Called with one sample's saliency of
-                one batch, ``(batch,) + target shape`` (NumPy); returns what is kept.
+                one batch, ``(batch,) + target shape`` (NumPy); returns what is kept, an
+                array or a Variable.
             train (bool): Whether each sample draws parameters from the dropout
                 posterior (BayesGrad). Batch normalization stays in evaluation mode.
             noise_sampler: Adds noise to the target for each sample (SmoothGrad): has
@@ -321,7 +325,7 @@ class BaseCalculator(Configured, Recipe):
 
     def aggregate(
         self,
-        saliency_samples: np.ndarray,
+        saliency_arrays: np.ndarray,
         method: str = "raw",
         ch_axis: int | tuple[int, ...] | None = None,
         statistic: str = "mean",
@@ -333,11 +337,11 @@ class BaseCalculator(Configured, Recipe):
         become smaller with M, as the error of their mean does, ``std / sqrt(M)``.
 
         Args:
-            saliency_samples (numpy.ndarray): What :meth:`compute` returned,
+            saliency_arrays (numpy.ndarray): What :meth:`compute` returned,
                 ``(M, N) + target shape``.
             method (str): ``'raw'`` leaves the samples as they are, ``'abs'`` takes
                 absolute values, ``'square'`` squares.
-            ch_axis (int, tuple of int or None): Axes of ``saliency_samples`` to sum
+            ch_axis (int, tuple of int or None): Axes of ``saliency_arrays`` to sum
                 over; 2 for images of ``(M, N, ch, h, w)``, 3 for the atoms of
                 ``(M, N, atom, ch)``.
             statistic (str): Of the M sums: ``'mean'``; ``'std'``, the standard
@@ -354,7 +358,7 @@ class BaseCalculator(Configured, Recipe):
             ValueError: If ``method``, ``ch_axis`` or ``statistic`` is none of these,
                 or there are no samples, or one alone that is to have a spread.
         """
-        samples = np.asarray(saliency_samples)
+        samples = np.asarray(saliency_arrays)
         _check_samples(samples)
         aggregation = Aggregation(method, ch_axis, statistic, len(samples))
         statistics = RunningStatistics(statistic)
@@ -364,7 +368,7 @@ class BaseCalculator(Configured, Recipe):
 
     def _subject(self) -> Subject:
         """Return what is explained, as the settings are now."""
-        return Subject.of(
+        subject = Subject.of(
             self.model,
             self.target_extractor,
             self.output_extractor,
@@ -374,6 +378,7 @@ class BaseCalculator(Configured, Recipe):
             none_means=self.none_means,
             allows_all=self.explains_all_classes,
         )
+        return self._with_overrides(subject)
 
     def _sampling(self, **settings: Any) -> ComputeSettings:
         """Return how samples are computed, with what the calculator says of it."""
@@ -403,6 +408,6 @@ class BaseCalculator(Configured, Recipe):
 def _check_samples(samples: np.ndarray) -> None:
     if samples.ndim < 2 or samples.size == 0:
         raise ValueError(
-            "saliency_samples must be what compute returned, (M, N) + target shape, "
+            "saliency_arrays must be what compute returned, (M, N) + target shape, "
             f"got shape {samples.shape}"
         )

@@ -17,7 +17,7 @@ from saliency.calculator.paths import quadrature
 from saliency.calculator.paths.adaptive_paths import AdaptivePaths
 from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.checks import check_choice, check_positive
-from saliency.configured import takes_settings_of
+from saliency.configured import positional, takes_settings_of
 
 import chainer
 
@@ -65,8 +65,9 @@ class IntegratedGradientsCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    baseline: Any = None
-    steps: int = 25
+    baseline: Any = positional(default=None)
+    steps: int = positional(default=25)
+    device: Any = positional(default=None)
     method: str = "gauss_legendre"
 
     def check(self) -> None:

@@ -17,6 +17,8 @@ from saliency.calculator.engine.run import Run
 from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.calculator.paths.windows import Window, Windows
 from saliency.checks import check_positive
+from saliency.configured import positional
+from saliency.user_warnings import warn_user
 
 import chainer
 
@@ -35,6 +37,9 @@ class OcclusionCalculator(BaseCalculator):
         class_index: As in every calculator; ``'all'`` computes all columns of the
             output at no further cost, and puts their axis behind the batch axis:
             ``(M, N, n_class) + shape``.
+        enable_backprop (bool): Taken for the sake of code written for Chainer
+            Chemistry, and without effect, which a warning says if it is True: a model
+            that takes gradients in its forward gets a graph without being told.
         size (int or tuple of int): Length of the window along each slide axis.
         slide_axis (int or tuple of int): Axes of the target (0 is the batch axis)
             that the window slides along; all others are covered whole.
@@ -51,8 +56,10 @@ class OcclusionCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    size: int | tuple[int, ...] = 1
-    slide_axis: int | tuple[int, ...] = (2, 3)
+    device: Any = positional(default=None)
+    enable_backprop: bool = positional(default=False)
+    size: int | tuple[int, ...] = positional(default=1)
+    slide_axis: int | tuple[int, ...] = positional(default=(2, 3))
     stride: int | tuple[int, ...] | None = None
     fill: Any = 0
 
@@ -65,6 +72,13 @@ class OcclusionCalculator(BaseCalculator):
         super().check()
         self._geometry()
         Reference("fill", self.fill)
+        if self.enable_backprop:
+            self.enable_backprop = False
+            warn_user(
+                "enable_backprop has no effect: a model that takes gradients in its "
+                "forward gets a graph without being told, and others need none. Leave "
+                "it out"
+            )
 
     def start(self, batches: Batches, passes: CleanPasses) -> Covers:
         """Return the fill, which may be the mean over the data."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from saliency.visualizer import visualizer_utils as visualizer_utils
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import (
     atom_color,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from saliency.settings_repr import repr_of_settings
+from saliency.user_warnings import warn_user
 
 # Sharp in print; matplotlib's own 100 dots per inch are meant for the screen.
 SAVE_DPI = 200
@@ -34,9 +35,22 @@ class BaseVisualizer(ABC):
     silence. A subclass may have settings: arguments of its constructor, stored as
     attributes of the same names, which each call reads and checks. `repr` prints those
     that differ from their defaults.
+
+    Args:
+        logger: Taken for the sake of code written for Chainer Chemistry, and without
+            effect, which a warning says: what it would have logged is an error here.
     """
 
     __slots__ = ()
+
+    logger: ClassVar[Any] = None
+
+    def __init__(self, logger: Any = None) -> None:
+        if logger is not None:
+            warn_user(
+                f"logger has no effect on {type(self).__name__}: what cannot be drawn "
+                "is an error here, which names the argument. Leave logger out"
+            )
 
     def __repr__(self) -> str:
         return repr_of_settings(self)

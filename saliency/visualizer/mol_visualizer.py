@@ -17,6 +17,7 @@ from saliency.checks import (
     check_positive,
     is_int,
 )
+from saliency.user_warnings import warn_user
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
 from saliency.visualizer.colors import atom_color, checked_limit, limit_of_colors
 from saliency.visualizer.grids import SCALES, names_of_methods, one_for_each_row
@@ -62,6 +63,7 @@ class MolVisualizer(BaseVisualizer):
         color_fn: ColorFn = atom_color,
         scaler: Scaler | None = abs_max_scaler,
         legend: str = "",
+        raise_import_error: bool | None = None,
         *,
         errors: Array | None = None,
         mode: str = "highlight",
@@ -87,6 +89,9 @@ class MolVisualizer(BaseVisualizer):
             scaler: Callable that maps the scores to those drawn. It is given the scores
                 without padding. None draws them unchanged.
             legend: Text below the molecule.
+            raise_import_error: Taken for the sake of code written for Chainer
+                Chemistry, and without effect, which a warning says: what is not
+                installed always raises an ImportError.
             errors: How far each score may be off, ``(n_atom,)``, in the units of
                 ``saliency``, for example the standard deviation over samples. Atoms
                 whose score is no further from 0 than that are grey.
@@ -107,6 +112,11 @@ class MolVisualizer(BaseVisualizer):
             TypeError: An argument has the wrong type.
         """
         path = self._checked_path(save_filepath, FORMATS)
+        if raise_import_error is not None:
+            warn_user(
+                "raise_import_error has no effect: what is not installed always raises "
+                "an ImportError, and no other package is needed for PNG. Leave it out"
+            )
         limit = checked_limit(limit)
         cell = compute_cell(saliency, mol, visualize_ratio, scaler, legend, errors)
         cell = cell._replace(limit=limit or limit_of_colors(cell.scores))
@@ -232,6 +242,7 @@ class SmilesVisualizer(MolVisualizer):
         legend: str = "",
         add_Hs: bool = False,
         use_canonical_smiles: bool = False,
+        raise_import_error: bool | None = None,
         **options: Any,
     ) -> SvgPicture:
         """Draw one molecule.
@@ -248,6 +259,7 @@ class SmilesVisualizer(MolVisualizer):
             add_Hs: Whether all hydrogens are atoms; their scores come last.
             use_canonical_smiles: Whether scores are in the order of RDKit's canonical
                 SMILES instead, as those of Chainer Chemistry's preprocessors are.
+            raise_import_error: As in `MolVisualizer.visualize`.
             **options: The keywords of `MolVisualizer.visualize`.
 
         Returns:
@@ -266,6 +278,7 @@ class SmilesVisualizer(MolVisualizer):
             color_fn,
             scaler,
             legend,
+            raise_import_error,
             **options,
         )
 

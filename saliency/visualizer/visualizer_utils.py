@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from saliency.visualizer.colors import red_blue_cmap
-from saliency.visualizer.scalers import abs_max_scaler, min_max_scaler
+from saliency.visualizer.scalers import (
+    abs_max_scaler,
+    min_max_scaler,
+    normalize_scaler,
+)
 
-__all__ = ["abs_max_scaler", "min_max_scaler", "red_blue_cmap"]
+__all__ = ["abs_max_scaler", "min_max_scaler", "normalize_scaler", "red_blue_cmap"]

@@ -248,6 +248,8 @@ REFUSED = [
             ("device", "nonsense"),
         )
     ),
+    (GradientCalculator, "multiply_target", 2),
+    (GradientCalculator, "multiply_target", "yes"),
     (SmoothGradCalculator, "noise_sampler", 3),
     (IntegratedGradientsCalculator, "steps", 0),
     (IntegratedGradientsCalculator, "steps", 2.5),
@@ -330,7 +332,13 @@ OWN_SETTINGS = {
         "steps": 25,
         "method": "gauss_legendre",
     },
-    OcclusionCalculator: {"size": 1, "slide_axis": (2, 3), "stride": None, "fill": 0},
+    OcclusionCalculator: {
+        "enable_backprop": False,
+        "size": 1,
+        "slide_axis": (2, 3),
+        "stride": None,
+        "fill": 0,
+    },
     GradCAMCalculator: {"layer": inspect.Parameter.empty, "resize": True},
     GuidedBackpropCalculator: {},
     DeconvnetCalculator: {},
@@ -338,6 +346,16 @@ OWN_SETTINGS = {
     LRPCalculator: {"rule": "epsilon", "relevance": "output", "low": 0.0, "high": 1.0},
 }
 COMMON = ["target_extractor", "output_extractor", "eval_fun", "class_index", "device"]
+
+
+# Those that follow by position, in the order in which Chainer Chemistry takes them.
+BY_POSITION = {
+    GradientCalculator: ["multiply_target", "device"],
+    SmoothGradCalculator: ["multiply_target", "device"],
+    BayesGradCalculator: ["multiply_target", "device"],
+    IntegratedGradientsCalculator: ["baseline", "steps", "device"],
+    OcclusionCalculator: ["device", "enable_backprop", "size", "slide_axis"],
+}
 
 
 def arguments_in(text):
@@ -537,8 +555,8 @@ def parameters_of(function):
 @every_class
 def test_the_signature_of_the_class(calculator):
     parameters = parameters_of(calculator)
-    by_position = ["model", *COMMON[:3]]
-    assert list(parameters)[:4] == by_position
+    by_position = ["model", *COMMON[:3], *BY_POSITION.get(calculator, [])]
+    assert list(parameters)[: len(by_position)] == by_position
     for name in by_position:
         assert parameters[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     expected = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import threading
 import weakref
 
@@ -210,11 +211,24 @@ class TestProcesses:
         assert order == ["once"]
         assert hook.process_fns == {}
 
-    def test_that_is_not_there_can_not_be_deleted(self, model):
-        hook = VariableMonitorLinkHook(model.l1)
+    @pytest.mark.parametrize("name", [None, "a.logger.of.the.user"])
+    def test_that_is_not_there_is_reported_when_it_is_deleted(
+        self, model, name, caplog
+    ):
+        logger = name and logging.getLogger(name)
+        hook = VariableMonitorLinkHook(model.l1, logger=logger)
         hook.add_process("here", print)
-        with pytest.raises(KeyError, match=r"gone.*here"):
-            hook.delete_process("gone")
+        hook.delete_process("gone")
+        assert hook.process_fns == {"here": print}
+        (record,) = caplog.records
+        assert record.levelname == "WARNING"
+        assert record.name == (name or "link_hooks.variable_monitor_link_hook")
+        assert "'gone'" in record.getMessage()
+        assert "here" in record.getMessage()
+
+    def test_are_deleted_by_a_str(self, model):
+        with pytest.raises(TypeError, match="key must be a str, got 1"):
+            VariableMonitorLinkHook(model.l1).delete_process(1)
 
     @pytest.mark.parametrize(
         ("key", "fn", "name"), [(1, print, "key"), ("key", None, "fn")]

@@ -16,6 +16,7 @@ import saliency.visualizer
         ("common", ["project_scaler", "heatmap", "red_blue_cmap", "signed_colors"]),
         ("common", ["diverging_cmap"]),
         ("visualizer_utils", ["abs_max_scaler", "min_max_scaler", "red_blue_cmap"]),
+        ("visualizer_utils", ["normalize_scaler"]),
         ("base_visualizer", ["BaseVisualizer"]),
         ("image_visualizer", ["ImageVisualizer"]),
         ("mol_visualizer", ["MolVisualizer", "SmilesVisualizer", "atom_color"]),

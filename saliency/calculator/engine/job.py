@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, Union
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -166,7 +166,7 @@ class Job:
                 yield samples
             else:
                 with self._runner.borrowed_random(batch):
-                    processed = [postprocess_fn(sample) for sample in samples]
+                    processed = [_as_numpy(postprocess_fn(s)) for s in samples]
                 yield np.stack(processed)
 
     def _samples_of_any_target(
@@ -318,6 +318,13 @@ class _Contribution(NamedTuple):
     of_rows: np.ndarray
     dtype: np.dtype
     target_ndim: int
+
+
+def _as_numpy(value: Any) -> Any:
+    """Return what ``postprocess_fn`` gave, perhaps a Variable, as a NumPy array."""
+    array = value.array if isinstance(value, chainer.Variable) else value
+    is_array = isinstance(array, chainer.get_array_types())
+    return chainer.cuda.to_cpu(array) if is_array else array
 
 
 def _check_result(samples: np.ndarray, batch: UserBatch, first: int) -> None:

@@ -42,6 +42,8 @@ class Recipe(ABC):
         changes_one_example (bool): Whether no more than one example of a batch may be
             changed in a pass where the output is one value for the batch. Step 0 must
             then leave the target as it is.
+        tells_calls_apart (bool): Whether, where targets are changed or noisy, each call
+            of the target's link is explained by itself.
         explains_all_classes (bool): Whether ``class_index='all'`` is allowed.
         none_means (str): What ``class_index=None`` stands for: ``'sum'`` or
             ``'argmax'``.
@@ -50,6 +52,7 @@ class Recipe(ABC):
     needs_gradient: ClassVar[bool] = True
     shares_start: ClassVar[bool] = False
     changes_one_example: ClassVar[bool] = False
+    tells_calls_apart: ClassVar[bool] = True
     explains_all_classes: ClassVar[bool] = False
     none_means: ClassVar[str] = "sum"
 

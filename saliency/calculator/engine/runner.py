@@ -126,6 +126,8 @@ class Runner:
         extractor = self._subject.target_extractor
         if extractor is None or extractor.call is not None:
             return None
+        if not self._recipe.tells_calls_apart:
+            return None
         if not self._recipe.changes_target and self._settings.noise_sampler is None:
             return None
         n_call = self.clean.number_of_targets(batch)
@@ -295,6 +297,8 @@ class Runner:
             )
 
             def catch(target: Any, call: int) -> None:
+                # Of what was run before in the same pass, if its calls start over.
+                del this.targets[call:], this.origins[call:]
                 this.check_target(target, self._recipe.needs_gradient)
                 disturb(target, call, this)
                 this.targets.append(target)

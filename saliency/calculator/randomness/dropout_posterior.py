@@ -79,6 +79,17 @@ class DropoutPosterior:
         self._masks.__exit__(exc_type, exc, traceback)
 
 
+def draw_same_masks() -> None:
+    """Let dropout draw the masks of the pass under way again, from the first one on.
+
+    For code that runs the network several times in one pass. Where no masks are
+    drawn, nothing is done.
+    """
+    hook = chainer.get_function_hooks().get(_DropoutMaskHook.name)
+    if isinstance(hook, _DropoutMaskHook):
+        hook.start_over()
+
+
 class _DropoutMaskHook(chainer.FunctionHook):
     """Gives each dropout function its mask before it draws one of its own."""
 
@@ -93,6 +104,9 @@ class _DropoutMaskHook(chainer.FunctionHook):
 
     def start_pass(self, rows: Sequence[tuple[int, int]]) -> None:
         self._rows = rows
+        self.start_over()
+
+    def start_over(self) -> None:
         self._n_call = 0
 
     def forward_preprocess(self, function: Any, in_data: tuple[Any, ...]) -> None:
