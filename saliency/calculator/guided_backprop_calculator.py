@@ -143,11 +143,16 @@ def _signal_beside_zero(this: Application) -> int | None:
 
 
 def _is_sign(this: Application, condition: Any, signal: int) -> bool:
-    """Tell whether ``where`` chooses the signal exactly where that is positive."""
+    """Tell whether ``where`` chooses the signal exactly where that is positive.
+
+    The graph has the condition as an array. A mask that lets everything through is
+    not mistaken for a sign, since something negative must have been left out.
+    """
     x = this.inputs[signal]
     condition = this.xp.broadcast_to(condition, x.shape)
     is_chosen = condition if signal == 0 else ~condition
-    return bool((is_chosen == (x > 0))[x != 0].all())
+    agrees = (is_chosen == (x > 0)) | (x == 0)
+    return bool(agrees.all()) and bool((x < 0).any())
 
 
 def _check_is_open(this: Application) -> None:
