@@ -166,7 +166,8 @@ class BaseCalculator(Configured, Recipe):
             data: The examples: an array ``(N, ...)``, a list of examples, a Chainer
                 dataset, or a tuple of arrays of N rows for models of several inputs.
             M (int): Number of samples. More than one makes sense with ``train``,
-                ``noise_sampler`` or ``posterior``.
+                ``noise_sampler`` or ``posterior``; where all are equal, a warning says
+                why.
             batchsize (int): Largest number of rows in one forward pass. Samples and
                 steps of a few examples are run together up to that number. It does
                 not change the result, unless the output is one value for the whole

@@ -269,7 +269,7 @@ def _as_maps(array: Array, name: str, reshape: Reshape, n_row: int) -> Array:
         return array
     if callable(reshape):
         maps = reshape(array)
-        shape = getattr(maps, "shape", ())
+        shape: tuple[int, ...] = getattr(maps, "shape", ())
         if len(shape) < 3 or shape[0] != n_row:
             raise ValueError(
                 "reshape must return an array (batch, channel, ...) of at least three "

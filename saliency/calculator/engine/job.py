@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.equal_samples import EqualSamples
 from saliency.calculator.engine.explained_output import class_of_examples, warn_of_sum
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.padding import mark_padding
@@ -118,6 +119,7 @@ class Job:
             self._folded = sample_by_sample(self._folded)
         self._layout: Layout = self._folded
         self._follows_lengths: bool | None = None
+        self._has_compared = False  # samples with each other, in the first batch
         self._warned_of_sum = (
             subject.class_index is not None or subject.sum_is_asked_for
         )
@@ -137,7 +139,14 @@ class Job:
         They come several at a time, ``(n,) + (size,) + target shape``; or, with
         ``postprocess_fn``, what that returns in place of each.
         """
-        return self._explain(batch, self._settings.M)
+        compared = EqualSamples(self._settings)
+        for samples in self._explain(batch, self._settings.M):
+            if not (self._has_compared or self._runner.draws_samples):
+                compared.add(samples)
+            yield samples
+        if not (self._has_compared or self._runner.draws_samples):
+            compared.warn()
+        self._has_compared = True
 
     def try_one_sample(self, batch: UserBatch) -> Iterator[np.ndarray]:
         """Give the first sample of a batch, to see its shape and dtype.
