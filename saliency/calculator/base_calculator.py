@@ -30,6 +30,7 @@ from saliency.calculator.results.aggregation import (
     RunningStatistics,
     mean_dtype,
 )
+from saliency.checks import narrowed
 from saliency.configured import (
     Configured,
     names_typos,
@@ -344,7 +345,8 @@ class BaseCalculator(Configured, Recipe):
 
         Raises:
             ValueError: If ``method``, ``ch_axis`` or ``statistic`` is none of these,
-                or there are no samples, or one alone that is to have a spread.
+                or there are no samples, or one alone that is to have a spread; or if a
+                result is too large for the dtype, as sums of float16 may be.
         """
         samples = np.asarray(saliency_samples)
         _check_samples(samples)
@@ -352,7 +354,8 @@ class BaseCalculator(Configured, Recipe):
         statistics = RunningStatistics(statistic)
         for m in range(len(samples)):
             statistics.add(aggregation.reduce(samples[m : m + 1]))
-        return statistics.result().astype(mean_dtype(samples))
+        what = f"an aggregated saliency ({statistic})"
+        return narrowed(statistics.result(), mean_dtype(samples), what)
 
     def _subject(self) -> Subject:
         """Return what is explained, as the settings are now."""

@@ -31,6 +31,7 @@ from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
+from saliency.checks import narrowed
 
 import chainer
 
@@ -216,7 +217,8 @@ class Job:
                 self._bar.update(len(rows.explained))
                 completed = sums.take_completed()
                 if len(completed):
-                    yield completed.astype(result.dtype, copy=False), result.target_ndim
+                    samples = narrowed(completed, result.dtype, "a saliency")
+                    yield samples, result.target_ndim
 
     def _run_pass(
         self, batch: UserBatch, classes: Classes, rows: Rows
