@@ -243,6 +243,11 @@ class TestOverflow:
             with pytest.raises(ValueError, match=r"a saliency is 90000,.*65504"):
                 getattr(Sum(self.model), name)(self.x)
 
+    def test_within_the_model(self):
+        calculator = GradientCalculator(lambda v: self.model(v * np.float16(4)))
+        with pytest.raises(ValueError, match=r"infinite.*65504: compute in float32"):
+            calculator.compute(self.x)
+
     @pytest.mark.filterwarnings("ignore:all M=2 samples")
     def test_the_ratio_to_no_spread_stays_infinite(self):
         calculator = GradientCalculator(self.model)

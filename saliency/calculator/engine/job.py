@@ -352,6 +352,12 @@ class _Sums:
         return self._sums
 
 
+_FLOAT16_ENDS = (
+    ". The largest number in float16 is 65504: compute in float32, with a model and "
+    "data of that dtype"
+)
+
+
 def _check_result(samples: np.ndarray, batch: UserBatch, first: int) -> None:
     finite = np.isfinite(samples)
     if finite.all():
@@ -361,4 +367,6 @@ def _check_result(samples: np.ndarray, batch: UserBatch, first: int) -> None:
         f"the saliency of example {batch.start + example} (sample {first + sample}) is "
         "NaN or infinite although the data is finite; the model's output or its "
         "gradient overflows or is undefined there"
+        + _FLOAT16_ENDS
+        * (samples.dtype == np.float16)
     )
