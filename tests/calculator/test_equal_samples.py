@@ -105,3 +105,11 @@ def test_a_dropout_that_drops_nothing(name, x):
     calculator = BayesGradCalculator(model, eval_fun=apply, class_index=0)
     (message,) = warnings_of(calculator, name, x, M=4)
     assert "the model applies no dropout" in message
+
+
+def test_code_without_a_module_is_warned(x):
+    """As what notebooks and tools run by ``exec``."""
+    names = {"calculator": GradientCalculator(build(MLP), class_index=0), "x": x}
+    with pytest.warns(UserWarning, match="samples are equal") as caught:
+        exec(compile("calculator.compute(x, M=2)", "<cell>", "exec"), names)
+    assert {w.filename for w in caught} == {"<cell>"}
