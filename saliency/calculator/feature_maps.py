@@ -10,6 +10,7 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.array_types import Array
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.guided_backprop_calculator import GuidedRun
 from saliency.calculator.planes import Wiring, resized
@@ -90,9 +91,7 @@ class MapsRun(GuidedRun):
             self._clear()
             raise
 
-    def maps(
-        self, this: ForwardPass, classes: np.ndarray | None, how: HowToRead
-    ) -> Array:
+    def maps(self, this: ForwardPass, classes: Explained, how: HowToRead) -> Array:
         """Return :math:`L^c` of each row, the mean over layers; the maps are let go.
 
         Raises:
@@ -297,7 +296,8 @@ def _size(
         return None
     target = this.targets[0]
     if resize is True:
-        if target.ndim - 2 != n_axis or not wiring.is_of_planes(target):
+        is_of_maps = target.ndim - 2 == n_axis and not this.run.is_whole_target
+        if not (is_of_maps and wiring.is_of_planes(target)):
             raise ValueError(
                 f"the maps have {n_axis} axes, and nothing shows which axes of the "
                 f"target, of shape {target.shape}, are the same: they are those from 2 "

@@ -7,12 +7,11 @@ import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Union
 
-import numpy as np
-
 from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.feature_maps import HowToRead, MapsRun, Reshape
@@ -56,7 +55,7 @@ class LayerMapsCalculator(BaseCalculator):
     def maps(
         self,
         this: ForwardPass,
-        classes: np.ndarray | None,
+        classes: Explained,
         resize: bool | tuple[int, ...],
     ) -> Array:
         """Return the map of each row."""
@@ -145,7 +144,7 @@ class GradCAMCalculator(LayerMapsCalculator):
         if not isinstance(self.resize, bool):
             _check_lengths("resize", self.resize, "True or False")
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the map of each row."""
         return self.maps(this, classes, self.resize)
 
@@ -159,7 +158,7 @@ GuidedBackpropCalculator` and :class:`GradCAMCalculator`, element by element: Se
     are those of :class:`GradCAMCalculator`, but for ``resize``.
     """
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return guided backpropagation times the map of each row."""
         maps = self.maps(this, classes, resize=True)
         guided = GuidedBackpropCalculator.contribution(self, this, classes)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.graph_calculator import GraphCalculator, GraphRun
 from saliency.lrp.graph import Application, Graph, Relevances, function_of
@@ -17,7 +16,6 @@ from saliency.lrp.registry import kind_of
 from saliency.user_warnings import warn_user
 
 import chainer.functions as F
-from chainer.graph_optimizations.static_graph import StaticScheduleFunction
 
 
 class GuidedRun(GraphRun):
@@ -53,17 +51,15 @@ class GuidedBackpropCalculator(GraphCalculator):
 
     The arguments are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`. ``compute`` also
-    raises a ValueError where the way leads through a function that hides others,
-    :func:`chainer.functions.forget` or ``chainer.static_graph``.
+    raises a ValueError where the way leads through a function that hides others, as
+    :func:`chainer.functions.forget` does.
     """
 
     def start(self, batches: Batches, passes: CleanPasses) -> GuidedRun:
         """Return what holds the hook, and whether there are rectifiers."""
         return GuidedRun()
 
-    def walk(
-        self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
-    ) -> Relevances:
+    def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
         """Walk with the gradient, and :meth:`at_relu`."""
         run = this.run
         assert isinstance(run, GuidedRun)  # what start has returned
@@ -158,10 +154,8 @@ def _is_sign(this: Application, condition: Any, signal: int) -> bool:
 def _check_is_open(this: Application) -> None:
     """Raise a ValueError if a function hides those that are applied within it."""
     kind = kind_of(this.function)
-    is_opaque = kind is not None and kind.name == "opaque"
-    if is_opaque or isinstance(this.function, StaticScheduleFunction):
+    if kind is not None and kind.name == "opaque":
         raise ValueError(
             f"the rectifiers within {this.label} are not in the graph, and their "
-            "gradients cannot be cut off; call the functions directly, without "
-            "F.forget or static_graph"
+            "gradients cannot be cut off; call the functions directly"
         )
