@@ -54,6 +54,30 @@ def check_callable(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be callable, got {value!r}")
 
 
+def narrowed(values: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
+    """Return an array in a floating dtype that may be narrower than its own.
+
+    Args:
+        values (numpy.ndarray): Floating numbers.
+        dtype (numpy.dtype): The dtype of the result.
+        what (str): What messages call the values.
+
+    Raises:
+        ValueError: If a finite value is beyond the largest of ``dtype``.
+    """
+    with np.errstate(over="ignore"):
+        result = values.astype(dtype, copy=False)
+    if dtype.itemsize < values.dtype.itemsize:
+        is_lost = np.isinf(result) & np.isfinite(values)
+        if is_lost.any():
+            raise ValueError(
+                f"{what} is {values[is_lost][0]:g}, but the largest number in {dtype} "
+                f"is {np.finfo(dtype).max:g}; compute in float32, with a model and "
+                "data of that dtype, or aggregate samples.astype('float32')"
+            )
+    return result
+
+
 def no_influence() -> ValueError:
     """Return the error for a target that the output does not depend on."""
     return ValueError(

@@ -15,7 +15,7 @@ def warn_user(message: str, category: type[Warning] = UserWarning) -> None:
     """
     frame = sys._getframe(1)
     level = 2
-    while frame.f_back and frame.f_globals["__name__"].startswith("saliency."):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("saliency."):
         frame = frame.f_back
         level += 1
     warnings.warn(message, category, stacklevel=level)

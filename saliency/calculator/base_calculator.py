@@ -31,6 +31,7 @@ from saliency.calculator.results.aggregation import (
     RunningStatistics,
     mean_dtype,
 )
+from saliency.checks import narrowed
 from saliency.configured import (
     Configured,
     names_typos,
@@ -175,7 +176,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             data: The examples: an array ``(N, ...)``, a list of examples, a Chainer
                 dataset, or a tuple of arrays of N rows for models of several inputs.
             M (int): Number of samples. More than one makes sense with ``train``,
-                ``noise_sampler`` or ``posterior``.
+                ``noise_sampler`` or ``posterior``; where all are equal, a warning says
+                why.
             batchsize (int): Largest number of rows in one forward pass. Samples and
                 steps of a few examples are run together up to that number. It does
                 not change the result, unless the output is one value for the whole
@@ -356,7 +358,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
         Raises:
             ValueError: If ``method``, ``ch_axis`` or ``statistic`` is none of these,
-                or there are no samples, or one alone that is to have a spread.
+                or there are no samples, or one alone that is to have a spread; or if a
+                result is too large for the dtype, as sums of float16 may be.
         """
         samples = np.asarray(saliency_arrays)
         _check_samples(samples)
@@ -364,7 +367,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         statistics = RunningStatistics(statistic)
         for m in range(len(samples)):
             statistics.add(aggregation.reduce(samples[m : m + 1]))
-        return statistics.result().astype(mean_dtype(samples))
+        what = f"an aggregated saliency ({statistic})"
+        return narrowed(statistics.result(), mean_dtype(samples), what)
 
     def _subject(self) -> Subject:
         """Return what is explained, as the settings are now."""

@@ -16,10 +16,10 @@ class BayesGradCalculator(GradientCalculator):
     "BayesGrad: explaining predictions of graph convolutional networks",
     arXiv:1807.01985. Pass a ``noise_sampler`` to :meth:`compute` for BayesSmoothGrad.
 
-    The model must have been trained with dropout; without, all samples are alike. Or
-    pass another ``posterior`` to :meth:`compute`: an ensemble, or SWAG. 30 samples are
-    drawn unless :meth:`compute` is told otherwise. The arguments are those of
-    :class:`~saliency.calculator.gradient_calculator.GradientCalculator`.
+    The model must have been trained with dropout; without, all samples are equal, and
+    a warning says so. Or pass another ``posterior`` to :meth:`compute`: an ensemble, or
+    SWAG. 30 samples are drawn unless :meth:`compute` is told otherwise. The arguments
+    are those of :class:`~saliency.calculator.gradient_calculator.GradientCalculator`.
     """
 
     call_defaults = MappingProxyType({"M": 30, "train": OWN})

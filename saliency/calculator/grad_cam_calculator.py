@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, Union
 
-import numpy as np
-
-from link_hooks import VariableMonitorLinkHook
 from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.clean_passes import CleanPasses
@@ -17,16 +14,79 @@ from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
-from saliency.calculator.graph_calculator import GraphRun
+from saliency.calculator.feature_maps import HowToRead, MapsRun, Reshape
 from saliency.calculator.guided_backprop_calculator import GuidedBackpropCalculator
-from saliency.checks import no_influence
-from saliency.lrp.graph import function_of
+from saliency.checks import is_int
+from saliency.settings_repr import repr_of_settings
 
 import chainer
-import chainer.functions as F
+
+#: A link, its path in the model, several of these, or None for the last convolution.
+Layer = Union[str, chainer.Link, Sequence[Union[str, chainer.Link]], None]
 
 
-class GradCAMCalculator(BaseCalculator):
+class LayerMapsCalculator(BaseCalculator):
+    """Has the feature maps of layers caught; the base of Grad-CAM and its product."""
+
+    layer: Layer = None
+    call: int | None = None
+    reshape: Reshape = None
+
+    def check(self) -> None:
+        """Raise unless ``layer``, ``call`` and ``reshape`` are allowed."""
+        super().check()
+        _find_layers(self.model, self.layer)
+        if self.call is not None and not (is_int(self.call) and self.call >= 0):
+            raise ValueError(f"call must be an int >= 0 or None, got {self.call!r}")
+        if not (self.reshape is None or callable(self.reshape)):
+            _check_lengths("reshape", self.reshape, "a callable or None")
+
+    def start(self, batches: Batches, passes: CleanPasses) -> MapsRun:
+        """Return what catches the feature maps of the layers."""
+        return MapsRun(_find_layers(self.model, self.layer))
+
+    @contextlib.contextmanager
+    def watch_forward(self, run: Run) -> Iterator[None]:
+        """Catch what the layers give."""
+        assert isinstance(run, MapsRun)  # what start has returned
+        with super().watch_forward(run), run.caught():
+            yield
+
+    def maps(
+        self,
+        this: ForwardPass,
+        classes: Explained,
+        resize: bool | tuple[int, ...],
+    ) -> Array:
+        """Return the map of each row."""
+        assert isinstance(this.run, MapsRun)  # what start has returned
+        return this.run.maps(this, classes, HowToRead(self.call, self.reshape, resize))
+
+    def __repr__(self) -> str:
+        if self.layer is not None:
+            return super().__repr__()
+        last, shown = self._last_run, copy.copy(self)
+        found = last.layers if isinstance(last, MapsRun) else None
+        name = "<the last convolution>" if found is None else self._name(found[0])
+        vars(shown).update(layer=_Shown(name))
+        return repr_of_settings(shown)
+
+    def _name(self, layer: chainer.Link) -> str:
+        model: Any = self.model
+        is_link = isinstance(model, chainer.Link)
+        paths = model.namedlinks(skipself=True) if is_link else ()
+        found = [path[1:] for path, link in paths if link is layer]
+        return repr(found[0]) if found else f"<{type(layer).__name__}>"
+
+
+class _Shown(str):
+    """Text that prints as it is."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+class GradCAMCalculator(LayerMapsCalculator):
     r"""Gradient-weighted class activation mapping.
 
     .. math::
@@ -39,46 +99,57 @@ class GradCAMCalculator(BaseCalculator):
     normalization), where the model applies one; else the output of the layer itself.
 
     The saliency is a map for each image, ``(M, N, h, w)`` for images of
-    ``(N, ch, h, w)``, and is not negative. Noise is added to the image.
+    ``(N, ch, h, w)``, and is not negative; so with one axis for sequences
+    ``(N, ch, length)``, with three for volumes. Noise is added to the image.
 
     Args:
-        layer (str or chainer.Link): The convolution, or its path in the model, as in
-            ``'conv5_3'`` or ``'res5/b2/conv3'``. Where it is called several times, the
-            maps of all calls are added up before the last ReLU.
-        resize (bool): Whether maps are brought to the size of the target, by bilinear
-            interpolation; else they have that of the feature maps.
+        layer (str, chainer.Link, sequence of these or None): The convolution, or its
+            path in the model, as in ``'conv5_3'`` or ``'res5/b2/conv3'``. Of several
+            layers, the maps are averaged. ``None`` is the last convolution: the one
+            that is called last on the way from the target to the output, but for those
+            whose maps have one pixel. It is known after a call, and ``repr`` names it.
+            Where the last convolutions are branches side by side, name the link that
+            joins them, as ``'inc5b'`` of GoogLeNet.
+        call (int or None): Where the layer is called several times, the call, counted
+            from 0. ``None`` is all that depend on the target: the map of each is
+            brought to the size of the target, they are added up, and the last ReLU is
+            applied once.
+        reshape (tuple of int, callable or None): For layers that give tokens,
+            ``(N, token, channel)``, as those of vision transformers: ``(h, w)``, where
+            there are ``h * w`` tokens, row by row, or one more in front for the class,
+            which is left out. Or ``reshape(array)``, which returns ``(N, channel,
+            ...)``; it is applied to what the layer gives and to its gradient. Without
+            it, such layers are refused.
+        resize (bool or tuple of int): Whether maps are brought to the size of the
+            target, by linear interpolation along each axis; else they have that of the
+            feature maps. Or the size itself, where the target's axes from 2 on are not
+            those of the maps, as for images that come flat or channels last.
 
     Raises:
-        TypeError: If ``layer`` is neither.
-        ValueError: If the model has no link of that name.
+        TypeError: If ``layer`` is none of these.
+        ValueError: If the model has no link of that name, or ``call``, ``reshape`` or
+            ``resize`` is none of these.
 
     The other arguments and what is raised are those of
-    :class:`~saliency.calculator.base_calculator.BaseCalculator`.
+    :class:`~saliency.calculator.base_calculator.BaseCalculator`. ``compute`` also
+    raises a ValueError where it cannot be told which axis of the layer's output holds
+    the channels, or which axes of the target those of the maps are.
     """
 
-    layer: str | chainer.Link
-    resize: bool = True
+    resize: bool | tuple[int, ...] = True
 
     def check(self) -> None:
-        """Raise unless ``layer`` is a link of the model."""
+        """Raise unless the settings are allowed."""
         super().check()
-        _find_layer(self.model, self.layer)
-
-    def start(self, batches: Batches, passes: CleanPasses) -> MapsRun:
-        """Return what catches the layer's feature maps."""
-        return MapsRun(_find_layer(self.model, self.layer))
-
-    def watch_forward(self, run: Run) -> contextlib.AbstractContextManager[Any]:
-        """Catch what the layer gives."""
-        assert isinstance(run, MapsRun)  # what start has returned
-        return run.maps.caught()
+        if not isinstance(self.resize, bool):
+            _check_lengths("resize", self.resize, "True or False")
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the map of each row."""
-        return _maps_of(this).weighted_sum(this, classes, self.resize)
+        return self.maps(this, classes, self.resize)
 
 
-class GuidedGradCAMCalculator(GuidedBackpropCalculator):
+class GuidedGradCAMCalculator(LayerMapsCalculator, GuidedBackpropCalculator):
     """Guided Grad-CAM: guided backpropagation where Grad-CAM sees the class.
 
     The product of :class:`~saliency.calculator.guided_backprop_calculator.\
@@ -87,163 +158,30 @@ GuidedBackpropCalculator` and :class:`GradCAMCalculator`, element by element: Se
     are those of :class:`GradCAMCalculator`, but for ``resize``.
     """
 
-    layer: str | chainer.Link
-
-    def check(self) -> None:
-        """Raise unless ``layer`` is a link of the model."""
-        super().check()
-        _find_layer(self.model, self.layer)
-
-    def start(self, batches: Batches, passes: CleanPasses) -> MapsRun:
-        """Return what catches the layer's feature maps, and all that is applied."""
-        return MapsRun(_find_layer(self.model, self.layer))
-
-    @contextlib.contextmanager
-    def watch_forward(self, run: Run) -> Iterator[None]:
-        """Keep what functions are applied to, and what the layer gives."""
-        assert isinstance(run, MapsRun)  # what start has returned
-        with super().watch_forward(run), run.maps.caught():
-            yield
-
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return guided backpropagation times the map of each row."""
-        maps = _maps_of(this).weighted_sum(this, classes, resize=True)
-        return super().contribution(this, classes) * maps[:, None]
+        maps = self.maps(this, classes, resize=True)
+        guided = GuidedBackpropCalculator.contribution(self, this, classes)
+        return guided * maps[:, None]
 
 
-class MapsRun(GraphRun):
-    """What one call of Grad-CAM holds.
-
-    Args:
-        layer (chainer.Link): The layer whose feature maps are caught.
-    """
-
-    def __init__(self, layer: chainer.Link) -> None:
-        super().__init__()
-        self.maps = _FeatureMaps(layer)
+def _check_lengths(name: str, value: Any, others: str) -> None:
+    is_lengths = isinstance(value, tuple) and value
+    if not (is_lengths and all(is_int(n) and n >= 1 for n in value)):
+        raise ValueError(
+            f"{name} must be {others}, or a tuple of int >= 1, got {value!r}"
+        )
 
 
-def _maps_of(this: ForwardPass) -> _FeatureMaps:
-    assert isinstance(this.run, MapsRun)  # what start has returned
-    return this.run.maps
-
-
-class _FeatureMaps:
-    """The feature maps of a layer in one forward pass.
-
-    Args:
-        layer (chainer.Link): The layer.
-    """
-
-    def __init__(self, layer: chainer.Link) -> None:
-        self._hook = VariableMonitorLinkHook(layer, name="saliency/feature_maps")
-
-    @contextlib.contextmanager
-    def caught(self) -> Iterator[None]:
-        """Return a block for the forward pass, after which they are held."""
-        self._hook.clear()
-        try:
-            with self._hook:
-                yield
-        except BaseException:
-            self._hook.clear()
-            raise
-
-    def weighted_sum(self, this: ForwardPass, classes: Explained, resize: bool) -> Any:
-        """Return :math:`L^c` of each row, ``(n_row, h, w)``; then they are let go."""
-        try:
-            self._hook.check_called()
-            maps = [_behind_relu(A, this.outputs) for A in self._hook.variables]
-            for A in maps:
-                if A.ndim < 3:
-                    raise ValueError(
-                        "layer must give feature maps, (batch, channel, height, "
-                        f"width), but {self._hook.describe_link()} gives shape "
-                        f"{A.shape}"
-                    )
-        finally:
-            self._hook.clear()
-        weights = [
-            chainer.Variable(w, requires_grad=False) for w in this.weights(classes)
-        ]
-        grads = chainer.grad(this.outputs, maps, grad_outputs=weights)
-        if all(g is None for g in grads):
-            raise no_influence()
-        parts = [
-            _weighted(A.array, g.array) for A, g in zip(maps, grads) if g is not None
-        ]
-        total = sum(parts[1:], parts[0]).clip(min=0)
-        size = this.targets[0].shape[2:]
-        if resize and total.ndim == 3 and len(size) == 2:
-            return _resized(total, size)
-        return total
-
-
-def _weighted(A: Any, gradient: Any) -> Any:
-    """Return the sum over channels of the maps times their mean gradients."""
-    axes = tuple(range(2, A.ndim))
-    alpha = gradient.mean(axis=axes, keepdims=True)
-    return (alpha * A).sum(axis=1)
-
-
-def _resized(maps: Any, size: tuple[int, int]) -> Any:
-    """Return maps ``(n, h, w)`` of another size, by bilinear interpolation."""
-    xp = chainer.backend.get_array_module(maps)
-    rows, columns = (
-        xp.asarray(_interpolation(*lengths), maps.dtype)
-        for lengths in zip(maps.shape[1:], size)
-    )
-    return rows @ maps @ columns.T
-
-
-def _interpolation(n_in: int, n_out: int) -> np.ndarray:
-    """Return the weights of n_in pixels in each of n_out, with their centres aligned.
-
-    Beyond the centre of the outermost pixel, its value goes on.
-    """
-    centres = (np.arange(n_out) + 0.5) * n_in / n_out - 0.5
-    distance = np.subtract.outer(centres.clip(0, n_in - 1), np.arange(n_in))
-    weights: np.ndarray = np.maximum(1 - np.abs(distance), 0)
-    return weights
-
-
-_ON_THE_WAY = (
-    F.normalization.batch_normalization.BatchNormalization,
-    F.normalization.batch_normalization.FixedBatchNormalization,
-)
-_RELUS = (F.activation.relu.ReLU, F.activation.clipped_relu.ClippedReLU)
-
-
-def _behind_relu(variable: Any, outputs: list[Any]) -> Any:
-    """Return what the ReLU behind a layer gives, or what the layer gives."""
-    users = _users(outputs)
-    node = variable.node
-    while len(users[node]) == 1:
-        (function,) = users[node]
-        kind = function_of(function)
-        node = function.outputs[0]()
-        if isinstance(kind, _RELUS) and node.data is not None:
-            return node.get_variable()
-        if not isinstance(kind, _ON_THE_WAY):
-            break
-    return variable
-
-
-def _users(outputs: list[Any]) -> dict[Any, list[Any]]:
-    """Return for each variable node the functions that are applied to it."""
-    users: dict[Any, list[Any]] = defaultdict(list)
-    seen = set()
-    todo = [y.creator_node for y in outputs if y.creator_node is not None]
-    while todo:
-        function = todo.pop()
-        if function in seen:
-            continue
-        seen.add(function)
-        for node in function.inputs:
-            users[node].append(function)
-            if node.creator_node is not None:
-                todo.append(node.creator_node)
-    return users
+def _find_layers(model: Any, layer: Layer) -> list[chainer.Link] | None:
+    """Return the links that are meant, None for the last convolution."""
+    if layer is None:
+        return None
+    if not isinstance(layer, (list, tuple)):
+        return [_find_layer(model, layer)]
+    if not layer:
+        raise ValueError(f"layer must name at least one link, got {layer!r}")
+    return [_find_layer(model, one) for one in layer]
 
 
 def _find_layer(model: Any, layer: Any) -> chainer.Link:
@@ -251,7 +189,8 @@ def _find_layer(model: Any, layer: Any) -> chainer.Link:
         return layer
     if not isinstance(layer, str):
         raise TypeError(
-            f"layer must be a chainer.Link or the path of one, got {layer!r}"
+            "layer must be a chainer.Link or the path of one, a list of these or None, "
+            f"got {layer!r}"
         )
     if not isinstance(model, chainer.Link):
         raise TypeError(

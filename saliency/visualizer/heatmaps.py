@@ -20,7 +20,7 @@ from saliency.visualizer.colors import (
     sequential_cmap,
 )
 from saliency.visualizer.grids import columns_of, names_of_methods, shared_by_scale
-from saliency.visualizer.images import resized
+from saliency.visualizer.images import looks_channels_last, resized
 from saliency.visualizer.scalers import Scaler, apply_scaler
 from saliency.visualizer.scores import (
     as_real_array,
@@ -285,6 +285,12 @@ def _checked_scores(saliency: Array, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} must have the shape (h, w) or (ch, h, w) and not be empty, got "
             f"the shape {array.shape}{hint}"
+        )
+    if looks_channels_last(array.shape):
+        raise ValueError(
+            f"{name} of shape {array.shape} may be (h, w, ch) or (ch, h, w): pass "
+            f"{name}.sum(axis=2) if the channels come last, and {name}.sum(axis=0) if "
+            "they come first"
         )
     array = checked_finite(array, name)
     return array if array.ndim == 2 else array.sum(axis=0)

@@ -81,10 +81,11 @@ class ImageVisualizer(BaseVisualizer):
 
         Args:
             saliency: Scores, real and finite, ``(h, w)``, or ``(ch, h, w)``, whose
-                channels are added up.
+                channels are added up. What looks like ``(h, w, ch)`` is refused.
             image: What was explained: a PIL image, or an array ``(h, w)``,
                 ``(h, w, ch)`` or ``(ch, h, w)`` of uint8, or of floats in [0, 1], with
-                1, 3 or 4 channels. Default: the map is drawn by itself.
+                1, 3 or 4 channels. PIL images of 16 bits or of floats are scaled by
+                their depth. Default: the map is drawn by itself.
             save_filepath: File to write; the extension decides on the format.
                 Default: nothing is saved.
             scaler: Callable that maps the scores to those drawn; None draws them

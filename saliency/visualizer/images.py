@@ -8,13 +8,22 @@ from PIL import Image
 from saliency.array_types import Array
 from saliency.checks import check_choice
 
+#: How many channels an image may have: grey, colours, colours and opacity.
+CHANNELS = (1, 3, 4)
+
+# The largest numbers of floats, and of integers of 8 and of 16 bits.
+_DEPTHS = (1, 255, 65535)
+
 
 def as_rgb(image: Image.Image | Array, image_layout: str | None = None) -> np.ndarray:
     """Return an image as ``(h, w, 3)`` of float64 in [0, 1].
 
     Args:
         image: A PIL image of any mode, or an array as in `ImageVisualizer.visualize`.
-            Transparent parts become white.
+            Transparent parts become white. The integers and floats of PIL (modes
+            ``'I'``, ``'I;16'``, ``'F'``) are divided by the largest number of their
+            depth; in the modes that are wider than any photograph, the depth is the
+            least of 1 (floats alone), 255 and 65535 that holds all values.
         image_layout: ``'hwc'`` or ``'chw'``. Default: told from the shape.
 
     Raises:
@@ -25,7 +34,7 @@ def as_rgb(image: Image.Image | Array, image_layout: str | None = None) -> np.nd
     if image_layout is not None:
         check_choice("image_layout", image_layout, ("hwc", "chw"))
     if isinstance(image, Image.Image):
-        array = np.asarray(image.convert("RGBA"))
+        array = _as_hwc_of_pil(image)
     else:
         array = _as_hwc(_as_real_image(image), image_layout)
     array = array / 255 if array.dtype == np.uint8 else array.astype(np.float64)
@@ -35,6 +44,24 @@ def as_rgb(image: Image.Image | Array, image_layout: str | None = None) -> np.nd
         opacity = array[..., 3:]
         array = array[..., :3] * opacity + (1 - opacity)
     return array
+
+
+def _as_hwc_of_pil(image: Image.Image) -> np.ndarray:
+    """Return a PIL image as ``(h, w, 4)`` of uint8, or ``(h, w, 1)`` in [0, 1]."""
+    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
+        return np.asarray(image.convert("RGBA"))
+    # What `convert` does is to cut them off at 255.
+    array = np.asarray(image).astype(np.float64)[..., None]
+    if image.mode.startswith("I;16"):
+        return array / _DEPTHS[-1]
+    low, high = (array.min(), array.max()) if array.size else (0, 0)
+    depths = [depth for depth in _DEPTHS[image.mode == "I" :] if high <= depth]
+    if not (np.isfinite(array).all() and low >= 0 and depths):
+        raise ValueError(
+            f"image must lie in [0, {_DEPTHS[-1]}] if it is a PIL image of mode "
+            f"{image.mode!r}, got {low:g} to {high:g}"
+        )
+    return array / depths[0]
 
 
 def _as_real_image(image: Image.Image | Array) -> np.ndarray:
@@ -56,6 +83,20 @@ def _as_real_image(image: Image.Image | Array) -> np.ndarray:
     return array
 
 
+def looks_channels_last(shape: tuple[int, ...]) -> bool:
+    """Tell whether an array of scores may well be ``(h, w, ch)``.
+
+    Scores may have any number of channels, so that ``(ch, h, w)`` is always possible;
+    but maps as narrow as images have channels, and not square, hardly are.
+    """
+    return (
+        len(shape) == 3
+        and shape[2] in CHANNELS
+        and shape[0] not in CHANNELS
+        and shape[1] != shape[2]
+    )
+
+
 def _as_hwc(array: np.ndarray, image_layout: str | None) -> np.ndarray:
     """Return an array as ``(h, w, ch)``, of whichever layout it is."""
     if array.ndim == 2 and array.size:
@@ -66,8 +107,8 @@ def _as_hwc(array: np.ndarray, image_layout: str | None) -> np.ndarray:
             f"empty, got {array.shape}"
         )
     is_possible = {
-        "hwc": array.shape[2] in (1, 3, 4),
-        "chw": array.shape[0] in (1, 3, 4),
+        "hwc": array.shape[2] in CHANNELS,
+        "chw": array.shape[0] in CHANNELS,
     }
     if image_layout is None:
         possible = [layout for layout, fits in is_possible.items() if fits]

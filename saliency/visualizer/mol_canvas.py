@@ -223,6 +223,8 @@ def _draw(
     options = drawer.drawOptions()
     options.prepareMolsBeforeDrawing = False  # it is prepared already
     options.clearBackground = False
+    # Red frames around atoms that are drawn close together look like scores.
+    options.flagCloseContactsDist = -1
     options.useBWAtomPalette()  # colours are for the scores
     options.padding = padding
     if mol.GetNumBonds():  # ions without bonds are as far apart as there is room for

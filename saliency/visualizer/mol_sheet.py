@@ -23,8 +23,12 @@ GAP = 10
 BAR = (140, 10)
 
 _N_BAND = 12  # of each sign, on the colour bar of contours and on the plane
-_BELL = 0.4  # standard deviation of an atom's bell, in bonds
-_GRID = 2  # pixels from one point to the next where bells are added up
+_BELL = 0.4  # standard deviation of an atom's bell, in bonds, ...
+_LEAST_BELL = 2.5  # ... and at least in pixels, to be seen beside the bonds
+# From one point to the next where bells are added up, at most: in pixels, and in
+# standard deviations.
+_GRID, _GRID_OF_BELL = 2, 0.4
+_REACH = 6  # standard deviations, behind which a bell has no colour
 
 
 class Sheet(NamedTuple):
@@ -176,10 +180,11 @@ def _paint_bells(
 
     Each band is painted over the weaker one that it lies in.
     """
-    width, height = sheet.panel
-    x, y = np.arange(0, width + 1, _GRID), np.arange(0, height + 1, _GRID)
-    sigma = _BELL * _bond_length(cell.mol, positions, width)
-    plane = _sum_of_bells(cell, positions, sigma, x, y)
+    narrow = _BELL * _bond_length(cell.mol, positions, sheet.panel[0])
+    sigma = max(narrow, _LEAST_BELL)
+    x, y = _grid(positions, sigma, sheet.panel)
+    # Wider bells overlap, and are lower for it: a chain keeps the height of its scores.
+    plane = narrow / sigma * _sum_of_bells(cell, positions, sigma, x, y)
     steps = (np.arange(_N_BAND) + 0.5) / (_N_BAND + 0.5)
     for sign in (1, -1):
         contours = contour_generator(x, y, sign * plane, fill_type="OuterOffset")
@@ -188,6 +193,24 @@ def _paint_bells(
             for points, ends in zip(*contours.filled(step, np.inf)):
                 outlines = np.split(points + corner, ends[1:-1])
                 canvas.area(outlines, color)
+
+
+def _grid(
+    positions: np.ndarray, sigma: float, panel: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the points along both axes where bells are added up, in pixels.
+
+    They are as close as the bells are narrow, and where the bells are.
+    """
+    reach = _REACH * sigma
+    low = (positions.min(axis=0) - reach).clip(0, panel)
+    high = (positions.max(axis=0) + reach).clip(0, panel)
+    step = min(_GRID, _GRID_OF_BELL * sigma)
+    x, y = (
+        step * np.arange(np.floor(start / step), np.floor(stop / step) + 2)
+        for start, stop in zip(low, high)
+    )
+    return x[x <= panel[0]], y[y <= panel[1]]
 
 
 def _sum_of_bells(

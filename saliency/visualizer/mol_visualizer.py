@@ -96,7 +96,9 @@ class MolVisualizer(BaseVisualizer):
                 ``saliency``, for example the standard deviation over samples. Atoms
                 whose score is no further from 0 than that are grey.
             mode: ``'highlight'`` colours the atoms and bonds, ``'contour'`` the plane,
-                by a bell around each atom that is as high as its score.
+                by a bell around each atom that is as high as its score. Where bonds
+                are a few pixels long, bells are wider and lower: the colour is that of
+                a chain's scores around there.
             limit: The score, as drawn, of the strongest colours. Default: the largest
                 magnitude.
             show_colorbar: Whether to draw a colour bar.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -10,6 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import GradientCalculator
+
+import chainer.functions as F
 
 METHODS = {
     "raw": lambda value: value,
@@ -195,3 +199,57 @@ def test_what_is_no_axis(aggregate, ch_axis):
 def test_what_are_no_samples(aggregate, samples):
     with pytest.raises(ValueError, match="saliency_samples"):
         aggregate(samples)
+
+
+class TestOverflow:
+    """What does not fit into the dtype is an error, and not infinite."""
+
+    x = np.full((2, 8), 0.1, np.float16)
+
+    @staticmethod
+    def model(v):
+        return F.sum(v * np.full(v.shape, 30000, np.float16), axis=1, keepdims=True)
+
+    @pytest.mark.parametrize(
+        ("how", "value"),
+        [
+            ({"method": "square"}, "9e+08"),
+            ({"ch_axis": 2}, "240000"),
+            ({"ch_axis": (2,), "method": "square", "statistic": "ucb"}, "7.2e+09"),
+        ],
+    )
+    @pytest.mark.filterwarnings("ignore:all M=2 samples")
+    def test_of_what_is_aggregated(self, how, value):
+        calculator = GradientCalculator(self.model)
+        samples = calculator.compute(self.x, M=2)
+        assert samples.dtype == np.float16
+        message = rf"aggregated saliency.* is {re.escape(value)},.*float16 is 65504"
+        with pytest.raises(ValueError, match=message):
+            calculator.aggregate(samples, **how)
+        with pytest.raises(ValueError, match=message):
+            calculator.compute_aggregate(self.x, M=2, **how)
+        wide = calculator.aggregate(samples.astype(np.float32), **how)
+        assert wide.dtype == np.float32
+        assert_allclose(wide, float(value), rtol=1e-3)
+
+    def test_of_what_is_added_up_over_the_steps(self):
+        """Each of three steps fits, and their sum does not."""
+
+        class Sum(GradientCalculator):
+            def number_of_steps(self, run, batch, passes):
+                return 3
+
+        for name in ("compute", "compute_aggregate"):
+            with pytest.raises(ValueError, match=r"a saliency is 90000,.*65504"):
+                getattr(Sum(self.model), name)(self.x)
+
+    def test_within_the_model(self):
+        calculator = GradientCalculator(lambda v: self.model(v * np.float16(4)))
+        with pytest.raises(ValueError, match=r"infinite.*65504: compute in float32"):
+            calculator.compute(self.x)
+
+    @pytest.mark.filterwarnings("ignore:all M=2 samples")
+    def test_the_ratio_to_no_spread_stays_infinite(self):
+        calculator = GradientCalculator(self.model)
+        samples = calculator.compute(self.x, M=2)
+        assert np.isinf(calculator.aggregate(samples, statistic="snr")).all()

@@ -193,7 +193,7 @@ class TestBadInput:
         with pytest.raises(TypeError, match=r"layer must be a chainer\.Link where"):
             GradCAMCalculator(lambda x: x, layer="conv1")
 
-    @pytest.mark.parametrize("layer", [None, 3])
+    @pytest.mark.parametrize("layer", [3, [3], {"conv1"}])
     def test_of_a_wrong_kind(self, model, layer):
         with pytest.raises(
             TypeError, match=r"layer must be a chainer\.Link or the path"

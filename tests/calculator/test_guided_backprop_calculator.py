@@ -11,7 +11,7 @@ from saliency import (
     GradientCalculator,
     GuidedBackpropCalculator,
 )
-from tests.networks import CNN, MLP, build
+from tests.networks import CNN, build
 
 import chainer
 import chainer.functions as F
@@ -34,13 +34,13 @@ def network(weights, relu):
     return model
 
 
-def by_hand(weights, x, c, at_relu):
+def by_hand(weights, x, c, at_relu, activation=lambda z: z.clip(min=0)):
     """Returns the backward pass of class c, written out."""
     before = []
     h = x
     for W in weights[:-1]:
         before.append(h @ W.T)
-        h = before[-1].clip(min=0)
+        h = activation(before[-1])
     g = np.tile(weights[-1][c], (len(x), 1))
     for W, z in zip(weights[-2::-1], before[::-1]):
         g = at_relu(g, z) @ W
@@ -61,13 +61,6 @@ def test_equals_the_backward_pass_written_out(calculator_class, at_relu, weights
 
 
 @pytest.mark.parametrize("calculator_class", CALCULATORS)
-def test_without_relu_it_is_the_gradient(calculator_class, x):
-    model = build(MLP, depth=3)  # tanh
-    samples = calculator_class(model, class_index=1).compute(x)
-    assert_allclose(samples, GradientCalculator(model, class_index=1).compute(x))
-
-
-@pytest.mark.parametrize("calculator_class", CALCULATORS)
 def test_of_a_network_that_only_adds_up_it_is_the_gradient(calculator_class, rng):
     """All gradients are positive there, and all units are on."""
     weights = [abs(rng.normal(size=shape)) for shape in ((5, 4), (6, 5), (3, 6))]
@@ -81,7 +74,8 @@ def test_of_a_network_that_only_adds_up_it_is_the_gradient(calculator_class, rng
 def test_runs_on_images_and_leaves_nothing_behind(calculator_class, rng):
     model = build(CNN)
     images = rng.normal(size=(3, 2, 6, 6))
-    samples = calculator_class(model, class_index="argmax").compute(images, M=2)
+    with pytest.warns(UserWarning, match="no rectifier"):
+        samples = calculator_class(model, class_index="argmax").compute(images, M=2)
     assert samples.shape == (2, 3, 2, 6, 6)
     assert not chainer.get_function_hooks()
     assert not chainer._get_link_hooks()
@@ -94,3 +88,144 @@ def test_a_relu_in_line_counts(weights, x):
         network(weights, lambda h: F.clipped_relu(h, 1e6)), class_index=0
     )
     assert_allclose(clipped.compute(x), usual.compute(x))
+
+
+# Written so, each is one of the rectifiers; beside it, its derivative by hand.
+WRITTEN = {
+    "clipped_relu": (lambda h: F.clipped_relu(h, 0.5), lambda z: (z > 0) & (z < 0.5)),
+    "leaky_relu": (lambda h: F.leaky_relu(h, 0.3), lambda z: np.where(z > 0, 1, 0.3)),
+    "prelu": (
+        lambda h: F.prelu(h, np.full(h.shape[1:], 0.3)),
+        lambda z: np.where(z > 0, 1, 0.3),
+    ),
+    "rrelu": (  # in evaluation mode, the mean slope
+        lambda h: F.rrelu(h, 0.1, 0.5),
+        lambda z: np.where(z > 0, 1, 0.3),
+    ),
+    "maximum": (lambda h: F.maximum(h, np.zeros_like(h.array)), lambda z: z > 0),
+    "zero_first": (lambda h: F.maximum(np.zeros_like(h.array), h), lambda z: z > 0),
+    "where": (
+        lambda h: F.where(h.array > 0, h, np.zeros_like(h.array)),
+        lambda z: z > 0,
+    ),
+    "where_not": (
+        lambda h: F.where(h.array <= 0, np.zeros_like(h.array), h),
+        lambda z: z > 0,
+    ),
+    "clip": (lambda h: F.clip(h, 0.0, 0.5), lambda z: (z > 0) & (z < 0.5)),
+}
+every_way = pytest.mark.parametrize(
+    ("relu", "derivative"), WRITTEN.values(), ids=WRITTEN
+)
+
+
+@every_way
+def test_a_rectifier_is_known_however_it_is_written(relu, derivative, weights, x):
+    def guided(g, z):
+        return g.clip(min=0) * derivative(z)
+
+    model = network(weights, relu)
+    samples = GuidedBackpropCalculator(model, class_index=2).compute(x, batchsize=3)
+    expected = by_hand(weights, x, 2, guided, activation=lambda z: relu_of(relu, z))
+    assert_allclose(samples[0], expected, rtol=1e-10)
+    plain = GradientCalculator(model, class_index=2).compute(x)
+    assert abs(samples - plain).max() > 0.1
+
+    deconv = DeconvnetCalculator(model, class_index=2).compute(x, batchsize=3)
+    expected = by_hand(
+        weights, x, 2, lambda g, z: g.clip(min=0), lambda z: relu_of(relu, z)
+    )
+    assert_allclose(deconv[0], expected, rtol=1e-10)
+
+
+def relu_of(relu, z):
+    with chainer.using_config("train", False):
+        return relu(chainer.Variable(z)).array
+
+
+def test_both_halves_of_a_concatenated_relu_are_rectifiers(rng):
+    W1, W2 = rng.normal(size=(5, 4)), rng.normal(size=(3, 10))
+    x = rng.normal(size=(7, 4))
+
+    def model(v):
+        h = F.matmul(v, W1, transb=True)
+        return F.matmul(F.crelu(h), W2, transb=True)
+
+    z = x @ W1.T
+    first, second = W2[1, :5].clip(min=0), W2[1, 5:].clip(min=0)
+    guided = (first * (z > 0) - second * (z < 0)) @ W1
+    samples = GuidedBackpropCalculator(model, class_index=1).compute(x)
+    assert_allclose(samples[0], guided, rtol=1e-10)
+    deconv = np.tile((first - second) @ W1, (7, 1))
+    samples = DeconvnetCalculator(model, class_index=1).compute(x)
+    assert_allclose(samples[0], deconv, rtol=1e-10)
+
+
+NOT_RECTIFIERS = {
+    "tanh": F.tanh,
+    "elu": F.elu,
+    "maximum_of_another_value": lambda h: F.maximum(h, np.full_like(h.array, -1)),
+    "maximum_of_two_signals": lambda h: F.maximum(h, 0 * h),
+    "where_of_something_else": lambda h: F.where(
+        h.array > -9, h, np.zeros_like(h.array)
+    ),
+    "a_mask_behind_what_is_positive": lambda h: F.where(
+        h.array > -9, F.softplus(h), np.zeros_like(h.array)
+    ),
+    "clip": lambda h: F.clip(h, -1.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("calculator_class", CALCULATORS)
+@pytest.mark.parametrize("activation", NOT_RECTIFIERS.values(), ids=NOT_RECTIFIERS)
+def test_without_a_rectifier_it_is_the_gradient_and_says_so(
+    calculator_class, activation, weights, x
+):
+    model = network(weights, activation)
+    calculator = calculator_class(model, class_index=1)
+    expected = GradientCalculator(model, class_index=1).compute(x, M=3)
+    for compute in (calculator.compute, calculator.compute_aggregate):
+        with pytest.warns(UserWarning, match="no rectifier") as caught:
+            samples = compute(x, M=3, batchsize=2)
+        assert [w.filename for w in caught if "rectifier" in str(w.message)] == [
+            __file__
+        ]
+        assert_allclose(samples, expected if samples.ndim == 3 else expected[0])
+
+
+def test_one_rectifier_is_enough(weights, x, recwarn):
+    activations = iter([F.tanh, F.relu] * 9)
+    model = network(weights, lambda h: next(activations)(h))
+    GuidedBackpropCalculator(model, class_index=1).compute(x, M=2, batchsize=7)
+    assert not [w for w in recwarn if "rectifier" in str(w.message)]
+
+
+class Static(chainer.Chain):
+    """A network whose call is scheduled once, and then run as one function."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.l1 = chainer.links.Linear(4, 5)
+
+    @chainer.graph_optimizations.static_graph.static_graph
+    def forward(self, x):
+        return F.relu(self.l1(x))
+
+
+def test_a_static_graph_is_looked_into(x):
+    model, x = Static(), x.astype("f")
+    for _ in range(3):  # so that a schedule is there
+        model(chainer.Variable(x))
+    samples = GuidedBackpropCalculator(model, class_index=1).compute(x, batchsize=7)
+    direct = lambda v: F.relu(model.l1(v))  # noqa: E731
+    expected = GuidedBackpropCalculator(direct, class_index=1).compute(x)
+    assert_allclose(samples, expected, rtol=1e-5)
+
+
+def test_a_function_that_hides_others_is_refused(x):
+    calculator = GuidedBackpropCalculator(
+        lambda v: F.forget(lambda h: F.relu(h * h), v), class_index=1
+    )
+    with pytest.raises(ValueError, match=r"Forget.*not in the graph"):
+        calculator.compute(x)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency import diverging_cmap, sequential_cmap
+from saliency import ImageVisualizer, diverging_cmap, sequential_cmap
 from saliency.visualizer.heatmaps import (
     MODES,
     compute_map,
@@ -119,3 +119,35 @@ def test_the_note_names_how_uncertain_scores_are_shown(score_map):
         for shown in ("no colour", "no line", "black", "grey")
     ]
     assert note_on_uncertain("mask", [certain]) == ""
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_refused"),
+    [
+        ((20, 50, 3), True),
+        ((50, 50, 3), True),
+        ((20, 50, 1), True),
+        ((3, 20, 50), False),
+        ((64, 20, 50), False),
+        ((64, 4, 4), False),  # feature maps that are that small
+        ((512, 1, 1), False),
+        ((1, 5, 4), False),
+    ],
+)
+def test_scores_with_channels_last_are_not_added_up_over_the_height(shape, is_refused):
+    scores = np.random.default_rng(0).normal(size=shape)
+    visualizer = ImageVisualizer()
+    calls = [
+        lambda: visualizer.visualize(scores, mode="heatmap", scaler=None),
+        lambda: visualizer.visualize_grid(
+            {"gradient": [scores]}, [np.zeros((8, 8))], mode="heatmap"
+        ),
+    ]
+    for call in calls:
+        if is_refused:
+            message = r"\(h, w, ch\) or \(ch, h, w\).*\.sum\(axis=2\).*\.sum\(axis=0\)"
+            with pytest.raises(ValueError, match=message):
+                call()
+        else:
+            image = call().axes[-1].get_images()[-1].get_array()
+            assert image.shape[:2] in (shape[1:], (8, 8))

@@ -41,6 +41,51 @@ class TestImage:
         )
 
     @pytest.mark.parametrize(
+        ("mode", "depth"),
+        [
+            ("I;16", 65535),
+            ("I;16B", 65535),
+            ("I", 65535),
+            ("I", 255),
+            ("F", 1),
+            ("F", 255),
+            ("F", 65535),
+        ],
+    )
+    def test_of_another_depth(self, mode, depth, rng):
+        expected = rng.random((8, 10))
+        expected[0, :2] = 0, 1
+        values = np.round(expected * depth) if depth > 1 else expected
+        dtypes = {"I;16": "<u2", "I;16B": ">u2", "I": "i4", "F": "f4"}
+        data = values.astype(dtypes[mode]).tobytes()
+        image = Image.frombytes(mode, (10, 8), data)
+        shown = self.shown(image)
+        assert shown.shape == (8, 10, 3)
+        assert_allclose(shown, expected[..., None].repeat(3, 2), atol=0.6 / 255)
+
+    @pytest.mark.parametrize("is_saved", [True, False])
+    def test_of_a_dark_png_of_16_bits(self, is_saved, tmp_path):
+        values = np.arange(80, dtype=np.uint16).reshape(8, 10) * 100
+        image = Image.fromarray(values)
+        if is_saved:
+            image.save(tmp_path / "dark.png")
+            image = Image.open(tmp_path / "dark.png")
+        assert_allclose(self.shown(image)[..., 0], values / 65535, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            Image.fromarray(np.full((8, 10), -1, np.int32)),
+            Image.fromarray(np.full((8, 10), 65536, np.int32)),
+            Image.fromarray(np.full((8, 10), -0.5, np.float32)),
+            Image.fromarray(np.full((8, 10), np.nan, np.float32)),
+        ],
+    )
+    def test_out_of_range(self, image):
+        with pytest.raises(ValueError, match=r"image must lie in \[0, 65535\]"):
+            self.shown(image)
+
+    @pytest.mark.parametrize(
         "convert",
         [
             Image.fromarray,

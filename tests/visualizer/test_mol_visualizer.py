@@ -358,6 +358,33 @@ def test_contours_have_the_colours_of_the_scores_around_the_atoms(tmp_path):
     assert np.ptp(picture[:, [0, -1]], axis=2).max() == 0  # and fade before the margin
 
 
+@pytest.mark.parametrize("n_atom", [40, 150, 600, 1500])
+def test_contours_of_long_chains_can_be_seen(n_atom, tmp_path):
+    """Bells of narrow bonds are wider than the bonds, and as strong as the scores."""
+    scores = np.repeat([1.0, 0.0, -0.5], n_atom // 3 + 1)[:n_atom]
+    path = tmp_path / "x.png"
+    visualizer.visualize(scores, mol_of("C" * n_atom), path, mode="contour", limit=1.0)
+    picture = png(path).astype(int)
+    reds = picture[..., 0] - picture[..., 2]
+    strongest = [reds.max(axis=0), reds.min(axis=0)]
+    columns = [np.flatnonzero(abs(strength) > 20) for strength in strongest]
+    width = picture.shape[1]
+    assert all(len(found) > width / 6 for found in columns)
+    left, right = sorted(columns, key=lambda found: found[0])
+    assert left.max() < width / 2 < right.min()
+    # A chain of scores of 1 and of -0.5 shows these, not the sums of its neighbours.
+    for at, score in ((reds.argmax(), 1.0), (reds.argmin(), -0.5)):
+        found, expected = picture.reshape(-1, 3)[at] / 255, atom_color(score)
+        assert np.abs(found - expected[:3]).max() < 0.2
+
+
+@pytest.mark.parametrize("mode", ["highlight", "contour"])
+def test_atoms_that_are_close_together_have_no_frames_in_red(mode, tmp_path):
+    path = tmp_path / "x.png"
+    visualizer.visualize(np.zeros(600), mol_of("C" * 600), path, mode=mode)
+    assert np.ptp(png(path).astype(int), axis=2).max() == 0
+
+
 def test_a_ring_of_contours_has_a_hole(tmp_path):
     mol = mol_of("C1CCCCCCCCCCC1")
     rdDepictor.Compute2DCoords(mol)

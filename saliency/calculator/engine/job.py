@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.equal_samples import EqualSamples
 from saliency.calculator.engine.explained_output import (
     Explained,
     class_of_examples,
@@ -37,6 +38,7 @@ from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
+from saliency.checks import narrowed
 
 import chainer
 
@@ -128,6 +130,7 @@ class Job:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
         self._follows_lengths: bool | None = None
+        self._has_compared = False  # samples with each other, in the first batch
         self._looked_at_output = False
 
     def learn_anew(self) -> None:
@@ -145,7 +148,14 @@ class Job:
         They come several at a time, ``(n,) + (size,) + target shape``; or, with
         ``postprocess_fn``, what that returns in place of each.
         """
-        return self._explain(batch, self._settings.M)
+        compared = EqualSamples(self._settings)
+        for samples in self._explain(batch, self._settings.M):
+            if not (self._has_compared or self._runner.draws_samples):
+                compared.add(samples)
+            yield samples
+        if not (self._has_compared or self._runner.draws_samples):
+            compared.warn()
+        self._has_compared = True
 
     def try_one_sample(self, batch: UserBatch) -> Iterator[np.ndarray]:
         """Give the first sample of a batch, to see its shape and dtype.
@@ -236,7 +246,8 @@ class Job:
                 self._bar.update(len(rows.explained))
                 completed = sums.take_completed()
                 if len(completed):
-                    yield completed.astype(result.dtype, copy=False), result.target_ndim
+                    samples = narrowed(completed, result.dtype, "a saliency")
+                    yield samples, result.target_ndim
 
     def _run_pass(
         self, batch: UserBatch, classes: Classes, rows: Rows
@@ -327,6 +338,12 @@ def _as_numpy(value: Any) -> Any:
     return chainer.cuda.to_cpu(array) if is_array else array
 
 
+_FLOAT16_ENDS = (
+    ". The largest number in float16 is 65504: compute in float32, with a model and "
+    "data of that dtype"
+)
+
+
 def _check_result(samples: np.ndarray, batch: UserBatch, first: int) -> None:
     finite = np.isfinite(samples)
     if finite.all():
@@ -336,4 +353,6 @@ def _check_result(samples: np.ndarray, batch: UserBatch, first: int) -> None:
         f"the saliency of example {batch.start + example} (sample {first + sample}) is "
         "NaN or infinite although the data is finite; the model's output or its "
         "gradient overflows or is undefined there"
+        + _FLOAT16_ENDS
+        * (samples.dtype == np.float16)
     )

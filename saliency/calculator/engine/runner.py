@@ -90,6 +90,7 @@ class Runner:
         # Elements of the graph before the first dropout, for each example, and
         # behind, for each row; None where passes do not share their start.
         self._shared_sizes: tuple[float, float] | None = None
+        self._drew_random_numbers = False
 
     def __enter__(self) -> Runner:
         with contextlib.ExitStack() as stack:
@@ -117,6 +118,16 @@ class Runner:
         settings = self._settings
         is_disturbed = settings.train or settings.noise_sampler is not None
         return not is_disturbed and self._networks is None
+
+    @property
+    def draws_samples(self) -> bool:
+        """Whether random numbers have been drawn for samples, as far as is known.
+
+        What a posterior draws may be the same each time, and generators of the model's
+        own are not seen.
+        """
+        has_noise = self._settings.noise_sampler is not None
+        return has_noise or self._dropout.has_drawn or self._drew_random_numbers
 
     def number_of_calls(self, batch: UserBatch) -> int | None:
         """Return how many calls of the target's link are explained one by one.
@@ -273,6 +284,7 @@ class Runner:
         forward = partial(self._forward, batch, rows, disturb, watch, start)
         this, drew_random_numbers = self._global_random.watch(forward, seed)
         this.drew_random_numbers = drew_random_numbers
+        self._drew_random_numbers |= drew_random_numbers
         return this
 
     def _forward(

@@ -46,6 +46,11 @@ class DropoutPosterior:
         """Whether it was learned which dropout functions see the batch on axis 0."""
         return self._masks.sees_batch is not None
 
+    @property
+    def has_drawn(self) -> bool:
+        """Whether a mask that lets not everything through has been drawn."""
+        return self._masks.has_drawn
+
     @contextlib.contextmanager
     def learning_batch_axes(self) -> Iterator[None]:
         """Learn it from the pass within the block, which must be of one row.
@@ -98,6 +103,7 @@ class _DropoutMaskHook(chainer.FunctionHook):
     def __init__(self, streams: RandomStreams) -> None:
         self.lengths: list[int] | None = None  # of axis 0 of each, while learning
         self.sees_batch: list[bool] | None = None
+        self.has_drawn = False
         self._streams = streams
         self._rows: Sequence[tuple[int, int]] = []
         self._n_call = 0
@@ -129,6 +135,7 @@ class _DropoutMaskHook(chainer.FunctionHook):
         return self._n_call < len(self.sees_batch) and self.sees_batch[self._n_call]
 
     def _draw_mask(self, x: Any, ratio: float) -> Any:
+        self.has_drawn |= ratio > 0
         uniform = np.empty((len(x), int(np.prod(x.shape[1:]))), np.float32)
         streams = RowStreams(self._streams, DROPOUT, self._rows, self._n_call)
         for row, rng in zip(uniform, streams):

@@ -24,6 +24,7 @@ from saliency.calculator.results.aggregation import (
 )
 from saliency.calculator.results.fingerprint import fingerprint
 from saliency.calculator.results.stores import Out, open_out
+from saliency.checks import narrowed
 
 _N_PEEKED = 8  # examples that stand for the data where a call is compared
 
@@ -165,7 +166,8 @@ class AggregateWork:
                 "examples have different lengths"
             )
         self._summed = summed
-        return statistics.result().astype(dtype)
+        what = f"an aggregated saliency ({aggregation.statistic})"
+        return narrowed(statistics.result(), dtype, what)
 
     def _create(self, out: Out, job: Job, index: int) -> None:
         """Make the array with room for what one example gives."""
