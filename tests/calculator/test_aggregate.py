@@ -197,7 +197,7 @@ def test_what_is_no_axis(aggregate, ch_axis):
 
 @pytest.mark.parametrize("samples", [3.0, np.zeros(()), np.zeros((0, 2, 3)), []])
 def test_what_are_no_samples(aggregate, samples):
-    with pytest.raises(ValueError, match="saliency_samples"):
+    with pytest.raises(ValueError, match="saliency_arrays"):
         aggregate(samples)
 
 

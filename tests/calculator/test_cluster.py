@@ -300,6 +300,7 @@ def test_warnings_of_workers_are_given_once(client, x, tmp_path):
                 x, 4, out=tmp_path / f"{i}.zarr", workers=client, batchsize=3
             )
         ours = [w for w in caught if w.category is UserWarning]
+        ours = [w for w in ours if "samples are equal" not in str(w.message)]
         assert [message in str(w.message) for w in ours] == [True]
         assert ours[0].filename == __file__
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import pickle
 import pydoc
 import re
@@ -414,6 +415,8 @@ def content_of(value):
 
     Models are left out, and what each thread has of its own (lengths, say).
     """
+    if isinstance(value, logging.Logger):
+        return value.name
     if isinstance(value, (chainer.Link, threading.local)):
         return id(value)
     if isinstance(value, np.ndarray):
