@@ -21,6 +21,7 @@ from saliency.visualizer.scalers import (
     project_scaler,
 )
 from saliency.visualizer.table_visualizer import TableVisualizer
+from saliency.visualizer.text_visualizer import TextVisualizer
 
 __all__ = [
     "BaseVisualizer",
@@ -29,6 +30,7 @@ __all__ = [
     "MolVisualizer",
     "SmilesVisualizer",
     "TableVisualizer",
+    "TextVisualizer",
     "abs_max_scaler",
     "atom_color",
     "diverging_cmap",
