@@ -153,7 +153,7 @@ def references(truth: Sequence[np.ndarray], seed: int) -> dict[str, list[np.ndar
     Most words contribute 0. No method gives exactly 0 to all of these, and in whichever
     order they come, Spearman's correlation stays below 1.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed + 1)
     noise = [rng.standard_normal(len(of_sentence)) for of_sentence in truth]
     best = [t + 1e-6 * of_sentence for t, of_sentence in zip(truth, noise)]
     return {"random": noise, "truth, ties broken": best}
