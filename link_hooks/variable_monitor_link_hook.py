@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from numbers import Integral
 from typing import Any, Callable, NamedTuple
+
+from link_hooks.overridden_calls import is_told_already, told_of_calls
 
 import chainer
 
@@ -23,6 +26,7 @@ class _Sessions(threading.local):
 
     def __init__(self) -> None:
         self.stack = [_Session([], None)]
+        self.told: list[AbstractContextManager[None]] = []
 
 
 class VariableMonitorLinkHook(chainer.LinkHook):
@@ -202,16 +206,27 @@ class VariableMonitorLinkHook(chainer.LinkHook):
     def added(self, link: chainer.Link | None) -> None:
         """Start afresh (called by Chainer when the hook is registered)."""
         self.clear()
+        told = told_of_calls(self.target_link)
+        told.__enter__()
+        self._sessions.told.append(told)
+
+    def deleted(self, link: chainer.Link | None) -> None:
+        """Let the link be called as before (called by Chainer in the end)."""
+        if self._sessions.told:
+            self._sessions.told.pop().__exit__(None, None, None)
 
     def forward_preprocess(self, args: Any) -> None:
         """Catch the input (called by Chainer before a link's forward)."""
-        if self.timing == "pre" and args.link is self.target_link:
+        if self.timing == "pre" and self._is_meant(args):
             self._catch(args)
 
     def forward_postprocess(self, args: Any) -> None:
         """Catch the output (called by Chainer after a link's forward)."""
-        if self.timing == "post" and args.link is self.target_link:
+        if self.timing == "post" and self._is_meant(args):
             self._catch(args)
+
+    def _is_meant(self, args: Any) -> bool:
+        return args.link is self.target_link and not is_told_already(args.link)
 
     def _catch(self, args: Any) -> None:
         session = self._sessions.stack[-1]

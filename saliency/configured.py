@@ -57,13 +57,15 @@ class Configured:
     """
 
     __signature__: ClassVar[inspect.Signature]
+    _declared: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
+        cls._declared = _declared_by(cls)
         cls.__signature__ = _signature_of(cls)
 
     def __init__(self, *args: Any, **settings: Any) -> None:
-        given = bind(type(self).__name__, _declared(type(self)), args, settings)
+        given = bind(type(self).__name__, self._declared, args, settings)
         vars(self).update(given)
         self.check()
 
@@ -209,7 +211,7 @@ def _split_at_arguments(
 _BY_POSITION = inspect.Parameter.POSITIONAL_OR_KEYWORD
 
 
-def _declared(cls: type) -> inspect.Signature:
+def _declared_by(cls: type) -> inspect.Signature:
     """Return the settings that a class and its bases declare, as a signature."""
     found: dict[str, inspect.Parameter] = {}
     for base in reversed(cls.__mro__):
@@ -246,11 +248,11 @@ def _default(cls: type, name: str) -> Any:
     return _MISSING
 
 
-def _signature_of(cls: type) -> inspect.Signature:
+def _signature_of(cls: type[Configured]) -> inspect.Signature:
     """Return the signature of a class's constructor."""
     for base in cls.__mro__:
         if base is Configured:
-            return _declared(cls)
+            return cls._declared
         if "__init__" in base.__dict__:
             signature = inspect.signature(base.__dict__["__init__"])
             return signature.replace(parameters=list(signature.parameters.values())[1:])

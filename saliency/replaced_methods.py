@@ -91,6 +91,8 @@ class ReplacedMethods:
     ) -> None:
         self._replacements = replacements
         self._own: dict[tuple[type, str], Any] = {}
+        # Each method as it was, and what was made of it: making takes a while.
+        self._made: dict[tuple[type, str], tuple[Method, Method]] = {}
         self._block = SharedBlock(self._replace, self._put_back)
 
     def replaced(self) -> contextlib.AbstractContextManager[None]:
@@ -101,7 +103,12 @@ class ReplacedMethods:
         for (owner, name), replacement in self._replacements.items():
             # A class may have inherited the method.
             self._own[owner, name] = owner.__dict__.get(name, _MISSING)
-            setattr(owner, name, replacement(getattr(owner, name)))
+            original = getattr(owner, name)
+            before, made = self._made.get((owner, name), (None, original))
+            if before is not original:
+                made = replacement(original)
+                self._made[owner, name] = original, made
+            setattr(owner, name, made)
 
     def _put_back(self) -> None:
         for (owner, name), own in self._own.items():

@@ -88,12 +88,18 @@ class BaseCalculator(Configured, Recipe):
         eval_fun (callable or None): ``eval_fun(*inputs)`` returns the output that is
             explained, a Variable: one or several values for each example, or one
             value for the batch (a loss). ``None`` calls the model.
-        class_index (int, 'argmax', 'sum', sequence of int or None): Which column of
-            the output is explained. ``'argmax'`` is the class predicted for each
-            example without noise and dropout; a sequence holds one class for each
-            example of the data; ``'sum'`` is the sum of the columns. ``None`` is
-            ``'argmax'`` in LRP, and elsewhere the sum, with a warning if there are
-            several columns.
+        class_index: What of the output is explained:
+
+            - an int: this column, for all examples;
+            - a list or array of int: one column for each example of the data;
+            - ``'argmax'``: the column predicted for each example without noise and
+              dropout;
+            - a tuple of ints and slices: an index into the axes behind the batch axis,
+              for outputs of any rank. ``(c, t)`` is one element of ``(N, C, T)``, and
+              ``(c, slice(2, 5), slice(2, 5))`` the sum over a part of a map of class c;
+            - ``'sum'``: the sum of all;
+            - None: ``'argmax'`` in LRP, and elsewhere the sum, with a warning if there
+              are several columns.
         device (int, str, chainer.backend.Device or None): Where the model is;
             ``-1`` or ``'@numpy'`` is the CPU. ``None`` asks the model.
 
@@ -232,6 +238,9 @@ class BaseCalculator(Configured, Recipe):
             job.run.inputs = tuple(
                 concatenate_padded(arrays, axis=0, fill=0) for arrays in zip(*inputs)
             )
+        if job.run.is_whole_target:
+            found = job.lengths_of_targets
+            lengths = [np.array([found[i] for i in range(n_example)])]
         job.run.lengths = lengths_if_ragged(lengths)
         _last_runs.of[self] = job.run
         return concatenate_padded(blocks, axis=1, fill=np.nan)

@@ -14,6 +14,7 @@ from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.graph_calculator import GraphRun
@@ -72,7 +73,7 @@ class GradCAMCalculator(BaseCalculator):
         assert isinstance(run, MapsRun)  # what start has returned
         return run.maps.caught()
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the map of each row."""
         return _maps_of(this).weighted_sum(this, classes, self.resize)
 
@@ -104,7 +105,7 @@ GuidedBackpropCalculator` and :class:`GradCAMCalculator`, element by element: Se
         with super().watch_forward(run), run.maps.caught():
             yield
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return guided backpropagation times the map of each row."""
         maps = _maps_of(this).weighted_sum(this, classes, resize=True)
         return super().contribution(this, classes) * maps[:, None]
@@ -148,9 +149,7 @@ class _FeatureMaps:
             self._hook.clear()
             raise
 
-    def weighted_sum(
-        self, this: ForwardPass, classes: np.ndarray | None, resize: bool
-    ) -> Any:
+    def weighted_sum(self, this: ForwardPass, classes: Explained, resize: bool) -> Any:
         """Return :math:`L^c` of each row, ``(n_row, h, w)``; then they are let go."""
         try:
             self._hook.check_called()

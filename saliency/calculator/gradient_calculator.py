@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 
 
@@ -34,7 +33,7 @@ class GradientCalculator(BaseCalculator):
 
     shares_start = True
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the gradient of each row, summed over the calls of the target."""
         grads = this.gradients(classes)
         if self.multiply_target:

@@ -6,13 +6,12 @@ import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
 
-import numpy as np
-
 from link_hooks import RetainOutputHook
 from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.lrp.graph import Graph, Relevances
@@ -50,7 +49,7 @@ class GraphCalculator(BaseCalculator):
         with run.hook:
             yield
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return what the walk brings to each row's target."""
         hook = graph_run_of(this).hook
         try:
@@ -64,21 +63,20 @@ class GraphCalculator(BaseCalculator):
         found = [relevances.at(target) for target in this.targets]
         return this.of_explained_call(
             [
-                t.xp.zeros_like(t.array) if r is None else r
+                this.with_batch_axis(t.xp.zeros_like(t.array) if r is None else r)
                 for t, r in zip(this.targets, found)
             ]
         )
 
     @abstractmethod
-    def walk(
-        self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
-    ) -> Relevances:
+    def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
         """Walk over a pass's graph.
 
         Args:
             graph (Graph): From the pass's outputs to its targets.
             this (ForwardPass): The pass.
-            classes (numpy.ndarray or None): Class of each row; None sums all.
+            classes (numpy.ndarray, tuple or None): Class of each row, or an index into
+                the axes of the output behind the batch axis; None sums all.
         """
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from saliency.array_types import Array
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.graph_calculator import GraphCalculator
 from saliency.lrp.graph import Application, Graph, Relevances, function_of
@@ -23,9 +22,7 @@ class GuidedBackpropCalculator(GraphCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    def walk(
-        self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
-    ) -> Relevances:
+    def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
         """Walk with the gradient, and :meth:`at_relu`."""
         return graph.walk(this.weights(classes), self._handle)
 

@@ -10,6 +10,7 @@ from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths import quadrature
@@ -97,7 +98,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
         this.kept[call] = way
         return baseline + _for_rows(paths.alpha(this), origin) * way
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return each point's weighted gradient times the way from the baseline."""
         paths = _paths_of(this)
         grads = this.gradients(classes)
@@ -172,7 +173,7 @@ class Paths(Run):
         points: quadrature.NodesAndWeights | AdaptivePaths,
     ) -> None:
         if isinstance(points, AdaptivePaths):
-            super().__init__(layout=points.in_rounds)
+            super().__init__(plan=points.in_rounds)
         else:
             super().__init__()
         self.baselines = baselines
@@ -238,7 +239,7 @@ class _Difference(IntegratedGradientsCalculator):
         changed[step == 0] = origin[step == 0]
         return changed
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         n_baseline = len(_paths_of(this).baselines)
         sign = np.where(this.rows.step == 0, 1, -1 / n_baseline)
         return chainer.cuda.to_cpu(this.scores(classes)) * sign
@@ -248,7 +249,7 @@ def _points(method: str, steps: int) -> quadrature.NodesAndWeights | AdaptivePat
     """Return the nodes and weights of a method, or what chooses them on the way."""
     if method == "adaptive":
         return AdaptivePaths(steps)
-    return quadrature.RULES[method](steps)
+    return quadrature.nodes_and_weights(method, steps)
 
 
 def _paths_of(this: ForwardPass) -> Paths:

@@ -13,6 +13,7 @@ from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.graph_calculator import (
@@ -154,9 +155,7 @@ class LRPCalculator(GraphCalculator):
         assert isinstance(run, _AccountRun)  # what its start has returned
         return run
 
-    def walk(
-        self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
-    ) -> Relevances:
+    def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
         """Walk with the rule that the composite has for each function."""
         return self.walk_by_rules(graph, this, classes)[0]
 
@@ -164,7 +163,7 @@ class LRPCalculator(GraphCalculator):
         self,
         graph: Graph,
         this: ForwardPass,
-        classes: np.ndarray | None,
+        classes: Explained,
         keep: Sequence[chainer.Variable] = (),
     ) -> tuple[Relevances, Assignment]:
         """Walk, and return which rule each function got as well."""
@@ -180,7 +179,7 @@ class LRPCalculator(GraphCalculator):
         self,
         given: ReferenceForData | None,
         this: ForwardPass,
-        classes: np.ndarray | None,
+        classes: Explained,
     ) -> list[Array]:
         """Return the relevance that each output starts with."""
         if given is None:
@@ -255,9 +254,7 @@ class _AtLayers(LRPCalculator):
                 stack.enter_context(monitor)
             yield
 
-    def walk(
-        self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
-    ) -> Relevances:
+    def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
         run = graph_run_of(this)
         assert isinstance(run, _LayersRun)  # what start has returned
         for monitor in run.monitors:
@@ -319,9 +316,7 @@ class _Accountant(LRPCalculator):
     def start(self, batches: Batches, passes: CleanPasses) -> _AccountRun:
         return _AccountRun(super().start(batches, passes))
 
-    def walk(
-        self, graph: Graph, this: ForwardPass, classes: np.ndarray | None
-    ) -> Relevances:
+    def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
         run = graph_run_of(this)
         assert isinstance(run, _AccountRun)  # what start has returned
         relevances, run.assigned = self.walk_by_rules(graph, this, classes)

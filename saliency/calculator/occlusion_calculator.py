@@ -11,6 +11,7 @@ from saliency.array_types import Array
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths.reference import Reference, ReferenceForData
@@ -85,7 +86,7 @@ class OcclusionCalculator(BaseCalculator):
             covered[(rows, *place)] = fill[(rows, *place)]
         return covered
 
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the score of step 0 everywhere, less each window's score there."""
         covers = _covers_of(this)
         if isinstance(self.class_index, str) and self.class_index == "all":

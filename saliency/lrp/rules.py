@@ -551,7 +551,10 @@ class Gradient(SumRule, MaximumRule):
     """Relevance is multiplied by the gradient, as in backpropagation."""
 
     def share(self, this: Application, affine: Affine) -> InputRelevance:
-        """Return the gradients at the active inputs."""
+        """Return the gradients at the active inputs, with what is merged behind."""
+        if this.merged:
+            of_inputs = affine.transposed(this.output_relevance, every)
+            return this.at_active(of_inputs)
         return this.gradient()
 
     def choose(

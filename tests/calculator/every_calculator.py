@@ -53,6 +53,8 @@ CALCULATORS = {
 
 # What does not hold for layer-wise relevance propagation, and why.
 NOT_OF_LRP = {
+    # Relevance has no meaning at the functions of a backward pass.
+    "test_models_that_differentiate_within_their_forward",
     # None is the predicted class there, so there is nothing to warn of, ...
     "TestWarning",
     # ... and one value for the batch, which has no classes, may be explained.

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency import GaussianNoiseSampler, GradientCalculator, OcclusionCalculator
+from saliency import (
+    GaussianNoiseSampler,
+    GradientCalculator,
+    LRPCalculator,
+    OcclusionCalculator,
+)
 from tests.calculator.every_calculator import every_calculator
 from tests.calculator.oracles import run
 from tests.networks import MLP, build
 
+import chainer
 import chainer.functions as F
 import chainer.links as L
 
@@ -40,7 +47,7 @@ class TestForms:
         assert_allclose(samples, expected, rtol=1e-10, atol=1e-14)
 
     @pytest.mark.parametrize("batchsize", [2, 16])
-    @pytest.mark.parametrize("form", [list, tuple, np.array])
+    @pytest.mark.parametrize("form", [list, np.array])
     def test_one_for_each_example(self, new_calculator, model, x, batchsize, form):
         classes = [2, 0, 1, 1, 0, 2, 0]
         how = {"M": 2, "batchsize": batchsize}
@@ -189,3 +196,92 @@ def test_classes_of_a_linear_model_are_its_rows(x):
     classes = [0, 1, 2, 0, 1, 2, 0]
     samples = GradientCalculator(model, class_index=classes).compute(x, batchsize=3)
     assert_array_equal(samples[0], model.W.array[classes])
+
+
+class TestSum:
+    """``'sum'`` can be asked for in every calculator; None means it in most."""
+
+    @every_calculator
+    def test_is_what_is_explained_without_a_warning(self, new_calculator, x):
+        model = build(MLP)
+        how = {"M": 2, "seed": 0, "batchsize": 3}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            samples = new_calculator(model, class_index="sum").compute(x, **how)
+
+        def summed(v):
+            return F.sum(model(v), axis=1)
+
+        expected = new_calculator(model, eval_fun=summed).compute(x, **how)
+        np.testing.assert_allclose(samples, expected, rtol=1e-6, atol=1e-9)
+
+
+class Steps(chainer.Chain):
+    """Scores of shape (N, 3, 4, 2), of every element of the input."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.hidden = L.Linear(4, 6)
+            self.scores = L.Linear(6, 24)
+
+    def forward(self, x):
+        return F.reshape(self.scores(F.tanh(self.hidden(x))), (-1, 3, 4, 2))
+
+
+INDEXES = [(1,), (2, 3), (1, slice(1, 3)), (slice(None), 2, 1), (0, slice(0, 4, 2), 0)]
+
+
+class TestIndexTuples:
+    """An index into the axes behind the batch axis, for outputs of any rank."""
+
+    @pytest.mark.parametrize("index", INDEXES, ids=repr)
+    @every_calculator
+    def test_explain_the_sum_of_what_they_pick(self, new_calculator, index, x):
+        model = build(Steps)
+
+        def picked(v):
+            return F.sum(F.reshape(model(v)[(slice(None), *index)], (len(v), -1)), 1)
+
+        how = {"M": 2, "seed": 0, "batchsize": 3}
+        samples = new_calculator(model, class_index=index).compute(x, **how)
+        if new_calculator.__class__ is partial and new_calculator.func is LRPCalculator:
+            # There relevance begins at each picked element, not at their sum.
+            assert_allclose(
+                new_calculator(model, class_index=index).compute(x[1:2], M=1)[0, 0],
+                samples[0, 1],
+                rtol=1e-9,
+            )
+            return
+        expected = new_calculator(model, eval_fun=picked).compute(x, **how)
+        assert_allclose(samples, expected, rtol=1e-9, atol=1e-12)
+
+    def test_relevance_of_a_part_adds_up_to_its_score(self, x):
+        model = build(Steps)
+        for parameter in (model.hidden.b, model.scores.b):
+            parameter.array[...] = 0
+        for index in INDEXES:
+            lrp = LRPCalculator(model, rule="lrp0", class_index=index).compute(x)[0]
+            picked = run(model, x)[(slice(None), *index)].reshape(len(x), -1)
+            assert_allclose(lrp.sum(axis=1), picked.sum(axis=1), rtol=1e-9)
+
+    def test_an_int_picks_along_axis_1_with_a_warning(self, x):
+        model = build(Steps)
+        with pytest.warns(UserWarning, match=r"axis 1 of an output of shape \(7, 3, 4"):
+            samples = GradientCalculator(model, class_index=2).compute(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            expected = GradientCalculator(model, class_index=(2,)).compute(x)
+        assert_array_equal(samples, expected)
+
+    @pytest.mark.parametrize(
+        "index", [(3,), (-1,), (0, 4), (0, 0, 0, 0), (slice(5, 9),)]
+    )
+    def test_one_that_picks_nothing_is_refused(self, index, x):
+        with pytest.raises(ValueError, match=r"class_index=.*picks nothing"):
+            GradientCalculator(build(Steps), class_index=index).compute(x)
+
+    @pytest.mark.parametrize("index", [(), (None,), ("a",), (0.5,), (True,), ([1],)])
+    def test_what_is_no_index_is_refused_at_the_door(self, index):
+        with pytest.raises(ValueError, match="class_index as a tuple"):
+            GradientCalculator(build(Steps), class_index=index)

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
     GaussianNoiseSampler,
+    GradCAMCalculator,
     GradientCalculator,
     IntegratedGradientsCalculator,
     OcclusionCalculator,
@@ -339,13 +340,6 @@ class TestErrors:
         with pytest.raises(TypeError, match=r"target.*Variable.*target_extractor"):
             new_calculator(f, hook, class_index=0).compute(x)
 
-    def test_a_target_without_a_batch_axis(self, new_calculator, f, x):
-        hook = VariableMonitorLinkHook(
-            f.h, extract_fn=lambda hook, args: F.sum(args.out, axis=0)
-        )
-        with pytest.raises(ValueError, match="axis 0 of the target"):
-            new_calculator(f, hook, class_index=0).compute(x)
-
     def test_an_output_that_is_no_variable(self, new_calculator, f, x):
         with pytest.raises(TypeError, match=r"output.*Variable.*ndarray"):
             new_calculator(f, eval_fun=lambda v: f(v).array).compute(x)
@@ -370,3 +364,69 @@ class TestErrors:
         )
         with pytest.raises(ValueError, match="call"):
             calculator.compute(x)
+
+
+class OverridesCall(chainer.Chain):
+    """A link as those from before Chainer 5, one that calls its base as well."""
+
+    def __init__(self, calls_base=False):
+        super().__init__()
+        self.calls_base = calls_base
+        with self.init_scope():
+            self.linear = L.Linear(4, 3)
+
+    def forward(self, x):
+        return F.tanh(self.linear(x))
+
+    def __call__(self, x):
+        if self.calls_base:
+            return super().__call__(x)
+        return self.forward(x)
+
+
+class TestLinksThatOverrideCall:
+    """Chainer tells hooks of no call of theirs."""
+
+    @pytest.mark.parametrize("calls_base", [False, True])
+    @pytest.mark.parametrize("timing", ["pre", "post"])
+    @every_calculator
+    def test_are_read_at(self, new_calculator, timing, calls_base, x):
+        inner = build(OverridesCall, calls_base)
+        model = TwoParts(inner, build(MLP, n_in=3, n_out=2))
+        call = OverridesCall.__call__
+        extractor = VariableMonitorLinkHook(inner, timing=timing)
+        samples = new_calculator(model, extractor, class_index=0).compute(x, seed=0)
+        hidden = x if timing == "pre" else run(inner, x)
+        rest = model if timing == "pre" else model.g
+        expected = new_calculator(rest, class_index=0).compute(hidden, seed=0)
+        assert_allclose(samples, expected, rtol=1e-10, atol=1e-13)
+        assert OverridesCall.__call__ is call
+
+    def test_catch_one_variable_a_call_in_a_block_of_the_users(self, x):
+        for calls_base in (False, True):
+            link = build(OverridesCall, calls_base)
+            with VariableMonitorLinkHook(link) as hook:
+                link(x)
+                y = link(x)
+            assert len(hook.variables) == 2
+            assert hook.get_variable() is y
+
+    def test_give_feature_maps(self):
+        class Convolution(L.Convolution2D):
+            def __call__(self, x):
+                return self.forward(x)
+
+        images = np.random.default_rng(0).normal(size=(2, 1, 6, 6))
+        with chainer.using_config("dtype", np.float64):
+            plain, other = (
+                chainer.Sequential(convolution(1, 2, 3), F.relu, L.Linear(32, 2))
+                for convolution in (L.Convolution2D, Convolution)
+            )
+        plain(images)
+        other(images)
+        other.copyparams(plain)
+        expected, found = (
+            GradCAMCalculator(model, layer="0", class_index=0).compute(images)
+            for model in (plain, other)
+        )
+        assert_array_equal(found, expected)

@@ -24,7 +24,7 @@ from saliency import (
     SmoothGradCalculator,
 )
 from tests.calculator.every_calculator import every_aggregating_calculator
-from tests.networks import MLP, Fuse, Sequence, Tokens, build
+from tests.networks import MLP, Calls, Fuse, Sequence, Tokens, build
 
 import chainer
 import chainer.functions as F
@@ -56,13 +56,13 @@ class Blowing(chainer.Chain):
     def __init__(self, blows_at=None):
         super().__init__()
         self.blows_at = blows_at
-        self.n_call = 0
+        self.calls = Calls()  # calculators put back what links have as attributes
         with self.init_scope():
             self.network = MLP(n_out=1, dropout=0.5)
 
     def forward(self, x):
-        self.n_call += 1
-        if self.blows_at is not None and self.n_call >= self.blows_at:
+        self.calls.n += 1
+        if self.blows_at is not None and self.calls.n >= self.blows_at:
             raise RuntimeError("the fuse has blown")
         return self.network(x)
 
@@ -117,7 +117,7 @@ class TestWhatIsWritten:
             calculator.compute_aggregate(x, out=out, batchsize=3)
         calculator.model.blows_at = None
         assert calculator.compute_aggregate(x, out=out, batchsize=3) is out
-        assert calculator.model.n_call == 4
+        assert calculator.model.calls.n == 4
         assert_array_equal(out[:], calculator.compute_aggregate(x, batchsize=3))
         with pytest.raises(ValueError, match=r"batchsize was 3 and is 4.*attribute"):
             calculator.compute_aggregate(x, out=out, batchsize=4)
@@ -196,11 +196,11 @@ class TestExamplesOfDifferentLengths:
 
 def interrupted(call, calculator, at, out):
     """Has a call blow at some pass; returns how many there were."""
-    calculator.model.n_call, calculator.model.blows_at = 0, at
+    calculator.model.calls.n, calculator.model.blows_at = 0, at
     with pytest.raises(RuntimeError, match="the fuse has blown"):
         call(out=out)
     calculator.model.blows_at = None
-    return calculator.model.n_call
+    return calculator.model.calls.n
 
 
 class TestRestart:
@@ -217,7 +217,7 @@ class TestRestart:
 
         whole = new()
         whole.compute_aggregate(x, out=tmp_path / f"0.{kind}", **how)
-        n_pass = whole.model.n_call
+        n_pass = whole.model.calls.n
         for i, at in enumerate({1, n_pass // 2, n_pass - 1, n_pass}, 1):
             calculator, out = new(), tmp_path / f"{i}.{kind}"
             call = partial(calculator.compute_aggregate, x, **how)
@@ -234,9 +234,9 @@ class TestRestart:
         call = partial(calculator.compute_aggregate, x, batchsize=2)
         interrupted(call, calculator, 3, out)
         assert record_of(out)["done"] == [[0, 4]]
-        calculator.model.n_call = 0
+        calculator.model.calls.n = 0
         call(out=out)
-        assert calculator.model.n_call == 2
+        assert calculator.model.calls.n == 2
 
     @every_kind
     def test_what_is_finished_is_returned_at_once(self, kind, x, tmp_path):
@@ -244,7 +244,7 @@ class TestRestart:
         out = tmp_path / f"x.{kind}"
         first = calculator.compute_aggregate(x, out=out)[:]
         before = files_of(out)
-        calculator.model.blows_at = calculator.model.n_call + 1
+        calculator.model.blows_at = calculator.model.calls.n + 1
         assert_array_equal(calculator.compute_aggregate(x, out=out)[:], first)
         assert files_of(out) == before
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from link_hooks import RetainOutputHook
-from saliency import LRPCalculator
+from saliency import GradientCalculator, LRPCalculator
 from saliency.lrp import (
     PRESETS,
     AlphaBeta,
@@ -364,3 +364,33 @@ class TestMaxima:
     def test_the_gradient_goes_to_each(self, x):
         expected = [[3, 3, 0], [0, 2, 2]]
         np.testing.assert_allclose(self.relevance(Gradient(), x), expected)
+
+
+class TestGradientBehindALayer:
+    """With the gradient as rule, a normalization behind a layer keeps its scale."""
+
+    @pytest.mark.parametrize("behind", ["normalization", "scale", "bias", "parameter"])
+    def test_relevance_of_an_affine_network_is_its_gradient(self, behind):
+        class Affine(chainer.Chain):
+            def __init__(self):
+                super().__init__()
+                with self.init_scope():
+                    self.layer = L.Linear(4, 3)
+                    self.normalization = L.BatchNormalization(3)
+                    self.scale = L.Scale(1, (3,))
+                    self.bias = L.Bias(1, (3,))
+                    self.factor = chainer.Parameter(0.5, (1, 3))
+                    self.out = L.Linear(3, 2)
+
+            def parameter(self, h):
+                return h * F.broadcast_to(self.factor, h.shape)
+
+            def forward(self, x):
+                return self.out(getattr(self, behind)(self.layer(x)))
+
+        model = build(Affine)
+        x = np.random.default_rng(0).normal(size=(3, 4))
+        rule = Composite(Gradient())
+        found = LRPCalculator(model, rule=rule, relevance=1.0, class_index=1).compute(x)
+        expected = GradientCalculator(model, class_index=1).compute(x)
+        np.testing.assert_allclose(found, expected, rtol=1e-9)

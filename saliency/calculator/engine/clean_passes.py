@@ -60,14 +60,18 @@ class CleanPasses:
         There is one for each call of the target's link that is explained.
         """
         xp = self._subject.device.xp
-        by_pass = [this.targets for this in self.of(batch)]
-        return [xp.concatenate([t.array for t in calls]) for calls in zip(*by_pass)]
+        by_pass = [
+            [this.with_batch_axis(t.array) for t in this.targets]
+            for this in self.of(batch)
+        ]
+        return [xp.concatenate(calls) for calls in zip(*by_pass)]
 
     def target_shape(self, batch: UserBatch) -> tuple[int, ...]:
         """Return the shape of a batch's target, ``(size,) + shape``."""
         if self._subject.target_extractor is None:
             return tuple(batch.inputs[0].shape)
-        return (batch.size, *self.of(batch)[0].targets[0].shape[1:])
+        this = self.of(batch)[0]
+        return (batch.size, *this.with_batch_axis(this.targets[0].array).shape[1:])
 
     def number_of_targets(self, batch: UserBatch) -> int:
         """Return how many calls of the target's link are explained."""

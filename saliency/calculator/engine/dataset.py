@@ -58,10 +58,18 @@ class UserBatch:
     def gather(self, examples: np.ndarray) -> list[Any]:
         """Return the inputs of the given rows, as arrays of their own.
 
-        What cannot be split into rows is returned as it is; ``examples`` must then
-        be the whole batch.
+        A list that a converter makes has an element for each row. What cannot be split
+        into rows is returned as it is; ``examples`` must then be the whole batch.
         """
-        return [x[examples] if _has_rows(x, self.size) else x for x in self.inputs]
+        return [
+            _rows_of(x, examples) if _has_rows(x, self.size) else x for x in self.inputs
+        ]
+
+    def one_by_one(self) -> Iterator[UserBatch]:
+        """Give batches of one example each, without what was padded."""
+        for i in range(self.size):
+            inputs = tuple(self.gather(np.array([i])))
+            yield UserBatch(self.start + i, 1, inputs, None)
 
 
 class Batches:
@@ -98,7 +106,7 @@ class Batches:
         self._converter = converter
         self._preprocess_fn = preprocess_fn
         self._device = device
-        self._streams = RandomStreams(seed)
+        self._seed = seed
 
     @property
     def n_example(self) -> int:
@@ -161,7 +169,7 @@ class Batches:
             and self._preprocess_fn is None
         ):
             return contextlib.nullcontext()
-        seed = self._streams.global_seed(0, start)
+        seed = RandomStreams(self._seed).global_seed(0, start)
         return GlobalRandomState(self._device).borrowed(seed)
 
     def _load(self, start: int, stop: int) -> UserBatch:
@@ -276,4 +284,11 @@ def _is_array(x: Any) -> bool:
 
 
 def _has_rows(x: Any, n_row: int) -> bool:
-    return _is_array(x) and x.ndim > 0 and len(x) == n_row
+    is_array = _is_array(x) and x.ndim > 0
+    return (is_array or isinstance(x, list)) and len(x) == n_row
+
+
+def _rows_of(x: Any, examples: np.ndarray) -> Any:
+    if isinstance(x, list):
+        return [copy.copy(x[i]) for i in examples]
+    return x[examples]

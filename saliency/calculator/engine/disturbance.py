@@ -45,7 +45,7 @@ class Disturbance:
             call (int): Which call of its link it is.
             this (ForwardPass): The pass.
         """
-        array = target.array
+        array = this.with_batch_axis(target.array)
         origin = array
         if self._noise_sampler is not None:
             origin = array + self._noise(array, call, this)
@@ -59,7 +59,7 @@ class Disturbance:
             changed = changed.copy()
             for row, original, length in zip(changed, array, this.lengths):
                 row[length:] = original[length:]
-        target.array = changed
+        target.array = changed[0] if this.run.is_whole_target else changed
 
     def _noise(self, array: Array, call: int, this: ForwardPass) -> Array:
         rows = this.sample_and_index()

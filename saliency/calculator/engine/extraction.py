@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Callable, NamedTuple
 
 from link_hooks import VariableMonitorLinkHook
+from link_hooks.overridden_calls import told_of_calls
 from saliency.calculator.engine.subject import Subject
 
 import chainer
@@ -149,11 +150,12 @@ def _registered(extractor: VariableMonitorLinkHook) -> Iterator[None]:
     """Return a block in which an extractor sees what this thread runs."""
     hooks = chainer._get_link_hooks()
     name = f"saliency/{id(extractor):x}"
-    try:
-        hooks[name] = extractor
-        yield
-    finally:
-        hooks.pop(name, None)
+    with told_of_calls(extractor.target_link):
+        try:
+            hooks[name] = extractor
+            yield
+        finally:
+            hooks.pop(name, None)
 
 
 def _wanted(extractor: VariableMonitorLinkHook, catch: Catch) -> Catch:

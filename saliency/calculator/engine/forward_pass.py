@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.calculator.engine.explained_output import (
+    Explained,
     chosen_scores,
     is_one_value,
     number_of_classes,
     predicted_classes,
     weights_of_classes,
 )
-from saliency.calculator.engine.rows import Rows
+from saliency.calculator.engine.rows import NoBatchAxis, Rows
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.shared_start import SharedStart
 from saliency.checks import no_influence
@@ -72,8 +74,8 @@ class ForwardPass:
 
         Raises:
             TypeError: If it is no Variable, or of a dtype without a gradient.
-            ValueError: If its rows are not those of the pass, or its shape is not that
-                of the calls before.
+            NoBatchAxis: If its rows are not those of the pass.
+            ValueError: If its shape is not that of the calls before.
         """
         if not isinstance(target, chainer.Variable):
             raise TypeError(
@@ -81,8 +83,10 @@ class ForwardPass:
                 f"{type(target).__name__}. Where target_extractor gives it, check its "
                 "timing and extract_fn, and that the link is called with a Variable"
             )
-        if target.ndim == 0 or len(target.array) != self.n_row_of_target:
-            raise ValueError(
+        if self.run.is_whole_target:
+            pass  # of any shape
+        elif target.ndim == 0 or len(target.array) != self.n_row_of_target:
+            raise NoBatchAxis(
                 "axis 0 of the target must be the batch axis: expected "
                 f"{self.n_row_of_target} rows, got shape {target.shape}"
             )
@@ -99,6 +103,10 @@ class ForwardPass:
                 "discrete inputs (atom numbers, tokens) read saliency at the "
                 "embedding: target_extractor=VariableMonitorLinkHook(model.embed)"
             )
+
+    def with_batch_axis(self, at_target: Array) -> Array:
+        """Return what has a target's shape with its rows on axis 0."""
+        return at_target[None] if self.run.is_whole_target else at_target
 
     def by_row(self, at_target: Any) -> Any:
         """Return what targets have, for each row of the pass."""
@@ -120,11 +128,11 @@ class ForwardPass:
             )
         return predicted_classes(self.outputs[0].array)
 
-    def weights(self, classes: np.ndarray | None) -> list[Any]:
+    def weights(self, classes: Explained) -> list[Any]:
         """Return for each output the array that is 1 where it is explained, else 0."""
         return [weights_of_classes(y.array, classes) for y in self.outputs]
 
-    def scores(self, classes: np.ndarray | None) -> Any:
+    def scores(self, classes: Explained) -> Any:
         """Return the explained score of each row, ``(n_row,)``, in float64.
 
         A value that stands for the whole batch is the score of all its rows.
@@ -152,7 +160,7 @@ class ForwardPass:
             for y in self.outputs
         )
 
-    def gradients(self, classes: np.ndarray | None) -> list[Any]:
+    def gradients(self, classes: Explained) -> list[Any]:
         """Return the gradient of the summed scores at each target.
 
         Only what lies on the way from the outputs to the targets is computed.
@@ -175,7 +183,7 @@ class ForwardPass:
             raise no_influence()
         # A call of the target's link may well be one that the output does not use.
         return [
-            t.xp.zeros_like(t.array) if g is None else g.array
+            self.with_batch_axis(t.xp.zeros_like(t.array) if g is None else g.array)
             for t, g in zip(self.targets, grads)
         ]
 

@@ -12,14 +12,20 @@ import numpy as np
 from tqdm import tqdm
 
 from saliency.calculator.engine.dataset import Batches, UserBatch
-from saliency.calculator.engine.explained_output import class_of_examples, warn_of_sum
+from saliency.calculator.engine.explained_output import (
+    Explained,
+    class_of_examples,
+    warn_of_axes,
+    warn_of_sum,
+)
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.padding import mark_padding
+from saliency.calculator.engine.padding import concatenate_padded, mark_padding
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.rows import (
     CannotFold,
     Extent,
-    Layout,
+    NoBatchAxis,
+    PassPlan,
     Rows,
     one_row,
     sample_by_sample,
@@ -30,11 +36,12 @@ from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
+from saliency.calculator.engine.sums import Sums
 
 import chainer
 
-# The class of each example of a batch, 'argmax' to ask the pass, or None for the sum.
-Classes = Union[np.ndarray, str, None]
+# What is explained of each example of a batch, or 'argmax' to ask the pass.
+Classes = Union[Explained, str]
 
 
 @contextlib.contextmanager
@@ -67,7 +74,7 @@ def running_job(
         unit="row",
         disable=not show_progress,
     )
-    runner = Runner(recipe, subject, settings, mean_will_do)
+    runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
     with bar, runner:
         yield Job(recipe, subject, settings, batches, runner, run, n_example, bar)
 
@@ -91,6 +98,8 @@ class Job:
 
     Attributes:
         run (Run): What the call holds.
+        lengths_of_targets (dict): Length of each example's target, by its index in the
+            data, where targets have no batch axis.
     """
 
     def __init__(
@@ -113,21 +122,20 @@ class Job:
         self._bar = bar
         self.run = recipe.start(batches, runner.clean) if run is None else run
         runner.run = self.run
-        self._folded = self.run.layout
+        self.lengths_of_targets: dict[int, int] = {}
+        self._folded = self.run.plan
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
-        self._layout: Layout = self._folded
+        self._plan: PassPlan = self._folded
         self._follows_lengths: bool | None = None
-        self._warned_of_sum = (
-            subject.class_index is not None or subject.sum_is_asked_for
-        )
+        self._looked_at_output = False
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model.
 
         Then how the next is run, and so its last digits, depends on itself alone.
         """
-        self._layout = self._folded
+        self._plan = self._folded
         self._follows_lengths = None
         self._runner.learn_anew()
 
@@ -153,8 +161,7 @@ class Job:
 
     def _explain(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
         postprocess_fn = self._settings.postprocess_fn
-        batch = self._with_lengths_of_target(batch)
-        for samples in self._samples(batch, n_sample):
+        for samples in self._samples_of_any_target(batch, n_sample):
             if postprocess_fn is None:
                 yield samples
             else:
@@ -162,9 +169,31 @@ class Job:
                     processed = [postprocess_fn(sample) for sample in samples]
                 yield np.stack(processed)
 
+    def _samples_of_any_target(
+        self, batch: UserBatch, n_sample: int
+    ) -> Iterator[np.ndarray]:
+        """Give samples, one example at a time if the target has no batch axis."""
+        if not self.run.is_whole_target:
+            try:
+                yield from self._samples(self._with_lengths_of_target(batch), n_sample)
+                return
+            except NoBatchAxis as reason:
+                if not batch.can_gather():
+                    raise ValueError(str(reason)) from None
+                self.run.is_whole_target = True
+        # Each by itself, since targets of examples may differ in shape.
+        alone = []
+        for one in batch.one_by_one():
+            samples = np.concatenate(list(self._samples(one, n_sample)))
+            self.lengths_of_targets[one.start] = samples.shape[2]
+            alone.append(samples)
+        yield concatenate_padded(alone, axis=1, fill=np.nan)
+
     def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
-        if not batch.can_gather():
-            self._layout = whole_batch
+        if self.run.is_whole_target:
+            self._plan = one_row
+        elif not batch.can_gather():
+            self._plan = whole_batch
         extent = Extent(
             n_sample,
             self._runner.number_of_calls(batch),
@@ -186,7 +215,7 @@ class Job:
                     first += len(samples)
                     yield mark_padding(samples, batch.lengths, target_ndim)
             except CannotFold as reason:
-                self._layout = reason.layout
+                self._plan = reason.plan
                 done = n_before + first * extent.n_part * batch.size
                 self._bar.update(done - self._bar.n)
 
@@ -194,13 +223,13 @@ class Job:
         self, batch: UserBatch, extent: Extent, classes: Classes
     ) -> Iterator[tuple[np.ndarray, int]]:
         """Give samples with the number of axes of the target."""
-        sums = _Sums(extent)
+        sums = Sums(extent)
         run = partial(self._run_pass, batch, classes)
-        can_split = self._layout is self._folded
+        can_split = self._plan is self._folded
         n_row = self._batches.batchsize
-        if self._layout is self._folded:
+        if self._plan is self._folded:
             n_row = self._runner.rows_of_pass(batch, n_row)
-        for planned in self._layout(extent, n_row):
+        for planned in self._plan(extent, n_row):
             limit = self._runner.row_limit
             for rows, result in limit.passes(planned, run, can_split):
                 sums.add(rows, result.of_rows)
@@ -214,20 +243,26 @@ class Job:
     ) -> tuple[Rows, _Contribution]:
         # The pass and its graph end here, before another pass is run.
         with self._runner.one_pass(batch, rows) as this:
-            self._check_layout(this, batch)
+            self._check_plan(this, batch)
             of_rows = self._contribution(this, classes)
         dtype = this.origins[0].dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         return rows, _Contribution(of_rows, result, this.targets[0].ndim)
 
     def _contribution(self, this: ForwardPass, classes: Classes) -> np.ndarray:
-        if not self._warned_of_sum:
-            self._warned_of_sum = True
-            warn_of_sum(this.outputs, len(this.rows))
+        if not self._looked_at_output:
+            self._looked_at_output = True
+            if self._subject.class_index is not None:
+                warn_of_axes(this.outputs, self._subject.class_index)
+            elif not self._subject.sum_is_asked_for:
+                warn_of_sum(this.outputs, len(this.rows))
+        of_rows: Explained
         if isinstance(classes, np.ndarray):
             of_rows = classes[this.rows.example]
+        elif isinstance(classes, str):
+            of_rows = self._recipe.predicted_classes(this)
         else:
-            of_rows = None if classes is None else self._recipe.predicted_classes(this)
+            of_rows = classes
         on_device = self._recipe.contribution(this, of_rows)
         contribution: np.ndarray = chainer.cuda.to_cpu(on_device)
         return contribution
@@ -250,8 +285,8 @@ class Job:
         shape = self._runner.clean.target_shape(self._batches.load(index, index + 1))
         return len(shape) > 1 and shape[1] == length
 
-    def _check_layout(self, this: ForwardPass, batch: UserBatch) -> None:
-        if self._layout is not self._folded or len(this.rows) == batch.size == 1:
+    def _check_plan(self, this: ForwardPass, batch: UserBatch) -> None:
+        if self._plan is not self._folded or len(this.rows) == batch.size == 1:
             return
         if this.gives_one_value():
             changes_one = self._recipe.changes_one_example
@@ -283,62 +318,6 @@ class _Contribution(NamedTuple):
     of_rows: np.ndarray
     dtype: np.dtype
     target_ndim: int
-
-
-class _Sums:
-    """Adds up what rows contribute, for the samples that are under way.
-
-    Rows come sample by sample: those before the first that is not complete are all
-    handed out, and of those behind only the few that a pass has begun are held.
-
-    Args:
-        extent (Extent): How many rows there are for each sample.
-    """
-
-    def __init__(self, extent: Extent) -> None:
-        self._extent = extent
-        self._first = extent.first_sample  # of those in _sums
-        self._sums: np.ndarray | None = None  # (n_begun, size) + shape
-        self._n_row = np.zeros(0, int)  # how many came for each
-
-    def add(self, rows: Rows, part: np.ndarray) -> None:
-        """Add the explained rows of ``part`` to their samples."""
-        explained = rows.explained
-        samples = rows.sample - self._first
-        sums = self._begin(int(samples.max()) + 1, part)
-        parts = rows.part
-        for one in set(parts[explained].tolist()):
-            # Within a part no (sample, example) comes twice: += loses nothing.
-            chosen = explained[parts[explained] == one]
-            sums[samples[chosen], rows.example[chosen]] += part[chosen]
-        self._n_row += np.bincount(samples[explained], minlength=len(self._n_row))
-
-    def take_completed(self) -> np.ndarray:
-        """Return the samples from the first on that are complete, ``(n, size, ...)``.
-
-        They are not held any longer.
-        """
-        assert self._sums is not None  # there was a pass
-        is_missing = self._n_row < self._extent.n_part * self._extent.n_example
-        n = int(is_missing.argmax()) if is_missing.any() else len(is_missing)
-        completed, begun = self._sums[:n], self._sums[n:]
-        if n:
-            self._sums = begun.copy()
-            self._n_row = self._n_row[n:]
-            self._first += n
-        return completed
-
-    def _begin(self, n: int, part: np.ndarray) -> np.ndarray:
-        """Return the sums of ``n`` samples, those that are new at zero."""
-        n_new = n - len(self._n_row)
-        if self._sums is None or n_new > 0:
-            dtype = part.dtype if self._extent.n_part == 1 else np.float64
-            shape = (n_new, self._extent.n_example, *part.shape[1:])
-            new = np.zeros(shape, dtype)
-            some = self._sums is not None and len(self._sums) > 0
-            self._sums = np.concatenate([self._sums, new]) if some else new
-            self._n_row = np.concatenate([self._n_row, np.zeros(n_new, int)])
-        return self._sums
 
 
 def _check_result(samples: np.ndarray, batch: UserBatch, first: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 
@@ -92,12 +93,13 @@ class Recipe(ABC):
         return origin
 
     @abstractmethod
-    def contribution(self, this: ForwardPass, classes: np.ndarray | None) -> Array:
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return what each row of a pass adds to the saliency.
 
         Args:
             this (ForwardPass): The pass.
-            classes (numpy.ndarray or None): Class of each row; None sums all.
+            classes (numpy.ndarray, tuple or None): Class of each row, or an index into
+                the axes of the output behind the batch axis; None sums all.
 
         Returns:
             array: ``(n_row,) + shape`` on the model's device.

@@ -103,19 +103,23 @@ class Extent:
         return self.n_sample * self.n_part * self.n_example
 
 
-Layout = Callable[[Extent, int], Iterator[Rows]]
+PassPlan = Callable[[Extent, int], Iterator[Rows]]
 
 
 class CannotFold(Exception):
     """A pass turned out not to treat its rows independently.
 
     Args:
-        layout: How to run the model instead.
+        plan: How to run the model instead.
     """
 
-    def __init__(self, layout: Layout) -> None:
-        super().__init__(layout.__name__)
-        self.layout = layout
+    def __init__(self, plan: PassPlan) -> None:
+        super().__init__(plan.__name__)
+        self.plan = plan
+
+
+class NoBatchAxis(ValueError):
+    """The target turned out not to have the batch on its axis 0."""
 
 
 def folded(extent: Extent, batchsize: int) -> Iterator[Rows]:
@@ -124,15 +128,13 @@ def folded(extent: Extent, batchsize: int) -> Iterator[Rows]:
         yield extent.rows(start, min(start + batchsize, len(extent)))
 
 
-def sample_by_sample(layout: Layout) -> Layout:
-    """Return a layout whose passes are of one sample each, laid out by another."""
+def sample_by_sample(plan: PassPlan) -> PassPlan:
+    """Return a plan whose passes are of one sample each, laid out by another."""
 
     def of_each_sample(extent: Extent, batchsize: int) -> Iterator[Rows]:
         for m in range(extent.n_sample):
             first = extent.first_sample + m
-            yield from layout(
-                replace(extent, n_sample=1, first_sample=first), batchsize
-            )
+            yield from plan(replace(extent, n_sample=1, first_sample=first), batchsize)
 
     return of_each_sample
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.calculator.engine.rows import Layout, folded
+from saliency.calculator.engine.rows import PassPlan, folded
 
 
 class Run:
@@ -15,16 +15,19 @@ class Run:
     batches a run can be pickled.
 
     Args:
-        layout (callable): How passes are laid out where rows are independent.
+        plan (callable): How passes are laid out where rows are independent.
 
     Attributes:
         inputs (tuple of numpy.ndarray or None): What the model was called with, if
             that was asked for.
         lengths (numpy.ndarray or None): The true lengths of examples that differ in
             it.
+        is_whole_target (bool): Whether the target of each pass is that of one example,
+            without a batch axis: concatenated tokens, nodes of a graph.
     """
 
-    def __init__(self, layout: Layout = folded) -> None:
-        self.layout = layout
+    def __init__(self, plan: PassPlan = folded) -> None:
+        self.plan = plan
         self.inputs: tuple[np.ndarray, ...] | None = None
         self.lengths: np.ndarray | None = None
+        self.is_whole_target = False

@@ -16,6 +16,7 @@ from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.disturbance import Disturbance
 from saliency.calculator.engine.extraction import Extraction
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.inputs import InputForms
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
 from saliency.calculator.engine.rows import Rows, plain_rows
@@ -48,6 +49,7 @@ class Runner:
         recipe (Recipe): How the method explains.
         subject (Subject): What is explained.
         settings (ComputeSettings): How samples are computed.
+        n_example (int): Number of examples in the data.
         mean_will_do (bool): Whether nobody asks for more than the mean of samples.
 
     Attributes:
@@ -61,6 +63,7 @@ class Runner:
         recipe: Recipe,
         subject: Subject,
         settings: ComputeSettings,
+        n_example: int,
         mean_will_do: bool,
     ) -> None:
         self.run = Run()
@@ -80,8 +83,10 @@ class Runner:
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
         self._extraction = Extraction(subject)
-        self._unchanged = Unchanged(subject.model)
+        self._input_forms = InputForms(is_target=subject.target_extractor is None)
+        self._unchanged = Unchanged(subject.model, n_example)
         self._blocks = contextlib.ExitStack()
+        self._model_differentiates = False
         # Elements of the graph before the first dropout, for each example, and
         # behind, for each row; None where passes do not share their start.
         self._shared_sizes: tuple[float, float] | None = None
@@ -92,6 +97,8 @@ class Runner:
             stack.enter_context(self._unchanged.during_call())
             stack.enter_context(chainer.using_device(self._subject.device))
             stack.enter_context(fast_cpu())
+            # What @static_graph replays is not in the graph, and draws no new masks.
+            stack.enter_context(chainer.using_config("use_static_graph", False))
             stack.enter_context(self._extraction.registered())
             self._blocks = stack.pop_all()
         return self
@@ -172,7 +179,9 @@ class Runner:
         one_example = plain_rows(np.zeros(1, int))
         with self._unchanged.during_pass(), self._dropout.learning_batch_axes():
             self._run_as_configured(batch, one_example, disturb=_leave)
-        if self._settings.noise_sampler is None and self._recipe.shares_start:
+        may_share = self._recipe.shares_start and not self._unchanged.has_state
+        may_share = may_share and not self.run.is_whole_target
+        if self._settings.noise_sampler is None and may_share:
             self._shared_sizes = self._try_shared_start(batch)
 
     def _try_shared_start(self, batch: UserBatch) -> tuple[float, float] | None:
@@ -208,23 +217,44 @@ class Runner:
         """Run rows in the mode that samples want."""
         with contextlib.ExitStack() as stack:
             stack.enter_context(chainer.using_config("train", self._settings.train))
-            stack.enter_context(
-                chainer.using_config("enable_backprop", self._recipe.needs_gradient)
-            )
             if self._settings.train:
                 stack.enter_context(self._dropout)
             watch = partial(self._recipe.watch_forward, self.run)
             disturb = disturb or self._disturbance.apply
-            return self._run(batch, rows, disturb, watch, start)
+            run = partial(self._run, batch, rows, disturb, watch, start)
+            return self._with_graph(run, self._recipe.needs_gradient)
 
     def _run_clean(self, batch: UserBatch, rows: Rows) -> ForwardPass:
         """Run rows with the trained model as it is."""
-        with (
-            self._unchanged.during_pass(),
-            chainer.using_config("train", False),
-            chainer.no_backprop_mode(),
-        ):
-            return self._run(batch, rows, _leave, contextlib.nullcontext)
+        run = partial(self._run, batch, rows, _leave, contextlib.nullcontext, None)
+        with self._unchanged.during_pass(), chainer.using_config("train", False):
+            return self._with_graph(run, False)
+
+    def _with_graph(
+        self, run: Callable[[], ForwardPass], needs_gradient: bool
+    ) -> ForwardPass:
+        """Run with a graph if a gradient is taken, by the method or by the model.
+
+        A model that differentiates within its forward (forces, penalties) fails
+        without a graph; then it is given one.
+        """
+        error: Exception | None = None
+        if not (needs_gradient or self._model_differentiates):
+            try:
+                with chainer.no_backprop_mode():
+                    return run()
+            except MemoryError:
+                raise
+            except Exception as reason:
+                error = reason
+        with chainer.force_backprop_mode():
+            try:
+                this = run()
+            except Exception as reason:
+                # It has another cause, which the first one tells better.
+                raise (error or reason) from None
+        self._model_differentiates = self._model_differentiates or error is not None
+        return this
 
     def _run(
         self,
@@ -232,7 +262,7 @@ class Runner:
         rows: Rows,
         disturb: Disturb,
         watch: Watch,
-        start: SharedStart | None = None,
+        start: SharedStart | None,
     ) -> ForwardPass:
         def seed() -> int:
             first = int(batch.index[rows.example[0]])
@@ -251,33 +281,35 @@ class Runner:
         watch: Watch,
         start: SharedStart | None,
     ) -> ForwardPass:
-        this = ForwardPass(
-            rows,
-            batch.index[rows.example],
-            None if batch.lengths is None else batch.lengths[rows.example],
-            self.run,
-            start=start,
-            mean_will_do=self._mean_will_do,
-        )
-
-        def catch(target: Any, call: int) -> None:
-            this.check_target(target, self._recipe.needs_gradient)
-            disturb(target, call, this)
-            this.targets.append(target)
-
-        self._dropout.start_pass(this.sample_and_index())
         examples = rows.example if start is None else start.examples
-        inputs = [_as_variable(x) for x in batch.gather(examples)]
-        with watch(), sharing(start):
-            this.outputs = self._extraction.forward(inputs, catch)
-        return this
+        lengths = None if batch.lengths is None else batch.lengths[rows.example]
+
+        def forward(inputs: list[Any]) -> ForwardPass:
+            this = ForwardPass(
+                rows,
+                batch.index[rows.example],
+                lengths,
+                self.run,
+                start=start,
+                mean_will_do=self._mean_will_do,
+            )
+
+            def catch(target: Any, call: int) -> None:
+                this.check_target(target, self._recipe.needs_gradient)
+                disturb(target, call, this)
+                this.targets.append(target)
+
+            self._dropout.start_pass(this.sample_and_index())
+            self._unchanged.begin_forward(this.index)
+            if start is not None:
+                start.begin()
+            with watch(), sharing(start):
+                this.outputs = self._extraction.forward(inputs, catch)
+            return this
+
+        # The arrays of each try are its own, since the model may write into them.
+        return self._input_forms.run(lambda: batch.gather(examples), forward)
 
 
 def _leave(target: chainer.Variable, call: int, this: ForwardPass) -> None:
-    this.origins.append(target.array)
-
-
-def _as_variable(x: Any) -> Any:
-    if not isinstance(x, chainer.get_array_types()):
-        return x
-    return chainer.Variable(x, requires_grad=x.dtype.kind == "f")
+    this.origins.append(this.with_batch_axis(target.array))

@@ -36,6 +36,11 @@ class SharedStart:
         self._originals: list[Any] = []
         self._copies: list[Any] = []
 
+    def begin(self) -> None:
+        """Forget the dropout functions of a forward that is run again."""
+        self._originals.clear()
+        self._copies.clear()
+
     @property
     def saves_rows(self) -> bool:
         """Whether there are examples with several rows."""

@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from saliency.array_types import Array
 from saliency.exclusive import one_at_a_time
 
 import chainer
+from chainer import links as L
+
+# What Chainer itself keeps in the attributes of every link.
+_OF_CHAINER = {*vars(chainer.Chain()), *vars(chainer.ChainList())}
+
+# Links of Chainer that go on from the state of the call before, and where they keep it.
+_STATES: dict[type, tuple[str, ...]] = {
+    L.LSTM: ("c", "h"),
+    L.StatefulGRU: ("h",),
+    L.StatefulMGU: ("h",),
+    L.StatefulPeepholeLSTM: ("c", "h"),
+    L.StatefulZoneoutLSTM: ("c", "h"),
+}
 
 
 class Unchanged:
     """Gives back a model as it was, after each pass and after an exception.
 
-    Persistent values (running statistics and the like) are copied and written
-    back. Parameters and their gradients are kept by reference: nothing here writes
-    into them, but a model's own code may replace them during forward.
+    That is what it keeps between calls: persistent values (running statistics and the
+    like), the hidden state of stateful links, and all else that its links have as
+    attributes: numbers, arrays, Variables, and lists or dictionaries of these.
+    Parameters and their gradients are kept by reference: nothing here writes into
+    them, but a model's own code may replace them during forward.
 
     What the model keeps between calls is shared by all threads that use it, so that
     one pass runs at a time, and each begins with the model as it was.
@@ -25,20 +42,26 @@ class Unchanged:
     Args:
         model (chainer.Link or any callable): What is not a link has no state that
             could be looked after.
+        n_example (int): Number of examples in the data.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, n_example: int) -> None:
+        self._n_example = n_example
         self._parameters: list[tuple[Any, Any, Any]] = []
-        self._persistents: list[tuple[chainer.Link, str, Any, Any]] = []
+        self._links: list[_Attributes] = []
+        self._states: list[tuple[chainer.Link, str, Any]] = []
         if not isinstance(model, chainer.Link):
             return
         with one_at_a_time():
             self._parameters = [(p, p.array, p.grad) for p in model.params()]
-            self._persistents = [
-                (link, name, getattr(link, name), copy.deepcopy(getattr(link, name)))
-                for link in model.links()
-                for name in sorted(link._persistent)
-            ]
+            for link in model.links():
+                self._links.append(_Attributes(link))
+                self._states += [(link, *state) for state in _states_of(link)]
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the model goes on from a hidden state that it has at call time."""
+        return bool(self._states)
 
     @contextlib.contextmanager
     def during_call(self) -> Iterator[None]:
@@ -62,6 +85,35 @@ class Unchanged:
             finally:
                 self._put_back()
 
+    def begin_forward(self, index: np.ndarray) -> None:
+        """Let the model begin a forward, in a block for a pass, from where it was.
+
+        Its hidden state has a row for each example of the data, or one row for all;
+        the rows of the pass begin with theirs.
+
+        Args:
+            index (numpy.ndarray): Index in the data of each row's example.
+        """
+        for attributes in self._links:
+            attributes.put_back()
+        for link, name, state in self._states:
+            array = state.array if isinstance(state, chainer.Variable) else state
+            if len(array) == self._n_example:
+                rows = array[index]
+            elif len(array) == 1:
+                rows = array[np.zeros(len(index), int)]
+            elif name not in _names_of_states(link):
+                continue  # what a link keeps for others to read need be no state
+            else:
+                raise ValueError(
+                    f"the hidden state {name!r} of the model's link "
+                    f"{link.name or type(link).__name__!r} has {len(array)} rows; it "
+                    f"must have one for each of the {self._n_example} examples, or one "
+                    "for all. Reset it (reset_state) before, or within eval_fun"
+                )
+            is_variable = isinstance(state, chainer.Variable)
+            vars(link)[name] = chainer.Variable(rows) if is_variable else rows
+
     def _put_back(self) -> None:
         with one_at_a_time():
             for parameter, array, grad in self._parameters:
@@ -69,8 +121,8 @@ class Unchanged:
                     parameter.array = array
                 if parameter.grad is not grad:
                     parameter.grad = grad
-            for link, name, value, saved in self._persistents:
-                _put_persistent_back(link, name, value, saved)
+            for attributes in self._links:
+                attributes.put_back()
 
 
 class _DeafReporter(chainer.Reporter):
@@ -78,10 +130,100 @@ class _DeafReporter(chainer.Reporter):
         pass
 
 
-def _put_persistent_back(link: chainer.Link, name: str, value: Any, saved: Any) -> None:
-    if isinstance(value, chainer.get_array_types()):
-        value[...] = saved
-    else:
-        value = copy.deepcopy(saved)
-    if getattr(link, name) is not value:
-        setattr(link, name, value)
+class _Written(NamedTuple):
+    """Something that can be written into, and what it held."""
+
+    value: Any
+    held: Any
+
+
+class _Attributes:
+    """What a link has as attributes, but for parameters, children and Chainer's own.
+
+    Args:
+        link (chainer.Link): The link.
+    """
+
+    def __init__(self, link: chainer.Link) -> None:
+        children = getattr(link, "_children", ())
+        of_chain = set(children) if isinstance(children, set) else set()
+        self._others = (_OF_CHAINER | link._params | of_chain) - link._persistent
+        self._now = vars(link)
+        self._before = {k: v for k, v in self._now.items() if k not in self._others}
+        self._written = list(_what_can_be_written(self._before.values()))
+
+    def put_back(self) -> None:
+        """Give the link the attributes that it had."""
+        now, before = self._now, self._before
+        if len(now) != len(before) + len(self._others & now.keys()):
+            for name in now.keys() - before.keys() - self._others:
+                del now[name]
+        for name, value in before.items():
+            if now.get(name, self) is not value:
+                now[name] = value
+        for value, held in self._written:
+            _write_back(value, held)
+
+
+def _what_can_be_written(values: Any) -> Iterator[_Written]:
+    """Give arrays and containers among values, with a copy of what they hold."""
+    for value in values:
+        if isinstance(value, chainer.Parameter):
+            continue
+        if isinstance(value, chainer.Variable):
+            value = value.array
+        if isinstance(value, chainer.get_array_types()):
+            yield _Written(value, value.copy())
+        elif type(value) in (list, dict, set):
+            yield _Written(value, value.copy())
+            yield from _what_can_be_written(
+                value.values() if isinstance(value, dict) else value
+            )
+
+
+def _write_back(value: Any, held: Any) -> None:
+    if isinstance(value, list):
+        if len(value) != len(held) or any(a is not b for a, b in zip(value, held)):
+            value[:] = held
+    elif isinstance(value, (dict, set)):
+        if value != held if isinstance(value, set) else not _holds(value, held):
+            value.clear()
+            value.update(held)
+    elif not _is_equal(value, held):
+        value[...] = held
+
+
+def _holds(value: dict[Any, Any], held: dict[Any, Any]) -> bool:
+    return value.keys() == held.keys() and all(value[k] is held[k] for k in held)
+
+
+def _is_equal(one: Array, other: Array) -> bool:
+    xp = chainer.backend.get_array_module(one)
+    if one.dtype.kind in "fc":
+        # As bytes: NaN is NaN, and -0 is not 0.
+        one, other = one.reshape(-1), other.reshape(-1)
+        return bool(((one == other) | (xp.isnan(one) & xp.isnan(other))).all())
+    return bool((one == other).all())
+
+
+def _states_of(link: chainer.Link) -> Iterator[tuple[str, Any]]:
+    """Give names and values of the hidden states that a link may go on from.
+
+    Those of Chainer's stateful links are known; of a user's own, they are what its
+    attributes have as Variables.
+    """
+    known = _names_of_states(link)
+    for name, value in vars(link).items():
+        if name in _OF_CHAINER or name in link._params or name in link._persistent:
+            continue
+        is_array = isinstance(value, chainer.get_array_types()) and name in known
+        is_variable = isinstance(value, chainer.Variable)
+        if isinstance(value, chainer.Parameter) or not (is_variable or is_array):
+            continue
+        if value.ndim > 0:
+            yield name, value
+
+
+def _names_of_states(link: chainer.Link) -> set[str]:
+    names = [names for cls, names in _STATES.items() if isinstance(link, cls)]
+    return {name for names_of_class in names for name in names_of_class}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Callable
 
 import numpy as np
@@ -32,6 +33,14 @@ def trapezoid(n: int) -> NodesAndWeights:
 def right(n: int) -> NodesAndWeights:
     """Right end of each of ``n`` intervals (Sundararajan et al. 2017, eq. 3)."""
     return np.arange(1, n + 1) / n, np.full(n, 1 / n)
+
+
+@functools.cache
+def nodes_and_weights(method: str, n: int) -> NodesAndWeights:
+    """Return the nodes and the weights of one of :data:`RULES`, which are read-only."""
+    nodes, weights = RULES[method](n)
+    nodes.flags.writeable = weights.flags.writeable = False
+    return nodes, weights
 
 
 RULES: dict[str, Callable[[int], NodesAndWeights]] = {

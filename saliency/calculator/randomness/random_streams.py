@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, TypeVar
 
@@ -14,6 +15,7 @@ Result = TypeVar("Result")
 
 NOISE, DROPOUT, GLOBAL = range(3)
 
+_N_WORD = 625  # of the Mersenne Twister: its key of 624 words, and a position
 _NO_EXAMPLE = 2**64 - 1  # an index that none has
 
 
@@ -99,8 +101,11 @@ class GlobalRandomState:
 
     def __init__(self, device: Any) -> None:
         self._modules = [np] if device.xp is np else [np, device.xp]
-        # Whether anything drew from CuPy's state cannot be seen afterwards.
-        self._is_drawn_from = len(self._modules) > 1
+        with one_at_a_time():  # while nobody else has borrowed the state
+            self._words = _MersenneTwister()
+        # Whether anything drew from CuPy's state cannot be seen afterwards, nor from
+        # half of a pair of normal numbers.
+        self._is_drawn_from = len(self._modules) > 1 or not self._words.shows_draws
 
     def watch(
         self, work: Callable[[], Result], seed: Callable[[], int]
@@ -115,13 +120,13 @@ class GlobalRandomState:
         """
         with one_at_a_time():
             if not self._is_drawn_from:
-                before = _numpy_state()
+                before = self._words.copy()
                 try:
                     result = work()
                 finally:
-                    is_moved = not _is_same(before, _numpy_state())
+                    is_moved = self._words.are_not(before)
                     if is_moved:
-                        np.random.set_state(before)  # noqa: NPY002
+                        self._words.put_back(before)
                 if not is_moved:
                     return result, False
                 self._is_drawn_from = True
@@ -137,7 +142,7 @@ class GlobalRandomState:
         moves it on by one number.
         """
         with one_at_a_time():
-            saved = [_numpy_state()]
+            saved: list[Any] = [np.random.get_state()]  # noqa: NPY002
             saved += [xp.random.get_random_state() for xp in self._modules[1:]]
             try:
                 for xp in self._modules[1:]:
@@ -157,11 +162,39 @@ class GlobalRandomState:
         return [float(xp.random.random_sample()) for xp in self._modules]
 
 
-def _numpy_state() -> dict[str, Any]:
-    return np.random.get_state(legacy=False)  # noqa: NPY002
+def _global_generator() -> Any:
+    return np.random.get_bit_generator()  # type: ignore[attr-defined]
 
 
-def _is_same(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return all(_is_same(value, other[key]) for key, value in one.items())
-    return bool(np.array_equal(one, other))
+class _MersenneTwister:
+    """The words of NumPy's global state, to be looked at before and after each pass.
+
+    ``numpy.random.get_state`` takes as long as a pass of a small network.
+    """
+
+    def __init__(self) -> None:
+        self._generator = _global_generator()
+        self._words = np.zeros(0, np.uint32)
+        # A generator of another kind, or half of a pair of normal numbers, which is
+        # drawn from without moving the words.
+        self.shows_draws = False
+        if isinstance(self._generator, np.random.MT19937):
+            has_half_a_pair = np.random.get_state(legacy=False)["has_gauss"]  # noqa: NPY002
+            address = self._generator.ctypes.state_address
+            self._words = np.ctypeslib.as_array(
+                (ctypes.c_uint32 * _N_WORD).from_address(address)
+            )
+            self.shows_draws = not has_half_a_pair
+
+    def copy(self) -> np.ndarray:
+        return self._words.copy()
+
+    def are_not(self, before: np.ndarray) -> bool:
+        is_another = _global_generator() is not self._generator
+        return is_another or bool((self._words != before).any())
+
+    def put_back(self, before: np.ndarray) -> None:
+        state = ("MT19937", before[:-1], int(before[-1]), 0, 0.0)
+        if _global_generator() is not self._generator:
+            np.random.set_bit_generator(self._generator)  # type: ignore[attr-defined]
+        np.random.set_state(state)  # noqa: NPY002

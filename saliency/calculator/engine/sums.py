@@ -1,0 +1,63 @@
+"""Sums of what rows contribute, for the samples that are under way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from saliency.calculator.engine.rows import Extent, Rows
+
+
+class Sums:
+    """Adds up what rows contribute, for the samples that are under way.
+
+    Rows come sample by sample: those before the first that is not complete are all
+    handed out, and of those behind only the few that a pass has begun are held.
+
+    Args:
+        extent (Extent): How many rows there are for each sample.
+    """
+
+    def __init__(self, extent: Extent) -> None:
+        self._extent = extent
+        self._first = extent.first_sample  # of those in _sums
+        self._sums: np.ndarray | None = None  # (n_begun, size) + shape
+        self._n_row = np.zeros(0, int)  # how many came for each
+
+    def add(self, rows: Rows, part: np.ndarray) -> None:
+        """Add the explained rows of ``part`` to their samples."""
+        explained = rows.explained
+        samples = rows.sample - self._first
+        sums = self._begin(int(samples.max()) + 1, part)
+        parts = rows.part
+        for one in set(parts[explained].tolist()):
+            # Within a part no (sample, example) comes twice: += loses nothing.
+            chosen = explained[parts[explained] == one]
+            sums[samples[chosen], rows.example[chosen]] += part[chosen]
+        self._n_row += np.bincount(samples[explained], minlength=len(self._n_row))
+
+    def take_completed(self) -> np.ndarray:
+        """Return the samples from the first on that are complete, ``(n, size, ...)``.
+
+        They are not held any longer.
+        """
+        assert self._sums is not None  # there was a pass
+        is_missing = self._n_row < self._extent.n_part * self._extent.n_example
+        n = int(is_missing.argmax()) if is_missing.any() else len(is_missing)
+        completed, begun = self._sums[:n], self._sums[n:]
+        if n:
+            self._sums = begun.copy()
+            self._n_row = self._n_row[n:]
+            self._first += n
+        return completed
+
+    def _begin(self, n: int, part: np.ndarray) -> np.ndarray:
+        """Return the sums of ``n`` samples, those that are new at zero."""
+        n_new = n - len(self._n_row)
+        if self._sums is None or n_new > 0:
+            dtype = part.dtype if self._extent.n_part == 1 else np.float64
+            shape = (n_new, self._extent.n_example, *part.shape[1:])
+            new = np.zeros(shape, dtype)
+            some = self._sums is not None and len(self._sums) > 0
+            self._sums = np.concatenate([self._sums, new]) if some else new
+            self._n_row = np.concatenate([self._n_row, np.zeros(n_new, int)])
+        return self._sums
