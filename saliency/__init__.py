@@ -38,6 +38,7 @@ _MODULES = {
     "MolVisualizer": "saliency.visualizer",
     "SmilesVisualizer": "saliency.visualizer",
     "TableVisualizer": "saliency.visualizer",
+    "TextVisualizer": "saliency.visualizer",
     "abs_max_scaler": "saliency.visualizer",
     "atom_color": "saliency.visualizer",
     "min_max_scaler": "saliency.visualizer",

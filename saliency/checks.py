@@ -48,6 +48,13 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
 
 
+def checked_text(name: str, value: Any) -> str:
+    """Return a text, or raise a TypeError that names the parameter."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
+    return value
+
+
 def check_callable(name: str, value: Any) -> None:
     """Raise a TypeError that names the parameter unless it can be called."""
     if not callable(value):

@@ -22,6 +22,7 @@ from saliency.visualizer.scalers import (
     project_scaler,
 )
 from saliency.visualizer.table_visualizer import TableVisualizer
+from saliency.visualizer.text_visualizer import TextVisualizer
 
 __all__ = [
     "BaseVisualizer",
@@ -30,6 +31,7 @@ __all__ = [
     "MolVisualizer",
     "SmilesVisualizer",
     "TableVisualizer",
+    "TextVisualizer",
     "abs_max_scaler",
     "atom_color",
     "diverging_cmap",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.checks import check_number
+from saliency.checks import check_number, checked_text
 from saliency.visualizer.colors import limit_of_colors
 from saliency.visualizer.grids import Column, columns_of, shared_by_scale
 from saliency.visualizer.mol_canvas import Color, rd_chem, rd_mol_draw
@@ -214,13 +214,6 @@ def with_limits(
         [cell._replace(limit=limit) for cell, limit in zip(row, limits_of_row)]
         for row, limits_of_row in zip(rows, limits)
     ]
-
-
-def checked_text(name: str, value: Any) -> str:
-    """Return a text, or raise a TypeError that names the parameter."""
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, got {type(value).__name__}")
-    return value
 
 
 def _checked_scores(value: Array, n_atom: int, name: str) -> np.ndarray:

@@ -15,6 +15,7 @@ from saliency.checks import (
     check_choice,
     check_number,
     check_positive,
+    checked_text,
     is_int,
 )
 from saliency.user_warnings import warn_user
@@ -26,7 +27,6 @@ from saliency.visualizer.mol_cells import (
     MODES,
     Cell,
     ColorFn,
-    checked_text,
     compute_cell,
     compute_cells,
     with_limits,

@@ -57,12 +57,17 @@ class Network(chainer.Chain):
         h = F.dropout(F.tanh(self.l1(h)))
         return self.l3(F.reshape(h, (n_row, 12)))
 
+    def by_number_of_rows_twice(self, h: Any) -> Any:
+        n_row = len(h)
+        h = F.dropout(F.tanh(self.l1(h)))[:n_row]
+        return self.l3(F.dropout(self.l2(h), 0.2))
+
     def at_the_end(self, h: Any) -> Any:
         return F.dropout(self.l3(self.l2(F.tanh(self.l1(h)))))
 
 
 SHARED = ["in_the_head", "in_branches", "at_the_end"]
-NOT_SHARED = ["around", "by_number_of_rows"]
+NOT_SHARED = ["around", "by_number_of_rows", "by_number_of_rows_twice"]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from saliency import (
     MolVisualizer,
     SmilesVisualizer,
     TableVisualizer,
+    TextVisualizer,
 )
 
 VISUALIZERS = [
@@ -20,6 +21,7 @@ VISUALIZERS = [
     MolVisualizer,
     SmilesVisualizer,
     TableVisualizer,
+    TextVisualizer,
 ]
 
 _rng = np.random.default_rng(0)
@@ -59,6 +61,7 @@ def drawings() -> list[Drawing]:
         Drawing(ImageVisualizer, "visualize_grid", ({"a": _MAP[None]}, [_PHOTOGRAPH])),
         Drawing(TableVisualizer, "visualize", (_TABLE[0],)),
         Drawing(TableVisualizer, "visualize_summary", (_TABLE, _HOLES)),
+        Drawing(TextVisualizer, "visualize", ([1.0, -2.0], ["not", "bad"])),
     ]
     try:
         from rdkit import Chem

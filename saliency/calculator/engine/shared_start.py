@@ -114,11 +114,14 @@ class SharedStart:
         """Return how many elements the graph holds for each example and each row.
 
         None says that the start is not shared: no way from the outputs to the targets
-        goes through a dropout function, or one goes around all of them.
+        goes through a dropout function, one goes around all of them, or the model made
+        one row for each example out of the copies, and so lost those of the others.
         """
         of_targets = {t.node for t in targets}
         before, behind = _nodes(self._originals), _nodes(outputs)
         if behind & of_targets or not before & of_targets:
+            return None
+        if before & {copy.node for copy in self._copies}:
             return None
         return (
             _n_element(before) / len(self.examples),

@@ -1,0 +1,74 @@
+"""Training of the networks of the text example."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Callable
+
+import numpy as np
+from words import concat_padded
+
+# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
+from saliency import fast_cpu
+
+import chainer
+import chainer.links as L
+from chainer import training
+from chainer.training import extensions
+
+
+def train(
+    model: chainer.Chain,
+    examples: Sequence[tuple[np.ndarray, np.ndarray]],
+    lossfun: Callable[..., Any],
+    epoch: int,
+    out: Path,
+    device: Any = "@numpy",
+    batchsize: int = 64,
+    alpha: float = 1e-2,
+) -> chainer.Chain:
+    """Train with Chainer's Trainer, with Adam whose step falls to a hundredth.
+
+    Args:
+        model (chainer.Chain): Takes the numbers of words. It is trained in place.
+        examples (list): Pairs ``(words, t)``.
+        lossfun (callable): ``lossfun(y, t)``.
+        epoch (int): How often each example is seen.
+        out (path): Folder for the log.
+        device: Where to train.
+        batchsize (int): Sentences in a step.
+        alpha (float): Adam's step at the beginning.
+
+    Returns:
+        chainer.Chain: ``model``.
+    """
+    objective = L.Classifier(model, lossfun=lossfun)
+    objective.compute_accuracy = False
+    objective.to_device(device)
+    optimizer = chainer.optimizers.Adam(alpha).setup(objective)
+    optimizer.add_hook(chainer.optimizer_hooks.GradientClipping(5))
+    iterator = chainer.iterators.SerialIterator(examples, batchsize)
+    updater = training.StandardUpdater(iterator, optimizer, concat_padded, device)
+    trainer = training.Trainer(updater, (epoch, "epoch"), out=str(out))
+    trainer.extend(
+        extensions.ExponentialShift("alpha", 0.01 ** (1 / epoch)), trigger=(1, "epoch")
+    )
+    trainer.extend(extensions.LogReport())
+    trainer.extend(
+        extensions.PrintReport(["epoch", "iteration", "main/loss", "elapsed_time"])
+    )
+    with fast_cpu():
+        trainer.run()
+    return model
+
+
+def predict(model: chainer.Chain, sentences: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the output for each sentence in evaluation mode, ``(n,)``."""
+    parts = []
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        for start in range(0, len(sentences), 100):
+            batch = [(words,) for words in sentences[start : start + 100]]
+            y = model(*concat_padded(batch, model.device)).array[:, 0]
+            parts.append(chainer.cuda.to_cpu(y))
+    return np.concatenate(parts)

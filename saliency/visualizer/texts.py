@@ -1,0 +1,361 @@
+"""What a picture of texts shows: tokens, their colours, and the texts around them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency.array_types import Array
+from saliency.checks import check_choice, check_number, checked_text
+from saliency.visualizer.colors import diverging_cmap, limit_of_colors
+from saliency.visualizer.grids import (
+    SCALES,
+    columns_of,
+    names_of_methods,
+    one_for_each_row,
+    shared_by_scale,
+)
+from saliency.visualizer.scalers import Scaler, apply_scaler
+from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
+
+SIGNED_KEY = ("speaks against", "speaks for")
+UNSIGNED_KEY = ("no influence", "strong influence")
+UNCERTAIN_KEY = "not distinguishable from 0"
+
+GREY = (0.83, 0.83, 0.83)  # the ground of what cannot be distinguished from zero
+
+# Which share of `diverging_cmap` the scores have on each side of white. Without its
+# dark ends the strongest scores are plainly red and blue.
+_REACH = 0.4
+
+_VISIBLE = {"\n": "\u21b5", "\r": "\u21b5", "\t": "\u21e5"}  # arrows
+_REPLACEMENT = "\ufffd"
+
+
+class Passage(NamedTuple):
+    """A text with the scores of its tokens by one method.
+
+    Attributes:
+        tokens: The tokens, as they are drawn.
+        scores: As they are drawn, ``(n_token,)``.
+        is_uncertain: Which scores cannot be distinguished from zero, ``(n_token,)``.
+        method: The name of the method; empty if it has none.
+        limit: The score of the strongest colours.
+    """
+
+    tokens: list[str]
+    scores: np.ndarray
+    is_uncertain: np.ndarray
+    method: str
+    limit: float = 1.0
+
+    @property
+    def grounds(self) -> np.ndarray:
+        """The colour of the ground of each token, RGB, ``(n_token, 3)``."""
+        colors = score_colors(self.scores / self.limit)
+        colors[self.is_uncertain] = GREY
+        return colors
+
+
+class Text(NamedTuple):
+    """A text, explained by one or several methods.
+
+    Attributes:
+        legend: Text above it, such as its class and probability; may be empty.
+        passages: One for each method.
+    """
+
+    legend: str
+    passages: list[Passage]
+
+
+class Key(NamedTuple):
+    """What the colours mean.
+
+    Attributes:
+        low: What stands at the left end of the bar of colours.
+        high: What stands at its right end.
+        bar: The colours from the left to the right, RGB, ``(n, 3)``.
+        has_uncertain: Whether it says what grey means.
+    """
+
+    low: str
+    high: str
+    bar: np.ndarray
+    has_uncertain: bool
+
+
+class Page(NamedTuple):
+    """A whole picture of texts.
+
+    Attributes:
+        title: Text above everything; may be empty.
+        texts: The texts, from the top down.
+        separator: What stands between two tokens.
+        key: What the colours mean; None if that is not shown.
+    """
+
+    title: str
+    texts: list[Text]
+    separator: str
+    key: Key | None
+
+
+def compute_page(
+    saliency: Any,
+    tokens: Any,
+    scaler: Scaler | None,
+    title: str | None,
+    legends: str | Sequence[str] | None,
+    scale: str,
+    percentile: float,
+    errors: Any,
+    separator: str,
+    show_key: bool,
+    key_labels: tuple[str, str] | None,
+) -> Page:
+    """Return what `TextVisualizer` draws; as it describes.
+
+    Raises:
+        ValueError: An argument has the wrong shape, is not finite, or is not among the
+            values allowed.
+        TypeError: An argument has the wrong type.
+    """
+    check_choice("scale", scale, SCALES)
+    check_number("percentile", percentile, 0, 100)
+    texts, is_one = _checked_tokens(tokens)
+    methods = names_of_methods(saliency)
+    if is_one:
+        saliency, errors = _as_list(saliency), _as_list(errors)
+        legends = [legends] if isinstance(legends, str) else legends
+    places = [""] if is_one else [f"[{i}]" for i in range(len(texts))]
+    rows = _compute_rows(saliency, texts, places, methods, scaler, errors)
+    rows = _with_limits(rows, scale, percentile)
+    captions = [""] * len(texts)
+    if legends is not None:
+        captions = one_for_each_row("legends", legends, len(texts), "text")
+    return Page(
+        "" if title is None else visible(checked_text("title", title)),
+        [
+            Text(visible(checked_text("legends", caption)), row)
+            for caption, row in zip(captions, rows)
+        ],
+        visible(checked_text("separator", separator)),
+        _compute_key(rows, key_labels) if show_key else None,
+    )
+
+
+def score_colors(scores: np.ndarray) -> np.ndarray:
+    """Return the grounds of tokens: those of `diverging_cmap` but for its dark ends.
+
+    Args:
+        scores: Scores, divided by that of the strongest colours, shape (n,).
+
+    Returns:
+        RGB colours, shape (n, 3): white at 0, red above it, blue below.
+    """
+    colors: np.ndarray = diverging_cmap(0.5 + _REACH * np.clip(scores, -1, 1))[:, :3]
+    return colors
+
+
+def text_color(ground: Sequence[float] | np.ndarray) -> str:
+    """Return ``'black'`` or ``'white'``: what has the higher contrast to a ground.
+
+    By the contrast ratio of the W3C (2018), Web Content Accessibility Guidelines 2.1,
+    (L1 + 0.05) / (L2 + 0.05) with relative luminances L.
+
+    Args:
+        ground: Red, green and blue, each in [0, 1].
+    """
+    channels = np.asarray(ground, np.float64)
+    linear = np.where(
+        channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4
+    )
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    return "black" if (luminance + 0.05) ** 2 > 1.05 * 0.05 else "white"
+
+
+def visible(text: str) -> str:
+    """Return a text without line breaks, and without what no file can hold.
+
+    Line breaks and tabs become arrows. Other control characters and lone surrogates,
+    which XML and UTF-8 do not have, become the replacement character.
+    """
+    return "".join(_visible_letter(letter) for letter in text)
+
+
+def _visible_letter(letter: str) -> str:
+    if letter in _VISIBLE:
+        return _VISIBLE[letter]
+    # U+FFFE and U+FFFF, and their like in the other planes, are no characters at all.
+    is_drawable = (
+        unicodedata.category(letter) not in ("Cc", "Cs")
+        and ord(letter) & 0xFFFE != 0xFFFE
+    )
+    return letter if is_drawable else _REPLACEMENT
+
+
+# --- what the user gave -----------------------------------------------------------
+
+
+def _checked_tokens(tokens: Any) -> tuple[list[list[str]], bool]:
+    """Return the tokens of each text, and whether only one text was given."""
+    outer = _listed("tokens", tokens)
+    if not outer:
+        raise ValueError("tokens is empty; there must be at least one token")
+    if isinstance(outer[0], str):
+        return [_checked_text_of_tokens("tokens", outer)], True
+    return [
+        _checked_text_of_tokens(f"tokens[{i}]", _listed(f"tokens[{i}]", inner))
+        for i, inner in enumerate(outer)
+    ], False
+
+
+def _listed(name: str, value: Any) -> list[Any]:
+    if isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable):
+        raise TypeError(
+            f"{name} must be a list of str, or of one such list for each text, got "
+            f"{value!r}"
+        )
+    return list(value)
+
+
+def _checked_text_of_tokens(name: str, tokens: list[Any]) -> list[str]:
+    if not tokens:
+        raise ValueError(f"{name} is empty; there must be at least one token")
+    for i, token in enumerate(tokens):
+        if not isinstance(token, str):
+            raise TypeError(
+                f"{name} must hold str, got {token!r} at {i}; map the numbers of "
+                "words to the words first"
+            )
+    return [visible(token) for token in tokens]
+
+
+def _as_list(value: Any) -> Any:
+    """Return what one text has as a list of one, by method if there are methods."""
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return {method: [of_text] for method, of_text in value.items()}
+    return [value]
+
+
+def _compute_rows(
+    saliency: Any,
+    texts: list[list[str]],
+    places: list[str],
+    methods: list[Any] | None,
+    scaler: Scaler | None,
+    errors: Any,
+) -> list[list[Passage]]:
+    """Return for each text a passage for each method.
+
+    Args:
+        saliency: The scores of each text, by ``methods`` if there are any.
+        texts: The tokens of each.
+        places: How messages tell the texts apart, such as ``[0]``.
+        methods: The names of the methods, or None.
+        scaler: Maps the scores of a text to those drawn, or None.
+        errors: As ``saliency``, or None.
+    """
+    names = [
+        visible(checked_text("the name of a method in saliency", method))
+        for method in methods or []
+    ] or [""]
+    columns = columns_of("saliency", saliency, methods, len(texts), "text")
+    error_columns = columns_of("errors", errors, methods, len(texts), "text")
+    return [
+        [
+            _compute_passage(
+                tokens,
+                method,
+                (f"{column.label}{place}", column.entries[i]),
+                (f"{error_column.label}{place}", error_column.entries[i]),
+                scaler,
+            )
+            for method, column, error_column in zip(names, columns, error_columns)
+        ]
+        for i, (tokens, place) in enumerate(zip(texts, places))
+    ]
+
+
+def _compute_passage(
+    tokens: list[str],
+    method: str,
+    saliency: tuple[str, Any],
+    errors_of_text: tuple[str, Any],
+    scaler: Scaler | None,
+) -> Passage:
+    """Return the passage of a text by a method; pairs are a name and the values."""
+    scores = _checked_scores(saliency[1], len(tokens), saliency[0])
+    errors_name, errors = errors_of_text
+    if errors is not None:
+        errors = _checked_scores(errors, len(tokens), errors_name)  # without padding
+    is_uncertain = uncertain(scores, checked_errors(errors, scores, errors_name))
+    return Passage(tokens, apply_scaler(scores, scaler), is_uncertain, method)
+
+
+def _checked_scores(value: Array, n_token: int, name: str) -> np.ndarray:
+    """Return the scores of the tokens in float64, ``(n_token,)``, without padding."""
+    array = as_real_array(value, name)
+    if array.ndim != 1:
+        hint = ""
+        if array.ndim == 2:
+            hint = "; add up each token's embedding, as ch_axis of aggregate does"
+        raise ValueError(
+            f"{name} must have the shape (n_token,), got the shape {array.shape}{hint}"
+        )
+    scores, rest = array[:n_token], array[n_token:]
+    if len(scores) < n_token or not np.isnan(rest).all():
+        raise ValueError(
+            f"{name} must have a score for each of the text's {n_token} tokens, and "
+            f"after them only NaN, which is padding; got {len(array)} scores"
+        )
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        raise ValueError(
+            f"{name} must be finite, got {scores[bad[0]]} at the token {bad[0]}"
+        )
+    return scores.astype(np.float64)
+
+
+def _with_limits(
+    rows: list[list[Passage]], scale: str, percentile: float
+) -> list[list[Passage]]:
+    def limit_of(passages: Sequence[Passage]) -> float:
+        scores = np.concatenate([passage.scores for passage in passages])
+        return limit_of_colors(scores, percentile)
+
+    limits = shared_by_scale(rows, scale, limit_of)
+    return [
+        [passage._replace(limit=limit) for passage, limit in zip(row, of_row)]
+        for row, of_row in zip(rows, limits)
+    ]
+
+
+def _compute_key(rows: list[list[Passage]], key_labels: tuple[str, str] | None) -> Key:
+    passages = [passage for row in rows for passage in row]
+    is_signed = any((passage.scores < 0).any() for passage in passages)
+    low, high = SIGNED_KEY if is_signed else UNSIGNED_KEY
+    if key_labels is not None:
+        low, high = _checked_key_labels(key_labels)
+    limits = {passage.limit for passage in passages}
+    if len(limits) == 1:  # then the colours have numbers
+        (limit,) = limits
+        low = f"{low} (\u2212{limit:.2g})" if is_signed else low
+        high = f"{high} (+{limit:.2g})"
+    bar = score_colors(np.linspace(-1 if is_signed else 0, 1, 101))
+    return Key(low, high, bar, any(p.is_uncertain.any() for p in passages))
+
+
+def _checked_key_labels(key_labels: Sequence[str]) -> list[str]:
+    if isinstance(key_labels, str) or len(key_labels) != 2:
+        raise ValueError(
+            "key_labels must be two texts, for the colours of low and of high scores, "
+            f"got {key_labels!r}"
+        )
+    return [visible(checked_text("key_labels", label)) for label in key_labels]
