@@ -29,7 +29,7 @@ def assert_are_pictures(folder):
 
 @pytest.mark.parametrize("network", ["rnn", "cnn"])
 def test_generated_sentences(network, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("afinn", reason="afinn, of the extra examples, is missing")
+    pytest.importorskip("afinn", reason="needs afinn: pip install afinn")
     run(
         *(monkeypatch, "--network", network, "--n-train", 2000, "--n-test", 100),
         *("--n-explain", 60, "--epoch", 8, "--M", 2, "--out", tmp_path),

@@ -55,7 +55,7 @@ def test_a_negation_turns_the_sign():
 
 @pytest.fixture
 def valences():
-    pytest.importorskip("afinn", reason="afinn, of the extra examples, is missing")
+    pytest.importorskip("afinn", reason="needs afinn: pip install afinn")
     return sentences.read_valences()
 
 
