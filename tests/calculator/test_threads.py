@@ -30,6 +30,9 @@ N_TRIAL = 3
 
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
+# About a thousand trials.
+pytestmark = pytest.mark.large
+
 
 @pytest.fixture(autouse=True)
 def threads_take_turns_often():
