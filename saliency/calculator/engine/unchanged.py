@@ -198,12 +198,12 @@ def _holds(value: dict[Any, Any], held: dict[Any, Any]) -> bool:
 
 
 def _is_equal(one: Array, other: Array) -> bool:
+    """Tell whether two arrays hold the same bytes: NaN is NaN, and -0 is not 0."""
+    if one.dtype.hasobject:
+        return all(a is b for a, b in zip(one.ravel(), other.ravel()))
     xp = chainer.backend.get_array_module(one)
-    if one.dtype.kind in "fc":
-        # As bytes: NaN is NaN, and -0 is not 0.
-        one, other = one.reshape(-1), other.reshape(-1)
-        return bool(((one == other) | (xp.isnan(one) & xp.isnan(other))).all())
-    return bool((one == other).all())
+    of_one, of_other = (xp.ascontiguousarray(a).reshape(-1) for a in (one, other))
+    return bool((of_one.view(np.uint8) == of_other.view(np.uint8)).all())
 
 
 def _states_of(link: chainer.Link) -> Iterator[tuple[str, Any]]:
