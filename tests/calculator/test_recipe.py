@@ -27,7 +27,7 @@ OVERRIDABLE = {
 
 
 def test_there_are_at_most_seven_names_to_override_and_the_docstring_lists_them():
-    listed = set(re.findall(r"^    :meth:`(\w+)`", Recipe.__doc__, re.MULTILINE))
+    listed = set(re.findall(r"^:meth:`(\w+)`", inspect.getdoc(Recipe), re.MULTILINE))
     assert listed == OVERRIDABLE
     assert len(listed) <= 7
 
