@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.lrp.constants import channel_constant
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.rules import Affine, Norm, Selection, SumRule, nothing
 
@@ -233,27 +234,22 @@ def channel_scaling(this: Application) -> tuple[Array, Array] | None:
     """Return scale and shift of each channel (axis 1), if that is what it does.
 
     For batch normalization with given statistics, and for sums and products with
-    what depends on the channel alone.
+    parameters and persistent values that depend on the channel alone.
     """
     xp = this.xp
     function = this.function
+    if sum(this.active) != 1:
+        return None
     if isinstance(function, batch_normalization.FixedBatchNormalization):
-        if tuple(function.key_axis) != (1,):
-            return None
-        return fixed_scale_and_shift(this)
+        is_affine = this.active[0] and tuple(function.key_axis) == (1,)
+        return fixed_scale_and_shift(this) if is_affine else None
     if not isinstance(function, (basic_math.Add, basic_math.Mul)):
         return None
-    passive = [x for x, a in zip(this.inputs, this.active) if not a]
-    if len(passive) != 1 or passive[0].ndim < 2:
-        return None
-    shape = this.outputs[0].shape
-    if this.inputs[this.active.index(True)].shape != shape:
+    active, passive = (0, 1) if this.active[0] else (1, 0)
+    if this.inputs[active].shape != this.outputs[0].shape:
         return None  # it was broadcast to the constant
-    axes = tuple(i for i in range(passive[0].ndim) if i != 1)
-    channels = passive[0].max(axis=axes)
-    if passive[0].ndim != len(shape) or shape[1] != len(channels):
-        return None
-    if (passive[0].min(axis=axes) != channels).any():
+    channels = channel_constant(this, passive)
+    if channels is None:
         return None
     if isinstance(function, basic_math.Mul):
         return channels, xp.zeros_like(channels)
