@@ -25,7 +25,6 @@ from saliency.configured import takes_settings_of
 from saliency.lrp.composites import AnyRule, Assignment, Composite, composite
 from saliency.lrp.conservation import Conservation
 from saliency.lrp.graph import Graph, Relevances
-from saliency.lrp.registry import is_part_of
 
 import chainer
 
@@ -173,7 +172,7 @@ class LRPCalculator(GraphCalculator):
         applications = [graph.application(function) for function in graph.functions]
         assignment = Assignment(run.composite, applications, self._paths())
         start = self._start(run.start, this, classes)
-        relevances = graph.walk(start, assignment.handle, is_part_of, keep)
+        relevances = graph.walk(start, assignment.handle, assignment.is_part_of, keep)
         return relevances, assignment
 
     def _start(

@@ -37,7 +37,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, ClassVar, Protocol
 
 import numpy as np
 
@@ -124,9 +124,18 @@ class Half:
 
 
 class SumRule(ABC):
-    """What is done with relevance at a function that sums contributions up."""
+    """What is done with relevance at a function that sums contributions up.
+
+    Attributes:
+        epsilon (float): What keeps it from dividing by zero.
+        takes_merged (bool): Whether it goes by ``affine``, which is a layer with the
+            normalization behind it. One that looks at the function itself, which
+            knows nothing of that, has False: then the normalization gets a rule of
+            its own.
+    """
 
     epsilon: float = 0.0
+    takes_merged: ClassVar[bool] = False
 
     @abstractmethod
     def share(self, this: Application, affine: Affine) -> InputRelevance:
@@ -166,6 +175,8 @@ class Rule(SumRule):
     Raises:
         ValueError: If ``bias`` is neither.
     """
+
+    takes_merged = True
 
     def __init__(self, bias: str = "share") -> None:
         check_choice("bias", bias, ("share", "ignore"))
@@ -497,8 +508,11 @@ class Flat(Rule):
 class Pass(SumRule):
     """Relevance goes through unchanged, to inputs of the output's shape.
 
-    Several inputs get equal shares.
+    Several inputs get equal shares. A layer with a normalization behind it counts as
+    one function.
     """
+
+    takes_merged = True
 
     def share(self, this: Application, affine: Affine) -> InputRelevance:
         """Return the relevance of the output for each active input.
@@ -548,11 +562,20 @@ class WinnerTakesAll(MaximumRule):
 
 
 class Gradient(SumRule, MaximumRule):
-    """Relevance is multiplied by the gradient, as in backpropagation."""
+    """Relevance is multiplied by the gradient, as in backpropagation.
+
+    That is so at sums, layers and maxima. Activations and scales pass relevance on
+    unchanged, whatever the rules are; the gradient of a whole network is what
+    :class:`~saliency.calculator.gradient_calculator.GradientCalculator` gives.
+    """
+
+    takes_merged = True
 
     def share(self, this: Application, affine: Affine) -> InputRelevance:
         """Return the gradients at the active inputs."""
-        return this.gradient()
+        if not this.merged:
+            return this.gradient()
+        return this.at_active(affine.transposed(this.output_relevance, every))
 
     def choose(
         self, this: Application, is_winner: Array, relevance: Array, axes: Any
