@@ -25,6 +25,8 @@ from saliency.configured import takes_settings_of
 from saliency.lrp.composites import AnyRule, Assignment, Composite, composite
 from saliency.lrp.conservation import Conservation
 from saliency.lrp.graph import Graph, Relevances
+from saliency.lrp.rules import Box
+from saliency.user_warnings import warn_user
 
 import chainer
 
@@ -44,8 +46,11 @@ class LRPCalculator(GraphCalculator):
         relevance (str, float or array): What the explained output starts with:
             ``'output'`` is its value; or a number; or an array of the shape of one
             example's output, or one for each example, in place of ``class_index``.
-        low (float or array): Smallest value of the target, for presets with z^B.
-        high (float or array): Largest value.
+        low (float or array): Smallest value that the target can have, for presets
+            with z^B.
+        high (float or array): Largest value. Each call warns once if an input of the
+            rule is below ``low`` or above ``high``, be it by noise: SmoothGrad with
+            these presets wants a box that is wider than the data.
 
     Raises:
         TypeError: If ``rule`` is none of these.
@@ -173,6 +178,7 @@ class LRPCalculator(GraphCalculator):
         assignment = Assignment(run.composite, applications, self._paths())
         start = self._start(run.start, this, classes)
         relevances = graph.walk(start, assignment.handle, assignment.is_part_of, keep)
+        run.warn_of_boxes(assignment)
         return relevances, assignment
 
     def _start(
@@ -204,12 +210,34 @@ class RelevanceRun(GraphRun):
         composite (Composite): The rules.
         start (ReferenceForData or None): The relevance that is given; None for the
             value of the output.
+
+    Attributes:
+        has_warned_of_box (bool): Whether the user knows of data outside of a box.
     """
 
     def __init__(self, composite: Composite, start: ReferenceForData | None) -> None:
         super().__init__()
         self.composite = composite
         self.start = start
+        self.has_warned_of_box = False
+
+    def warn_of_boxes(self, assignment: Assignment) -> None:
+        """Warn, once in a call, if an input of a z^B rule is not in its box."""
+        if self.has_warned_of_box:
+            return
+        for layer, rule in assignment.layers:
+            this = layer.application
+            x = this.inputs[this.active_indexes[0]]
+            if isinstance(rule, Box) and not rule.holds(x):
+                self.has_warned_of_box = True
+                warn_user(
+                    f"the z^B rule {rule!r} at {this.label} is for inputs from low to "
+                    f"high, but got values from {float(x.min()):.4g} to "
+                    f"{float(x.max()):.4g}, so its relevance is wrong. Pass the "
+                    "smallest and the largest value that the data can have, with noise "
+                    "if any, as low= and high= of LRPCalculator, or as Box(low, high)"
+                )
+                return
 
 
 class _LayersRun(RelevanceRun):

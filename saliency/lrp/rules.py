@@ -432,7 +432,8 @@ class Box(Rule):
 
     :math:`R_j = \sum_k c_{jk} / \sum_i c_{ik} R_k` with
     :math:`c_{jk} = x_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-`: Montavon et al. (2017).
-    The bias has no share.
+    The bias has no share. An input outside of the box turns shares into their
+    opposites: calculators warn of it.
 
     Args:
         low (float or array): l; a number, or an array that broadcasts to the input.
@@ -467,6 +468,16 @@ class Box(Rule):
 
         corner = Term(low, positive, -1), Term(high, negative, -1)
         return (Half((Term(every, every), *corner), nothing),)
+
+    def holds(self, x: Array) -> bool:
+        """Tell whether an input is in the box, but for rounding errors.
+
+        Raises:
+            ValueError: If the shape of ``low`` or ``high`` does not fit.
+        """
+        low, high = self._bound("low", x), self._bound("high", x)
+        slack = 8 * np.finfo(x.dtype).eps * abs(x)
+        return bool(((x >= low - slack) & (x <= high + slack)).all())
 
     def _bound(self, name: str, x: Array) -> Array:
         value = getattr(self, name)
