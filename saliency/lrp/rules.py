@@ -476,7 +476,7 @@ class Box(Rule):
             ValueError: If the shape of ``low`` or ``high`` does not fit.
         """
         low, high = self._bound("low", x), self._bound("high", x)
-        slack = 8 * np.finfo(x.dtype).eps * abs(x)
+        slack = 8 * np.finfo(x.dtype).eps * np.maximum(abs(low), abs(high))
         return bool(((x >= low - slack) & (x <= high + slack)).all())
 
     def _bound(self, name: str, x: Array) -> Array:

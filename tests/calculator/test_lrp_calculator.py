@@ -74,11 +74,12 @@ class TestStart:
         units = np.eye(y.size).reshape(-1, *y.shape[1:]) * y
         for model, extractor in ((conv, None), (lambda x: F.tanh(conv(x)), hook)):
             for rule in ("lrp0", "epsilon", "alpha2_beta1", "deep_taylor"):
+                given = {"rule": rule, "low": -5, "high": 5}
                 whole = LRPCalculator(
-                    model, None, extractor, relevance=y[0], rule=rule
+                    model, None, extractor, relevance=y[0], **given
                 ).compute(images)
                 each = LRPCalculator(
-                    model, None, extractor, relevance=units, rule=rule
+                    model, None, extractor, relevance=units, **given
                 ).compute(np.repeat(images, len(units), axis=0), batchsize=5)
                 assert_allclose(each.sum(axis=1), whole[0], rtol=1e-9, atol=1e-12)
 

@@ -112,6 +112,14 @@ class TestDataInTheBox:
         calculator = LRPCalculator(model, rule="zbab", low=low, high=high)
         assert warned_by(lambda: calculator.compute(x)) == []
 
+    def test_may_be_off_by_rounding_at_zero(self, images):
+        x = (images / 255).astype("f")
+        x[0, 0, 0, :2] = [-1e-8, 1 + 1e-7]
+        calculator = LRPCalculator(build(CNN, dtype="f"), rule="zbab")
+        assert warned_by(lambda: calculator.compute(x)) == []
+        x[0, 0, 0, 0] = -1e-5
+        assert len(warned_by(lambda: calculator.compute(x))) == 1
+
     @pytest.mark.parametrize("rule", ["epsilon", "alpha2_beta1", "wwab"])
     def test_does_not_matter_to_other_rules(self, rule, model, images):
         calculator = LRPCalculator(model, rule=rule)
