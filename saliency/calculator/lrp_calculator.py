@@ -39,7 +39,8 @@ class LRPCalculator(GraphCalculator):
     is passed back through every function of the graph, by a rule for each.
 
     Args:
-        class_index: As in every calculator, but None is ``'argmax'``.
+        class_index: As in every calculator, but None is ``'argmax'``: the predicted
+            class, for outputs of shape ``(batch, n_class)``.
         rule (str, Rule or Composite): A preset (see
             :data:`saliency.lrp.composites.PRESETS`), a rule for all affine layers, or
             rules layer by layer.
@@ -89,9 +90,14 @@ class LRPCalculator(GraphCalculator):
 
         That is where the output is one value, or ``relevance`` is an array for all
         of it: then it may have any shape.
+
+        Raises:
+            ValueError: If the output is not one score for each class.
         """
         if np.ndim(self.relevance) > 0 or this.gives_one_value():
             return None
+        if self.class_index is None:
+            _check_has_classes(this)
         return super().predicted_classes(this)
 
     @takes_settings_of(BaseCalculator.compute, but=("retain_inputs",))
@@ -354,6 +360,21 @@ class _Accountant(LRPCalculator):
         relevances, run.assigned = self.walk_by_rules(graph, this, classes)
         run.report.add(relevances, run.assigned)
         return relevances
+
+
+def _check_has_classes(this: ForwardPass) -> None:
+    """Raise a ValueError unless a class can be predicted, for who asked for none."""
+    shapes = [y.shape for y in this.outputs]
+    if len(shapes) == 1 and len(shapes[0]) <= 2:
+        return
+    found = f"shape{'s' * (len(shapes) > 1)} {', '.join(map(str, shapes))}"
+    raise ValueError(
+        "LRP explains the predicted class by default (class_index=None), which needs "
+        f"one output of shape (batch, n_class), got {found}. Say what to explain: "
+        "class_index=i for index i of axis 1, (i, j) for one element of an output "
+        "with another axis, 'sum' for all elements; or let output_extractor or "
+        "eval_fun give scores of classes"
+    )
 
 
 def _as_start(relevance: Any) -> Reference | None:
