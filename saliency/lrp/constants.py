@@ -6,6 +6,7 @@ same in all rows, and the relevance of an example would depend on its batch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -64,10 +65,29 @@ def _varying_axes(
         return None
     if isinstance(function, broadcast.BroadcastTo):
         return (False,) * (len(node.shape) - len(varies)) + varies
-    if [n for n in x.shape if n > 1] != [n for n in node.shape if n > 1]:
-        return None  # axes were joined or split
-    of_long_axes = iter([v for v, n in zip(varies, x.shape) if n > 1])
-    return tuple(n > 1 and next(of_long_axes) for n in node.shape)
+    return _reshaped(varies, x.shape, node.shape)
+
+
+def _reshaped(varies: _Varies, shape: tuple[int, ...], to: tuple[int, ...]) -> _Varies:
+    """Return the axes along which what is reshaped may vary.
+
+    Strides that both shapes have cut the elements into blocks of axes, and the axes
+    of one block may be joined and split. So a batch of one example, whose axis is of
+    length 1, comes out as any other.
+    """
+    strides, new_strides = _strides(shape), _strides(to)
+    common = set(strides) & set(new_strides)
+
+    def block(stride: int) -> int:
+        return max(s for s in common if s <= stride)
+
+    varying_blocks = {block(s) for s, v in zip(strides, varies) if v}
+    return tuple(n > 1 and block(s) in varying_blocks for s, n in zip(new_strides, to))
+
+
+def _strides(shape: tuple[int, ...]) -> list[int]:
+    """Return how many elements lie between neighbours along each axis."""
+    return [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
 
 def _is_parameter(node: chainer.variable.VariableNode) -> bool:

@@ -108,18 +108,19 @@ class TestStart:
             assert_allclose(samples.sum(), run(model, x).mean(), rtol=1e-9)
 
 
+WITHOUT_CLASSES = {
+    "sequence": (lambda v: F.stack([v, 2 * v], axis=1), r"\(7, 2, 4\)"),
+    "maps": (lambda v: F.reshape(v, (-1, 1, 2, 2)), r"\(7, 1, 2, 2\)"),
+}
+
+
 class TestWithoutAPredictedClass:
     """The error says what LRP explains by default, and what to pass instead."""
 
-    OUTPUTS = {
-        "sequence": (lambda v: F.stack([v, 2 * v], axis=1), r"\(7, 2, 4\)"),
-        "maps": (lambda v: F.reshape(v, (-1, 1, 2, 2)), r"\(7, 1, 2, 2\)"),
-    }
-
     @pytest.mark.parametrize("how", [{}, {"noise_sampler": GaussianNoiseSampler()}])
-    @pytest.mark.parametrize("name", OUTPUTS)
+    @pytest.mark.parametrize("name", WITHOUT_CLASSES)
     def test_of_one_output(self, name, how, x):
-        model, shape = self.OUTPUTS[name]
+        model, shape = WITHOUT_CLASSES[name]
         with pytest.raises(ValueError, match=shape) as caught:
             LRPCalculator(model).compute(x, **how)
         message = str(caught.value)
@@ -131,17 +132,17 @@ class TestWithoutAPredictedClass:
     def test_of_several_outputs(self, x):
         model = build(Repeated)
         calculator = LRPCalculator(model, None, VariableMonitorLinkHook(model.step))
-        with pytest.raises(ValueError, match="LRP explains.*got shapes .*, "):
+        with pytest.raises(ValueError, match=r"LRP explains.*got shapes .*, "):
             calculator.compute(x)
 
     def test_argmax_is_named_where_it_was_asked_for(self, x):
-        model, _ = self.OUTPUTS["sequence"]
+        model, _ = WITHOUT_CLASSES["sequence"]
         with pytest.raises(ValueError, match="class_index='argmax' needs"):
             LRPCalculator(model, class_index="argmax").compute(x)
 
     @pytest.mark.parametrize("class_index", [1, "sum"])
     def test_what_it_advises_works(self, class_index, x):
-        model, _ = self.OUTPUTS["sequence"]
+        model, _ = WITHOUT_CLASSES["sequence"]
         samples = LRPCalculator(model, class_index=class_index).compute(x)
         assert_allclose(samples[0], x * (2 if class_index == 1 else 3), rtol=1e-6)
 

@@ -125,7 +125,36 @@ class MaskedAttention(chainer.Chain):
         return rng.normal(size=(N_EXAMPLE, 4, 3)), mask
 
 
-NETWORKS = [ClassEmbedding, TwoSteps, StepsInOne, GatedPooling, MaskedAttention]
+class BiasOfSteps(chainer.Chain):
+    """Adds a parameter, broadcast to examples and steps, to a layer of all steps."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.each = L.Linear(3, 4)
+            self.bias = chainer.Parameter(0, (4,))
+            self.out = L.Linear(4, 3)
+
+    def forward(self, x):
+        n, n_step, _ = x.shape
+        bias = F.broadcast_to(self.bias, (n, n_step, 4))
+        h = self.each(F.reshape(x, (n * n_step, -1)))
+        h = F.relu(h + F.reshape(bias, (n * n_step, 4)))
+        return self.out(F.sum(F.reshape(h, (n, n_step, 4)), axis=1))
+
+    @staticmethod
+    def data(rng):
+        return (rng.normal(size=(N_EXAMPLE, 4, 3)),)
+
+
+NETWORKS = [
+    ClassEmbedding,
+    TwoSteps,
+    StepsInOne,
+    GatedPooling,
+    MaskedAttention,
+    BiasOfSteps,
+]
 
 
 @pytest.mark.parametrize(("dtype", "rtol"), [("d", 1e-12), ("f", 1e-6)])
