@@ -31,6 +31,7 @@ ROOMS = [
     ("saliency/lrp/handlers",),
     ("saliency/lrp/registry",),
     ("saliency/lrp/affine",),
+    ("saliency/lrp/constants",),
     ("saliency/lrp/rules",),
     ("saliency/lrp/graph",),
     ("saliency/cpu", "link_hooks"),

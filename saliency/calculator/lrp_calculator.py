@@ -26,7 +26,8 @@ from saliency.configured import takes_settings_of
 from saliency.lrp.composites import AnyRule, Assignment, Composite, composite
 from saliency.lrp.conservation import Conservation
 from saliency.lrp.graph import Graph, Relevances
-from saliency.lrp.registry import is_part_of
+from saliency.lrp.rules import Box
+from saliency.user_warnings import warn_user
 
 import chainer
 
@@ -39,15 +40,19 @@ class LRPCalculator(GraphCalculator):
     is passed back through every function of the graph, by a rule for each.
 
     Args:
-        class_index: As in every calculator, but None is ``'argmax'``.
+        class_index: As in every calculator, but None is ``'argmax'``: the predicted
+            class, for outputs of shape ``(batch, n_class)``.
         rule (str, Rule or Composite): A preset (see
             :data:`saliency.lrp.composites.PRESETS`), a rule for all affine layers, or
             rules layer by layer.
         relevance (str, float or array): What the explained output starts with:
             ``'output'`` is its value; or a number; or an array of the shape of one
             example's output, or one for each example, in place of ``class_index``.
-        low (float or array): Smallest value of the target, for presets with z^B.
-        high (float or array): Largest value.
+        low (float or array): Smallest value that the target can have, for presets
+            with z^B.
+        high (float or array): Largest value. Each call warns once if an input of the
+            rule is below ``low`` or above ``high``, be it by noise: SmoothGrad with
+            these presets wants a box that is wider than the data.
 
     Raises:
         TypeError: If ``rule`` is none of these.
@@ -86,9 +91,14 @@ class LRPCalculator(GraphCalculator):
 
         That is where the output is one value, or ``relevance`` is an array for all
         of it: then it may have any shape.
+
+        Raises:
+            ValueError: If the output is not one score for each class.
         """
         if np.ndim(self.relevance) > 0 or this.gives_one_value():
             return None
+        if self.class_index is None:
+            _check_has_classes(this)
         return super().predicted_classes(this)
 
     @takes_settings_of(BaseCalculator.compute, but=("retain_inputs",))
@@ -172,7 +182,8 @@ class LRPCalculator(GraphCalculator):
         applications = [graph.application(function) for function in graph.functions]
         assignment = Assignment(run.composite, applications, self._paths())
         start = self._start(run.start, this, classes)
-        relevances = graph.walk(start, assignment.handle, is_part_of, keep)
+        relevances = graph.walk(start, assignment.handle, assignment.is_part_of, keep)
+        run.warn_of_boxes(assignment)
         return relevances, assignment
 
     def _start(
@@ -204,12 +215,34 @@ class RelevanceRun(GraphRun):
         composite (Composite): The rules.
         start (ReferenceForData or None): The relevance that is given; None for the
             value of the output.
+
+    Attributes:
+        has_warned_of_box (bool): Whether the user knows of data outside of a box.
     """
 
     def __init__(self, composite: Composite, start: ReferenceForData | None) -> None:
         super().__init__()
         self.composite = composite
         self.start = start
+        self.has_warned_of_box = False
+
+    def warn_of_boxes(self, assignment: Assignment) -> None:
+        """Warn, once in a call, if an input of a z^B rule is not in its box."""
+        if self.has_warned_of_box:
+            return
+        for layer, rule in assignment.layers:
+            this = layer.application
+            x = this.inputs[this.active_indexes[0]]
+            if isinstance(rule, Box) and not rule.holds(x):
+                self.has_warned_of_box = True
+                warn_user(
+                    f"the z^B rule {rule!r} at {this.label} is for inputs from low to "
+                    f"high, but got values from {float(x.min()):.4g} to "
+                    f"{float(x.max()):.4g}, so its relevance is wrong. Pass the "
+                    "smallest and the largest value that the data can have, with noise "
+                    "if any, as low= and high= of LRPCalculator, or as Box(low, high)"
+                )
+                return
 
 
 class _LayersRun(RelevanceRun):
@@ -322,6 +355,21 @@ class _Accountant(LRPCalculator):
         relevances, run.assigned = self.walk_by_rules(graph, this, classes)
         run.report.add(relevances, run.assigned)
         return relevances
+
+
+def _check_has_classes(this: ForwardPass) -> None:
+    """Raise a ValueError unless a class can be predicted, for who asked for none."""
+    shapes = [y.shape for y in this.outputs]
+    if len(shapes) == 1 and len(shapes[0]) <= 2:
+        return
+    found = f"shape{'s' * (len(shapes) > 1)} {', '.join(map(str, shapes))}"
+    raise ValueError(
+        "LRP explains the predicted class by default (class_index=None), which needs "
+        f"one output of shape (batch, n_class), got {found}. Say what to explain: "
+        "class_index=i for index i of axis 1, (i, j) for one element of an output "
+        "with another axis, 'sum' for all elements; or let output_extractor or "
+        "eval_fun give scores of classes"
+    )
 
 
 def _as_start(relevance: Any) -> Reference | None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.lrp.constants import channel_constant
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.rules import Affine, Norm, Selection, SumRule, nothing
 
 import chainer
-from chainer.functions.array.broadcast import Broadcast, BroadcastTo
 from chainer.functions.connection import deconvolution_2d, deconvolution_nd
 from chainer.functions.math import basic_math
 from chainer.functions.normalization import batch_normalization
@@ -235,49 +234,26 @@ def channel_scaling(this: Application) -> tuple[Array, Array] | None:
     """Return scale and shift of each channel (axis 1), if that is what it does.
 
     For batch normalization with given statistics, and for sums and products with
-    what depends on the channel alone: on parameters, one value for each channel. That
-    is read off the graph and never off values, which may be equal by chance, as all
-    rows of a batch of one are.
+    parameters and persistent values that depend on the channel alone.
     """
     xp = this.xp
     function = this.function
+    if sum(this.active) != 1:
+        return None
     if isinstance(function, batch_normalization.FixedBatchNormalization):
-        if tuple(function.key_axis) != (1,):
-            return None
-        return fixed_scale_and_shift(this)
+        is_affine = this.active[0] and tuple(function.key_axis) == (1,)
+        return fixed_scale_and_shift(this) if is_affine else None
     if not isinstance(function, (basic_math.Add, basic_math.Mul)):
         return None
-    passive = [i for i, is_active in enumerate(this.active) if not is_active]
-    if len(passive) != 1:
-        return None
-    constant, node = this.inputs[passive[0]], function.inputs[passive[0]]
-    shape = this.outputs[0].shape
-    if this.inputs[this.active.index(True)].shape != shape:
+    active, passive = (0, 1) if this.active[0] else (1, 0)
+    if this.inputs[active].shape != this.outputs[0].shape:
         return None  # it was broadcast to the constant
-    if constant.ndim != len(shape) or not _is_of_channels(node, shape):
+    channels = channel_constant(this, passive)
+    if channels is None:
         return None
-    first = tuple(slice(None) if i == 1 else 0 for i in range(len(shape)))
-    channels = xp.broadcast_to(constant, shape)[first]
     if isinstance(function, basic_math.Mul):
         return channels, xp.zeros_like(channels)
     return xp.ones_like(channels), channels
-
-
-def _is_of_channels(node: Any, shape: tuple[int, ...]) -> bool:
-    """Tell whether a variable has one value for each channel, made of parameters."""
-    while isinstance(node.creator_node, (Broadcast, BroadcastTo)):
-        node = node.creator_node.inputs[0]
-    if len(shape) < 2 or len(node.shape) > len(shape):
-        return False
-    aligned = (1,) * (len(shape) - len(node.shape)) + tuple(node.shape)
-    is_by_channel = all(n == (shape[1] if i == 1 else 1) for i, n in enumerate(aligned))
-    return is_by_channel and _is_made_of_parameters(node)
-
-
-def _is_made_of_parameters(node: Any) -> bool:
-    if node.creator_node is None:
-        return isinstance(node.get_variable_or_none(), chainer.Parameter)
-    return all(map(_is_made_of_parameters, node.creator_node.inputs))
 
 
 def fixed_scale_and_shift(this: Application) -> tuple[Array, Array]:

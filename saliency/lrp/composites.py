@@ -13,13 +13,14 @@ import saliency.lrp.handlers  # noqa: F401  (declares the kinds)
 from saliency.array_types import Array
 from saliency.checks import check_callable, check_choice, check_positive
 from saliency.lrp.graph import Application, InputRelevance, function_of
-from saliency.lrp.registry import KINDS, handle, kind_of
+from saliency.lrp.registry import KINDS, handle, is_part_of, kind_of
 from saliency.lrp.rules import (
     AlphaBeta,
     Box,
     Epsilon,
     Flat,
     Gamma,
+    Gradient,
     MaximumRule,
     Norm,
     Rule,
@@ -92,8 +93,8 @@ class Composite:
         n_last (int): How many those are.
         by_kind (mapping): Rules by kind: ``{'convolution': ZPlus()}``.
         sums (Rule or None): For sums, poolings and normalizations, which have no
-            weights to choose among; None is :class:`Norm`, or :class:`Zero` if that
-            is the ``rule``.
+            weights to choose among; None is :class:`Norm`, or :class:`Zero` or
+            :class:`Gradient` if that is the ``rule``.
         maximum (WinnerTakesAll or Gradient): For max pooling and other maxima. The
             two differ where several elements are the largest.
 
@@ -127,7 +128,7 @@ class Composite:
             check_callable("choose", choose)
         check_positive("n_last", n_last)
         if sums is None:
-            sums = Zero() if isinstance(rule, Zero) else Norm()
+            sums = _sums_beside(rule)
         self.rule = rule
         self.choose = choose
         self.by_link = dict(by_link or {})
@@ -200,6 +201,14 @@ class Composite:
             del settings["maximum"]
         inner = ", ".join(f"{k}={v!r}" for k, v in settings.items())
         return f"Composite({inner})"
+
+
+def _sums_beside(rule: SumRule) -> SumRule:
+    """Return the rule for sums where only that for layers is given."""
+    for rule_class in (Zero, Gradient):
+        if isinstance(rule, rule_class):
+            return rule_class()
+    return Norm()
 
 
 def _rule_class(kind: str) -> type[SumRule] | type[MaximumRule]:
@@ -313,6 +322,12 @@ class Assignment:
             self.layers.append((layer, rule))
             self._rules[this.function] = rule
             above += layer.is_affine
+
+    def is_part_of(self, upper: Application, lower: Application) -> bool:
+        """Tell whether a function is one with the layer ``lower``, under its rule."""
+        rule = self._rules.get(lower.function)
+        takes_merged = isinstance(rule, SumRule) and rule.takes_merged
+        return takes_merged and is_part_of(upper, lower)
 
     def handle(self, this: Application) -> InputRelevance:
         """Return the relevance of a function's inputs, by its rule."""

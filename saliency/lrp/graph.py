@@ -26,6 +26,8 @@ class Application:
         outputs (tuple of array or None): What it gave; None where nobody used it.
         active (tuple of bool): Which inputs depend on a target. The others are
             parameters and constants: what they would get stays with them as bias.
+        array_of (callable): ``array_of(node)`` returns the array of any variable node
+            of the graph, or None.
         relevance (list of array or None): Relevance of the outputs; None is zero.
         link (chainer.Link or None): The link that applied it.
         merged (list of Application): Functions behind it that are treated as one
@@ -38,6 +40,7 @@ class Application:
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
     active: tuple[bool, ...]
+    array_of: Callable[[chainer.variable.VariableNode], Array | None]
     relevance: list[Array | None]
     link: chainer.Link | None = None
     merged: list[Application] = field(default_factory=list)
@@ -176,6 +179,7 @@ class Graph:
             self._hook.get_inputs(function),
             self._hook.get_outputs(function),
             tuple(x in self._active for x in function.inputs),
+            self._hook.get_array,
             [None] * len(function.outputs),
             self._hook.get_link(function),
         )

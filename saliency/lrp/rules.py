@@ -37,7 +37,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any, Callable, Protocol
+from typing import Any, Callable, ClassVar, Protocol
 
 import numpy as np
 
@@ -124,9 +124,18 @@ class Half:
 
 
 class SumRule(ABC):
-    """What is done with relevance at a function that sums contributions up."""
+    """What is done with relevance at a function that sums contributions up.
+
+    Attributes:
+        epsilon (float): What keeps it from dividing by zero.
+        takes_merged (bool): Whether it goes by ``affine``, which is a layer with the
+            normalization behind it. One that looks at the function itself, which
+            knows nothing of that, has False: then the normalization gets a rule of
+            its own.
+    """
 
     epsilon: float = 0.0
+    takes_merged: ClassVar[bool] = False
 
     @abstractmethod
     def share(self, this: Application, affine: Affine) -> InputRelevance:
@@ -166,6 +175,8 @@ class Rule(SumRule):
     Raises:
         ValueError: If ``bias`` is neither.
     """
+
+    takes_merged = True
 
     def __init__(self, bias: str = "share") -> None:
         check_choice("bias", bias, ("share", "ignore"))
@@ -421,7 +432,8 @@ class Box(Rule):
 
     :math:`R_j = \sum_k c_{jk} / \sum_i c_{ik} R_k` with
     :math:`c_{jk} = x_j w_{jk} - l_j w_{jk}^+ - h_j w_{jk}^-`: Montavon et al. (2017).
-    The bias has no share.
+    The bias has no share. An input outside of the box turns shares into their
+    opposites: calculators warn of it.
 
     Args:
         low (float or array): l; a number, or an array that broadcasts to the input.
@@ -456,6 +468,16 @@ class Box(Rule):
 
         corner = Term(low, positive, -1), Term(high, negative, -1)
         return (Half((Term(every, every), *corner), nothing),)
+
+    def holds(self, x: Array) -> bool:
+        """Tell whether an input is in the box, but for rounding errors.
+
+        Raises:
+            ValueError: If the shape of ``low`` or ``high`` does not fit.
+        """
+        low, high = self._bound("low", x), self._bound("high", x)
+        slack = 8 * np.finfo(x.dtype).eps * np.maximum(abs(low), abs(high))
+        return bool(((x >= low - slack) & (x <= high + slack)).all())
 
     def _bound(self, name: str, x: Array) -> Array:
         value = getattr(self, name)
@@ -497,8 +519,11 @@ class Flat(Rule):
 class Pass(SumRule):
     """Relevance goes through unchanged, to inputs of the output's shape.
 
-    Several inputs get equal shares.
+    Several inputs get equal shares. A layer with a normalization behind it counts as
+    one function.
     """
+
+    takes_merged = True
 
     def share(self, this: Application, affine: Affine) -> InputRelevance:
         """Return the relevance of the output for each active input.
@@ -548,7 +573,14 @@ class WinnerTakesAll(MaximumRule):
 
 
 class Gradient(SumRule, MaximumRule):
-    """Relevance is multiplied by the gradient, as in backpropagation."""
+    """Relevance is multiplied by the gradient, as in backpropagation.
+
+    That is so at sums, layers and maxima. Activations and scales pass relevance on
+    unchanged, whatever the rules are; the gradient of a whole network is what
+    :class:`~saliency.calculator.gradient_calculator.GradientCalculator` gives.
+    """
+
+    takes_merged = True
 
     def share(self, this: Application, affine: Affine) -> InputRelevance:
         """Return the gradients at the active inputs, with what is merged behind."""

@@ -74,11 +74,12 @@ class TestStart:
         units = np.eye(y.size).reshape(-1, *y.shape[1:]) * y
         for model, extractor in ((conv, None), (lambda x: F.tanh(conv(x)), hook)):
             for rule in ("lrp0", "epsilon", "alpha2_beta1", "deep_taylor"):
+                given = {"rule": rule, "low": -5, "high": 5}
                 whole = LRPCalculator(
-                    model, None, extractor, relevance=y[0], rule=rule
+                    model, None, extractor, relevance=y[0], **given
                 ).compute(images)
                 each = LRPCalculator(
-                    model, None, extractor, relevance=units, rule=rule
+                    model, None, extractor, relevance=units, **given
                 ).compute(np.repeat(images, len(units), axis=0), batchsize=5)
                 assert_allclose(each.sum(axis=1), whole[0], rtol=1e-9, atol=1e-12)
 
@@ -105,6 +106,45 @@ class TestStart:
         for how in ({}, {"noise_sampler": GaussianNoiseSampler(scale=0.0)}):
             samples = calculator.compute(x, **how)
             assert_allclose(samples.sum(), run(model, x).mean(), rtol=1e-9)
+
+
+WITHOUT_CLASSES = {
+    "sequence": (lambda v: F.stack([v, 2 * v], axis=1), r"\(7, 2, 4\)"),
+    "maps": (lambda v: F.reshape(v, (-1, 1, 2, 2)), r"\(7, 1, 2, 2\)"),
+}
+
+
+class TestWithoutAPredictedClass:
+    """The error says what LRP explains by default, and what to pass instead."""
+
+    @pytest.mark.parametrize("how", [{}, {"noise_sampler": GaussianNoiseSampler()}])
+    @pytest.mark.parametrize("name", WITHOUT_CLASSES)
+    def test_of_one_output(self, name, how, x):
+        model, shape = WITHOUT_CLASSES[name]
+        with pytest.raises(ValueError, match=shape) as caught:
+            LRPCalculator(model).compute(x, **how)
+        message = str(caught.value)
+        assert "LRP explains the predicted class by default" in message
+        assert "argmax" not in message
+        for advice in ("class_index=i", "(i, j)", "'sum'", "output_extractor"):
+            assert advice in message
+
+    def test_of_several_outputs(self, x):
+        model = build(Repeated)
+        calculator = LRPCalculator(model, None, VariableMonitorLinkHook(model.step))
+        with pytest.raises(ValueError, match=r"LRP explains.*got shapes .*, "):
+            calculator.compute(x)
+
+    def test_argmax_is_named_where_it_was_asked_for(self, x):
+        model, _ = WITHOUT_CLASSES["sequence"]
+        with pytest.raises(ValueError, match="class_index='argmax' needs"):
+            LRPCalculator(model, class_index="argmax").compute(x)
+
+    @pytest.mark.parametrize("class_index", [1, "sum"])
+    def test_what_it_advises_works(self, class_index, x):
+        model, _ = WITHOUT_CLASSES["sequence"]
+        samples = LRPCalculator(model, class_index=class_index).compute(x)
+        assert_allclose(samples[0], x * (2 if class_index == 1 else 3), rtol=1e-6)
 
 
 class TestInTheMiddle:

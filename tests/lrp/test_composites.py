@@ -26,7 +26,6 @@ from saliency.lrp import (
     composite,
 )
 from saliency.lrp.composites import Assignment
-from saliency.lrp.registry import is_part_of
 from tests.networks import build
 
 import chainer
@@ -79,7 +78,7 @@ def assigned(rules, model=None, is_walked=False):
     applications = [graph.application(function) for function in graph.functions]
     assignment = Assignment(rules, applications, paths)
     if is_walked:
-        graph.walk([y.array], assignment.handle, is_part_of)
+        graph.walk([y.array], assignment.handle, assignment.is_part_of)
     return assignment
 
 

@@ -18,11 +18,13 @@ from saliency.lrp import (
     Epsilon,
     Flat,
     Gamma,
+    Gradient,
     Pass,
     WinnerTakesAll,
     Zero,
     ZPlus,
 )
+from saliency.lrp.rules import SumRule
 from tests.calculator.oracles import run
 from tests.calculator.test_promises import state_of
 from tests.networks import MLP, build
@@ -96,6 +98,72 @@ class TestLRP0:
             assert distances[-1] < 1e-5 * np.abs(expected).max()
 
 
+class TestGradient:
+    """With the rule Gradient everywhere, an affine network gives its gradient."""
+
+    class Normalized(chainer.Chain):
+        def __init__(self):
+            super().__init__()
+            with self.init_scope():
+                self.conv = L.Convolution2D(2, 4, 3, pad=1)
+                self.norm = L.BatchNormalization(4)
+                self.scale = L.Scale(W_shape=(4,), bias_term=True)
+                self.up = L.Deconvolution2D(4, 4, 3, pad=1)
+                self.up_norm = L.BatchNormalization(4)
+                self.fc = L.Linear(4, 5)
+                self.fc_norm = L.BatchNormalization(5)
+                self.out = L.Linear(5, 3)
+
+        def forward(self, x):
+            h = self.scale(self.norm(self.conv(x)))
+            h = h + self.up_norm(self.up(h))
+            h = F.mean(F.average_pooling_2d(h, 2), axis=(2, 3))
+            return self.out(self.fc_norm(self.fc(h)) - 1)
+
+    @pytest.mark.parametrize("rule", [Gradient(), Composite(Gradient())], ids=repr)
+    def test_is_that_of_the_whole_network(self, rule, rng):
+        model = build(self.Normalized)
+        x = rng.normal(size=(3, 2, 4, 4))
+        calculator = LRPCalculator(model, class_index=1, rule=rule, relevance=1)
+        expected = GradientCalculator(model, class_index=1).compute(x)
+        assert_allclose(calculator.compute(x), expected, rtol=1e-10, atol=1e-14)
+
+    def test_at_one_layer_has_what_is_merged_with_it(self, rng):
+        model = build(MLP, normalize=True, activation=lambda h: h)
+        x = rng.normal(size=(3, 4))
+        first, last = model.layers
+        norm = model.norms[0]
+        scale = norm.gamma.array / np.sqrt(norm.avg_var + norm.eps)
+        of_y = last.W.array[1] * run(norm, run(first, x))
+        rules = Composite(Zero(), by_link={"/layers/0": Gradient()})
+        found = LRPCalculator(model, class_index=1, rule=rules).compute(x)[0]
+        assert_allclose(found, (of_y * scale) @ first.W.array, rtol=1e-9)
+
+    def test_pass_goes_through_what_is_merged_as_well(self, rng):
+        model = build(MLP, n_hidden=4, normalize=True, activation=lambda h: h)
+        x = rng.normal(size=(3, 4))
+        first, last = model.layers
+        of_y = last.W.array[1] * run(model.norms[0], run(first, x))
+        rules = Composite(Zero(), by_link={"/layers/0": Pass()})
+        found = LRPCalculator(model, class_index=1, rule=rules).compute(x)[0]
+        assert_allclose(found, of_y, rtol=1e-9)
+
+    def test_a_rule_of_ones_own_gets_the_layer_alone(self, rng):
+        """It may look at the function, which knows nothing of a normalization."""
+
+        class ByHand(SumRule):
+            def share(self, this, affine):
+                (y,) = this.outputs
+                gradient = this.gradient([this.output_relevance / y])
+                return this.at_active([this.inputs[0] * gradient[0]])
+
+        model = build(self.Normalized)
+        x = rng.normal(size=(3, 2, 4, 4))
+        found = LRPCalculator(model, rule=Composite(ByHand(), sums=Zero())).compute(x)
+        expected = LRPCalculator(model, rule=Zero()).compute(x)
+        assert_allclose(found, expected, rtol=1e-8)
+
+
 class TestTwins:
     """What is used twice is worth the sum of two that are used once."""
 
@@ -123,7 +191,9 @@ class TestTwins:
     @every_preset
     def test_a_link_used_twice_is_its_unrolled_twin(self, preset, twins, rng):
         x = rng.normal(size=(5, 4))
-        shared, unrolled = (LRPCalculator(t, rule=preset).compute(x) for t in twins)
+        shared, unrolled = (
+            LRPCalculator(t, rule=preset, low=-5, high=5).compute(x) for t in twins
+        )
         assert_allclose(shared, unrolled, rtol=1e-12)
 
     def test_its_relevance_is_the_sum_over_both_twins(self, twins, rng):

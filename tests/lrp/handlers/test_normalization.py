@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from saliency.lrp import AlphaBeta, Epsilon, Flat, Gamma, Zero, ZPlus
-from tests.lrp.walked import Walked, as_matrix, between_0_and_1, normal
+from tests.lrp.walked import Walked, as_matrix, between_0_and_1, normal, quotient
 
 import chainer
 import chainer.functions as F
@@ -248,3 +248,116 @@ class TestBatchNormalizationBehindALayer:
             z = x @ W.T
             of_z = (walked.start[0] * z / (z + constant)).reshape(-1, 4).sum(axis=0)
             assert_allclose(walked.relevance[0], x * ((of_z / z) @ W), rtol=1e-9)
+
+
+class Kept(chainer.Link):
+    """Does something behind a convolution with what it keeps."""
+
+    def __init__(self, then, **kept):
+        super().__init__()
+        self.then = then
+        self.W = normal(4, 2, 3, 3, seed=2)
+        with self.init_scope():
+            self.learned = chainer.Parameter(kept.pop("learned", normal(4)))
+        for name, value in kept.items():
+            self.add_persistent(name, value)
+
+    def forward(self, x):
+        return self.then(self, F.convolution_2d(x, self.W))
+
+
+def in_all_places(y, h):
+    return F.broadcast_to(F.expand_dims(F.expand_dims(y, 1), 2), h.shape)
+
+
+def reshaped_between(k, h):
+    """Broadcasts to the rows, adds axes, takes one away and broadcasts once more."""
+    y = F.broadcast_to(k.learned, h.shape[:2])
+    y = F.squeeze(F.reshape(y, (*h.shape[:2], 1, 1, 1)), axis=4)
+    return h * F.broadcast_to(y, h.shape)
+
+
+# name -> (what follows the convolution, what is kept, scale and shift that it comes to)
+ONE_WITH_THE_LAYER = {
+    "parameter": (lambda k, h: in_all_places(k.learned, h) * h, {}, (normal(4), 0)),
+    "parameter with all axes": (
+        lambda k, h: h + k.learned,
+        {"learned": normal(1, 4, 1, 1)},
+        (1, normal(4)),
+    ),
+    "parameter for all channels": (
+        lambda k, h: h * F.broadcast_to(k.learned, h.shape),
+        {"learned": normal(1)},
+        (normal(1), 0),
+    ),
+    "parameter, reshaped between": (reshaped_between, {}, (normal(4), 0)),
+    "persistent": (lambda k, h: h + k.p, {"p": normal(4, 1, 1)}, (1, normal(4))),
+    "view of a persistent": (
+        lambda k, h: h + k.p[:, None, None],
+        {"p": normal(4)},
+        (1, normal(4)),
+    ),
+    "scale by a persistent": (
+        lambda k, h: F.scale(h, k.p),
+        {"p": normal(4)},
+        (normal(4), 0),
+    ),
+}
+
+# Each is the same in all places where the batch holds one example.
+BY_ITSELF = {
+    "array": (lambda k, h: h + normal(4, 1, 1), {}),
+    "array of the batch": (lambda k, h: h + normal(9, 4, 1, 1)[: len(h)], {}),
+    "parameter of the first rows": (
+        lambda k, h: h + F.broadcast_to(k.learned[: len(h)][..., None, None], h.shape),
+        {"learned": normal(9, 4)},
+    ),
+    "function of an array": (
+        lambda k, h: h + F.linear(k.p[: len(h)], k.W[:, 0, 0, :2])[..., None, None],
+        {"p": normal(9, 2)},
+    ),
+    "persistent with a row for each example": (
+        lambda k, h: h + k.p[: len(h)],
+        {"p": normal(9, 4, 1, 1)},
+    ),
+    "state of one example": (lambda k, h: h + k.p, {"p": normal(1, 4, 1, 1)}),
+    "persistent that is looked up": (
+        lambda k, h: h + k.p[: len(h), :, None, None],
+        {"p": normal(9, 4)},
+    ),
+    "parameter for each place": (
+        lambda k, h: h + F.broadcast_to(k.learned, h.shape),
+        {"learned": normal(4, 2, 2)},
+    ),
+}
+
+
+@pytest.mark.parametrize("n_example", [1, 3])
+class TestConstantsBehindALayer:
+    """Merged or not, by what they are: the number of examples does not matter."""
+
+    @pytest.mark.parametrize("name", ONE_WITH_THE_LAYER)
+    def test_of_the_channels_are_one_with_it(self, name, n_example):
+        then, kept, (scale, shift) = ONE_WITH_THE_LAYER[name]
+        link = Kept(then, **kept)
+        ones = np.ones(4)
+        W, b = _fold(link.W, np.zeros(4), scale * ones, shift * ones, 0, 1)
+        x = normal(n_example, 2, 4, 4)
+        found = Walked(link, x, rule=ZPlus())
+        expected = Walked(lambda v: F.convolution_2d(v, W, b), x, rule=ZPlus())
+        assert_allclose(found.relevance[0], expected.relevance[0], rtol=1e-10)
+
+    @pytest.mark.parametrize("name", BY_ITSELF)
+    def test_others_are_sums_of_their_own(self, name, n_example):
+        then, kept = BY_ITSELF[name]
+        link = Kept(then, **kept)
+        x = normal(n_example, 2, 4, 4)
+        found = Walked(link, x, rule=ZPlus())
+        z = F.convolution_2d(x, link.W).array
+        constant = found.outputs[0] - z
+        positive = z.clip(min=0) + constant.clip(min=0)
+        of_z = quotient(z.clip(min=0) * found.start[0], positive)
+        expected = Walked(
+            lambda v: F.convolution_2d(v, link.W), x, rule=ZPlus(), start=[of_z]
+        )
+        assert_allclose(found.relevance[0], expected.relevance[0], rtol=1e-8)
