@@ -46,6 +46,10 @@ class CleanPasses:
             self._batch = batch
         return self._passes
 
+    def one_row(self, batch: UserBatch) -> ForwardPass:
+        """Return a pass of the first example of a batch alone."""
+        return self._run(batch, plain_rows(np.zeros(1, int)))
+
     def predicted_classes(
         self, batch: UserBatch, predict: Callable[[ForwardPass], np.ndarray | None]
     ) -> np.ndarray | None:
@@ -60,8 +64,8 @@ class CleanPasses:
         There is one for each call of the target's link that is explained.
         """
         xp = self._subject.device.xp
-        by_pass = [this.targets for this in self.of(batch)]
-        return [xp.concatenate([t.array for t in calls]) for calls in zip(*by_pass)]
+        by_pass = [this.origins for this in self.of(batch)]
+        return [xp.concatenate(calls) for calls in zip(*by_pass)]
 
     def target_shape(self, batch: UserBatch) -> tuple[int, ...]:
         """Return the shape of a batch's target, ``(size,) + shape``."""

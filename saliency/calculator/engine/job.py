@@ -30,6 +30,7 @@ from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
+from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 
 import chainer
 
@@ -118,6 +119,7 @@ class Job:
             self._folded = sample_by_sample(self._folded)
         self._layout: Layout = self._folded
         self._follows_lengths: bool | None = None
+        self._values_of_batch = ValuesOfBatch()
         self._warned_of_sum = (
             subject.class_index is not None or subject.sum_is_asked_for
         )
@@ -216,6 +218,10 @@ class Job:
         with self._runner.one_pass(batch, rows) as this:
             self._check_layout(this, batch)
             of_rows = self._contribution(this, classes)
+        if batch.can_gather():
+            self._values_of_batch.refuse(
+                this, lambda: self._runner.clean.one_row(batch)
+            )
         dtype = this.origins[0].dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         return rows, _Contribution(of_rows, result, this.targets[0].ndim)

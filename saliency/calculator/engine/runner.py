@@ -14,8 +14,10 @@ import numpy as np
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.disturbance import Disturbance
+from saliency.calculator.engine.door import Door
 from saliency.calculator.engine.extraction import Extraction
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.overwritten import Overwritten
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
 from saliency.calculator.engine.rows import Rows, plain_rows
@@ -79,6 +81,7 @@ class Runner:
             else DrawnNetworks(settings.posterior, subject.model, self._streams)
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
+        self._door = Door(subject)
         self._extraction = Extraction(subject)
         self._unchanged = Unchanged(subject.model)
         self._blocks = contextlib.ExitStack()
@@ -260,21 +263,27 @@ class Runner:
             mean_will_do=self._mean_will_do,
         )
 
+        overwritten = Overwritten()
+
         def catch(target: Any, call: int) -> None:
             this.check_target(target, self._recipe.needs_gradient)
             disturb(target, call, this)
             this.targets.append(target)
+            overwritten.watch([target])
 
         self._dropout.start_pass(this.sample_and_index())
         examples = rows.example if start is None else start.examples
         inputs = [_as_variable(x) for x in batch.gather(examples)]
-        with watch(), sharing(start):
+        overwritten.watch(inputs if self._subject.target_extractor else inputs[1:])
+        with watch(), sharing(start), self._door.opened(batch, inputs):
             this.outputs = self._extraction.forward(inputs, catch)
+        overwritten.check()
         return this
 
 
 def _leave(target: chainer.Variable, call: int, this: ForwardPass) -> None:
-    this.origins.append(target.array)
+    # A copy, since a model may write into the array of its input.
+    this.origins.append(target.array.copy())
 
 
 def _as_variable(x: Any) -> Any:

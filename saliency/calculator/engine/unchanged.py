@@ -33,7 +33,10 @@ class Unchanged:
         if not isinstance(model, chainer.Link):
             return
         with one_at_a_time():
-            self._parameters = [(p, p.array, p.grad) for p in model.params()]
+            # What has no value yet is looked after by FirstParameters.
+            self._parameters = [
+                (p, p.array, p.grad) for p in model.params(include_uninit=False)
+            ]
             self._persistents = [
                 (link, name, getattr(link, name), copy.deepcopy(getattr(link, name)))
                 for link in model.links()
