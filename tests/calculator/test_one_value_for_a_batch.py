@@ -73,6 +73,11 @@ class TestSeveralValues:
         with pytest.raises(ValueError, match=r"3 values for the whole batch.*F\.sum"):
             calculator.compute(x[:3], batchsize=3)
 
+    def test_two_of_two_rows(self, x):
+        calculator = GradientCalculator(lambda v: self.losses(v)[:2])
+        with pytest.raises(ValueError, match=r"2 values for the whole batch"):
+            calculator.compute(x[:2])
+
     def test_as_many_as_there_are_rows_in_folded_passes(self, x):
         calculator = GradientCalculator(self.losses)
         with pytest.raises(ValueError, match=r"3 values for the whole batch"):
@@ -100,7 +105,14 @@ class TestSeveralValues:
             return F.sum(v**2, axis=1)
 
         GradientCalculator(model).compute(x, M=4, batchsize=7)
-        assert sorted(sizes) == [1, 7, 7, 7, 7]
+        assert sorted(sizes) == [2, 7, 7, 7, 7]
+
+    @pytest.mark.parametrize("n", [2, 3])
+    def test_a_model_with_a_constant_for_each_example(self, n, x):
+        """It runs with as many rows alone, and with one, which it repeats."""
+        factor = np.arange(1.0, n + 1)[:, None]
+        samples = GradientCalculator(lambda v: F.sum(v * factor, axis=1)).compute(x[:n])
+        assert_allclose(samples[0], np.broadcast_to(factor, (n, 4)))
 
 
 class TestNonlinearReductions:

@@ -46,10 +46,6 @@ class CleanPasses:
             self._batch = batch
         return self._passes
 
-    def one_row(self, batch: UserBatch) -> ForwardPass:
-        """Return a pass of the first example of a batch alone."""
-        return self._run(batch, plain_rows(np.zeros(1, int)))
-
     def predicted_classes(
         self, batch: UserBatch, predict: Callable[[ForwardPass], np.ndarray | None]
     ) -> np.ndarray | None:

@@ -219,9 +219,8 @@ class Job:
             self._check_layout(this, batch)
             of_rows = self._contribution(this, classes)
         if batch.can_gather():
-            self._values_of_batch.refuse(
-                this, lambda: self._runner.clean.one_row(batch)
-            )
+            run = partial(self._runner.first_example, batch)
+            self._values_of_batch.refuse(this, run)
         dtype = this.origins[0].dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         return rows, _Contribution(of_rows, result, this.targets[0].ndim)

@@ -162,6 +162,12 @@ class Runner:
         with self._unchanged.during_pass(), self._network_of(rows):
             yield self._run_as_configured(batch, rows, start if shares else None)
 
+    def first_example(self, batch: UserBatch, n_row: int) -> ForwardPass:
+        """Return a pass of a batch's first example, several times, as samples run."""
+        rows = plain_rows(np.zeros(n_row, int))
+        with self._unchanged.during_pass():
+            return self._run_as_configured(batch, rows, disturb=_leave)
+
     def _network_of(self, rows: Rows) -> AbstractContextManager[None]:
         if self._networks is None:
             return contextlib.nullcontext()

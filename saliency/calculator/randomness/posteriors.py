@@ -276,4 +276,5 @@ def _holds_array(file: Any, name: str) -> bool:
     with file.zip.open(f"{name}.npy") as member:
         if np.lib.format.read_magic(member) != (1, 0):
             return True  # None needs no newer format
-        return not np.lib.format.read_array_header_1_0(member)[2].hasobject
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        return not (dtype.hasobject and shape == ())
