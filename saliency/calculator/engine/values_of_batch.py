@@ -41,6 +41,6 @@ class ValuesOfBatch:
                 raise ValueError(
                     f"the output has shape {of_rows.shape} for {n_row} rows, and for "
                     f"{n_other} rows too: these are {n_row} values for the whole "
-                    "batch, and not one for each example. To explain them together, add them "
-                    "up in eval_fun (F.sum); to explain one, return that alone"
+                    "batch, and not one for each example. To explain them together, "
+                    "add them up in eval_fun (F.sum); to explain one, return that alone"
                 )
