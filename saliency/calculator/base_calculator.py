@@ -82,7 +82,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
     Args:
         model (callable): The trained model, usually a :class:`chainer.Link`. It is
-            not changed.
+            not changed, and must not write into its inputs.
         target_extractor (VariableMonitorLinkHook or None): Where saliency is read.
             ``None`` is the first input. Axis 0 of the target is the batch axis. Where
             its link is called several times and it asks for no ``call``, the
@@ -91,7 +91,9 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             link in the middle instead of what the model returns.
         eval_fun (callable or None): ``eval_fun(*inputs)`` returns the output that is
             explained, a Variable: one or several values for each example, or one
-            value for the batch (a loss). ``None`` calls the model.
+            value for the batch (a loss). ``None`` calls the model. (A
+            :class:`chainer.links.Classifier` returns a loss, and its ``predictor``
+            scores.)
         class_index: What of the output is explained:
 
             - an int: this column, for all examples;
@@ -174,7 +176,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
         Args:
             data: The examples: an array ``(N, ...)``, a list of examples, a Chainer
-                dataset, or a tuple of arrays of N rows for models of several inputs.
+                dataset, a DataFrame of pandas with numeric columns, or a tuple of
+                arrays of N rows for models of several inputs. Floating-point inputs
+                are cast to the dtype of the model's floating-point parameters, if
+                they all have one: without a warning, since float64 is NumPy's default
+                and not a choice. The saliency is then of that dtype.
             M (int): Number of samples. More than one makes sense with ``train``,
                 ``noise_sampler`` or ``posterior``; where all are equal, a warning says
                 why.
@@ -211,9 +217,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             :attr:`lengths` holds the lengths.
 
         Raises:
-            TypeError: If the data, the target or the output is of a wrong kind; for
-                example an integer target, which has no gradient.
-            ValueError: If a value is out of range, the data empty or not finite, the
+            TypeError: If the data, the target or the output is of a wrong kind (for
+                example an integer target, which has no gradient), or there are more
+                or fewer inputs than the model takes.
+            ValueError: If a value is out of range, the data empty or not finite or of
+                a shape that the model does not take, the model not trained, the
                 target without influence on the output, an extractor's link never
                 called, or the result not finite.
         """
@@ -398,7 +406,6 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
     ) -> Batches:
         """Return the data in batches, once all else has been checked."""
         self.check()
-        subject.check_trained()
         return Batches(
             data,
             settings.batchsize,
@@ -406,6 +413,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             settings.preprocess_fn,
             subject.device,
             settings.seed,
+            subject.dtype,
         )
 
 

@@ -151,13 +151,18 @@ class GaussianBlur:
         return repr_of_settings(self)
 
     def __call__(self, images: Any) -> Any:
-        """Return images ``(n, channel, height, width)`` blurred, of the same dtype."""
+        """Return images ``(n, channel, height, width)`` blurred.
+
+        They are of the dtype of ``images``; of float64 for integers.
+        """
         if images.ndim != 4:
             raise ValueError(
                 "GaussianBlur takes images (n, channel, height, width), got shape "
                 f"{images.shape}"
             )
         xp = chainer.backend.get_array_module(images)
+        if images.dtype.kind != "f":
+            images = images.astype(np.float64)
         rows, columns = (
             xp.asarray(self._means(n), images.dtype) for n in images.shape[2:]
         )
@@ -176,7 +181,8 @@ def _value_range(array: Any) -> Any:
     if array.ndim == 1:
         raise ValueError(
             "mode='relative' takes the range of each example's values, but each is one "
-            "number here; use mode='absolute'"
+            "number here; use mode='absolute'. If the data is one example, pass "
+            "data[None]"
         )
     axes = tuple(range(1, array.ndim))
     return array.max(axis=axes, keepdims=True) - array.min(axis=axes, keepdims=True)

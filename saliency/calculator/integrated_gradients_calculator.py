@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable
 
 import numpy as np
@@ -16,7 +17,7 @@ from saliency.calculator.engine.run import Run
 from saliency.calculator.paths import quadrature
 from saliency.calculator.paths.adaptive_paths import AdaptivePaths
 from saliency.calculator.paths.reference import Reference, ReferenceForData
-from saliency.checks import check_choice, check_positive
+from saliency.checks import check_choice, check_positive, is_number
 from saliency.configured import positional, takes_settings_of
 
 import chainer
@@ -49,7 +50,9 @@ class IntegratedGradientsCalculator(BaseCalculator):
         baseline: :math:`x'`. ``None`` is 0; or a number; an array of the shape of one
             example's target, or one per example; ``'mean'`` of the data; a callable
             that is given targets ``(n_row,) + shape``; or a list of these, over which
-            the attributions are averaged (expected gradients, Erion et al. 2021).
+            the attributions are averaged (expected gradients, Erion et al. 2021). A
+            list of as many numbers as a target has elements is refused, since it may be
+            meant as an array.
         steps (int): Number of points on the path from each baseline.
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
             ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3; or
@@ -85,6 +88,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
 
     def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         """Return the number of points on the paths from all baselines."""
+        self._check_list(batch, passes)
         return self.steps * len(self._references())
 
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
@@ -156,6 +160,22 @@ class IntegratedGradientsCalculator(BaseCalculator):
         if not baselines:
             raise ValueError("baseline is an empty list; it must hold at least one")
         return [Reference("baseline", 0 if b is None else b) for b in baselines]
+
+    def _check_list(self, batch: UserBatch, passes: CleanPasses) -> None:
+        """Raise a ValueError if a list of numbers may be meant as one baseline."""
+        given = self.baseline
+        if not (isinstance(given, (list, tuple)) and len(given) > 1):
+            return
+        if not all(is_number(value) for value in given):
+            return
+        shape = passes.target_shape(batch)[1:]
+        if len(given) in (math.prod(shape), *shape[-1:]):
+            raise ValueError(
+                f"baseline is a list of {len(given)} numbers, which may mean one "
+                f"baseline for targets of shape {shape} or {len(given)} baselines of "
+                "one number each; pass np.array(baseline) for the first, or "
+                f"[np.full({shape}, b) for b in baseline] for the second"
+            )
 
 
 class Paths(Run):
@@ -231,6 +251,7 @@ class _Difference(IntegratedGradientsCalculator):
         return Paths(baselines, 1, quadrature.midpoint(1))
 
     def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
+        self._check_list(batch, passes)
         return 1 + len(self._references())
 
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:

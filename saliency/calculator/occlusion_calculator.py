@@ -47,7 +47,8 @@ class OcclusionCalculator(BaseCalculator):
             ``size``. ``None`` is 1.
         fill: What covers the window: a number; an array of the shape of one example's
             target, or one per example; ``'mean'`` of the data, element by element; or
-            a callable that is given targets ``(n_row,) + shape``.
+            a callable that is given targets ``(n_row,) + shape``. Where the target is
+            of integers, it must be a number of their dtype.
 
     Raises:
         ValueError: If one of them is none of these.

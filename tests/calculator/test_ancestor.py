@@ -102,7 +102,7 @@ def test_samples_steps_and_windows_are_batched(new_calculator, n_row, x):
 
     def model(v):
         sizes.append(len(v))
-        return F.sum(v**2, axis=1)
+        return F.sum(v**2, axis=1, keepdims=True)
 
     new_calculator(model).compute(x, M=30, batchsize=100)
     assert sum(sizes) == n_row

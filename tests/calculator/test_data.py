@@ -88,6 +88,128 @@ def test_forms_of_two_inputs(new_calculator, form, x, rng):
     assert_allclose(samples, calculator.compute((x, z), seed=0), rtol=1e-9, atol=1e-13)
 
 
+class TestDtype:
+    """Floats come in the dtype of the model's parameters."""
+
+    @pytest.mark.parametrize("of_model", [np.float32, np.float64], ids=str)
+    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64], ids=str)
+    def test_is_that_of_the_model(self, of_model, dtype, x):
+        calculator = GradientCalculator(build(MLP, n_out=1, dtype=of_model))
+        samples = calculator.compute(x.astype(dtype), retain_inputs=True)
+        assert samples.dtype == calculator.inputs[0].dtype == of_model
+        expected = calculator.compute(x.astype(dtype).astype(of_model))
+        assert_array_equal(samples, expected)
+
+    @pytest.mark.parametrize("form", ["list", "tuples", "preprocess_fn", "nested"])
+    def test_in_every_form(self, form, x, rng):
+        model = build(TwoInputs, dtype=np.float32)
+        z = rng.normal(size=(7, 3))
+        how, eval_fun = {}, None
+        data = {
+            "list": [*zip(x.tolist(), z.tolist())],
+            "tuples": (x, z.astype(np.float16)),
+            "preprocess_fn": x,
+            "nested": x,
+        }[form]
+        if form == "preprocess_fn":
+            how["preprocess_fn"] = lambda v: (v.astype("d"), np.ones((len(v), 3)))
+        if form == "nested":
+            how["preprocess_fn"] = lambda v: (v, [np.ones((len(v), 3))])
+            eval_fun = lambda v, zs: model(v, zs[0])  # noqa: E731
+        samples = GradientCalculator(model, eval_fun=eval_fun).compute(data, **how)
+        assert samples.dtype == np.float32
+
+    def test_integers_stay(self, x):
+        model, seen = build(MLP, dtype=np.float32), []
+
+        def chosen(v, t):
+            seen.append(t.dtype)
+            return F.select_item(model(v), t)
+
+        t = np.arange(7, dtype=np.int16) % 3
+        GradientCalculator(model, eval_fun=chosen).compute((x, t))
+        assert set(seen) == {np.dtype(np.int16)}
+
+    def test_stays_where_the_model_has_none_or_several(self, x):
+        both = chainer.Chain(a=build(MLP, n_out=1), b=build(MLP, dtype=np.float32))
+        for model in (both, lambda v: both.a(v)):
+            calculator = GradientCalculator(model, eval_fun=lambda v: both.a(v))
+            assert calculator.compute(x).dtype == np.float64
+
+    def test_stays_where_chainer_mixes_them(self, x):
+        model = build(MLP, n_out=1, dtype=np.float32)
+        calculator = GradientCalculator(
+            model, eval_fun=lambda v: model(F.cast(v, np.float32))
+        )
+        with chainer.using_config("dtype", chainer.mixed16):
+            assert calculator.compute(x.astype(np.float16)).dtype == np.float16
+
+    def test_what_it_cannot_hold_is_refused(self, x):
+        x[2, 1] = 1e300
+        calculator = GradientCalculator(build(MLP, n_out=1, dtype=np.float32))
+        with pytest.raises(ValueError, match=r"data must fit.*float32.*1e\+300"):
+            calculator.compute(x)
+
+
+class TestPandas:
+    @pytest.fixture
+    def pandas(self):
+        return pytest.importorskip("pandas", reason="needs pandas: pip install pandas")
+
+    @every_calculator
+    def test_a_data_frame(self, new_calculator, pandas, x):
+        calculator = new_calculator(build(MLP, n_out=1))
+        frame = pandas.DataFrame(x, columns=[*"abcd"], index=[*"tuvwxyz"])
+        samples = calculator.compute(frame, batchsize=3, seed=0)
+        assert_array_equal(samples, calculator.compute(x, batchsize=3, seed=0))
+
+    def test_columns_of_several_numeric_dtypes(self, pandas, x):
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        frame = pandas.DataFrame(
+            {"a": x[:, 0], "b": range(7), "c": x[:, 2] > 0, "d": pandas.array(range(7))}
+        )
+        assert str(frame["d"].dtype) == "Int64"
+        samples = calculator.compute(frame)
+        expected = calculator.compute(frame.to_numpy(dtype="d"))
+        assert_array_equal(samples, expected)
+
+    def test_float32_stays(self, pandas, x):
+        frame = pandas.DataFrame(x.astype(np.float32))
+        samples = GradientCalculator(lambda v: F.sum(v**2, axis=1)).compute(frame)
+        assert samples.dtype == np.float32
+
+    def test_a_series_of_labels_keeps_its_dtype(self, pandas, x):
+        model = build(MLP)
+        t = np.arange(7) % 3
+        calculator = GradientCalculator(
+            model, eval_fun=lambda v, t: F.select_item(model(v), t)
+        )
+        samples = calculator.compute((pandas.DataFrame(x), pandas.Series(t)))
+        assert_array_equal(samples, calculator.compute((x, t)))
+
+    def test_rows_as_examples(self, pandas, x):
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        rows = [row for _, row in pandas.DataFrame(x).iterrows()]
+        assert_array_equal(calculator.compute(rows), calculator.compute(x))
+
+    def test_columns_that_are_no_numbers(self, pandas, x):
+        frame = pandas.DataFrame(x, columns=[*"abcd"])
+        frame["name"] = "iris"
+        frame["kind"] = pandas.Categorical(["setosa"] * 7)
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        with pytest.raises(TypeError, match=r"columns 'name', 'kind'; drop.*columns="):
+            calculator.compute(frame)
+        with pytest.raises(TypeError, match=r"Series 'name' is of dtype"):
+            calculator.compute((x, frame["name"]))
+
+    def test_missing_values(self, pandas, x):
+        frame = pandas.DataFrame(x)
+        frame[3] = pandas.array([1, 2, None, 4, 5, 6, 7])
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        with pytest.raises(ValueError, match=r"example 2 holds NaN.*\(3,\)"):
+            calculator.compute(frame)
+
+
 def test_a_large_dataset_is_read_in_batches_and_in_order(x):
     read = []
 

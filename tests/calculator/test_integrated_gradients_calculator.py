@@ -318,3 +318,46 @@ class TestCompleteness:
         model = build(L.Linear, 4, 1)
         expected = GradientCalculator(model, multiply_target=True).compute(x)
         assert_allclose(explain(model, x, steps=1), expected, rtol=1e-12)
+
+
+class TestListOfNumbers:
+    """As long as a target, it may mean two things, and is refused."""
+
+    @staticmethod
+    def of(baseline, target_extractor=None):
+        return IntegratedGradientsCalculator(
+            lambda v: F.sum(v**2, axis=tuple(range(1, v.ndim))),
+            baseline=baseline,
+            target_extractor=target_extractor,
+        )
+
+    @pytest.mark.parametrize("kind", [list, tuple])
+    @pytest.mark.parametrize("delta", [False, True], ids=["compute", "delta"])
+    def test_as_long_as_the_features(self, kind, delta, x):
+        calculator = self.of(kind(x.mean(axis=0)))
+        message = r"baseline is a list of 4 numbers.*np\.array\(baseline\).*np\.full"
+        with pytest.raises(ValueError, match=message):
+            if delta:
+                calculator.convergence_delta(np.zeros((1, 7, 4)), x)
+            else:
+                calculator.compute(x)
+
+    def test_as_long_as_the_last_axis_or_all_elements(self, rng):
+        x = rng.normal(size=(5, 2, 3))
+        for n in (3, 6):
+            with pytest.raises(ValueError, match=f"baseline is a list of {n} numbers"):
+                self.of([0.5] * n).compute(x)
+
+    def test_both_meanings_can_be_written(self, x):
+        numbers = x.mean(axis=0).tolist()
+        one = self.of(np.array(numbers)).compute(x)
+        np.testing.assert_allclose(one[0], x**2 - np.square(numbers), atol=1e-12)
+        several = self.of([np.full((4,), b) for b in numbers]).compute(x)
+        expected = np.mean([x**2 - b**2 for b in numbers], axis=0)
+        np.testing.assert_allclose(several[0], expected, atol=1e-12)
+
+    @pytest.mark.parametrize("baseline", [[0.5], [0, 1], [0, 1, 2], [0, 1, 2, None]])
+    def test_other_lists_are_several_baselines(self, baseline, x):
+        values = [0 if b is None else b for b in baseline]
+        expected = np.mean([x**2 - b**2 for b in values], axis=0)
+        np.testing.assert_allclose(self.of(baseline).compute(x)[0], expected)

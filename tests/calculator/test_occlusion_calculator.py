@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency import OcclusionCalculator
+from saliency import GaussianBlur, OcclusionCalculator
 from tests.calculator.oracles import occlusion, run, windows
 from tests.networks import CNN, MLP, build
 
@@ -203,3 +204,61 @@ class TestArguments:
             return F.sum(v, axis=1)
 
         OcclusionCalculator(model, slide_axis=1).compute(x)
+
+
+class TestIntegers:
+    """What covers an integer target is one of its dtype's numbers."""
+
+    @staticmethod
+    def of(fill, dtype=np.uint8, target=None, **how):
+        x = np.arange(8).reshape(2, 4).astype(dtype)
+        if target is not None:
+            x = target
+        return OcclusionCalculator(
+            lambda v: F.sum(F.cast(v, np.float64) ** 2, axis=tuple(range(1, v.ndim))),
+            slide_axis=1,
+            fill=fill,
+        ).compute(x, **how)
+
+    @pytest.mark.parametrize(
+        ("fill", "dtype"),
+        [
+            (0.5, np.uint8),
+            (-1, np.uint8),
+            (256, np.uint8),
+            (128, np.int8),
+            (1e12, np.int32),
+            (np.array([0, 1, 2, 0.5]), np.int64),
+            ("mean", np.uint8),
+            (lambda v: v + 0.25, np.uint8),
+        ],
+    )
+    def test_others_are_refused(self, fill, dtype):
+        is_mean = isinstance(fill, str)
+        target = np.array([[0, 1], [1, 1]], dtype) if is_mean else None
+        with pytest.raises(
+            ValueError, match=rf"fill.*{np.dtype(dtype)}.*astype\(np\.float32\)"
+        ):
+            self.of(fill, dtype, target)
+
+    @pytest.mark.parametrize(
+        "fill", [0, 3, 255, 2.0, [1, 2, 3, 4], "mean", lambda v: v[:, ::-1]]
+    )
+    def test_whole_numbers_are_as_of_floats(self, fill):
+        floats = self.of(fill, np.float64)
+        np.testing.assert_allclose(self.of(fill, np.uint8), floats)
+
+    def test_a_blurred_fill(self):
+        images = np.random.default_rng(0).integers(0, 255, (2, 1, 5, 5), np.uint8)
+        with pytest.raises(ValueError, match=r"fill.*uint8.*GaussianBlur"):
+            self.of(GaussianBlur(2), target=images)
+        blurred = GaussianBlur(2)(images)
+        np.testing.assert_allclose(blurred, GaussianBlur(2)(images.astype("d")))
+
+    def test_noise(self):
+        class Floats:
+            def sample(self, array, rng):
+                return np.full(array.shape, 0.5)
+
+        with pytest.raises(TypeError, match=r"noise_sampler.*float64.*uint8"):
+            self.of(0, noise_sampler=Floats(), seed=0)

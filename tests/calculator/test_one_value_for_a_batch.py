@@ -60,6 +60,61 @@ def root_mean_square(model):
     return lambda *inputs: F.sqrt(F.mean(model(*inputs) ** 2))
 
 
+class TestSeveralValues:
+    """Losses of the batch are not taken for those of its examples."""
+
+    @staticmethod
+    def losses(v):
+        return F.stack([F.mean(v), F.mean(v**2), F.mean(v**3)])
+
+    @every_calculator
+    def test_as_many_as_there_are_rows(self, new_calculator, x):
+        calculator = new_calculator(self.losses)
+        with pytest.raises(ValueError, match=r"3 values for the whole batch.*F\.sum"):
+            calculator.compute(x[:3], batchsize=3)
+
+    def test_two_of_two_rows(self, x):
+        calculator = GradientCalculator(lambda v: self.losses(v)[:2])
+        with pytest.raises(ValueError, match=r"2 values for the whole batch"):
+            calculator.compute(x[:2])
+
+    def test_as_many_as_there_are_rows_in_folded_passes(self, x):
+        calculator = GradientCalculator(self.losses)
+        with pytest.raises(ValueError, match=r"3 values for the whole batch"):
+            calculator.compute(x[:1], M=3, batchsize=3)
+
+    @every_calculator
+    @pytest.mark.parametrize(
+        "of_rows",
+        [
+            lambda v: F.sum(v**2, axis=1),
+            lambda v: F.squeeze(F.sum(v**2, axis=1, keepdims=True)),
+        ],
+        ids=["vector", "squeezed"],
+    )
+    def test_one_value_for_each_row_is_none(self, new_calculator, of_rows, x):
+        samples = new_calculator(of_rows).compute(x[:3], batchsize=3, seed=0)
+        kept = new_calculator(lambda v: F.sum(v**2, axis=1, keepdims=True))
+        assert_allclose(samples, kept.compute(x[:3], seed=0), rtol=1e-12)
+
+    def test_one_small_pass_shows_it(self, x):
+        sizes = []
+
+        def model(v):
+            sizes.append(len(v))
+            return F.sum(v**2, axis=1)
+
+        GradientCalculator(model).compute(x, M=4, batchsize=7)
+        assert sorted(sizes) == [2, 7, 7, 7, 7]
+
+    @pytest.mark.parametrize("n", [2, 3])
+    def test_a_model_with_a_constant_for_each_example(self, n, x):
+        """It runs with as many rows alone, and with one, which it repeats."""
+        factor = np.arange(1.0, n + 1)[:, None]
+        samples = GradientCalculator(lambda v: F.sum(v * factor, axis=1)).compute(x[:n])
+        assert_allclose(samples[0], np.broadcast_to(factor, (n, 4)))
+
+
 class TestNonlinearReductions:
     @pytest.fixture
     def model(self):

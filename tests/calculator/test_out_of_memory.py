@@ -54,7 +54,7 @@ def test_the_result_is_the_same(new_calculator, class_index, train, room, x):
 
 def test_no_row_is_run_twice_or_left_out(x):
     small = Small(4)
-    calculator = SmoothGradCalculator(lambda v: F.sum(small(v) ** 2, axis=1))
+    calculator = SmoothGradCalculator(lambda v: F.sum(small(v) ** 2, 1, True))
     with pytest.warns(UserWarning, match="out of memory"):
         calculator.compute_aggregate(x, M=5)
     assert small.n_row == 7 * 5

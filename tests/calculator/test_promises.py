@@ -221,7 +221,10 @@ def test_variables_and_further_inputs_of_the_caller_stay(new_calculator, blows_a
 @pytest.mark.parametrize("data", ["array", "list", "dataset", "variables"])
 @every_calculator
 def test_a_model_that_works_in_place_does_not_reach_the_data(new_calculator, data, x):
-    """Not even where the whole data is one batch, or an example is one array."""
+    """Not even where the whole data is one batch, or an example is one array.
+
+    What needs no gradient is right, and the others say what is the matter.
+    """
     forms = {
         "array": lambda: x,
         "list": lambda: list(x),
@@ -235,8 +238,84 @@ def test_a_model_that_works_in_place_does_not_reach_the_data(new_calculator, dat
         return y
 
     before = x.tobytes()
-    new_calculator(model).compute(forms[data](), batchsize=100)
+    calculator = new_calculator(model)
+    if not is_of_scores(calculator):
+        with pytest.raises(ValueError, match=r"model must not write into the array"):
+            calculator.compute(forms[data](), batchsize=100)
+    else:
+        expected = new_calculator(lambda v: F.sum(v**2, axis=1)).compute(x)
+        samples = calculator.compute(forms[data](), batchsize=100)
+        np.testing.assert_array_equal(samples, expected)
     assert x.tobytes() == before
+
+
+def is_of_scores(calculator):
+    return not getattr(calculator, "needs_gradient", True)
+
+
+class WritesIntoItsInput(chainer.Chain):
+    """Cuts off what is negative, or another input, in place."""
+
+    def __init__(self, which):
+        super().__init__()
+        self.which = which
+        with self.init_scope():
+            self.l1 = L.Linear(4, 1)
+
+    def forward(self, x, z):
+        written = chainer.as_variable((x, z)[self.which]).array
+        written[written < 0] = 0
+        return self.l1(x * z)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_writing_into_an_input_is_noticed(which, x):
+    model = build(WritesIntoItsInput, which)
+    z = x[::-1].copy()
+    before = x.tobytes(), z.tobytes()
+    with pytest.raises(ValueError, match="model must not write into the array"):
+        GradientCalculator(model).compute((x, z))
+    of_scores = OcclusionCalculator(model, slide_axis=1, fill="mean")
+    written = [np.maximum(a, 0) if i == which else a for i, a in enumerate((x, z))]
+    expected = OcclusionCalculator(
+        lambda v, w: model.l1((F.relu(v) if which == 0 else v) * w),
+        slide_axis=1,
+        fill="mean",
+    ).compute((x, written[1]))
+    np.testing.assert_allclose(of_scores.compute((x, z)), expected, atol=1e-14)
+    assert (x.tobytes(), z.tobytes()) == before
+
+
+def test_writing_into_a_hidden_target_is_noticed(x):
+    model = build(MLP, n_out=1)
+
+    def forward(v):
+        h = model.l1(v)
+        y = F.sum(h**2, axis=1)
+        h.array[...] = 0
+        return y
+
+    calculator = GradientCalculator(
+        model, VariableMonitorLinkHook(model.l1), eval_fun=forward
+    )
+    with pytest.raises(ValueError, match="model must not write into the array"):
+        calculator.compute(x)
+
+
+@pytest.mark.parametrize("form", ["array", "list"])
+def test_an_input_without_rows_is_not_written_into(form, x):
+    """All passes over a batch are given it, each as it was."""
+    shared = np.ones(3) if form == "array" else [np.ones(3)]
+
+    def model(v, w):
+        w = w[0] if form == "list" else chainer.as_variable(w).array
+        w *= 2
+        return F.sum(v, axis=1) * w[0]
+
+    samples = OcclusionCalculator(model, slide_axis=1).compute(
+        x, preprocess_fn=lambda v: (v, shared)
+    )
+    np.testing.assert_allclose(samples[0], 2 * x, atol=1e-12)
 
 
 @pytest.mark.parametrize(

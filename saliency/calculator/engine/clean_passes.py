@@ -60,10 +60,7 @@ class CleanPasses:
         There is one for each call of the target's link that is explained.
         """
         xp = self._subject.device.xp
-        by_pass = [
-            [this.with_batch_axis(t.array) for t in this.targets]
-            for this in self.of(batch)
-        ]
+        by_pass = [this.origins for this in self.of(batch)]
         return [xp.concatenate(calls) for calls in zip(*by_pass)]
 
     def target_shape(self, batch: UserBatch) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 import numpy as np
 
+from saliency.calculator.engine.data_frames import from_pandas
 from saliency.calculator.randomness.random_streams import (
     GlobalRandomState,
     RandomStreams,
@@ -34,12 +35,14 @@ class UserBatch:
             ``(size,) + shape``.
         lengths (numpy.ndarray or None): Length of each example's first input before
             the converter padded it; None where all examples come as one array.
+        n_data (int): Number of examples in the whole data.
     """
 
     start: int
     size: int
     inputs: tuple[Any, ...]
     lengths: np.ndarray | None
+    n_data: int
 
     @property
     def index(self) -> np.ndarray:
@@ -51,6 +54,12 @@ class UserBatch:
         """Whether the examples have different lengths."""
         return self.lengths is not None and len(set(self.lengths)) > 1
 
+    def shape_of_data(self, position: int) -> tuple[int, ...]:
+        """Return the shape that an input has for the whole data."""
+        x = self.inputs[position]
+        shape = tuple(x.shape)
+        return (self.n_data, *shape[1:]) if _has_rows(x, self.size) else shape
+
     def can_gather(self) -> bool:
         """Tell whether rows can be picked from every input."""
         return all(_has_rows(x, self.size) for x in self.inputs)
@@ -59,24 +68,26 @@ class UserBatch:
         """Return the inputs of the given rows, as arrays of their own.
 
         A list that a converter makes has an element for each row. What cannot be split
-        into rows is returned as it is; ``examples`` must then be the whole batch.
+        into rows is returned whole; ``examples`` must then be the whole batch.
         """
         return [
-            _rows_of(x, examples) if _has_rows(x, self.size) else x for x in self.inputs
+            _rows_of(x, examples) if _has_rows(x, self.size) else _of_its_own(x)
+            for x in self.inputs
         ]
 
     def one_by_one(self) -> Iterator[UserBatch]:
         """Give batches of one example each, without what was padded."""
         for i in range(self.size):
             inputs = tuple(self.gather(np.array([i])))
-            yield UserBatch(self.start + i, 1, inputs, None)
+            yield UserBatch(self.start + i, 1, inputs, None, self.n_data)
 
 
 class Batches:
     """Iterates over the data in batches of ``batchsize`` consecutive examples.
 
     Args:
-        data: Array, list, Chainer dataset, Variable, or tuple of arrays.
+        data: Array, list, Chainer dataset, Variable, DataFrame or Series of pandas, or
+            tuple of arrays.
         batchsize (int): Number of examples in a batch; the last may be smaller.
         converter (callable): ``converter(examples, device)``.
         preprocess_fn (callable or None): Called with the converted inputs; returns
@@ -84,6 +95,7 @@ class Batches:
         device (chainer.backend.Device): Where the inputs go.
         seed (int or None): For what a dataset, a converter or ``preprocess_fn`` draws
             from the global random state.
+        dtype (numpy.dtype or None): What floating-point inputs are cast to.
 
     Raises:
         TypeError: If ``data`` is none of these.
@@ -98,6 +110,7 @@ class Batches:
         preprocess_fn: Callable[..., Any] | None,
         device: Any,
         seed: int | None = None,
+        dtype: np.dtype | None = None,
     ) -> None:
         self._dataset = _as_dataset(data)
         self._offset = 0  # of the examples that are held, in the whole data
@@ -107,6 +120,7 @@ class Batches:
         self._preprocess_fn = preprocess_fn
         self._device = device
         self._seed = seed
+        self._dtype = dtype
 
     @property
     def n_example(self) -> int:
@@ -186,7 +200,8 @@ class Batches:
             inputs = _as_inputs(self._preprocess_fn(*inputs))
         for position, x in enumerate(inputs):
             _check_finite(x, position, start)
-        return UserBatch(start, stop - start, inputs, lengths)
+        inputs = tuple(_cast(x, self._dtype) for x in inputs)
+        return UserBatch(start, stop - start, inputs, lengths, self._n_example)
 
     def _examples(self, start: int, stop: int) -> Any:
         """Return examples: a part of an array, or a list."""
@@ -228,8 +243,8 @@ def _as_dataset(data: Any) -> Any:
         data = TupleDataset(*data) if data else ()
     if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise TypeError(
-            "data must be an array, a list of examples, a Chainer dataset or a tuple "
-            f"of arrays, got {type(data).__name__}"
+            "data must be an array, a list of examples, a Chainer dataset, a DataFrame "
+            f"or a tuple of arrays, got {type(data).__name__}"
         )
     if _is_array(data) and data.ndim == 0:
         raise ValueError("data must have a batch axis, got an array of shape ()")
@@ -239,12 +254,12 @@ def _as_dataset(data: Any) -> Any:
 
 
 def _unwrap(x: Any) -> Any:
-    """Replace Variables by their arrays; a tuple's are replaced each."""
+    """Replace Variables and tables by their arrays; a tuple's are replaced each."""
     if isinstance(x, chainer.Variable):
         return x.array
     if type(x) is tuple:
         return tuple(_unwrap(element) for element in x)
-    return x
+    return from_pandas(x)
 
 
 def _as_inputs(converted: Any) -> tuple[Any, ...]:
@@ -277,6 +292,29 @@ def _check_finite(x: Any, position: int, start: int) -> None:
         f"data must be finite, but input {position} of {where} holds NaN or infinity "
         f"(first at {tuple(int(i) for i in bad[1:])})"
     )
+
+
+def _cast(x: Any, dtype: np.dtype | None) -> Any:
+    """Return floating-point arrays in a dtype, and everything else as it is."""
+    if type(x) in (list, tuple):
+        return type(x)(_cast(element, dtype) for element in x)
+    if dtype is None or not _is_array(x) or x.dtype.kind != "f" or x.dtype == dtype:
+        return x
+    with np.errstate(over="ignore"):
+        cast = x.astype(dtype)
+    if not chainer.backend.get_array_module(x).isfinite(cast).all():
+        raise ValueError(
+            f"data must fit the model's dtype {dtype}, in which its largest absolute "
+            f"value {float(abs(x).max()):g} is infinite"
+        )
+    return cast
+
+
+def _of_its_own(x: Any) -> Any:
+    """Return copies of arrays, so that the model may write into them."""
+    if type(x) in (list, tuple):
+        return type(x)(map(_of_its_own, x))
+    return x.copy() if _is_array(x) else x
 
 
 def _is_array(x: Any) -> bool:

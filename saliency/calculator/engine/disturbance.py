@@ -84,6 +84,12 @@ class Disturbance:
                 "noise_sampler must give noise of the target's shape "
                 f"{array.shape}, got shape {noise.shape}"
             )
+        if array.dtype.kind != "f" and noise.dtype.kind == "f":
+            raise TypeError(
+                f"noise_sampler gives noise of dtype {noise.dtype}, which cannot be "
+                f"added to a target of dtype {array.dtype}. If the model takes floats, "
+                "pass data.astype(np.float32)"
+            )
         return noise.astype(array.dtype, copy=False)
 
 

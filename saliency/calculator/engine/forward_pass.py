@@ -99,7 +99,8 @@ class ForwardPass:
             )
         if needs_gradient and target.dtype.kind != "f":
             raise TypeError(
-                f"the target is of dtype {target.dtype}, which has no gradient. For "
+                f"the target is of dtype {target.dtype}, which has no gradient. If it "
+                "holds measurements or pixels, pass data.astype(np.float32). For "
                 "discrete inputs (atom numbers, tokens) read saliency at the "
                 "embedding: target_extractor=VariableMonitorLinkHook(model.embed)"
             )

@@ -38,6 +38,7 @@ from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
+from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 from saliency.checks import narrowed
 
 import chainer
@@ -132,6 +133,7 @@ class Job:
         self._follows_lengths: bool | None = None
         self._has_compared = False  # samples with each other, in the first batch
         self._looked_at_output = False
+        self._values_of_batch = ValuesOfBatch()
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model.
@@ -256,6 +258,9 @@ class Job:
         with self._runner.one_pass(batch, rows) as this:
             self._check_plan(this, batch)
             of_rows = self._contribution(this, classes)
+        if batch.can_gather():
+            run = partial(self._runner.first_example, batch)
+            self._values_of_batch.refuse(this, run)
         dtype = this.origins[0].dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         return rows, _Contribution(of_rows, result, this.targets[0].ndim)

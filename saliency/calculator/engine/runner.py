@@ -14,9 +14,11 @@ import numpy as np
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.disturbance import Disturbance
+from saliency.calculator.engine.door import Door
 from saliency.calculator.engine.extraction import Extraction
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.inputs import InputForms
+from saliency.calculator.engine.overwritten import Overwritten
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
 from saliency.calculator.engine.rows import Rows, plain_rows
@@ -82,6 +84,7 @@ class Runner:
             else DrawnNetworks(settings.posterior, subject.model, self._streams)
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
+        self._door = Door(subject)
         self._extraction = Extraction(subject)
         self._input_forms = InputForms(is_target=subject.target_extractor is None)
         self._unchanged = Unchanged(subject.model, n_example)
@@ -179,6 +182,12 @@ class Runner:
         with self._unchanged.during_pass(), self._network_of(rows):
             yield self._run_as_configured(batch, rows, start if shares else None)
 
+    def first_example(self, batch: UserBatch, n_row: int) -> ForwardPass:
+        """Return a pass of a batch's first example, several times, as samples run."""
+        rows = plain_rows(np.zeros(n_row, int))
+        with self._unchanged.during_pass():
+            return self._run_as_configured(batch, rows, disturb=_leave)
+
     def _network_of(self, rows: Rows) -> AbstractContextManager[None]:
         if self._networks is None:
             return contextlib.nullcontext()
@@ -263,9 +272,11 @@ class Runner:
         with chainer.force_backprop_mode():
             try:
                 this = run()
-            except Exception as reason:
+            except Exception:
+                if error is None:
+                    raise
                 # It has another cause, which the first one tells better.
-                raise (error or reason) from None
+                raise error from error.__cause__
         self._model_differentiates = self._model_differentiates or error is not None
         return this
 
@@ -307,6 +318,9 @@ class Runner:
                 start=start,
                 mean_will_do=self._mean_will_do,
             )
+            # Where the first input is the target, it is going to be changed.
+            overwritten = Overwritten()
+            overwritten.watch(inputs if self._subject.target_extractor else inputs[1:])
 
             def catch(target: Any, call: int) -> None:
                 # Of what was run before in the same pass, if its calls start over.
@@ -314,13 +328,15 @@ class Runner:
                 this.check_target(target, self._recipe.needs_gradient)
                 disturb(target, call, this)
                 this.targets.append(target)
+                overwritten.watch([target])
 
             self._dropout.start_pass(this.sample_and_index())
             self._unchanged.begin_forward(this.index)
             if start is not None:
                 start.begin()
-            with watch(), sharing(start):
+            with watch(), sharing(start), self._door.opened(batch, inputs):
                 this.outputs = self._extraction.forward(inputs, catch)
+            overwritten.check()
             return this
 
         # The arrays of each try are its own, since the model may write into them.
@@ -328,4 +344,5 @@ class Runner:
 
 
 def _leave(target: chainer.Variable, call: int, this: ForwardPass) -> None:
-    this.origins.append(this.with_batch_axis(target.array))
+    # A copy, since a model may write into the array of its input.
+    this.origins.append(this.with_batch_axis(target.array.copy()))

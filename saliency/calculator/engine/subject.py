@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Callable
 
+import numpy as np
+
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.engine.explained_output import ClassIndex, check_class_index
 from saliency.chainer_compat import gpu_problem
@@ -94,16 +96,20 @@ class Subject:
         found = [extractor for extractor in both if extractor is not None]
         return tuple(dict.fromkeys(found))
 
-    def check_trained(self) -> None:
-        """Raise for a model that would draw its first parameters while explained."""
+    @property
+    def dtype(self) -> np.dtype | None:
+        """The dtype of the model's floating-point parameters.
+
+        None if they have several, or there are none; or where Chainer is told to mix
+        them (``chainer.mixed16``).
+        """
         if not isinstance(self.model, chainer.Link):
-            return
-        for path, parameter in self.model.namedparams():
-            if not parameter.is_initialized:
-                raise ValueError(
-                    "model must be trained, but its parameter "
-                    f"{path} is not initialized"
-                )
+            return None
+        if chainer.config.dtype is chainer.mixed16:
+            return None
+        parameters = self.model.params(include_uninit=False)
+        found = {p.dtype for p in parameters if p.dtype.kind == "f"}
+        return found.pop() if len(found) == 1 else None
 
 
 def _check_extractor(name: str, extractor: Any) -> None:

@@ -53,7 +53,10 @@ class Unchanged:
         if not isinstance(model, chainer.Link):
             return
         with one_at_a_time():
-            self._parameters = [(p, p.array, p.grad) for p in model.params()]
+            # What has no value yet is looked after by FirstParameters.
+            self._parameters = [
+                (p, p.array, p.grad) for p in model.params(include_uninit=False)
+            ]
             for link in model.links():
                 self._links.append(_Attributes(link))
                 self._states += [(link, *state) for state in _states_of(link)]

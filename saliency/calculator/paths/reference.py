@@ -104,7 +104,8 @@ class ReferenceForData:
             call (int): Which of the explained calls of the target's link it is.
 
         Raises:
-            ValueError: If its shape does not fit the target's.
+            ValueError: If its shape does not fit the target's, or the target is of
+                integers and it is not.
         """
         xp = chainer.backend.get_array_module(target)
         if callable(self._value):
@@ -117,7 +118,27 @@ class ReferenceForData:
             xp.broadcast_to(value, target.shape)
         except ValueError:
             raise self._wrong_shape(value, target) from None
+        return self._cast(value, target)
+
+    def _cast(self, value: Array, target: Array) -> Array:
+        """Return a value in the dtype of the target."""
+        if target.dtype.kind in "iu":
+            limits = np.iinfo(target.dtype)
+            is_whole = (value == value.round()) if value.dtype.kind == "f" else True
+            fits = is_whole & (limits.min <= value) & (value <= limits.max)
+            if not fits.all():
+                raise ValueError(
+                    f"{self._name} must hold whole numbers from {limits.min} to "
+                    f"{limits.max} for a target of dtype {target.dtype}, got "
+                    f"{self._described(value[~fits])}. If the model takes floats, pass "
+                    "data.astype(np.float32)"
+                )
         return value.astype(target.dtype)
+
+    def _described(self, bad: Array) -> str:
+        if callable(self._value) or isinstance(self._value, str):
+            return f"{float(bad[0]):g} from {self._name}={self._value!r}"
+        return f"{float(bad[0]):g}"
 
     def _of_examples(self, value: Array, target: Array, this: ForwardPass) -> Array:
         """Return the rows of a value that has one row for each example."""

@@ -41,9 +41,11 @@ class Windows:
         starts = []
         for axis, length, step in zip(slide_axis, size, stride):
             if not 1 <= axis < len(shape):
+                allowed = f"in 1..{len(shape) - 1}" if len(shape) > 1 else "an axis"
                 raise ValueError(
-                    f"slide_axis must be in 1..{len(shape) - 1} for a target of shape "
-                    f"{shape} (axis 0 is the batch axis), got {slide_axis}"
+                    f"slide_axis must be {allowed} for a target of shape "
+                    f"{shape} (axis 0 is the batch axis), got {slide_axis}. If the "
+                    "data is one example, pass data[None]"
                 )
             if length > shape[axis]:
                 raise ValueError(

@@ -45,7 +45,9 @@ class DrawnNetworks:
             )
         self._posterior = posterior
         self._streams = streams
-        self._parameters = {k[1:]: p for k, p in model.namedparams()}
+        # What has no value yet is not used, so that no value is drawn for it either.
+        parameters = model.namedparams(include_uninit=False)
+        self._parameters = {k[1:]: p for k, p in parameters}
         self._persistents = {
             f"{path}/{name}".lstrip("/"): (link, name)
             for path, link in model.namedlinks()

@@ -252,7 +252,8 @@ def _as_network(member: Any, path: str) -> Network:
     if isinstance(member, chainer.Link):
         serializer = DictionarySerializer()
         serializer.save(member)
-        return {name: np.array(value) for name, value in serializer.target.items()}
+        arrays = {name: np.array(value) for name, value in serializer.target.items()}
+        return {name: a for name, a in arrays.items() if not a.dtype.hasobject}
     if not isinstance(member, (str, PathLike)):
         raise TypeError(
             f"members must be npz files or links, got {type(member).__name__}"
@@ -265,4 +266,15 @@ def _as_network(member: Any, path: str) -> Network:
                 f"path={path!r} is not in {str(member)!r}, which has "
                 f"{', '.join(sorted(file.files)[:4])}, ..."
             )
-        return {name[len(start) :]: file[name] for name in names}
+        return {
+            name[len(start) :]: file[name] for name in names if _holds_array(file, name)
+        }
+
+
+def _holds_array(file: Any, name: str) -> bool:
+    """Tell whether a file has an array of that name, and not the None of no value."""
+    with file.zip.open(f"{name}.npy") as member:
+        if np.lib.format.read_magic(member) != (1, 0):
+            return True  # None needs no newer format
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+        return not (dtype.hasobject and shape == ())
