@@ -8,7 +8,9 @@ from numpy.testing import assert_allclose
 
 from saliency import LRPCalculator
 from saliency.lrp import PRESETS
+from tests.lrp.test_networks import EVERY_RULE
 from tests.networks import build
+from tests.pairs import every_pair
 
 import chainer
 import chainer.functions as F
@@ -157,10 +159,15 @@ NETWORKS = [
 ]
 
 
-@pytest.mark.parametrize(("dtype", "rtol"), [("d", 1e-12), ("f", 1e-6)])
-@pytest.mark.parametrize("preset", PRESETS)
-@pytest.mark.parametrize("network", NETWORKS)
-def test_an_example_alone_gives_what_it_gives_in_a_batch(network, preset, dtype, rtol):
+@every_pair(
+    network={network.__name__: network for network in NETWORKS},
+    preset=EVERY_RULE,
+    dtype_and_rtol={"float64": ("d", 1e-12), "float32": ("f", 1e-6)},
+)
+def test_an_example_alone_gives_what_it_gives_in_a_batch(
+    network, preset, dtype_and_rtol
+):
+    dtype, rtol = dtype_and_rtol
     model = build(network, dtype=dtype)
     data = tuple(
         a.astype(dtype) if a.dtype.kind == "f" else a

@@ -217,7 +217,7 @@ BIASES = ["share", "ignore"]
 STEPS = OF_IMAGES + OF_VECTORS + OF_BOTH * 2
 
 many = hypothesis.settings(
-    max_examples=300, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=100, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 
@@ -263,7 +263,7 @@ def test_with_biases_what_they_took_is_the_rest_at_every_cut(drawn):
     assert found.at(target).sum() + stayed == pytest.approx(start.sum(), abs=tolerance)
 
 
-@hypothesis.settings(many, max_examples=100)
+@many
 @hypothesis.given(networks(STEPS + CURVED, has_bias=True), st.sampled_from(BIASES))
 def test_what_speaks_for_the_output_alone_never_makes_relevance_larger(drawn, bias):
     network, x = drawn

@@ -70,7 +70,9 @@ def example():
     return {"data": data, "networks": networks}
 
 
-@pytest.fixture(scope="module", params=["digits", "mnist"])
+@pytest.fixture(
+    scope="module", params=["digits", pytest.param("mnist", marks=pytest.mark.large)]
+)
 def digits(request, example):
     if request.param == "mnist":
         folder = chainer.dataset.get_dataset_directory("pfnet/chainer/mnist", False)

@@ -23,6 +23,7 @@ from saliency.lrp import (
 from saliency.lrp.rules import Half, Term, nothing
 from tests.lrp import oracle
 from tests.networks import build
+from tests.pairs import every_pair
 
 import chainer
 import chainer.functions as F
@@ -112,6 +113,19 @@ RULES = {
     "infinite_gamma": (lambda **bias: Gamma(np.inf, **bias), oracle.gamma(np.inf)),
 }
 
+SUMS = {
+    "average_pooling_2d": lambda v: F.average_pooling_2d(v, 3, stride=2, pad=1),
+    "average_pooling_nd": lambda v: F.average_pooling_nd(v, 2),
+    "sum": lambda v: F.sum(v, axis=2),
+    "mean": lambda v: F.mean(v, axis=(2, 3)),
+    "add": lambda v: v[:, 0] + v[:, 1],
+    "sub": lambda v: v[:, 0] - v[:, 1],
+    "add_constant": lambda v: v + 1.5,
+    "sub_from_constant": lambda v: 1.5 - v,
+    "add_three": lambda v: F.add(v[:, 0], v[:, 1], v[:, 0]),
+    "broadcast": lambda v: v[:, :, :1] + v,
+}
+
 RULES_WITHOUT_BIAS = {
     "box": (Box(LOW, HIGH), oracle.box(LOW, HIGH)),
     "wsquare": (WSquare(), oracle.w_square),
@@ -119,12 +133,8 @@ RULES_WITHOUT_BIAS = {
     "gradient": (Gradient(), oracle.gradient),
 }
 
-every_layer = pytest.mark.parametrize("new_layer", LAYERS.values(), ids=LAYERS)
-every_bias = pytest.mark.parametrize("bias", BIASES)
-with_and_without_bias = pytest.mark.parametrize(
-    "nobias", [False, True], ids=["with_bias", "without_bias"]
-)
-every_sign = pytest.mark.parametrize("sign", ["both_signs", "not_negative"])
+NOBIAS = {"with_bias": False, "without_bias": True}
+SIGNS = ["both_signs", "not_negative"]
 
 
 @pytest.fixture
@@ -158,22 +168,21 @@ def check(rule, formula, layer, x, rng, bias="share"):
 
 
 class TestJacobianOracle:
-    @pytest.mark.parametrize("rule_and_formula", RULES.values(), ids=RULES)
-    @every_layer
-    @every_bias
-    @with_and_without_bias
-    @every_sign
+    @every_pair(
+        rule_and_formula=RULES,
+        new_layer=LAYERS,
+        bias=BIASES,
+        nobias=NOBIAS,
+        sign=SIGNS,
+    )
     def test_layers(self, rule_and_formula, new_layer, bias, nobias, sign, rng):
         new_rule, formula = rule_and_formula
         layer, x = layer_and_input(new_layer, rng, sign, nobias=nobias)
         check(new_rule(bias=bias), formula, layer, x, rng, bias)
 
-    @pytest.mark.parametrize(
-        "rule_and_formula", RULES_WITHOUT_BIAS.values(), ids=RULES_WITHOUT_BIAS
+    @every_pair(
+        rule_and_formula=RULES_WITHOUT_BIAS, new_layer=LAYERS, nobias=NOBIAS, sign=SIGNS
     )
-    @every_layer
-    @with_and_without_bias
-    @every_sign
     def test_rules_in_which_the_bias_has_no_share(
         self, rule_and_formula, new_layer, nobias, sign, rng
     ):
@@ -181,7 +190,7 @@ class TestJacobianOracle:
         layer, x = layer_and_input(new_layer, rng, sign, nobias=nobias)
         check(rule, formula, layer, x, rng)
 
-    @every_layer
+    @pytest.mark.parametrize("new_layer", LAYERS.values(), ids=LAYERS)
     def test_a_box_with_bounds_for_each_channel(self, new_layer, rng):
         layer, x = layer_and_input(new_layer, rng)
         ones = (1,) * (x.ndim - 2)
@@ -190,14 +199,12 @@ class TestJacobianOracle:
         flat = [np.broadcast_to(v, x.shape[1:]).ravel() for v in (low, high)]
         check(Box(low, high), oracle.box(*flat), layer, x, rng)
 
-    @pytest.mark.parametrize("rule_and_formula", RULES.values(), ids=RULES)
-    @every_bias
-    @pytest.mark.parametrize(
-        "new_layer",
-        [LAYERS["linear"], LAYERS["conv2d_all"], LAYERS["deconv1d"]],
-        ids=["linear", "conv2d_all", "deconv1d"],
+    @every_pair(
+        rule_and_formula=RULES,
+        bias=BIASES,
+        new_layer={n: LAYERS[n] for n in ("linear", "conv2d_all", "deconv1d")},
+        n_norm=[1, 2],
     )
-    @pytest.mark.parametrize("n_norm", [1, 2])
     def test_batch_normalization_behind_a_layer_is_one_with_it(
         self, rule_and_formula, bias, new_layer, n_norm, rng
     ):
@@ -214,44 +221,14 @@ class TestJacobianOracle:
         with chainer.using_config("train", False):
             check(new_rule(bias=bias), formula, both, x, rng, bias)
 
-    @pytest.mark.parametrize("rule_and_formula", RULES.values(), ids=RULES)
-    @every_bias
-    @every_sign
+    @every_pair(rule_and_formula=RULES, bias=BIASES, sign=SIGNS)
     def test_batch_normalization_alone(self, rule_and_formula, bias, sign, rng):
         new_rule, formula = rule_and_formula
         norm, x = layer_and_input(lambda: (L.BatchNormalization(3), (3, 2)), rng, sign)
         with chainer.using_config("train", False):
             check(new_rule(bias=bias), formula, norm, x, rng, bias)
 
-    @pytest.mark.parametrize("rule_and_formula", RULES.values(), ids=RULES)
-    @pytest.mark.parametrize(
-        "f",
-        [
-            lambda v: F.average_pooling_2d(v, 3, stride=2, pad=1),
-            lambda v: F.average_pooling_nd(v, 2),
-            lambda v: F.sum(v, axis=2),
-            lambda v: F.mean(v, axis=(2, 3)),
-            lambda v: v[:, 0] + v[:, 1],
-            lambda v: v[:, 0] - v[:, 1],
-            lambda v: v + 1.5,
-            lambda v: 1.5 - v,
-            lambda v: F.add(v[:, 0], v[:, 1], v[:, 0]),
-            lambda v: v[:, :, :1] + v,
-        ],
-        ids=[
-            "average_pooling_2d",
-            "average_pooling_nd",
-            "sum",
-            "mean",
-            "add",
-            "sub",
-            "add_constant",
-            "sub_from_constant",
-            "add_three",
-            "broadcast",
-        ],
-    )
-    @every_sign
+    @every_pair(rule_and_formula=RULES, f=SUMS, sign=SIGNS)
     def test_sums(self, rule_and_formula, f, sign, rng):
         new_rule, formula = rule_and_formula
         x = rng.normal(size=(2, 2, 4, 4))
