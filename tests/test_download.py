@@ -36,7 +36,7 @@ class _Server(BaseHTTPRequestHandler):
 def address() -> Iterator[str]:
     _Server.n_request = 0
     server = HTTPServer(("127.0.0.1", 0), _Server)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -10,6 +10,7 @@ import json
 import re
 import runpy
 import sys
+import time
 import urllib.request
 from email.message import Message
 from pathlib import Path
@@ -257,6 +258,8 @@ class EndsEarly(urllib.request.HTTPSHandler):
 @pytest.fixture
 def internet(monkeypatch, tmp_path):
     """Returns how to replace what is behind every https address."""
+    # scikit-learn asks again three times, after a second each.
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sklearn"))
     before = chainer.dataset.get_dataset_root()
     chainer.dataset.set_dataset_root(str(tmp_path / "chainer"))

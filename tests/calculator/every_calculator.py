@@ -65,34 +65,55 @@ NOT_OF_LRP = {
 }
 
 # A batch with one value has one path, with the same points for all of its examples.
-NOT_OF_ADAPTIVE = {"TestLinearReductions"}
+NOT_OF_ADAPTIVE = {"test_sums_are_as_row_by_row_and_means_are_over_the_users_batch"}
+
+
+def calculators_for(test):
+    """Returns those that a test, or a class of tests, holds for."""
+    left_out = {"lrp": NOT_OF_LRP, "adaptive": NOT_OF_ADAPTIVE}
+    names = {test.__qualname__, test.__qualname__.split(".")[0]}
+    prefixes = tuple(p for p, tests in left_out.items() if names & tests)
+    return {n: c for n, c in CALCULATORS.items() if not n.startswith(prefixes)}
 
 
 def every_calculator(test):
     """Runs a test, or a class of tests, with every calculator that it holds for."""
-    left_out = {"lrp": NOT_OF_LRP, "adaptive": NOT_OF_ADAPTIVE}
-    prefixes = tuple(p for p, tests in left_out.items() if test.__qualname__ in tests)
-    names = [n for n in CALCULATORS if not n.startswith(prefixes)]
-    new_calculators = [CALCULATORS[n] for n in names]
-    return pytest.mark.parametrize("new_calculator", new_calculators, ids=names)(test)
+    found = calculators_for(test)
+    return pytest.mark.parametrize("new_calculator", found.values(), ids=found)(test)
+
+
+def every_calculator_with(cover, **arguments):
+    """Runs a test with every calculator and other arguments.
+
+    Args:
+        cover (callable): Which combinations there are: ``every_pair`` or
+            ``every_value`` of ``tests.covering``.
+        arguments: What else the test is given, as ``cover`` takes it.
+    """
+
+    def decorate(test):
+        return cover(new_calculator=calculators_for(test), **arguments)(test)
+
+    return decorate
+
+
+AGGREGATING = {n: c for n, c in CALCULATORS.items() if n != "convergence_delta"}
 
 
 def every_aggregating_calculator(test):
     """Runs a test with every calculator that has ``compute_aggregate``."""
-    calculators = {n: c for n, c in CALCULATORS.items() if n != "convergence_delta"}
     return pytest.mark.parametrize(
-        "new_calculator", calculators.values(), ids=calculators
+        "new_calculator", AGGREGATING.values(), ids=AGGREGATING
     )(test)
 
 
 # What is drawn at random for each sample.
+DISTURBANCES = {
+    "clean": {},
+    "noise": {"noise_sampler": GaussianNoiseSampler()},
+    "dropout": {"train": True},
+    "noise_and_dropout": {"train": True, "noise_sampler": GaussianNoiseSampler()},
+}
 every_disturbance = pytest.mark.parametrize(
-    "disturbance",
-    [
-        {},
-        {"noise_sampler": GaussianNoiseSampler()},
-        {"train": True},
-        {"train": True, "noise_sampler": GaussianNoiseSampler()},
-    ],
-    ids=["clean", "noise", "dropout", "noise_and_dropout"],
+    "disturbance", DISTURBANCES.values(), ids=DISTURBANCES
 )

@@ -14,7 +14,8 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
-from tests.calculator.every_calculator import every_calculator
+from tests.calculator.every_calculator import every_calculator, every_calculator_with
+from tests.covering import every_value
 from tests.networks import MLP, Tokens, build
 
 import chainer
@@ -27,42 +28,50 @@ def model():
     return build(MLP, n_out=1)
 
 
-@every_calculator
 class TestData:
-    @pytest.mark.parametrize(
-        "data",
-        [[], (), np.zeros((0, 4)), ([], []), chainer.datasets.TupleDataset([])],
-        ids=["list", "tuple", "array", "tuple_of_lists", "dataset"],
+    @every_calculator_with(
+        every_value,
+        data={
+            "list": [],
+            "tuple": (),
+            "array": np.zeros((0, 4)),
+            "tuple_of_lists": ([], []),
+            "dataset": chainer.datasets.TupleDataset([]),
+        },
     )
     def test_empty(self, new_calculator, data, model):
         with pytest.raises(ValueError, match="data is empty"):
             new_calculator(model).compute(data)
 
-    @pytest.mark.parametrize("data", [None, 3, ...], ids=repr)
+    @every_calculator_with(every_value, data=[None, 3, ...])
     def test_of_a_wrong_kind(self, new_calculator, data, model):
         with pytest.raises(TypeError, match="data must be"):
             new_calculator(model).compute(data)
 
+    @every_calculator
     def test_an_iterator_instead_of_a_dataset(self, new_calculator, model, x):
         with pytest.raises(TypeError, match=r"data must be.*generator"):
             new_calculator(model).compute(row for row in x)
 
+    @every_calculator
     def test_a_single_number(self, new_calculator, model):
         with pytest.raises(ValueError, match="data must have a batch axis"):
             new_calculator(model).compute(np.array(1.0))
 
-    @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+    @every_calculator_with(every_value, bad=[np.nan, np.inf, -np.inf])
     def test_not_finite(self, new_calculator, bad, model, x):
         x[5, 2] = bad
         with pytest.raises(ValueError, match=r"data.*example 5.*NaN or infinity.*\(2,"):
             new_calculator(model).compute(x, batchsize=3)
 
+    @every_calculator
     def test_not_finite_in_the_second_input(self, new_calculator, x):
         z = x.copy()
         z[1] = np.nan
         with pytest.raises(ValueError, match=r"data.*input 1 of example 1"):
             new_calculator(lambda v, w: F.sum(v * w, axis=1)).compute((x, z))
 
+    @every_calculator
     def test_inputs_of_different_lengths(self, new_calculator, model, x):
         with pytest.raises(ValueError, match=r"data is a tuple.*\[7, 6\]"):
             new_calculator(model).compute((x, x[:6]))
@@ -119,24 +128,31 @@ def test_a_list_of_arrays_as_the_first_input_is_no_target(model, x):
         calculator.compute(x, converter=lambda batch, device: ([*batch],))
 
 
-@every_calculator
 class TestSettings:
-    @pytest.mark.parametrize("name", ["M", "batchsize"])
-    @pytest.mark.parametrize("value", [0, -1, 1.5, "3", None, True], ids=repr)
-    def test_counts(self, new_calculator, name, value, model, x):
+    @every_calculator_with(
+        every_value,
+        name_and_value=[
+            (name, value)
+            for name in ("M", "batchsize")
+            for value in (0, -1, 1.5, "3", None, True)
+        ],
+    )
+    def test_counts(self, new_calculator, name_and_value, model, x):
+        name, value = name_and_value
         with pytest.raises(ValueError, match=rf"{name} must be an int >= 1"):
             new_calculator(model).compute(x, seed=0, **{name: value})
 
-    @pytest.mark.parametrize("value", [0.15, "gaussian", abs], ids=repr)
+    @every_calculator_with(every_value, value=[0.15, "gaussian", abs])
     def test_noise_sampler(self, new_calculator, value, model, x):
         with pytest.raises(TypeError, match=r"noise_sampler.*sample"):
             new_calculator(model).compute(x, noise_sampler=value, seed=0)
 
-    @pytest.mark.parametrize("value", [-1, 0.5, "today"], ids=repr)
+    @every_calculator_with(every_value, value=[-1, 0.5, "today"])
     def test_seed(self, new_calculator, value, model, x):
         with pytest.raises((ValueError, TypeError), match="seed"):
             new_calculator(model).compute(x, seed=value)
 
+    @every_calculator
     def test_noise_of_another_shape(self, new_calculator, model, x):
         class Wrong:
             def sample(self, array, rng):
@@ -145,23 +161,26 @@ class TestSettings:
         with pytest.raises(ValueError, match=r"noise_sampler.*shape"):
             new_calculator(model).compute(x, noise_sampler=Wrong(), seed=0)
 
-    @pytest.mark.parametrize("name", ["converter", "preprocess_fn", "postprocess_fn"])
+    @every_calculator_with(
+        every_value, name=["converter", "preprocess_fn", "postprocess_fn"]
+    )
     def test_functions(self, new_calculator, name, model, x):
         with pytest.raises(TypeError, match=name):
             new_calculator(model).compute(x, **{name: "no function"})
 
+    @every_calculator
     def test_a_name_that_is_none(self, new_calculator, model, x):
         with pytest.raises(TypeError, match="batch_size"):
             new_calculator(model).compute(x, batch_size=3)
 
 
-@every_calculator
 class TestConstructor:
-    @pytest.mark.parametrize("value", [None, "model", 3], ids=repr)
+    @every_calculator_with(every_value, value=[None, "model", 3])
     def test_a_model_that_is_not_callable(self, new_calculator, value):
         with pytest.raises(TypeError, match="model must be callable"):
             new_calculator(value)
 
+    @every_calculator
     def test_an_eval_fun_that_is_not_callable(self, new_calculator, model):
         with pytest.raises(TypeError, match="eval_fun must be callable"):
             new_calculator(model, eval_fun="loss")
@@ -169,21 +188,22 @@ class TestConstructor:
     @pytest.mark.skipif(
         chainer.backends.cuda.available, reason="there is a GPU, which would do"
     )
-    @pytest.mark.parametrize("device", [0, "@cupy:0", (np, 0)], ids=repr)
+    @every_calculator_with(every_value, device=[0, "@cupy:0", (np, 0)])
     def test_a_device_that_is_not_there(self, new_calculator, device, model):
         with pytest.raises(ValueError, match=r"device.*cannot be used"):
             new_calculator(model, device=device)
 
-    @pytest.mark.parametrize("device", ["gpu", "@nothing", 1.5], ids=repr)
+    @every_calculator_with(every_value, device=["gpu", "@nothing", 1.5])
     def test_a_device_that_is_none(self, new_calculator, device, model):
         with pytest.raises(ValueError, match="device"):
             new_calculator(model, device=device)
 
-    @pytest.mark.parametrize("device", [-1, "@numpy", None], ids=repr)
+    @every_calculator_with(every_value, device=[-1, "@numpy", None])
     def test_the_cpu_by_its_names(self, new_calculator, device, model, x):
         result = new_calculator(model, device=device).compute(x, seed=0)
         assert_array_equal(result, new_calculator(model).compute(x, seed=0))
 
+    @every_calculator
     def test_a_model_without_parameters_yet(self, new_calculator, x):
         lazy = L.Linear(None, 1)
         with pytest.raises(ValueError, match=r"model must be trained.*/W"):
@@ -191,9 +211,8 @@ class TestConstructor:
         assert lazy.W.array is None
 
 
-@every_calculator
 class TestResult:
-    @pytest.mark.parametrize("bad", [np.nan, np.inf])
+    @every_calculator_with(every_value, bad=[np.nan, np.inf])
     def test_not_finite(self, new_calculator, bad, x):
         def model(v):
             factor = np.where(v.array[:, 0] > 50, bad, 1.0)

@@ -15,8 +15,9 @@ from saliency import (
     LRPCalculator,
     OcclusionCalculator,
 )
-from tests.calculator.every_calculator import every_calculator
+from tests.calculator.every_calculator import every_calculator, every_calculator_with
 from tests.calculator.oracles import run
+from tests.covering import every_value
 from tests.networks import MLP, build
 
 import chainer
@@ -38,16 +39,16 @@ def of_each_class(new_calculator, model, x, **how):
     return np.stack(results)
 
 
-@every_calculator
 class TestForms:
-    @pytest.mark.parametrize("c", [0, 1, 2, np.int64(1)], ids=repr)
+    @every_calculator_with(every_value, c=[0, 1, 2, np.int64(1)])
     def test_an_int_is_that_column(self, new_calculator, model, x, c):
         samples = new_calculator(model, class_index=c).compute(x, seed=0)
         expected = of_each_class(new_calculator, model, x)[int(c)]
         assert_allclose(samples, expected, rtol=1e-10, atol=1e-14)
 
-    @pytest.mark.parametrize("batchsize", [2, 16])
-    @pytest.mark.parametrize("form", [list, np.array])
+    @every_calculator_with(
+        every_value, batchsize=[2, 16], form={"list": list, "array": np.array}
+    )
     def test_one_for_each_example(self, new_calculator, model, x, batchsize, form):
         classes = [2, 0, 1, 1, 0, 2, 0]
         how = {"M": 2, "batchsize": batchsize}
@@ -58,6 +59,7 @@ class TestForms:
         for i, c in enumerate(classes):
             assert_allclose(samples[:, i], each[c][:, i], rtol=1e-10, atol=1e-14)
 
+    @every_calculator
     def test_argmax_is_the_class_predicted_for_each(self, new_calculator, model, x):
         predicted = run(model, x).argmax(axis=1)
         assert len(set(predicted)) > 1
@@ -65,13 +67,13 @@ class TestForms:
         expected = new_calculator(model, class_index=predicted).compute(x, seed=0)
         assert_allclose(samples, expected, rtol=1e-12)
 
-    @pytest.mark.parametrize("train", [False, True])
+    @every_calculator_with(every_value, train=[False, True])
     def test_argmax_is_predicted_without_noise_and_dropout(
         self, new_calculator, train, x
     ):
         model = build(MLP, n_out=3, dropout=0.7)
         how = {
-            "M": 10,
+            "M": 4,
             "train": train,
             "noise_sampler": GaussianNoiseSampler("absolute", 3.0),
             "seed": 0,
@@ -81,6 +83,7 @@ class TestForms:
         expected = new_calculator(model, class_index=predicted).compute(x, **how)
         assert_allclose(samples, expected, rtol=1e-12)
 
+    @every_calculator
     def test_argmax_where_the_target_is_hidden(self, new_calculator, x):
         from link_hooks import VariableMonitorLinkHook
 
@@ -93,6 +96,7 @@ class TestForms:
         )
         assert_allclose(samples, expected, rtol=1e-12)
 
+    @every_calculator
     def test_a_vector_has_one_class(self, new_calculator, x):
         one, every = (
             new_calculator(lambda v: F.sum(v**2, axis=1), class_index=c)
@@ -103,7 +107,6 @@ class TestForms:
         assert_array_equal(every.compute(x, seed=0), plain)
 
 
-@every_calculator
 class TestWarning:
     """None sums the columns, which is wrong for class scores: one warning says so."""
 
@@ -113,6 +116,7 @@ class TestWarning:
             calculator.compute(data, **how)
         return [w for w in caught if "class_index" in str(w.message)]
 
+    @every_calculator
     def test_is_given_once_for_a_job_of_many_passes(self, new_calculator, model, x):
         calculator = new_calculator(model)
         how = {"M": 3, "batchsize": 2, "seed": 0}
@@ -123,6 +127,7 @@ class TestWarning:
             assert "'argmax'" in str(caught[0].message)
             assert "3 columns" in str(caught[0].message)
 
+    @every_calculator
     def test_points_at_the_line_that_called_compute(self, new_calculator, model, x):
         calculator = new_calculator(model)
         with warnings.catch_warnings(record=True) as caught:
@@ -131,11 +136,12 @@ class TestWarning:
         ours = [w for w in caught if "sum of the" in str(w.message)]
         assert [w.filename for w in ours] == [__file__]
 
+    @every_calculator
     def test_is_not_given_for_one_column(self, new_calculator, x):
         calculator = new_calculator(build(MLP, n_out=1))
         assert self.warnings_of(calculator, x, seed=0) == []
 
-    @pytest.mark.parametrize("reduce", ["vector", "scalar"])
+    @every_calculator_with(every_value, reduce=["vector", "scalar"])
     def test_is_not_given_for_one_value(self, new_calculator, model, reduce, x):
         axis = 1 if reduce == "vector" else None
         calculator = new_calculator(
@@ -143,7 +149,7 @@ class TestWarning:
         )
         assert self.warnings_of(calculator, x, seed=0) == []
 
-    @pytest.mark.parametrize("class_index", [0, "argmax", [0] * 7], ids=str)
+    @every_calculator_with(every_value, class_index=[0, "argmax", [0] * 7])
     def test_is_not_given_where_a_class_is_chosen(
         self, new_calculator, model, class_index, x
     ):
@@ -151,29 +157,31 @@ class TestWarning:
         assert self.warnings_of(calculator, x, seed=0) == []
 
 
-@every_calculator
 class TestBadValues:
-    @pytest.mark.parametrize(
-        "class_index",
-        ["max", "all?", 1.0, True, [0.5, 1], [[0, 1]], np.array([True, False]), {}, []],
-        ids=repr,
+    @every_calculator_with(
+        every_value,
+        class_index=[
+            *("max", "all?", 1.0, True, [0.5, 1], [[0, 1]]),
+            *(np.array([True, False]), {}, []),
+        ],
     )
     def test_are_refused_at_the_door(self, new_calculator, model, class_index):
         with pytest.raises((ValueError, TypeError), match="class_index"):
             new_calculator(model, class_index=class_index)
 
-    @pytest.mark.parametrize("class_index", [3, -1, [0, 1, 2, 0, 1, 2, 3]], ids=str)
+    @every_calculator_with(every_value, class_index=[3, -1, [0, 1, 2, 0, 1, 2, 3]])
     def test_out_of_range(self, new_calculator, model, class_index, x):
         calculator = new_calculator(model, class_index=class_index)
         with pytest.raises(ValueError, match=r"class_index.*0\.\.2"):
             calculator.compute(x)
 
-    @pytest.mark.parametrize("n", [1, 6, 8, 16])
+    @every_calculator_with(every_value, n=[1, 6, 8, 16])
     def test_of_the_wrong_length(self, new_calculator, model, n, x):
         calculator = new_calculator(model, class_index=[0] * n)
         with pytest.raises(ValueError, match=rf"class_index.*7 examples.*{n}"):
             calculator.compute(x)
 
+    @every_calculator
     def test_argmax_of_an_output_map(self, new_calculator, x):
         calculator = new_calculator(
             lambda v: F.reshape(v, (-1, 2, 2)), class_index="argmax"
@@ -236,8 +244,7 @@ INDEXES = [(1,), (2, 3), (1, slice(1, 3)), (slice(None), 2, 1), (0, slice(0, 4, 
 class TestIndexTuples:
     """An index into the axes behind the batch axis, for outputs of any rank."""
 
-    @pytest.mark.parametrize("index", INDEXES, ids=repr)
-    @every_calculator
+    @every_calculator_with(every_value, index=INDEXES)
     def test_explain_the_sum_of_what_they_pick(self, new_calculator, index, x):
         model = build(Steps)
 

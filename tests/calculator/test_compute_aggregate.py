@@ -16,10 +16,8 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
-from tests.calculator.every_calculator import (
-    every_aggregating_calculator,
-    every_disturbance,
-)
+from tests.calculator.every_calculator import AGGREGATING, DISTURBANCES
+from tests.covering import every_pair, every_value
 from tests.networks import CNN, MLP, OwnNoise, Sequence, TwoInputs, build
 
 import chainer.functions as F
@@ -38,25 +36,22 @@ def assert_is_aggregate_of_samples(calculator, data, method="abs", ch_axis=None,
     return result
 
 
-@every_aggregating_calculator
-@every_disturbance
-@pytest.mark.parametrize("batchsize", [1, 3, 50])
+@every_pair(new_calculator=AGGREGATING, disturbance=DISTURBANCES, batchsize=[1, 3, 50])
 def test_is_aggregate_of_the_samples(new_calculator, disturbance, batchsize, x):
     model = build(MLP, dropout=0.5, normalize=True, depth=3)
     calculator = new_calculator(model, class_index="argmax")
     assert_is_aggregate_of_samples(calculator, x, batchsize=batchsize, **disturbance)
 
 
-@every_aggregating_calculator
-@pytest.mark.parametrize(("method", "ch_axis"), METHODS, ids=str)
-def test_of_images(new_calculator, method, ch_axis, rng):
+@every_value(new_calculator=AGGREGATING, how=METHODS)
+def test_of_images(new_calculator, how, rng):
+    method, ch_axis = how
     calculator = new_calculator(build(CNN), class_index=0)
     images = rng.normal(size=(3, 2, 6, 6))
     assert_is_aggregate_of_samples(calculator, images, method, ch_axis, batchsize=2)
 
 
-@every_aggregating_calculator
-@pytest.mark.parametrize("statistic", ["std", "lcb", "ucb", "snr"])
+@every_value(new_calculator=AGGREGATING, statistic=["std", "lcb", "ucb", "snr"])
 def test_statistics_are_those_of_the_samples(new_calculator, statistic, x):
     # BayesGrad runs up to the first dropout once; the mean alone has one way back.
     calculator = new_calculator(build(MLP, dropout=0.5, depth=3), class_index="argmax")
@@ -70,8 +65,7 @@ def test_statistics_are_those_of_the_samples(new_calculator, statistic, x):
         assert_allclose(result, expected, rtol=1e-6, atol=1e-12)
 
 
-@every_aggregating_calculator
-@pytest.mark.parametrize("batchsize", [1, 3, 50])
+@every_value(new_calculator=AGGREGATING, batchsize=[1, 3, 50])
 def test_where_passes_can_not_be_folded(new_calculator, batchsize, x):
     drawing = new_calculator(build(OwnNoise), class_index=0)
     assert_is_aggregate_of_samples(drawing, x, batchsize=batchsize)
@@ -199,12 +193,11 @@ class TestMemory:
         return peak
 
     @pytest.mark.parametrize(
-        ("calculator_class", "few"),
+        ("calculator_class", "few", "method"),
         # BayesGrad has more rows in a pass, where they share their start: 10 samples
         # do not fill one.
-        [(SmoothGradCalculator, 10), (BayesGradCalculator, 100)],
+        [(SmoothGradCalculator, 10, "abs"), (BayesGradCalculator, 100, "raw")],
     )
-    @pytest.mark.parametrize("method", ["raw", "abs"])
     def test_does_not_grow_with_the_number_of_samples(
         self, calculator_class, few, method, rng
     ):

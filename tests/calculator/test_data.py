@@ -15,8 +15,13 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
 )
-from tests.calculator.every_calculator import every_calculator, every_disturbance
+from tests.calculator.every_calculator import (
+    DISTURBANCES,
+    every_calculator,
+    every_calculator_with,
+)
 from tests.calculator.oracles import numerical_gradient, run
+from tests.covering import every_pair, every_value
 from tests.networks import MLP, Sequence, Tokens, TwoInputs, build
 
 import chainer
@@ -57,8 +62,7 @@ FORMS = {
 }
 
 
-@every_calculator
-@pytest.mark.parametrize("form", sorted(FORMS))
+@every_calculator_with(every_value, form=list(FORMS))
 def test_forms_of_one_input(new_calculator, form, x):
     calculator = new_calculator(build(MLP, n_out=1))
     samples = calculator.compute(FORMS[form](x), batchsize=3, seed=0)
@@ -78,8 +82,7 @@ FORMS_OF_TWO = {
 }
 
 
-@every_calculator
-@pytest.mark.parametrize("form", sorted(FORMS_OF_TWO))
+@every_calculator_with(every_value, form=list(FORMS_OF_TWO))
 def test_forms_of_two_inputs(new_calculator, form, x, rng):
     z = rng.normal(size=(7, 3))
     model = build(TwoInputs)
@@ -323,8 +326,7 @@ class TestFunctionsOnTheWay:
 
 
 class TestRetainInputs:
-    @every_calculator
-    @every_disturbance
+    @every_calculator_with(every_value, disturbance=DISTURBANCES)
     def test_keeps_what_the_model_was_called_with_before_noise(
         self, new_calculator, disturbance, x, rng
     ):
@@ -352,16 +354,12 @@ class TestRetainInputs:
 padded = partial(concat_examples, padding=0)
 LENGTHS = (2, 5, 3, 3, 1)
 
-every_calculator_of_sequences = pytest.mark.parametrize(
-    "new_calculator",
-    [
-        GradientCalculator,
-        partial(IntegratedGradientsCalculator, steps=3),
-        partial(OcclusionCalculator, slide_axis=1),
-        partial(OcclusionCalculator, slide_axis=(1, 2)),
-    ],
-    ids=["gradient", "integrated_gradients", "occlusion", "occlusion_of_elements"],
-)
+OF_SEQUENCES = {
+    "gradient": GradientCalculator,
+    "integrated_gradients": partial(IntegratedGradientsCalculator, steps=3),
+    "occlusion": partial(OcclusionCalculator, slide_axis=1),
+    "occlusion_of_elements": partial(OcclusionCalculator, slide_axis=(1, 2)),
+}
 
 
 class TestExamplesOfDifferentLengths:
@@ -371,9 +369,9 @@ class TestExamplesOfDifferentLengths:
     def sequences(self, rng):
         return [rng.normal(size=(n, 2)) for n in LENGTHS]
 
-    @every_calculator_of_sequences
-    @pytest.mark.parametrize("train", [False, True])
-    @pytest.mark.parametrize("batchsize", [1, 2, 3, 16])
+    @every_pair(
+        new_calculator=OF_SEQUENCES, train=[False, True], batchsize=[1, 2, 3, 16]
+    )
     def test_each_has_the_saliency_it_has_alone(
         self, new_calculator, train, batchsize, sequences
     ):

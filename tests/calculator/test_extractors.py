@@ -16,8 +16,13 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
 )
-from tests.calculator.every_calculator import every_calculator, every_disturbance
+from tests.calculator.every_calculator import (
+    DISTURBANCES,
+    every_calculator,
+    every_calculator_with,
+)
 from tests.calculator.oracles import run
+from tests.covering import every_pair, every_value
 from tests.networks import MLP, Fuse, Repeated, Siamese, Tokens, TwoParts, build
 
 import chainer
@@ -33,25 +38,25 @@ def f():
     return TwoParts(h, g)
 
 
-@every_calculator
-@every_disturbance
-@pytest.mark.parametrize("batchsize", [2, 16])
-class TestTargetExtractor:
-    """f is explained at h(x) as g is at its input: noise, paths, windows and all."""
-
-    def test_at_an_output(self, new_calculator, disturbance, batchsize, f, x):
-        how = {"M": 2, "seed": 0, "batchsize": batchsize, **disturbance}
-        at_h = VariableMonitorLinkHook(f.h, timing="post")
-        whole = new_calculator(f, at_h, class_index=1).compute(x, **how)
-        of_g = new_calculator(f.g, class_index=1).compute(run(f.h, x), **how)
-        assert_allclose(whole, of_g, rtol=1e-9, atol=1e-12)
-
-    def test_at_an_input(self, new_calculator, disturbance, batchsize, f, x):
-        how = {"M": 2, "seed": 0, "batchsize": batchsize, **disturbance}
-        at_g = VariableMonitorLinkHook(f.g, timing="pre")
-        whole = new_calculator(f, at_g, class_index=1).compute(x, **how)
-        of_g = new_calculator(f.g, class_index=1).compute(run(f.h, x), **how)
-        assert_allclose(whole, of_g, rtol=1e-9, atol=1e-12)
+@every_calculator_with(
+    every_pair,
+    disturbance=DISTURBANCES,
+    batchsize=[2, 16],
+    at=["output of h", "input of g"],
+)
+def test_at_a_link_the_network_is_explained_as_its_rest_at_its_input(
+    new_calculator, disturbance, batchsize, at, f, x
+):
+    """Noise, paths, windows and all."""
+    how = {"M": 2, "seed": 0, "batchsize": batchsize, **disturbance}
+    extractor = (
+        VariableMonitorLinkHook(f.h, timing="post")
+        if at == "output of h"
+        else VariableMonitorLinkHook(f.g, timing="pre")
+    )
+    whole = new_calculator(f, extractor, class_index=1).compute(x, **how)
+    of_g = new_calculator(f.g, class_index=1).compute(run(f.h, x), **how)
+    assert_allclose(whole, of_g, rtol=1e-9, atol=1e-12)
 
 
 @every_calculator
@@ -75,10 +80,8 @@ class TestEmbedding:
         assert_allclose(samples, expected, rtol=1e-10, atol=1e-13)
 
 
-@every_calculator
-@every_disturbance
 class TestOutputExtractor:
-    @pytest.mark.parametrize("batchsize", [2, 16])
+    @every_calculator_with(every_value, disturbance=DISTURBANCES, batchsize=[2, 16])
     def test_explains_the_output_of_a_link_in_the_middle(
         self, new_calculator, disturbance, batchsize, f, x
     ):
@@ -90,7 +93,7 @@ class TestOutputExtractor:
         expected = new_calculator(f.h, class_index=3).compute(x, **how)
         assert_allclose(middle, expected, rtol=1e-9, atol=1e-12)
 
-    @pytest.mark.parametrize("batchsize", [2, 16])
+    @every_calculator_with(every_value, disturbance=DISTURBANCES, batchsize=[2, 16])
     def test_between_two_links(self, new_calculator, disturbance, batchsize, x):
         model = build(MLP, depth=4)
         how = {"M": 2, "seed": 0, "batchsize": batchsize, **disturbance}
@@ -143,9 +146,7 @@ class TestLinkThatIsCalledSeveralTimes:
     def model(self):
         return build(Siamese)
 
-    @every_calculator
-    @every_disturbance
-    @pytest.mark.parametrize("batchsize", [3, 16])
+    @every_calculator_with(every_value, disturbance=DISTURBANCES, batchsize=[3, 16])
     def test_the_calls_are_explained_one_by_one_and_added_up(
         self, new_calculator, disturbance, batchsize, model, x
     ):
@@ -157,9 +158,9 @@ class TestLinkThatIsCalledSeveralTimes:
         )
         assert_allclose(every, first + second, rtol=1e-9, atol=1e-12)
 
-    @every_calculator
-    @pytest.mark.parametrize("noise", [None, FixedNoise()], ids=["clean", "noise"])
-    @pytest.mark.parametrize("call", [0, 1])
+    @every_calculator_with(
+        every_value, noise={"clean": None, "noise": FixedNoise()}, call=[0, 1]
+    )
     def test_one_call_is_explained_with_the_other_as_it_is(
         self, new_calculator, call, noise, model, x
     ):
@@ -220,8 +221,7 @@ class TestLinkThatIsCalledForItsOwnOutput:
     def model(self):
         return build(Repeated)
 
-    @every_calculator
-    @every_disturbance
+    @every_calculator_with(every_value, disturbance=DISTURBANCES)
     def test_the_calls_are_explained_one_by_one_and_added_up(
         self, new_calculator, disturbance, model, x
     ):
@@ -233,9 +233,9 @@ class TestLinkThatIsCalledForItsOwnOutput:
         )
         assert_allclose(every, first + second, rtol=1e-9, atol=1e-12)
 
-    @every_calculator
-    @pytest.mark.parametrize("noise", [None, FixedNoise()], ids=["clean", "noise"])
-    @pytest.mark.parametrize("call", [0, 1])
+    @every_calculator_with(
+        every_value, noise={"clean": None, "noise": FixedNoise()}, call=[0, 1]
+    )
     def test_a_call_is_explained_through_all_that_comes_after(
         self, new_calculator, call, noise, model, x
     ):
@@ -316,8 +316,8 @@ class TestHookOfTheUser:
         assert list(hook.process_fns) == ["halve"]
 
 
-@every_calculator
 class TestErrors:
+    @every_calculator
     def test_a_link_that_is_never_called_is_named(self, new_calculator, f, x):
         f.add_link("unused", L.Linear(2, 2))
         for role in ("target_extractor", "output_extractor"):
@@ -326,6 +326,7 @@ class TestErrors:
             with pytest.raises(ValueError, match=r"unused.*Linear.*never called"):
                 calculator.compute(x)
 
+    @every_calculator
     def test_a_call_that_never_comes(self, new_calculator, f, x):
         for role in ("target_extractor", "output_extractor"):
             hook = VariableMonitorLinkHook(f.h, call=2)
@@ -333,6 +334,7 @@ class TestErrors:
             with pytest.raises(ValueError, match=r"call=2.*'h'.*called 1 time"):
                 calculator.compute(x)
 
+    @every_calculator
     def test_a_target_that_is_no_variable(self, new_calculator, f, x):
         hook = VariableMonitorLinkHook(
             f.h, extract_fn=lambda hook, args: args.out.array
@@ -340,18 +342,23 @@ class TestErrors:
         with pytest.raises(TypeError, match=r"target.*Variable.*target_extractor"):
             new_calculator(f, hook, class_index=0).compute(x)
 
+    @every_calculator
     def test_an_output_that_is_no_variable(self, new_calculator, f, x):
         with pytest.raises(TypeError, match=r"output.*Variable.*ndarray"):
             new_calculator(f, eval_fun=lambda v: f(v).array).compute(x)
         with pytest.raises(TypeError, match=r"output.*Variable.*tuple"):
             new_calculator(f, eval_fun=lambda v: (f(v), v)).compute(x)
 
-    @pytest.mark.parametrize("role", ["target_extractor", "output_extractor"])
-    @pytest.mark.parametrize("what", ["h", L.Linear, 3])
+    @every_calculator_with(
+        every_value,
+        role=["target_extractor", "output_extractor"],
+        what=["h", L.Linear, 3],
+    )
     def test_something_else_than_a_hook(self, new_calculator, f, role, what):
         with pytest.raises(TypeError, match=rf"{role}.*VariableMonitorLinkHook"):
             new_calculator(f, **{role: what})
 
+    @every_calculator
     def test_calls_of_different_shapes_can_not_be_added_up(self, new_calculator, x):
         link = build(L.Convolution1D, 1, 2, 1)
 
@@ -387,9 +394,9 @@ class OverridesCall(chainer.Chain):
 class TestLinksThatOverrideCall:
     """Chainer tells hooks of no call of theirs."""
 
-    @pytest.mark.parametrize("calls_base", [False, True])
-    @pytest.mark.parametrize("timing", ["pre", "post"])
-    @every_calculator
+    @every_calculator_with(
+        every_value, calls_base=[False, True], timing=["pre", "post"]
+    )
     def test_are_read_at(self, new_calculator, timing, calls_base, x):
         inner = build(OverridesCall, calls_base)
         model = TwoParts(inner, build(MLP, n_in=3, n_out=2))

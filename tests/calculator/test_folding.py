@@ -17,9 +17,12 @@ from saliency import (
 )
 from tests.calculator.every_calculator import (
     CALCULATORS,
+    DISTURBANCES,
     every_calculator,
+    every_calculator_with,
     every_disturbance,
 )
+from tests.covering import every_value
 from tests.networks import CNN, MLP, OwnNoise, TimeMajor, Zoneout, build
 
 import chainer
@@ -55,8 +58,7 @@ def test_of_a_network_with_dropout_and_normalization(new_calculator, disturbance
     )
 
 
-@every_calculator
-@every_disturbance
+@every_calculator_with(every_value, disturbance=DISTURBANCES)
 def test_of_a_convolutional_network(new_calculator, disturbance, rng):
     model = build(CNN, dropout=0.5)
     images = rng.normal(size=(3, 2, 6, 6))
@@ -121,9 +123,11 @@ def test_of_random_networks(
 
 
 class TestModelsThatDrawNumbersOfTheirOwn:
-    @every_calculator
-    @pytest.mark.parametrize("noise", [None, GaussianNoiseSampler()])
-    @pytest.mark.parametrize("class_index", [0, "argmax"])
+    @every_calculator_with(
+        every_value,
+        noise={"clean": None, "noise": GaussianNoiseSampler()},
+        class_index=[0, "argmax"],
+    )
     def test_from_the_global_state(self, new_calculator, noise, class_index, x):
         calculator = new_calculator(build(OwnNoise), class_index=class_index)
         samples = assert_same_for_every_batchsize(
@@ -139,8 +143,7 @@ class TestModelsThatDrawNumbersOfTheirOwn:
         )
         assert len(np.unique(samples[:, 0].reshape(3, -1), axis=0)) == 3
 
-    @every_calculator
-    @pytest.mark.parametrize("n_time", [2, 4])
+    @every_calculator_with(every_value, n_time=[2, 4])
     def test_with_dropout_where_axis_0_is_time(self, new_calculator, n_time, x):
         """Also where there happen to be as many steps of time as rows in a pass."""
         calculator = new_calculator(build(TimeMajor, n_time), class_index=0)
@@ -149,8 +152,7 @@ class TestModelsThatDrawNumbersOfTheirOwn:
         )
         assert len(np.unique(samples[:, 0].reshape(3, -1), axis=0)) > 1
 
-    @every_calculator
-    @pytest.mark.parametrize("rows", [3, 5, 8])
+    @every_calculator_with(every_value, rows=[3, 5, 8])
     def test_with_dropout_of_weights(self, new_calculator, rows, x):
         """Weights have as many rows as a layer has units, and a pass examples."""
         weight = np.random.default_rng(0).normal(size=(rows, 4))
@@ -183,8 +185,7 @@ class TestModelsThatDrawNumbersOfTheirOwn:
 
 
 class TestSamplers:
-    @every_calculator
-    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    @every_calculator_with(every_value, dtype=[np.float32, np.float64])
     def test_that_use_the_global_state(self, new_calculator, dtype, x):
         """Where a pass is float32, so is its noise, whatever the sampler gives."""
         calculator = new_calculator(build(MLP, n_out=1, dtype=dtype))
@@ -215,8 +216,7 @@ class TestSamplers:
 
 
 class TestSeed:
-    @every_calculator
-    @pytest.mark.parametrize("train", [False, True])
+    @every_calculator_with(every_value, train=[False, True])
     def test_one_seed_gives_one_result_and_another_another(
         self, new_calculator, train, x
     ):
@@ -230,16 +230,14 @@ class TestSeed:
         is_delta = first.shape == (2, 7)
         assert is_delta or (first != other).mean() > 0.5
 
-    @pytest.mark.parametrize("seed", [None])
-    def test_without_a_seed_every_call_gives_another_result(self, seed, x):
+    def test_without_a_seed_every_call_gives_another_result(self, x):
         calculator = SmoothGradCalculator(build(MLP, n_out=1))
         np.random.seed(0)
-        first = calculator.compute(x, M=2, seed=seed)
+        first = calculator.compute(x, M=2, seed=None)
         np.random.seed(0)
-        assert (first != calculator.compute(x, M=2, seed=seed)).all()
+        assert (first != calculator.compute(x, M=2, seed=None)).all()
 
-    @every_calculator
-    @every_disturbance
+    @every_calculator_with(every_value, disturbance=DISTURBANCES)
     def test_fewer_samples_are_the_first_of_more(self, new_calculator, disturbance, x):
         calculator = new_calculator(build(MLP, n_out=1, dropout=0.5))
         three = calculator.compute(x, M=3, seed=0, **disturbance)

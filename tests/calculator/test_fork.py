@@ -17,6 +17,7 @@ from saliency import GradientCalculator
 from saliency.cpu.threads import threads
 from tests.calculator.kinds_of_calls import KINDS, Call, Subject, images
 from tests.calculator.threads import LIMIT, in_threads, methods_of_chainer
+from tests.covering import every_value
 
 import chainer
 import chainer.functions as F
@@ -99,10 +100,9 @@ def fork_beside(kind, work, subject, folder):
     return of_child
 
 
-@pytest.mark.parametrize(
-    "of_child", ["gradient", "bayes_grad", "ensemble", "own_noise"]
+@every_value(
+    kind=list(KINDS), of_child=["gradient", "bayes_grad", "ensemble", "own_noise"]
 )
-@pytest.mark.parametrize("kind", KINDS)
 def test_a_child_explains_what_its_parent_would(kind, of_child, tmp_path):
     subject = Subject()
     call = Call(of_child, subject, images(1), tmp_path)

@@ -9,7 +9,8 @@ import pytest
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import BayesGradCalculator, GradientCalculator, LRPCalculator
-from tests.calculator.every_calculator import every_calculator
+from tests.calculator.every_calculator import every_calculator, every_calculator_with
+from tests.covering import every_value
 from tests.networks import build
 
 import chainer
@@ -59,9 +60,11 @@ def data(x):
     return x, ids, mask
 
 
-@pytest.mark.parametrize("model", [Masked, OfVariables])
-@pytest.mark.parametrize("is_hidden", [False, True], ids=["input", "hidden"])
-@every_calculator
+@every_calculator_with(
+    every_value,
+    model={"arrays": Masked, "variables": OfVariables},
+    is_hidden={"input": False, "hidden": True},
+)
 def test_arrays_or_variables_as_the_model_wants_them(
     new_calculator, is_hidden, model, data
 ):

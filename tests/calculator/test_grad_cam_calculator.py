@@ -14,7 +14,7 @@ from saliency import (
     GuidedBackpropCalculator,
     GuidedGradCAMCalculator,
 )
-from tests.calculator.test_promises import blowing, every_end, state_of
+from tests.calculator.test_promises import ENDS, blowing, state_of
 from tests.networks import Fuse, build
 
 import chainer
@@ -171,7 +171,7 @@ def test_a_layer_is_found_by_its_path(images):
 
 @pytest.mark.parametrize("new_calculator", [GradCAMCalculator, GuidedGradCAMCalculator])
 @pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
-@every_end
+@pytest.mark.parametrize("blows_at", ENDS.values(), ids=ENDS)
 def test_nothing_is_changed(new_calculator, train, blows_at, model, images):
     model.cleargrads()
     fuse = Fuse(blows_at)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 
 from tests.calculator.kinds_of_calls import KINDS, Call, Subject, images
 from tests.calculator.test_threads import state_of_all
+from tests.covering import every_pair, every_value
 
 
 @pytest.fixture
@@ -40,34 +39,30 @@ def check(outer, inner, when, outer_subject, inner_subject, folder):
     assert state_of_all(outer_subject, inner_subject) == before
 
 
-every_time = pytest.mark.parametrize("when", ["before", "after"])
+TIMES = ["before", "after"]
 
 
-@every_time
-@pytest.mark.parametrize("kind", KINDS)
+@every_value(kind=list(KINDS), when=TIMES)
 def test_a_calculator_within_its_like(kind, when, subject, tmp_path):
     check(kind, kind, when, subject, subject, tmp_path)
 
 
-INNER = ["gradient", "bayes_grad", "smooth_grad", "extractor", "ensemble", "lrp"]
+# Each puts something else in place during a pass: dropout masks, noise, hooks of links,
+# parameters, hooks of functions.
+INNER = ["bayes_grad", "smooth_grad", "extractor", "ensemble", "lrp"]
 
 
-@every_time
-@pytest.mark.parametrize(
-    ("outer", "inner"),
-    [
-        (outer, inner)
-        for outer, inner in itertools.product(KINDS, INNER)
-        # Within a drawn network, what the model is would be a matter of opinion.
-        if outer not in (inner, "ensemble")
-    ],
+# Within a drawn network, what the model is would be a matter of opinion.
+@every_pair(
+    outer=[kind for kind in KINDS if kind not in (*INNER, "ensemble")],
+    inner=INNER,
+    when=TIMES,
 )
 def test_a_calculator_within_another(outer, inner, when, subject, tmp_path):
     check(outer, inner, when, subject, subject, tmp_path)
 
 
-@every_time
-@pytest.mark.parametrize("inner", KINDS)
+@every_value(inner=list(KINDS), when=TIMES)
 def test_a_calculator_of_another_model_within_a_posterior(
     inner, when, subject, tmp_path
 ):

@@ -11,8 +11,13 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
 )
-from tests.calculator.every_calculator import every_calculator, every_disturbance
+from tests.calculator.every_calculator import (
+    DISTURBANCES,
+    every_calculator,
+    every_calculator_with,
+)
 from tests.calculator.oracles import backward_gradient, loop_over_batches, run
+from tests.covering import every_pair
 from tests.networks import MLP, OwnNoise, build
 
 import chainer
@@ -26,33 +31,21 @@ def sizes_of_batches(n, batchsize):
     return np.array([batchsize] * full + [n - full] * (n - full))
 
 
-@every_calculator
-@every_disturbance
-@pytest.mark.parametrize("batchsize", [1, 3, 16])
-class TestLinearReductions:
+@every_calculator_with(every_pair, disturbance=DISTURBANCES, batchsize=[1, 3, 16])
+def test_sums_are_as_row_by_row_and_means_are_over_the_users_batch(
+    new_calculator, disturbance, batchsize, x
+):
     """Noise and masks included, for they are the same with one seed."""
-
-    def compare(self, new_calculator, reduce, disturbance, batchsize, x):
-        model = build(MLP, n_out=1, dropout=0.5, normalize=True)
-        how = {"M": 2, "batchsize": batchsize, "seed": 0, **disturbance}
-        whole = new_calculator(model, eval_fun=lambda v: reduce(model(v)))
-        return whole.compute(x, **how), new_calculator(model).compute(x, **how)
-
-    def test_the_sum_is_the_same_as_row_by_row(
-        self, new_calculator, disturbance, batchsize, x
-    ):
-        of_sum, of_rows = self.compare(new_calculator, F.sum, disturbance, batchsize, x)
-        assert_allclose(of_sum, of_rows, rtol=1e-9, atol=1e-12)
-
-    def test_the_mean_is_over_the_users_batch(
-        self, new_calculator, disturbance, batchsize, x
-    ):
-        of_mean, of_rows = self.compare(
-            new_calculator, F.mean, disturbance, batchsize, x
-        )
-        size = sizes_of_batches(len(x), batchsize)
-        size = size.reshape(1, -1, *[1] * (of_rows.ndim - 2))
-        assert_allclose(of_mean, of_rows / size, rtol=1e-9, atol=1e-12)
+    model = build(MLP, n_out=1, dropout=0.5, normalize=True)
+    how = {"M": 2, "batchsize": batchsize, "seed": 0, **disturbance}
+    of_rows, of_sum, of_mean = (
+        new_calculator(model, eval_fun=lambda v, f=f: f(model(v))).compute(x, **how)
+        for f in (lambda y: y, F.sum, F.mean)
+    )
+    assert_allclose(of_sum, of_rows, rtol=1e-9, atol=1e-12)
+    size = sizes_of_batches(len(x), batchsize)
+    size = size.reshape(1, -1, *[1] * (of_rows.ndim - 2))
+    assert_allclose(of_mean, of_rows / size, rtol=1e-9, atol=1e-12)
 
 
 def root_mean_square(model):

@@ -23,7 +23,8 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
-from tests.calculator.every_calculator import every_aggregating_calculator
+from tests.calculator.every_calculator import AGGREGATING
+from tests.covering import every_pair, every_value
 from tests.networks import MLP, Calls, Fuse, Sequence, Tokens, build
 
 import chainer
@@ -145,9 +146,7 @@ class TestExamplesOfDifferentLengths:
     def sequences(self, rng):
         return [rng.normal(size=(n, 2)) for n in LENGTHS]
 
-    @every_kind
-    @pytest.mark.parametrize("batchsize", [1, 2, 16])
-    @pytest.mark.parametrize("ch_axis", [None, 3])
+    @every_pair(kind=["npy", "zarr"], batchsize=[1, 2, 16], ch_axis=[None, 3])
     def test_have_the_room_of_the_longest(
         self, kind, batchsize, ch_axis, sequences, tmp_path
     ):
@@ -204,8 +203,7 @@ def interrupted(call, calculator, at, out):
 
 
 class TestRestart:
-    @every_kind
-    @every_aggregating_calculator
+    @every_value(new_calculator=AGGREGATING, kind=["npy", "zarr"])
     def test_gives_the_bytes_of_an_uninterrupted_run(
         self, new_calculator, kind, x, tmp_path
     ):
@@ -279,7 +277,8 @@ class TestRestart:
         how = {"converter": padded, "batchsize": 4, "seed": 0}
         call = partial(calculator.compute_aggregate, sequences, 40, **how)
         call(out=tmp_path / f"0.{kind}")
-        for at in range(2, fuse.n_call, 3):
+        n_call = fuse.n_call
+        for at in range(2, n_call, n_call // 6):
             out = tmp_path / f"{at}.{kind}"
             fuse.n_call, fuse.blows_at = 0, at
             with pytest.raises(RuntimeError, match="fuse"):
@@ -341,8 +340,7 @@ class TestAnotherCall:
     def model(self):
         return build(MLP, dropout=0.5, normalize=True)
 
-    @every_kind
-    @pytest.mark.parametrize("name", OTHER_CALLS)
+    @every_value(name=list(OTHER_CALLS), kind=["npy", "zarr"])
     def test_with_other_settings_is_refused(self, name, kind, model, x, tmp_path):
         calculator = GradientCalculator(model, class_index=0)
         how = {"M": 3, "seed": 0}
@@ -543,23 +541,25 @@ def child(work):
 
 assert child(lambda: run("whole")) == 0
 n_kill = 0
-for first in range(1, 200, 7):  # lines until the first kill, of those that follow
+firsts = range(1, 200, int(sys.argv[3]))  # lines until the first kill
+for first in firsts:
     n, status = first, None
     while status != 0:
         status = child(lambda: (killed_at_line(n), run(f"killed{first}")))
         assert os.WIFSIGNALED(status) or status == 0, status
         n_kill += status != 0
         n += 53
-assert n_kill > 60, n_kill
+assert n_kill > 2 * len(firsts), n_kill
 """
 
 
 @every_kind
+@pytest.mark.parametrize("step", [64, pytest.param(7, marks=pytest.mark.large)])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
-def test_a_process_that_is_killed_at_any_line_loses_nothing(kind, tmp_path):
+def test_a_process_that_is_killed_at_any_line_loses_nothing(kind, step, tmp_path):
     """SIGKILL at some line of the module that writes, again and again until done."""
     subprocess.run(
-        [sys.executable, "-c", KILLED, kind, str(tmp_path)],
+        [sys.executable, "-c", KILLED, kind, str(tmp_path), str(step)],
         check=True,
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -567,6 +567,6 @@ def test_a_process_that_is_killed_at_any_line_loses_nothing(kind, tmp_path):
     )
     whole = files_of(tmp_path / f"whole.{kind}")
     outs = list(tmp_path.glob(f"killed*.{kind}"))
-    assert len(outs) == 29
+    assert len(outs) == len(range(1, 200, step))
     for out in outs:
         assert list(files_of(out).values()) == list(whole.values())

@@ -11,7 +11,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from saliency import GradientCalculator, LRPCalculator, SmoothGradCalculator
-from tests.calculator.every_calculator import every_calculator
+from tests.calculator.every_calculator import every_calculator_with
+from tests.covering import every_pair, every_value
 from tests.networks import MLP, Sequence, build
 
 import chainer
@@ -33,10 +34,9 @@ class Small:
         return v * 1
 
 
-@every_calculator
-@pytest.mark.parametrize("class_index", [0, "argmax"])
-@pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("room", [1, 3, 8])
+@every_calculator_with(
+    every_pair, class_index=[0, "argmax"], train=[False, True], room=[1, 3, 8]
+)
 def test_the_result_is_the_same(new_calculator, class_index, train, room, x):
     model = build(MLP, dropout=0.5)
     how = {"M": 4, "seed": 0, "train": train}
@@ -119,8 +119,7 @@ def test_examples_of_different_lengths(rng):
     assert_allclose(result, expected, rtol=1e-9)
 
 
-@pytest.mark.parametrize("train", [False, True])
-@every_calculator
+@every_calculator_with(every_value, train=[False, True])
 def test_the_arrays_of_a_failed_pass_are_gone_before_the_next(new_calculator, train, x):
     """Their error would hold them otherwise."""
     network = build(MLP, dropout=0.5)

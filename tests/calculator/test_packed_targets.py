@@ -17,6 +17,7 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
+from tests.covering import every_value
 from tests.networks import build
 
 import chainer
@@ -82,9 +83,6 @@ METHODS = {
     "occlusion": partial(OcclusionCalculator, slide_axis=1),
     "lrp": LRPCalculator,
 }
-every_method = pytest.mark.parametrize(
-    "new_calculator", METHODS.values(), ids=list(METHODS)
-)
 
 
 def explain(new_calculator, cls, kind, sentences, call="compute", **how):
@@ -99,9 +97,7 @@ def explain(new_calculator, cls, kind, sentences, call="compute", **how):
     return np.asarray(result), calculator.lengths
 
 
-@every_method
-@pytest.mark.parametrize("kind", ["lstm", "gru"])
-@pytest.mark.parametrize("batchsize", [1, 3, 16])
+@every_value(new_calculator=METHODS, kind=["lstm", "gru"], batchsize=[1, 3, 16])
 def test_equal_their_padded_twin(new_calculator, kind, batchsize, sentences):
     packed, lengths = explain(
         new_calculator, Encoder, kind, sentences, batchsize=batchsize
@@ -114,8 +110,7 @@ def test_equal_their_padded_twin(new_calculator, kind, batchsize, sentences):
     np.testing.assert_allclose(packed, padded, rtol=1e-9, atol=1e-13)
 
 
-@every_method
-@pytest.mark.parametrize("at", [None, "x.npy"])
+@every_value(new_calculator=METHODS, at=[None, "x.npy"])
 def test_an_aggregate_is_that_of_the_samples(new_calculator, at, sentences, tmp_path):
     samples, _ = explain(new_calculator, Encoder, "bilstm", sentences, batchsize=3)
     out = None if at is None else tmp_path / at

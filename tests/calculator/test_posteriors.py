@@ -17,8 +17,9 @@ from saliency import (
     SmoothGradCalculator,
     SWAGPosterior,
 )
-from tests.calculator.every_calculator import every_calculator, every_disturbance
-from tests.calculator.test_promises import blowing, every_call, named, state_of
+from tests.calculator.every_calculator import DISTURBANCES, every_calculator_with
+from tests.calculator.test_promises import CALLS, ENDS, blowing, named, state_of
+from tests.covering import every_value
 from tests.networks import MLP, OwnNoise, build
 
 import chainer
@@ -56,8 +57,7 @@ class Walk(Posterior):
 # --- the samples ------------------------------------------------------------------
 
 
-@every_calculator
-@every_disturbance
+@every_calculator_with(every_value, disturbance=DISTURBANCES)
 def test_each_sample_is_explained_as_its_member_is(new_calculator, disturbance, x):
     """Backward looks at the parameters again, and LRP does, too."""
     networks = members(normalize=True)
@@ -75,8 +75,7 @@ def test_each_sample_is_explained_as_its_member_is(new_calculator, disturbance, 
         assert_allclose(samples[m], alone[m], rtol=1e-9, atol=1e-12)
 
 
-@every_calculator
-@pytest.mark.parametrize("batchsize", [1, 3, 50])
+@every_calculator_with(every_value, batchsize=[1, 3, 50])
 def test_the_batchsize_does_not_change_the_samples(new_calculator, batchsize, x):
     model = build(MLP, dropout=0.5)
     calculator = new_calculator(model, class_index=0)
@@ -225,9 +224,7 @@ def test_attributions_add_up_for_each_network(x):
 # --- the promises -----------------------------------------------------------------
 
 
-@every_call
-@every_calculator
-@pytest.mark.parametrize("blows_at", [None, 1, 2, 4])
+@every_calculator_with(every_value, call=CALLS, blows_at=ENDS)
 def test_the_model_is_left_as_it_was(new_calculator, call, blows_at, x):
     model = build(MLP, normalize=True, dropout=0.5)
     for parameter in model.params():

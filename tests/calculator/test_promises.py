@@ -14,10 +14,8 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
 )
-from tests.calculator.every_calculator import (
-    every_aggregating_calculator,
-    every_calculator,
-)
+from tests.calculator.every_calculator import AGGREGATING, every_calculator_with
+from tests.covering import every_pair, every_value
 from tests.networks import MLP, Fuse, OwnNoise, build
 
 import chainer
@@ -109,12 +107,8 @@ class ForeignFunctionHook(chainer.FunctionHook):
     name = "foreign function hook"
 
 
-every_end = pytest.mark.parametrize(
-    "blows_at", [None, 1, 2, 4], ids=lambda n: f"blows_at_{n}" if n else "succeeds"
-)
-
-
-every_call = pytest.mark.parametrize("call", ["compute", "compute_aggregate"])
+ENDS = {"succeeds": None, "blows_at_1": 1, "blows_at_2": 2, "blows_at_4": 4}
+CALLS = ["compute", "compute_aggregate"]
 
 
 def named(call, calculator):
@@ -122,14 +116,14 @@ def named(call, calculator):
     return getattr(calculator, call, calculator.compute)
 
 
-@every_calculator
-@every_call
-@every_end
-@pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
-@pytest.mark.parametrize(
-    "noise", [None, GaussianNoiseSampler()], ids=["clean", "noise"]
+@every_calculator_with(
+    every_pair,
+    call=CALLS,
+    blows_at=ENDS,
+    train={"evaluate": False, "train": True},
+    noise={"clean": None, "noise": GaussianNoiseSampler()},
+    target=["input", "hidden"],
 )
-@pytest.mark.parametrize("target", ["input", "hidden"])
 def test_nothing_is_changed(new_calculator, call, blows_at, train, noise, target, x):
     model = trained_network(blows_at)
     before = state_of(model, x)
@@ -145,8 +139,7 @@ def test_nothing_is_changed(new_calculator, call, blows_at, train, noise, target
         assert extractor.variables == ()
 
 
-@every_calculator
-@every_end
+@every_calculator_with(every_value, blows_at=ENDS)
 def test_the_users_own_hooks_and_settings_stay(new_calculator, blows_at, x):
     model = trained_network(blows_at)
     hook = VariableMonitorLinkHook(model.l1, name="mine")
@@ -161,8 +154,7 @@ def test_the_users_own_hooks_and_settings_stay(new_calculator, blows_at, x):
     assert hook.process_fns == processes
 
 
-@every_calculator
-@every_end
+@every_calculator_with(every_value, blows_at=ENDS)
 def test_a_hook_that_is_running_already_stays_running(new_calculator, blows_at, x):
     model = trained_network(blows_at)
     with VariableMonitorLinkHook(model.l1) as hook:
@@ -174,9 +166,7 @@ def test_a_hook_that_is_running_already_stays_running(new_calculator, blows_at, 
     assert chainer._get_link_hooks() == {}
 
 
-@every_aggregating_calculator
-@every_end
-@pytest.mark.parametrize("kind", ["npy", "zarr"])
+@every_value(new_calculator=AGGREGATING, blows_at=ENDS, kind=["npy", "zarr"])
 def test_writing_changes_nothing(new_calculator, kind, blows_at, x, tmp_path):
     if kind == "zarr":
         pytest.importorskip("zarr", reason="needs Zarr: pip install zarr")
@@ -190,8 +180,7 @@ def test_writing_changes_nothing(new_calculator, kind, blows_at, x, tmp_path):
     assert state_of(model, x) == before
 
 
-@every_calculator
-@every_end
+@every_calculator_with(every_value, blows_at=ENDS)
 def test_both_extractors_are_taken_off(new_calculator, blows_at, x):
     model = trained_network(blows_at)
     before = state_of(model)
@@ -203,8 +192,7 @@ def test_both_extractors_are_taken_off(new_calculator, blows_at, x):
     assert (target.variables, output.variables) == ((), ())
 
 
-@every_calculator
-@every_end
+@every_calculator_with(every_value, blows_at=ENDS)
 def test_variables_and_further_inputs_of_the_caller_stay(new_calculator, blows_at, x):
     model = trained_network(blows_at)
     v, factor = chainer.Variable(x), chainer.Variable(x[:, :1] + 3)
@@ -218,8 +206,7 @@ def test_variables_and_further_inputs_of_the_caller_stay(new_calculator, blows_a
     assert all(a is b for a, b in zip([v.array, v.grad, factor.array], arrays))
 
 
-@pytest.mark.parametrize("data", ["array", "list", "dataset", "variables"])
-@every_calculator
+@every_calculator_with(every_pair, data=["array", "list", "dataset", "variables"])
 def test_a_model_that_works_in_place_does_not_reach_the_data(new_calculator, data, x):
     """Not even where the whole data is one batch, or an example is one array.
 
@@ -318,22 +305,20 @@ def test_an_input_without_rows_is_not_written_into(form, x):
     np.testing.assert_allclose(samples[0], 2 * x, atol=1e-12)
 
 
-@pytest.mark.parametrize(
-    "new_calculator",
-    [
-        lambda model, reference: IntegratedGradientsCalculator(
-            model, baseline=reference
+@every_pair(
+    new_calculator={
+        "baseline": lambda model, reference: IntegratedGradientsCalculator(
+            model, baseline=reference, steps=3
         ),
-        lambda model, reference: IntegratedGradientsCalculator(
-            model, baseline=[reference, 0]
+        "list_of_baselines": lambda model, reference: IntegratedGradientsCalculator(
+            model, baseline=[reference, 0], steps=3
         ),
-        lambda model, reference: OcclusionCalculator(
+        "fill": lambda model, reference: OcclusionCalculator(
             model, fill=reference, slide_axis=1
         ),
-    ],
-    ids=["baseline", "list_of_baselines", "fill"],
+    },
+    blows_at=ENDS,
 )
-@every_end
 def test_baselines_and_fills_stay(new_calculator, blows_at, x):
     model = trained_network(blows_at)
     for reference in (x[0] + 1, x + 1, chainer.Variable(x + 1)):
@@ -344,10 +329,7 @@ def test_baselines_and_fills_stay(new_calculator, blows_at, x):
         assert getattr(reference, "array", reference).tobytes() == before
 
 
-@every_calculator
-@every_call
-@every_end
-@pytest.mark.parametrize("seed", [None, 3])
+@every_calculator_with(every_value, call=CALLS, blows_at=ENDS, seed=[None, 3])
 def test_the_global_random_state_is_left_alone(new_calculator, call, blows_at, seed, x):
     """Also by a model, a sampler and a baseline that draw from it."""
 
@@ -369,8 +351,7 @@ def test_the_global_random_state_is_left_alone(new_calculator, call, blows_at, s
     assert repr(np.random.get_state()) == before
 
 
-@every_calculator
-@every_call
+@every_calculator_with(every_value, call=CALLS)
 def test_a_failing_converter_leaves_nothing_behind(new_calculator, call, x):
     model = trained_network(None)
     before = state_of(model)
@@ -385,8 +366,7 @@ def test_a_failing_converter_leaves_nothing_behind(new_calculator, call, x):
     assert state_of(model) == before
 
 
-@every_calculator
-@every_call
+@every_calculator_with(every_value, call=CALLS)
 def test_an_interrupt_leaves_nothing_behind(new_calculator, call, x):
     model = trained_network(None)
     before = state_of(model, x)
@@ -403,8 +383,7 @@ def test_an_interrupt_leaves_nothing_behind(new_calculator, call, x):
     assert extractor.process_fns == {}
 
 
-@every_calculator
-@every_call
+@every_calculator_with(every_value, call=CALLS)
 def test_a_result_refused_leaves_nothing_behind(new_calculator, call, x):
     model = trained_network(None)
     before = state_of(model, x)
@@ -430,8 +409,7 @@ class ReplacesItsParameter(chainer.Chain):
         return self.l1(x)
 
 
-@every_calculator
-@every_call
+@every_calculator_with(every_value, call=CALLS)
 def test_parameters_that_forward_replaces_come_back(new_calculator, call, x):
     model = build(ReplacesItsParameter)
     for parameter in model.params():

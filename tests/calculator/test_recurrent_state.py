@@ -7,11 +7,9 @@ import pytest
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import GaussianNoiseSampler, GradientCalculator, LRPCalculator
-from tests.calculator.every_calculator import (
-    every_aggregating_calculator,
-    every_calculator,
-)
+from tests.calculator.every_calculator import AGGREGATING, every_calculator_with
 from tests.calculator.oracles import loop_over_batches
+from tests.covering import every_pair, every_value
 from tests.networks import build
 
 import chainer
@@ -95,16 +93,18 @@ def warmed_up(cell, n_row, ratio=0.0):
     return model
 
 
-every_kind_of_cell = pytest.mark.parametrize("cell", ["LSTM", "own"])
+KINDS_OF_CELLS = ["LSTM", "own"]
 every_cell = pytest.mark.parametrize("cell", CELLS)
 # None, a row for each example, one row for all.
-every_state = pytest.mark.parametrize("n_row", [0, 7, 1])
+STATES = [0, 7, 1]
 
 
-@every_kind_of_cell
-@every_state
-@pytest.mark.parametrize("is_disturbed", [False, True], ids=["clean", "disturbed"])
-@every_calculator
+@every_calculator_with(
+    every_pair,
+    is_disturbed={"clean": False, "disturbed": True},
+    n_row=STATES,
+    cell=KINDS_OF_CELLS,
+)
 def test_twice_in_a_row_is_the_same_and_the_state_stays(
     new_calculator, is_disturbed, n_row, cell, x
 ):
@@ -121,8 +121,7 @@ def test_twice_in_a_row_is_the_same_and_the_state_stays(
     np.testing.assert_allclose(other, first, rtol=1e-9, atol=1e-12)
 
 
-@every_cell
-@every_state
+@every_pair(n_row=STATES, cell=list(CELLS))
 def test_the_gradient_is_that_of_a_loop_that_begins_with_the_state(n_row, cell, x):
     model = warmed_up(cell, n_row)
     x = x.astype(model.out.W.dtype)
@@ -152,8 +151,7 @@ def test_the_gradient_is_that_of_a_loop_that_begins_with_the_state(n_row, cell, 
     np.testing.assert_allclose(samples, [expected] * 2, rtol=1e4 * digits, atol=digits)
 
 
-@every_aggregating_calculator
-@pytest.mark.parametrize("at", [None, "a file"])
+@every_value(new_calculator=AGGREGATING, at=[None, "a file"])
 def test_a_result_that_is_reduced_is_that_of_the_samples(
     new_calculator, at, x, tmp_path
 ):
@@ -185,7 +183,7 @@ def test_the_state_is_there_after_an_exception(cell, x):
     assert states_of(model) == before
 
 
-@every_kind_of_cell
+@pytest.mark.parametrize("cell", KINDS_OF_CELLS)
 def test_relevance_of_a_state_stays_with_it(cell, x):
     """As with a bias: with a state of zeros, the input gets all there is."""
     model = warmed_up(cell, 7)

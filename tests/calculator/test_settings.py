@@ -35,6 +35,7 @@ from saliency import (
 from saliency.lrp import AlphaBeta
 from tests.calculator.kinds_of_calls import Network, Subject, images
 from tests.calculator.test_promises import state_of
+from tests.covering import every_pair, every_value
 from tests.networks import Sequence, build
 
 import chainer
@@ -121,13 +122,13 @@ SETTINGS = [
                 "output_extractor",
                 lambda m: VariableMonitorLinkHook(m.hidden),
             ),
-            Setting(calculator, "class_index", always(1)),
-            Setting(calculator, "class_index", always("argmax")),
             Setting(calculator, "class_index", always([2, 1, 0, 2, 1])),
             Setting(calculator, "device", always("@numpy"), is_seen=False),
-            Setting(calculator, "device", always(-1), is_seen=False),
         )
     ),
+    Setting(GradientCalculator, "class_index", always(1)),
+    Setting(GradientCalculator, "class_index", always("argmax")),
+    Setting(GradientCalculator, "device", always(-1), is_seen=False),
     *(
         Setting(calculator, "multiply_target", always(True))
         for calculator in (
@@ -173,21 +174,20 @@ SETTINGS = [
     Setting(LRPCalculator, "low", always(-4.0), {"rule": "epsilon_gamma_box"}),
     Setting(LRPCalculator, "high", always(4.0), {"rule": "epsilon_gamma_box"}),
 ]
-every_setting = pytest.mark.parametrize(
-    "setting", SETTINGS, ids=lambda s: f"{s.calculator.__name__}.{s.name}"
-)
-
 # The box that a preset of LRP has by default does not hold the data.
 outside_a_box = pytest.mark.filterwarnings("ignore:the z.B rule")
 
 
 @outside_a_box
-@every_setting
+@pytest.mark.parametrize(
+    "setting", SETTINGS, ids=lambda s: f"{s.calculator.__name__}.{s.name}"
+)
 def test_a_setting_may_be_changed(setting, model, x):
     """To what gives the result of a calculator that was made so, and back again."""
     calculator, name, value, others, is_seen = setting
     value = value(model)
-    expected = new(calculator, model, **{**others, name: value}).compute(x, **HOW)
+    made_so = new(calculator, model, **{**others, name: value})
+    expected = made_so.compute(x, **HOW)
     changed = new(calculator, model, **others)
     before = changed.compute(x, **HOW)
     first = getattr(changed, name)
@@ -195,23 +195,9 @@ def test_a_setting_may_be_changed(setting, model, x):
     after = changed.compute(x, **HOW)
     assert after.tobytes() == expected.tobytes()
     assert is_seen == (after.tobytes() != before.tobytes())
-    setattr(changed, name, first)
-    assert changed.compute(x, **HOW).tobytes() == before.tobytes()
-
-
-@outside_a_box
-@every_setting
-def test_a_setting_may_be_changed_to_its_default(setting, model, x):
-    calculator, name, value, others, _ = setting
-    default = inspect.signature(calculator).parameters[name].default
-    if default is inspect.Parameter.empty or name == "class_index":
-        default = {"model": model, "class_index": 0, **CALCULATORS[calculator]}[name]
-    others = {k: v for k, v in others.items() if k != name}
-    changed = new(calculator, model, **others, **{name: value(model)})
-    changed.compute(x, **HOW)
-    setattr(changed, name, default)
-    expected = new(calculator, model, **others).compute(x, **HOW)
-    assert changed.compute(x, **HOW).tobytes() == expected.tobytes()
+    for calculator in (changed, made_so):
+        setattr(calculator, name, first)
+        assert calculator.compute(x, **HOW).tobytes() == before.tobytes()
 
 
 def test_no_class_is_the_predicted_one_in_lrp(model, x):
@@ -243,19 +229,19 @@ def test_what_else_a_calculator_computes_follows_its_settings(model, x):
     assert str(relevance.assignment(x)) == str(expected.assignment(x))
 
 
+REFUSED_BY_ALL = [
+    ("model", 3),
+    ("eval_fun", 3),
+    ("target_extractor", "hidden"),
+    ("output_extractor", 3),
+    ("class_index", "nonsense"),
+    ("class_index", 1.5),
+    ("device", "nonsense"),
+]
 REFUSED = [
     *(
-        (calculator, name, value)
-        for calculator in CALCULATORS
-        for name, value in (
-            ("model", 3),
-            ("eval_fun", 3),
-            ("target_extractor", "hidden"),
-            ("output_extractor", 3),
-            ("class_index", "nonsense"),
-            ("class_index", 1.5),
-            ("device", "nonsense"),
-        )
+        (calculator, *REFUSED_BY_ALL[i % len(REFUSED_BY_ALL)])
+        for i, calculator in enumerate(CALCULATORS)
     ),
     (GradientCalculator, "multiply_target", 2),
     (GradientCalculator, "multiply_target", "yes"),
@@ -283,14 +269,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("calculator", "name", "value"),
-    REFUSED,
-    ids=lambda v: getattr(v, "__name__", repr(v)),
+@every_value(
+    refused={
+        f"{c.__name__}.{name}={value!r}": (c, name, value) for c, name, value in REFUSED
+    },
+    call=["compute", "compute_aggregate"],
 )
-@pytest.mark.parametrize("call", ["compute", "compute_aggregate"])
-def test_a_value_that_is_wrong_is_refused(calculator, name, value, call, x):
-    model = Subject().model
+def test_a_value_that_is_wrong_is_refused(refused, call, model, x):
+    calculator, name, value = refused
     changed = new(calculator, model)
     expected = changed.compute(x, **HOW)
     first, before = getattr(changed, name), state_of(model, x)
@@ -435,16 +421,17 @@ def content_of(value):
     return value
 
 
-every_copy = pytest.mark.parametrize("copied", [pickled, copy.copy, copy.deepcopy])
+COPIES = {"pickled": pickled, "copy": copy.copy, "deepcopy": copy.deepcopy}
 
 
-@every_printed
-@every_copy
-@pytest.mark.parametrize("at", ["input", "hidden"])
-@pytest.mark.parametrize("was_used", [False, True], ids=["new", "used"])
-def test_copies_print_and_compute_the_same(
-    calculator, settings, copied, at, was_used, model, x
-):
+@every_pair(
+    printed={f"{c.__name__}-{list(s)}": (c, s) for c, s in PRINTED},
+    copied=COPIES,
+    at=["input", "hidden"],
+    was_used={"new": False, "used": True},
+)
+def test_copies_print_and_compute_the_same(printed, copied, at, was_used, model, x):
+    calculator, settings = printed
     settings = {"class_index": 0, **CALCULATORS[calculator], **settings}
     if at == "hidden" and "eval_fun" not in settings:
         settings["target_extractor"] = VariableMonitorLinkHook(model.conv1)
@@ -458,7 +445,7 @@ def test_copies_print_and_compute_the_same(
     assert copy_.compute(x, **HOW).tobytes() == expected.tobytes()
 
 
-@every_copy
+@pytest.mark.parametrize("copied", COPIES.values(), ids=COPIES)
 def test_a_copy_is_changed_by_itself(copied, model, x):
     original = new(IntegratedGradientsCalculator, model)
     expected = original.compute(x, **HOW)
@@ -468,12 +455,14 @@ def test_a_copy_is_changed_by_itself(copied, model, x):
     assert original.compute(x, **HOW).tobytes() == expected.tobytes()
 
 
-@every_class
-@pytest.mark.parametrize("call", ["compute", "compute_aggregate"])
-@pytest.mark.parametrize(
-    "settings",
-    [{}, {"train": True, "noise_sampler": GaussianNoiseSampler()}, {"posterior": True}],
-    ids=["plain", "train_and_noise", "posterior"],
+@every_pair(
+    calculator={c.__name__: c for c in CALCULATORS},
+    call=["compute", "compute_aggregate"],
+    settings={
+        "plain": {},
+        "train_and_noise": {"train": True, "noise_sampler": GaussianNoiseSampler()},
+        "posterior": {"posterior": True},
+    },
 )
 def test_nothing_is_left_on_the_calculator(calculator, call, settings, x):
     subject = Subject()

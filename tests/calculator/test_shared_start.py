@@ -10,6 +10,7 @@ import pytest
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import BayesGradCalculator, GradientCalculator
+from tests.covering import every_pair
 
 import chainer
 import chainer.functions as F
@@ -80,9 +81,9 @@ def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GradientCalculator, "shares_start", False)
 
 
-@pytest.mark.parametrize("kind", SHARED + NOT_SHARED)
-@pytest.mark.parametrize("batchsize", [1, 2, 7, 100])
-@pytest.mark.parametrize("multiply_target", [False, True])
+@every_pair(
+    kind=SHARED + NOT_SHARED, batchsize=[1, 2, 7, 100], multiply_target=[False, True]
+)
 def test_the_samples_are_those_of_whole_passes(
     kind, batchsize, multiply_target, x, monkeypatch
 ):
@@ -99,9 +100,9 @@ def test_the_samples_are_those_of_whole_passes(
     np.testing.assert_allclose(result, compute(), atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", SHARED + NOT_SHARED)
-@pytest.mark.parametrize("method", ["raw", "abs", "square"])
-@pytest.mark.parametrize("batchsize", [2, 100])
+@every_pair(
+    kind=SHARED + NOT_SHARED, method=["raw", "abs", "square"], batchsize=[2, 100]
+)
 def test_the_aggregate_is_that_of_whole_passes(kind, method, batchsize, x, monkeypatch):
     calculator = BayesGradCalculator(Network(kind), class_index=[2, 0, 1])
     settings = {"M": 6, "batchsize": batchsize, "seed": 1, "show_progress": False}

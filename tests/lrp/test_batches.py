@@ -8,9 +8,9 @@ from numpy.testing import assert_allclose
 
 from saliency import LRPCalculator
 from saliency.lrp import PRESETS
+from tests.covering import every_pair
 from tests.lrp.test_networks import EVERY_RULE
 from tests.networks import build
-from tests.pairs import every_pair
 
 import chainer
 import chainer.functions as F

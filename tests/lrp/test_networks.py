@@ -615,6 +615,7 @@ class TestGivenRelevance:
     def explained(self, rng):
         return build(MLP), rng.normal(size=(6, 4)), rng.normal(size=(6, 3))
 
+    @pytest.mark.filterwarnings("ignore:all M=2 samples are equal")
     @pytest.mark.parametrize("how", [{"batchsize": 3}, {"batchsize": 4}, {"M": 2}])
     def test_may_have_a_row_for_each_example(self, how, explained):
         model, x, start = explained

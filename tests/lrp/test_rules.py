@@ -21,9 +21,9 @@ from saliency.lrp import (
     ZPlus,
 )
 from saliency.lrp.rules import Half, Term, nothing
+from tests.covering import every_pair
 from tests.lrp import oracle
 from tests.networks import build
-from tests.pairs import every_pair
 
 import chainer
 import chainer.functions as F

@@ -54,7 +54,7 @@ class TestOrder:
     @every_model
     @pytest.mark.parametrize("name", [n for n in NAMES if n[:2] not in ("Sm", "Ba")])
     @given(case=permuted_molecules())
-    @settings(max_examples=15)
+    @settings(max_examples=5)
     def test_permuting_atoms_permutes_scores_and_nothing_else(self, model, name, case):
         mol, order = case
         graph = molecules.to_graph(mol, count_hydrogens=False)
@@ -89,6 +89,7 @@ class TestOrder:
 
 
 class TestPadding:
+    @pytest.mark.filterwarnings("ignore:all M=2 samples are equal")
     @every_model
     @every_method
     def test_a_molecule_has_the_scores_that_it_has_alone(self, model, name):

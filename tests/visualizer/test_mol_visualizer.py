@@ -358,7 +358,10 @@ def test_contours_have_the_colours_of_the_scores_around_the_atoms(tmp_path):
     assert np.ptp(picture[:, [0, -1]], axis=2).max() == 0  # and fade before the margin
 
 
-@pytest.mark.parametrize("n_atom", [40, 150, 600, 1500])
+@pytest.mark.parametrize(
+    "n_atom",
+    [40, 150, *(pytest.param(n, marks=pytest.mark.large) for n in (600, 1500))],
+)
 def test_contours_of_long_chains_can_be_seen(n_atom, tmp_path):
     """Bells of narrow bonds are wider than the bonds, and as strong as the scores."""
     scores = np.repeat([1.0, 0.0, -0.5], n_atom // 3 + 1)[:n_atom]

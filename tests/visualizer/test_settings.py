@@ -11,6 +11,7 @@ import pytest
 import saliency
 from saliency import ImageVisualizer, TableVisualizer
 from saliency.checks import check_choice
+from tests.covering import every_value
 from tests.visualizer.every_visualizer import VISUALIZERS, drawings
 
 
@@ -41,10 +42,14 @@ def test_the_repr_is_a_call_that_makes_the_same(visualizer):
     assert repr(twin) == text
 
 
-@pytest.mark.parametrize(
-    "twin_of", [lambda one: pickle.loads(pickle.dumps(one)), copy.copy, copy.deepcopy]
+@every_value(
+    drawing=drawings(),
+    twin_of={
+        "pickled": lambda one: pickle.loads(pickle.dumps(one)),
+        "copy": copy.copy,
+        "deepcopy": copy.deepcopy,
+    },
 )
-@pytest.mark.parametrize("drawing", drawings(), ids=str)
 def test_pickled_and_copied_ones_draw_the_same(drawing, twin_of, tmp_path):
     original = drawing.visualizer()
     twin = twin_of(original)
