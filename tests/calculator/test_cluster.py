@@ -161,7 +161,7 @@ def test_the_number_of_workers_does_not_change_a_byte(rng, tmp_path):
     images = rng.normal(size=(20, 3, 32, 32)).astype("f")
     model = build(CNN, 3, 32, 10, dtype=np.float32)
     calculator = SmoothGradCalculator(model, class_index="argmax")
-    for n in (1, 4):
+    for n in (1, 3):
         calculator.compute_aggregate(
             images,
             5,
@@ -172,8 +172,8 @@ def test_the_number_of_workers_does_not_change_a_byte(rng, tmp_path):
             out=tmp_path / f"{n}.zarr",
             workers=n,
         )
-    assert files_of(tmp_path / "1.zarr") == files_of(tmp_path / "4.zarr")
-    result = zarr.open_array(str(tmp_path / "4.zarr"), mode="r")[:]
+    assert files_of(tmp_path / "1.zarr") == files_of(tmp_path / "3.zarr")
+    result = zarr.open_array(str(tmp_path / "3.zarr"), mode="r")[:]
     samples = calculator.compute(images, 5, seed=0)
     assert_allclose(
         result, calculator.aggregate(samples, "abs", 2), rtol=1e-3, atol=1e-6

@@ -73,8 +73,10 @@ def x():
 
 
 def new(calculator, model, /, **settings):
-    """Returns a calculator that explains class 0 unless it is told another."""
+    """Returns a calculator that explains class 0, on few steps, unless told otherwise."""
     default = {"model": model, "class_index": 0, **CALCULATORS[calculator]}
+    if calculator is IntegratedGradientsCalculator:
+        default["steps"] = 4
     return calculator(**{**default, **settings})
 
 
@@ -142,7 +144,7 @@ SETTINGS = [
     Setting(IntegratedGradientsCalculator, "baseline", always("mean")),
     Setting(IntegratedGradientsCalculator, "baseline", always([None, 0.5, "mean"])),
     Setting(IntegratedGradientsCalculator, "steps", always(3)),
-    Setting(IntegratedGradientsCalculator, "steps", always(50)),
+    Setting(IntegratedGradientsCalculator, "steps", always(9)),
     Setting(IntegratedGradientsCalculator, "steps", always(7), {"method": "adaptive"}),
     Setting(IntegratedGradientsCalculator, "method", always("right")),
     Setting(IntegratedGradientsCalculator, "method", always("adaptive")),
