@@ -73,7 +73,7 @@ def x():
 
 
 def new(calculator, model, /, **settings):
-    """Returns a calculator that explains class 0, on few steps, unless told otherwise."""
+    """Returns a calculator, by default of class 0, and with few steps."""
     default = {"model": model, "class_index": 0, **CALCULATORS[calculator]}
     if calculator is IntegratedGradientsCalculator:
         default["steps"] = 4

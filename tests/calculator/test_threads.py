@@ -112,7 +112,10 @@ def test_two_calculators_on_one_model(first, second, subject, tmp_path):
     check(calls, [subject])
 
 
-@pytest.mark.parametrize(("first", "second"), EVERY_TWO)
+LIKE_AND_NEXT = [*zip(KINDS, KINDS), *zip(KINDS, list(KINDS)[1:])]
+
+
+@pytest.mark.parametrize(("first", "second"), LIKE_AND_NEXT)
 def test_two_models(first, second, tmp_path):
     subjects = [Subject(seed) for seed in (0, 1)]
     calls = [

@@ -27,6 +27,7 @@ from saliency.lrp import (
 from saliency.lrp.rules import SumRule
 from tests.calculator.oracles import run
 from tests.calculator.test_promises import state_of
+from tests.covering import every_value
 from tests.networks import MLP, build
 
 import chainer
@@ -501,8 +502,7 @@ OF_CHAINER = {
 
 
 @pytest.mark.large
-@pytest.mark.parametrize("name", OF_CHAINER)
-@every_preset
+@every_value(preset=list(PRESETS), name=list(OF_CHAINER))
 def test_networks_of_chainer_with_every_preset(name, preset, rng):
     layer, side = OF_CHAINER[name]
     model = of_chainer(name)
