@@ -131,7 +131,8 @@ def test_of_data_with_several_inputs(x, rng):
     ids=["abs", "sum", "integers", "fewer"],
 )
 def test_postprocess_fn_is_given_each_sample(postprocess_fn, x):
-    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    """Also where the mean of the samples alone would have one way back."""
+    calculator = BayesGradCalculator(build(MLP, n_out=1, dropout=0.5, depth=3))
     assert_is_aggregate_of_samples(
         calculator, x, "raw", postprocess_fn=postprocess_fn, batchsize=3
     )
