@@ -1,4 +1,4 @@
-"""Fewer tests than a product, where arguments can not all interact.
+"""Fewer tests than a product, where arguments cannot all interact.
 
 Both decorators are like ``pytest.mark.parametrize`` for several arguments. Their values
 come as a list, or as a mapping that gives their ids as well, and the tests are the same

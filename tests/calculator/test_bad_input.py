@@ -188,7 +188,9 @@ class TestConstructor:
     @pytest.mark.skipif(
         chainer.backends.cuda.available, reason="there is a GPU, which would do"
     )
-    @every_calculator_with(every_value, device=[0, "@cupy:0", (np, 0)])
+    @every_calculator_with(
+        every_value, device={"0": 0, "@cupy:0": "@cupy:0", "pair": (np, 0)}
+    )
     def test_a_device_that_is_not_there(self, new_calculator, device, model):
         with pytest.raises(ValueError, match=r"device.*cannot be used"):
             new_calculator(model, device=device)
