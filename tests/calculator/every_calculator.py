@@ -97,15 +97,8 @@ def every_calculator_with(cover, **arguments):
     return decorate
 
 
+# Those that have compute_aggregate.
 AGGREGATING = {n: c for n, c in CALCULATORS.items() if n != "convergence_delta"}
-
-
-def every_aggregating_calculator(test):
-    """Runs a test with every calculator that has ``compute_aggregate``."""
-    return pytest.mark.parametrize(
-        "new_calculator", AGGREGATING.values(), ids=AGGREGATING
-    )(test)
-
 
 # What is drawn at random for each sample.
 DISTURBANCES = {
@@ -114,6 +107,3 @@ DISTURBANCES = {
     "dropout": {"train": True},
     "noise_and_dropout": {"train": True, "noise_sampler": GaussianNoiseSampler()},
 }
-every_disturbance = pytest.mark.parametrize(
-    "disturbance", DISTURBANCES.values(), ids=DISTURBANCES
-)

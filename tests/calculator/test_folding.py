@@ -20,9 +20,8 @@ from tests.calculator.every_calculator import (
     DISTURBANCES,
     every_calculator,
     every_calculator_with,
-    every_disturbance,
 )
-from tests.covering import every_value
+from tests.covering import every_pair, every_value
 from tests.networks import CNN, MLP, OwnNoise, TimeMajor, Zoneout, build
 
 import chainer
@@ -49,8 +48,7 @@ def assert_same_for_every_batchsize(calculator, data, batchsizes=BATCHSIZES, **h
     return one_by_one
 
 
-@every_calculator
-@every_disturbance
+@every_calculator_with(every_pair, disturbance=DISTURBANCES)
 def test_of_a_network_with_dropout_and_normalization(new_calculator, disturbance, x):
     model = build(MLP, dropout=0.5, normalize=True, depth=3)
     assert_same_for_every_batchsize(
