@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
+
 
 def is_int(value: Any) -> bool:
     """Tell whether ``value`` is one integer, of Python or NumPy, and no bool."""
@@ -19,6 +21,19 @@ def is_int(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Tell whether ``value`` is one real number, of Python or NumPy, and no bool."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_finite(array: Array) -> bool:
+    """Tell whether an array of any dtype holds neither NaN nor infinity."""
+    if array.dtype.kind not in "fc":
+        return True
+    if isinstance(array, np.ndarray) and array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            # Twice as fast. The square of a finite array may be infinite, too.
+            if np.isfinite(np.dot(flat, flat)):
+                return True
+    return bool(np.isfinite(array).all())
 
 
 def check_bool(name: str, value: Any) -> None:

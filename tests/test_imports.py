@@ -37,15 +37,16 @@ ROOMS = [
     ("saliency/cpu", "link_hooks"),
     ("saliency/configured",),
     (
-        "saliency/array_types",
         "saliency/chainer_compat",
         "saliency/checks",
         "saliency/download",
         "saliency/exclusive",
+        "saliency/interrupts",
         "saliency/replaced_methods",
         "saliency/settings_repr",
         "saliency/user_warnings",
     ),
+    ("saliency/array_types",),
 ]
 # Of the modules further back, these rooms know only some.
 ONLY = {"saliency/cpu": {"saliency/chainer_compat", "saliency/replaced_methods"}}

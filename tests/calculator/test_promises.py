@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 
 import numpy as np
 import pytest
@@ -390,7 +391,7 @@ def test_a_result_refused_leaves_nothing_behind(new_calculator, call, x):
     calculator = new_calculator(
         model, eval_fun=lambda v: model(v) * np.array(np.nan), class_index=0
     )
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="explained output is nan"):
         named(call, calculator)(x, train=True, seed=0)
     assert state_of(model, x) == before
 
@@ -443,3 +444,158 @@ def test_a_training_under_way_does_not_hear_what_the_model_reports(x):
     with reporter:
         GradientCalculator(classifier).compute((x, np.zeros(len(x), np.int32)))
     assert reporter.observation == {}
+
+
+class WritesIntoItsParameter(chainer.Chain):
+    """Clips a weight where it stands, or clears gradients in that way."""
+
+    def __init__(self, writes):
+        super().__init__()
+        self.writes = writes
+        with self.init_scope():
+            self.l1 = L.Linear(4, 1)
+
+    def forward(self, x):
+        if self.writes == "array":
+            np.clip(self.l1.W.array, -0.1, 0.1, out=self.l1.W.array)
+        else:
+            self.l1.W.grad[...] = 0
+        return self.l1(x)
+
+
+@pytest.mark.parametrize("writes", ["array", "gradient"])
+@every_calculator
+@every_call
+def test_a_model_that_writes_into_its_parameters_is_refused(
+    new_calculator, call, writes, x
+):
+    model = build(WritesIntoItsParameter, writes)
+    for parameter in model.params():
+        parameter.grad = np.ones_like(parameter.array)
+    before = state_of(model)
+    with pytest.raises(ValueError, match="must not write into its parameters"):
+        named(call, new_calculator(model))(x, batchsize=3)
+    assert state_of(model) == before
+    model(x)  # it may do so again
+
+
+@every_calculator
+def test_parameters_in_a_file_that_is_read_only(new_calculator, tmp_path, x):
+    """Memory-mapped, as large models are loaded; persistent values, too."""
+    model = build(Network)
+    expected = new_calculator(model).compute(x, seed=0)
+    for i, parameter in enumerate(model.params()):
+        np.save(tmp_path / f"{i}.npy", parameter.array)
+        parameter.array = np.load(tmp_path / f"{i}.npy", mmap_mode="r")
+    np.save(tmp_path / "mean.npy", model.norm.avg_mean)
+    model.norm.avg_mean = np.load(tmp_path / "mean.npy", mmap_mode="r")
+    before = state_of(model)
+    np.testing.assert_array_equal(new_calculator(model).compute(x, seed=0), expected)
+    assert state_of(model) == before
+    assert not model.norm.avg_mean.flags.writeable
+
+
+class Counting(chainer.Chain):
+    """Counts its calls, and goes on from the state of the call before."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_call = 0
+        with self.init_scope():
+            self.lstm = L.LSTM(4, 3)
+            self.out = L.Linear(3, 1)
+
+    def forward(self, x):
+        self.n_call += 1
+        return self.out(self.lstm(x))
+
+    def scaled(self, x, factor=2):
+        return self(x) * factor
+
+
+class Wrapped:
+    """An object that holds a link somewhere and can be called."""
+
+    def __init__(self, link):
+        self.links = {"of mine": [link]}
+
+    def __call__(self, x):
+        return self.links["of mine"][0](x)
+
+
+_counting = build(Counting)
+
+CALLABLES = {
+    "closure": lambda link: lambda x: link(x),
+    "function within": lambda link: lambda x: (lambda v: link(v))(x),
+    "default": lambda _: lambda x, link=_counting: link(x),
+    "global": lambda _: lambda x: _counting(x),
+    "method": lambda link: link.scaled,
+    "partial": lambda link: functools.partial(link.scaled, factor=1),
+    "object": Wrapped,
+    "method of an object": lambda link: Wrapped(link).__call__,
+}
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+@pytest.mark.parametrize("is_model", [True, False], ids=["model", "eval_fun"])
+def test_links_that_only_a_callable_knows(name, is_model, x):
+    link = _counting
+    link.lstm.reset_state()
+    called = CALLABLES[name](link)
+    calculator = (
+        GradientCalculator(called)
+        if is_model
+        else GradientCalculator(build(MLP), eval_fun=called)
+    )
+    n_call = link.n_call
+    first = calculator.compute(x, batchsize=3)
+    assert (link.n_call, link.lstm.h) == (n_call, None)
+    np.testing.assert_array_equal(calculator.compute(x, batchsize=3), first)
+
+
+class TestTheUsersFunctions:
+    """They may work in place, on copies."""
+
+    @pytest.mark.parametrize("data", ["array", "list", "tuple"])
+    def test_preprocess_fn_and_converter(self, data, x):
+        def preprocess(*arrays):
+            for array in arrays:
+                array *= 2
+            return arrays[0]
+
+        def converter(examples, device):
+            for example in examples:
+                for array in example if isinstance(example, tuple) else (example,):
+                    array += 1
+            return chainer.dataset.concat_examples(examples, device)
+
+        given = {"array": x, "list": list(x), "tuple": (x, x.copy())}[data]
+        before = x.copy()
+        calculator = GradientCalculator(build(MLP), class_index=0, multiply_target=True)
+        found = calculator.compute(
+            given, preprocess_fn=preprocess, converter=converter, batchsize=3
+        )
+        np.testing.assert_array_equal(x, before)
+        np.testing.assert_allclose(found, calculator.compute(2 * (x + 1)), rtol=1e-9)
+
+    def test_what_cannot_be_put_back_does_not_keep_the_rest_changed(self, x):
+        class Stubborn(chainer.Link):
+            """Has a persistent array that becomes read-only once it is written into."""
+
+            def __init__(self):
+                super().__init__()
+                self.add_persistent("calls", np.zeros(1))
+
+            def forward(self, x):
+                self.calls += 1
+                self.calls.flags.writeable = False
+                return x
+
+        model = chainer.Sequential(build(Counting), Stubborn(), build(MLP, n_in=1))
+        calculator = GradientCalculator(model, class_index=0)
+        with pytest.raises(ValueError, match="read-only"):
+            calculator.compute(x)
+        assert model[0].n_call == 0
+        assert model[0].lstm.h is None
+        assert "train" not in vars(chainer.config._local)

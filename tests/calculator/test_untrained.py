@@ -83,7 +83,7 @@ def test_the_model_can_be_trained_afterwards(x):
 def test_a_network_that_only_eval_fun_knows(x):
     other = L.Linear(None, 1)
     calculator = GradientCalculator(build(MLP), eval_fun=lambda v: other(v))
-    with pytest.raises(ValueError, match=r"must be trained.*'W' is not initialized"):
+    with pytest.raises(ValueError, match=r"must be trained.*W is not initialized"):
         calculator.compute(x.astype(np.float32))
     assert not other.W.is_initialized
 

@@ -193,11 +193,13 @@ class Batches:
             converted = self._device.send(examples)
         else:
             examples = list(examples)
+            if self._converter is not concat_examples:
+                examples = _of_its_own(examples)
             lengths = _first_input_lengths(examples)
             converted = self._convert(examples, lengths)
         inputs = _as_inputs(converted)
         if self._preprocess_fn is not None:
-            inputs = _as_inputs(self._preprocess_fn(*inputs))
+            inputs = _as_inputs(self._preprocess_fn(*_of_its_own(inputs)))
         for position, x in enumerate(inputs):
             _check_finite(x, position, start)
         inputs = tuple(_cast(x, self._dtype) for x in inputs)
@@ -311,9 +313,11 @@ def _cast(x: Any, dtype: np.dtype | None) -> Any:
 
 
 def _of_its_own(x: Any) -> Any:
-    """Return copies of arrays, so that the model may write into them."""
+    """Return copies of arrays, so that the user's code may write into them."""
     if type(x) in (list, tuple):
         return type(x)(map(_of_its_own, x))
+    if type(x) is dict:
+        return {key: _of_its_own(value) for key, value in x.items()}
     return x.copy() if _is_array(x) else x
 
 

@@ -13,6 +13,7 @@ from saliency.calculator.randomness.random_streams import (
     RandomStreams,
     RowStreams,
 )
+from saliency.checks import is_finite
 
 import chainer
 
@@ -89,6 +90,10 @@ class Disturbance:
                 f"noise_sampler gives noise of dtype {noise.dtype}, which cannot be "
                 f"added to a target of dtype {array.dtype}. If the model takes floats, "
                 "pass data.astype(np.float32)"
+            )
+        if not is_finite(noise):
+            raise ValueError(
+                "noise_sampler must give finite noise, got NaN or infinity"
             )
         return noise.astype(array.dtype, copy=False)
 

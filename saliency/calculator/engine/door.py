@@ -15,6 +15,12 @@ from saliency.calculator.engine.subject import Subject
 import chainer
 from chainer.utils.type_check import InvalidType
 
+_ABOUT_WRITING = (
+    "the model must not write into its parameters or their gradients while it is "
+    "explained (such as W.array[...] = ... or zerograds): assign new arrays to them, "
+    "or write into a copy"
+)
+
 
 class Door:
     """Looks after the forward passes of one call.
@@ -25,7 +31,7 @@ class Door:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._first_parameters = FirstParameters(subject.model)
+        self._first_parameters = FirstParameters(subject.links)
         self._has_checked_number = False
 
     @contextlib.contextmanager
@@ -52,6 +58,8 @@ class Door:
             message = misfit.what_to_write()
             if message is None and isinstance(error, InvalidType):
                 message = misfit.what_chainer_says()
+            if message is None and "read-only" in str(error):
+                message = _ABOUT_WRITING
             if message is None:
                 raise
             raise ValueError(message) from error

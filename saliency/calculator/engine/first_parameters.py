@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from saliency.replaced_methods import Method, ReplacedMethods
@@ -18,15 +18,16 @@ class FirstParameters:
     Parameters without a value may be there as long as forward does not use them.
 
     Args:
-        model (chainer.Link or any callable): The model.
+        models (sequence of chainer.Link): The model, or all that are run.
     """
 
-    def __init__(self, model: Any) -> None:
-        self._without_value: list[tuple[str, chainer.Parameter]] = []
-        if isinstance(model, chainer.Link):
-            self._without_value = [
-                (path, p) for path, p in model.namedparams() if not p.is_initialized
-            ]
+    def __init__(self, models: Sequence[chainer.Link]) -> None:
+        self._without_value = [
+            (path, p)
+            for model in models
+            for path, p in model.namedparams()
+            if not p.is_initialized
+        ]
 
     @contextlib.contextmanager
     def refused(self) -> Iterator[None]:

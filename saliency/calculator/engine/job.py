@@ -40,6 +40,7 @@ from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 from saliency.checks import narrowed
+from saliency.interrupts import held_back
 
 import chainer
 
@@ -78,7 +79,7 @@ def running_job(
         disable=not show_progress,
     )
     runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
-    with bar, runner:
+    with held_back(), bar, runner:
         yield Job(recipe, subject, settings, batches, runner, run, n_example, bar)
 
 
@@ -257,7 +258,15 @@ class Job:
         # The pass and its graph end here, before another pass is run.
         with self._runner.one_pass(batch, rows) as this:
             self._check_plan(this, batch)
-            of_rows = self._contribution(this, classes)
+            explained = self._explained(this, classes)
+            scores = chainer.cuda.to_cpu(this.scores(explained))
+            if np.isfinite(scores).all():
+                of_rows = chainer.cuda.to_cpu(
+                    self._recipe.contribution(this, explained)
+                )
+        if not np.isfinite(scores).all():
+            is_half = any(y.dtype == np.float16 for y in this.outputs)
+            raise self._not_finite(batch, rows, scores, is_half)
         if batch.can_gather():
             run = partial(self._runner.first_example, batch)
             self._values_of_batch.refuse(this, run)
@@ -265,23 +274,32 @@ class Job:
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         return rows, _Contribution(of_rows, result, this.targets[0].ndim)
 
-    def _contribution(self, this: ForwardPass, classes: Classes) -> np.ndarray:
+    def _explained(self, this: ForwardPass, classes: Classes) -> Explained:
+        """Return what of the output is explained in each row of a pass."""
         if not self._looked_at_output:
             self._looked_at_output = True
             if self._subject.class_index is not None:
                 warn_of_axes(this.outputs, self._subject.class_index)
             elif not self._subject.sum_is_asked_for:
                 warn_of_sum(this.outputs, len(this.rows))
-        of_rows: Explained
         if isinstance(classes, np.ndarray):
-            of_rows = classes[this.rows.example]
-        elif isinstance(classes, str):
-            of_rows = self._recipe.predicted_classes(this)
-        else:
-            of_rows = classes
-        on_device = self._recipe.contribution(this, of_rows)
-        contribution: np.ndarray = chainer.cuda.to_cpu(on_device)
-        return contribution
+            of_rows: Explained = classes[this.rows.example]
+            return of_rows
+        if isinstance(classes, str):
+            return self._recipe.predicted_classes(this)
+        return classes
+
+    def _not_finite(
+        self, batch: UserBatch, rows: Rows, scores: np.ndarray, is_half: bool
+    ) -> ValueError:
+        """Return the error for scores that are not finite."""
+        row = int(np.argmin(np.isfinite(scores)))
+        where = self._runner.where_not_finite(batch, rows)
+        return ValueError(
+            f"the explained output is {scores[row]:g} for example "
+            f"{batch.start + rows.example[row]} (sample {rows.sample[row]}) although "
+            f"the data is finite; {where}" + _FLOAT16_ENDS * is_half
+        )
 
     def _with_lengths_of_target(self, batch: UserBatch) -> UserBatch:
         """Return the batch with lengths if axis 1 of the target follows them."""

@@ -16,6 +16,7 @@ from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.disturbance import Disturbance
 from saliency.calculator.engine.door import Door
 from saliency.calculator.engine.extraction import Extraction
+from saliency.calculator.engine.finite import WatchedLinks, leaves, suspects
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.inputs import InputForms
 from saliency.calculator.engine.overwritten import Overwritten
@@ -36,6 +37,7 @@ from saliency.calculator.randomness.random_streams import (
     GlobalRandomState,
     RandomStreams,
 )
+from saliency.checks import is_finite
 from saliency.cpu import fast_cpu
 
 import chainer
@@ -87,7 +89,9 @@ class Runner:
         self._door = Door(subject)
         self._extraction = Extraction(subject)
         self._input_forms = InputForms(is_target=subject.target_extractor is None)
-        self._unchanged = Unchanged(subject.model, n_example)
+        links = subject.links
+        self._unchanged = Unchanged(links, n_example)
+        self._suspects = suspects(links)
         self._blocks = contextlib.ExitStack()
         self._model_differentiates = False
         # Elements of the graph before the first dropout, for each example, and
@@ -180,7 +184,27 @@ class Runner:
         start = SharedStart(rows.example, rows.sample)
         shares = self._shared_sizes is not None and start.saves_rows
         with self._unchanged.during_pass(), self._network_of(rows):
+            if self._suspects:
+                self._check_suspects(batch, rows)
             yield self._run_as_configured(batch, rows, start if shares else None)
+
+    def where_not_finite(self, batch: UserBatch, rows: Rows) -> str:
+        """Return the link of a pass that first gave NaN or infinity, for a message."""
+        watched = WatchedLinks()
+        with self._unchanged.during_pass(), self._network_of(rows), watched:
+            self._run_as_configured(batch, rows)
+        return watched.described(self._subject.links)
+
+    def _check_suspects(self, batch: UserBatch, rows: Rows) -> None:
+        """Raise a ValueError if what is not finite in the model is used."""
+        watched = WatchedLinks()
+        with watched:
+            this = self._run_as_configured(batch, rows, keeps_graph=True)
+        used = watched.called | leaves(this.outputs)
+        for suspect in self._suspects:
+            if suspect.is_one_of(used) and not is_finite(suspect.get()):
+                raise suspect.error()
+        self._suspects = []
 
     def first_example(self, batch: UserBatch, n_row: int) -> ForwardPass:
         """Return a pass of a batch's first example, several times, as samples run."""
@@ -235,6 +259,7 @@ class Runner:
         rows: Rows,
         start: SharedStart | None = None,
         disturb: Disturb | None = None,
+        keeps_graph: bool = False,
     ) -> ForwardPass:
         """Run rows in the mode that samples want."""
         with contextlib.ExitStack() as stack:
@@ -244,7 +269,7 @@ class Runner:
             watch = partial(self._recipe.watch_forward, self.run)
             disturb = disturb or self._disturbance.apply
             run = partial(self._run, batch, rows, disturb, watch, start)
-            return self._with_graph(run, self._recipe.needs_gradient)
+            return self._with_graph(run, self._recipe.needs_gradient or keeps_graph)
 
     def _run_clean(self, batch: UserBatch, rows: Rows) -> ForwardPass:
         """Run rows with the trained model as it is."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.engine.explained_output import ClassIndex, check_class_index
+from saliency.calculator.engine.links_within import links_within
 from saliency.chainer_compat import gpu_problem
 from saliency.checks import check_callable, is_int
 
@@ -95,6 +96,11 @@ class Subject:
         both = (self.target_extractor, self.output_extractor)
         found = [extractor for extractor in both if extractor is not None]
         return tuple(dict.fromkeys(found))
+
+    @property
+    def links(self) -> list[chainer.Link]:
+        """The links that are run, as far as one can see from outside."""
+        return links_within(self.model, self.eval_fun)
 
     @property
     def dtype(self) -> np.dtype | None:

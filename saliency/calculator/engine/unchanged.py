@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.calculator.engine.read_only import read_only, that_can_be_protected
 from saliency.exclusive import one_at_a_time
 
 import chainer
@@ -33,33 +34,34 @@ class Unchanged:
     That is what it keeps between calls: persistent values (running statistics and the
     like), the hidden state of stateful links, and all else that its links have as
     attributes: numbers, arrays, Variables, and lists or dictionaries of these.
-    Parameters and their gradients are kept by reference: nothing here writes into
-    them, but a model's own code may replace them during forward.
+    Parameters and their gradients are kept by reference: a model's own code may replace
+    them during forward, but not write into them, where that can be prevented: on a CPU.
 
     What the model keeps between calls is shared by all threads that use it, so that
     one pass runs at a time, and each begins with the model as it was.
 
     Args:
-        model (chainer.Link or any callable): What is not a link has no state that
-            could be looked after.
+        models (sequence of chainer.Link): The model, or all that are run.
         n_example (int): Number of examples in the data.
     """
 
-    def __init__(self, model: Any, n_example: int) -> None:
+    def __init__(self, models: Sequence[chainer.Link], n_example: int) -> None:
         self._n_example = n_example
-        self._parameters: list[tuple[Any, Any, Any]] = []
-        self._links: list[_Attributes] = []
-        self._states: list[tuple[chainer.Link, str, Any]] = []
-        if not isinstance(model, chainer.Link):
-            return
+        links = {id(link): link for model in models for link in model.links()}
         with one_at_a_time():
             # What has no value yet is looked after by FirstParameters.
             self._parameters = [
-                (p, p.array, p.grad) for p in model.params(include_uninit=False)
+                (p, p.array, p.grad)
+                for model in models
+                for p in model.params(include_uninit=False)
             ]
-            for link in model.links():
-                self._links.append(_Attributes(link))
-                self._states += [(link, *state) for state in _states_of(link)]
+            self._protected = that_can_be_protected(
+                [a for _, *arrays in self._parameters for a in arrays]
+            )
+            self._links = [_Attributes(link) for link in links.values()]
+            self._states = [
+                (link, *state) for link in links.values() for state in _states_of(link)
+            ]
 
     @property
     def has_state(self) -> bool:
@@ -84,7 +86,8 @@ class Unchanged:
         """Return a block for a pass, forward and backward."""
         with one_at_a_time():
             try:
-                yield
+                with read_only(self._protected):
+                    yield
             finally:
                 self._put_back()
 
@@ -118,14 +121,16 @@ class Unchanged:
             vars(link)[name] = chainer.Variable(rows) if is_variable else rows
 
     def _put_back(self) -> None:
-        with one_at_a_time():
-            for parameter, array, grad in self._parameters:
-                if parameter.array is not array:
-                    parameter.array = array
-                if parameter.grad is not grad:
-                    parameter.grad = grad
+        """Put everything back, also what comes after something that cannot be."""
+        with one_at_a_time(), contextlib.ExitStack() as stack:
             for attributes in self._links:
-                attributes.put_back()
+                stack.callback(attributes.put_back)
+            for parameter, array, grad in self._parameters:
+                # The last is called first: a gradient has to fit the array.
+                if parameter.grad is not grad:
+                    stack.callback(setattr, parameter, "grad", grad)
+                if parameter.array is not array:
+                    stack.callback(setattr, parameter, "array", array)
 
 
 class _DeafReporter(chainer.Reporter):

@@ -14,6 +14,7 @@ import numpy as np
 from saliency.array_types import Array
 from saliency.calculator.randomness.posteriors import Network, Posterior
 from saliency.calculator.randomness.random_streams import RandomStreams
+from saliency.checks import is_finite
 
 import chainer
 
@@ -107,6 +108,10 @@ def _like(name: str, value: np.ndarray, own: dict[str, Any]) -> Any:
         raise ValueError(
             f"posterior gives {name!r} of shape {np.shape(value)}, but the model's is "
             f"of shape {np.shape(own[name])}"
+        )
+    if not is_finite(np.asarray(value)):
+        raise ValueError(
+            f"posterior gives NaN or infinity in {name!r}; its networks must be finite"
         )
     if not isinstance(own[name], chainer.get_array_types()):
         return type(own[name])(value)

@@ -128,8 +128,18 @@ class RunningStatistics:
                 self._squares = self._squares + difference * (sample - self.mean)
 
     def result(self) -> np.ndarray:
-        """Return the statistic; the spread is that of a sample of the population."""
+        """Return the statistic; the spread is that of a sample of the population.
+
+        Raises:
+            ValueError: If a mean or a spread is infinite.
+        """
         std = np.sqrt(self._squares / max(self.count - 1, 1))
+        # NaN is what lies behind the end of a short example.
+        if np.isinf(self.mean).any() or np.isinf(std).any():
+            raise ValueError(
+                "an aggregated saliency is infinite, since the samples are too large: "
+                f"their {self._statistic} overflows in float64. Scale the output down"
+            )
         return _STATISTICS[self._statistic](self.mean, std)
 
 
