@@ -19,7 +19,7 @@ from saliency.calculator.engine.explained_output import (
 from saliency.calculator.engine.rows import NoBatchAxis, Rows
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.shared_start import SharedStart
-from saliency.checks import no_influence
+from saliency.checks import is_finite, no_influence
 
 import chainer
 
@@ -141,6 +141,13 @@ class ForwardPass:
         xp = chainer.backend.get_array_module(self.outputs[0].array)
         total = sum(chosen_scores(y.array, classes) for y in self.outputs)
         return xp.broadcast_to(total, (len(self.rows),))
+
+    def is_finite(self, classes: Explained) -> bool:
+        """Tell whether the explained scores are; others may be masked by infinity."""
+        if all(is_finite(y.array) for y in self.outputs):
+            return True
+        scores = self.scores(classes)
+        return bool(chainer.backend.get_array_module(scores).isfinite(scores).all())
 
     def scores_of_all_classes(self) -> Any:
         """Return the scores of each row, ``(n_row, n_class)``, in float64.

@@ -259,14 +259,12 @@ class Job:
         with self._runner.one_pass(batch, rows) as this:
             self._check_plan(this, batch)
             explained = self._explained(this, classes)
-            scores = chainer.cuda.to_cpu(this.scores(explained))
-            if np.isfinite(scores).all():
-                of_rows = chainer.cuda.to_cpu(
-                    self._recipe.contribution(this, explained)
-                )
-        if not np.isfinite(scores).all():
-            is_half = any(y.dtype == np.float16 for y in this.outputs)
-            raise self._not_finite(batch, rows, scores, is_half)
+            is_finite = this.is_finite(explained)
+            if is_finite:
+                on_device = self._recipe.contribution(this, explained)
+                of_rows = chainer.cuda.to_cpu(on_device)
+        if not is_finite:
+            raise self._not_finite(batch, this, explained)
         if batch.can_gather():
             run = partial(self._runner.first_example, batch)
             self._values_of_batch.refuse(this, run)
@@ -290,15 +288,18 @@ class Job:
         return classes
 
     def _not_finite(
-        self, batch: UserBatch, rows: Rows, scores: np.ndarray, is_half: bool
+        self, batch: UserBatch, this: ForwardPass, explained: Explained
     ) -> ValueError:
         """Return the error for scores that are not finite."""
+        scores = chainer.cuda.to_cpu(this.scores(explained))
         row = int(np.argmin(np.isfinite(scores)))
-        where = self._runner.where_not_finite(batch, rows)
+        example = batch.start + this.rows.example[row]
+        is_half = any(y.dtype == np.float16 for y in this.outputs)
         return ValueError(
-            f"the explained output is {scores[row]:g} for example "
-            f"{batch.start + rows.example[row]} (sample {rows.sample[row]}) although "
-            f"the data is finite; {where}" + _FLOAT16_ENDS * is_half
+            f"the explained output is {scores[row]:g} for example {example} (sample "
+            f"{this.rows.sample[row]}) although the data is finite; "
+            + self._runner.where_not_finite(batch, this.rows)
+            + _FLOAT16_ENDS * is_half
         )
 
     def _with_lengths_of_target(self, batch: UserBatch) -> UserBatch:

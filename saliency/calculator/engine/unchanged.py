@@ -51,14 +51,18 @@ class Unchanged:
         with one_at_a_time():
             # What has no value yet is looked after by FirstParameters.
             self._parameters = [
-                (p, p.array, p.grad)
+                _Parameter(p, p.array, p.grad)
                 for model in models
                 for p in model.params(include_uninit=False)
             ]
             self._protected = that_can_be_protected(
-                [a for _, *arrays in self._parameters for a in arrays]
+                [a for p in self._parameters for a in (p.array, p.grad)]
             )
             self._links = [_Attributes(link) for link in links.values()]
+            self._everything: list[_Parameter | _Attributes] = [
+                *self._parameters,
+                *self._links,
+            ]
             self._states = [
                 (link, *state) for link in links.values() for state in _states_of(link)
             ]
@@ -122,15 +126,29 @@ class Unchanged:
 
     def _put_back(self) -> None:
         """Put everything back, also what comes after something that cannot be."""
-        with one_at_a_time(), contextlib.ExitStack() as stack:
-            for attributes in self._links:
-                stack.callback(attributes.put_back)
-            for parameter, array, grad in self._parameters:
-                # The last is called first: a gradient has to fit the array.
-                if parameter.grad is not grad:
-                    stack.callback(setattr, parameter, "grad", grad)
-                if parameter.array is not array:
-                    stack.callback(setattr, parameter, "array", array)
+        errors: list[Exception] = []
+        with one_at_a_time():
+            for before in self._everything:
+                try:
+                    before.put_back()
+                except Exception as error:
+                    errors.append(error)
+        if errors:
+            raise errors[0]
+
+
+class _Parameter(NamedTuple):
+    """A parameter, and what it holds."""
+
+    parameter: chainer.Parameter
+    array: Array
+    grad: Array | None
+
+    def put_back(self) -> None:
+        if self.parameter.array is not self.array:
+            self.parameter.array = self.array
+        if self.parameter.grad is not self.grad:
+            self.parameter.grad = self.grad
 
 
 class _DeafReporter(chainer.Reporter):
