@@ -11,7 +11,8 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
-from tests.calculator.every_calculator import every_calculator
+from tests.calculator.every_calculator import every_calculator, every_calculator_with
+from tests.covering import every_pair, every_value
 from tests.networks import build
 
 import chainer
@@ -19,7 +20,6 @@ import chainer.functions as F
 import chainer.links as L
 
 pytestmark = [
-    pytest.mark.filterwarnings("ignore:all M="),
     pytest.mark.filterwarnings("ignore:(overflow|invalid value|divide)"),
 ]
 
@@ -55,9 +55,7 @@ def spoil(model, where, value):
 WHERE = ["l1/W", "l1/b", "norm/gamma", "norm/avg_mean", "norm/avg_var", "l2/b", "scale"]
 
 
-@every_calculator
-@pytest.mark.parametrize("where", WHERE)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@every_calculator_with(every_pair, where=WHERE, value=[np.nan, np.inf, -np.inf])
 def test_what_the_model_keeps(new_calculator, where, value, x):
     model = build(Network)
     spoil(model, where, value)
@@ -76,8 +74,7 @@ def test_what_is_not_used_may_be_anything(new_calculator, x):
     np.testing.assert_array_equal(found, expected)
 
 
-@every_calculator
-@pytest.mark.parametrize("where", WHERE)
+@every_calculator_with(every_value, where=WHERE)
 def test_a_member_of_an_ensemble(new_calculator, where, x):
     model, member = build(Network), build(Network)
     spoil(member, where, np.inf)
@@ -98,8 +95,7 @@ def test_a_trained_one_that_the_posterior_takes_the_place_of(x):
     np.testing.assert_allclose(found, expected)
 
 
-@every_calculator
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@every_calculator_with(every_value, value=[np.nan, np.inf])
 def test_noise(new_calculator, value, x):
     class Noise:
         def sample(self, array):

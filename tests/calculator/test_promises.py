@@ -15,7 +15,11 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
 )
-from tests.calculator.every_calculator import AGGREGATING, every_calculator_with
+from tests.calculator.every_calculator import (
+    AGGREGATING,
+    every_calculator,
+    every_calculator_with,
+)
 from tests.covering import every_pair, every_value
 from tests.networks import MLP, Fuse, OwnNoise, build
 
@@ -463,9 +467,7 @@ class WritesIntoItsParameter(chainer.Chain):
         return self.l1(x)
 
 
-@pytest.mark.parametrize("writes", ["array", "gradient"])
-@every_calculator
-@every_call
+@every_calculator_with(every_value, call=CALLS, writes=["array", "gradient"])
 def test_a_model_that_writes_into_its_parameters_is_refused(
     new_calculator, call, writes, x
 ):
