@@ -19,7 +19,7 @@ from saliency.calculator.engine.dataset import (
 )
 from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.job import running_job
-from saliency.calculator.engine.padding import concatenate_padded
+from saliency.calculator.engine.padding import join_padded
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
@@ -244,20 +244,21 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             self, subject, settings, batches, n_example, show_progress=show_progress
         ) as job:
             for batch in batches:
-                blocks.append(np.concatenate(list(job.explain(batch))))
+                blocks.append(join_padded(list(job.explain(batch)), 0, np.nan))
                 lengths.append(batch.lengths)
                 if retain_inputs:
-                    inputs.append(chainer.get_device("@numpy").send(batch.inputs))
+                    on_cpu = chainer.get_device("@numpy").send(batch.inputs)
+                    inputs.append([x.copy() for x in on_cpu])
         if retain_inputs:
             job.run.inputs = tuple(
-                concatenate_padded(arrays, axis=0, fill=0) for arrays in zip(*inputs)
+                join_padded(list(arrays), axis=0, fill=0) for arrays in zip(*inputs)
             )
         if job.run.is_whole_target:
             found = job.lengths_of_targets
             lengths = [np.array([found[i] for i in range(n_example)])]
         job.run.lengths = lengths_if_ragged(lengths)
         _last_runs.of[self] = job.run
-        return concatenate_padded(blocks, axis=1, fill=np.nan)
+        return join_padded(blocks, axis=1, fill=np.nan)
 
     @takes_settings_of(compute, but=("retain_inputs",))
     def compute_aggregate(

@@ -16,7 +16,7 @@ from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.calculator.paths.windows import Window, Windows
-from saliency.checks import check_positive
+from saliency.checks import check_positive, narrowed
 from saliency.configured import positional
 from saliency.user_warnings import warn_user
 
@@ -35,8 +35,9 @@ class OcclusionCalculator(BaseCalculator):
 
     Args:
         class_index: As in every calculator; ``'all'`` computes all columns of the
-            output at no further cost, and puts their axis behind the batch axis:
-            ``(M, N, n_class) + shape``.
+            output in the same passes, and puts their axis behind the batch axis:
+            ``(M, N, n_class) + shape``. Next to the result, memory holds a number for
+            each window and class.
         enable_backprop (bool): Taken for the sake of code written for Chainer
             Chemistry, and without effect, which a warning says if it is True: a model
             that takes gradients in its forward gets a graph without being told.
@@ -67,6 +68,7 @@ class OcclusionCalculator(BaseCalculator):
     needs_gradient = False
     changes_one_example = True
     explains_all_classes = True
+    keeps_steps = True
 
     def check(self) -> None:
         """Raise a ValueError if a setting of the windows is not allowed."""
@@ -97,28 +99,15 @@ class OcclusionCalculator(BaseCalculator):
         xp = chainer.backend.get_array_module(origin)
         fill = xp.broadcast_to(covers.fill.at(origin, this, call), origin.shape)
         covered = origin.copy()
-        for rows, _, place in covers.rows_by_window(this):
+        for rows, place in covers.rows_by_window(this):
             covered[(rows, *place)] = fill[(rows, *place)]
         return covered
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
-        """Return the score of step 0 everywhere, less each window's score there."""
-        covers = _covers_of(this)
+        """Return the scores, of which the run makes maps when it has all of them."""
         if isinstance(self.class_index, str) and self.class_index == "all":
-            scores = this.scores_of_all_classes()
-        else:
-            scores = this.scores(classes)
-        scores = chainer.cuda.to_cpu(scores)
-        shape = covers.map_shape
-        scores = scores.reshape(scores.shape + (1,) * len(shape))
-        part = np.zeros(scores.shape[: -len(shape)] + shape)
-        uncovered = this.rows.step == 0
-        part[uncovered] = scores[uncovered]
-        for rows, windows, place in covers.rows_by_window(this):
-            of_rows = part[rows]
-            of_rows[(..., *place)] = -scores[rows] / windows.covering[place]
-            part[rows] = of_rows
-        return part
+            return this.scores_of_all_classes()
+        return this.scores(classes)
 
     def _geometry(
         self,
@@ -136,8 +125,17 @@ class OcclusionCalculator(BaseCalculator):
         return slide_axis, size, stride
 
 
+#: Maps are made in float64 and some at a time: as many as this many bytes hold, or as
+#: are a small part of all.
+_BYTES_AT_A_TIME = 1 << 20
+_PARTS_OF_ALL = 16
+
+
 class Covers(Run):
     """What covers the targets of one call, and the windows of the batch at hand.
+
+    It holds the score with each window covered until a sample is complete, and makes
+    the map then: there are far more elements of all maps than scores.
 
     Args:
         fill (ReferenceForData): What covers a window.
@@ -152,6 +150,7 @@ class Covers(Run):
         self.fill = fill
         self.windows: dict[int | None, Windows] = {}
         self.map_shape: tuple[int, ...] = ()
+        self._lengths_of_batch: np.ndarray | None = None
 
     def lay_windows(
         self,
@@ -170,6 +169,7 @@ class Covers(Run):
             size (tuple of int): Length of a window along each of them.
             stride (tuple of int): How far it moves along each of them.
         """
+        self._lengths_of_batch = lengths
         self.map_shape = tuple(
             n if axis in slide_axis else 1 for axis, n in enumerate(shape) if axis
         )
@@ -183,9 +183,7 @@ class Covers(Run):
             for n in ([None] if lengths is None else set(lengths.tolist()))
         }
 
-    def rows_by_window(
-        self, this: ForwardPass
-    ) -> Iterator[tuple[np.ndarray, Windows, Window]]:
+    def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[np.ndarray, Window]]:
         """Give the rows that have the same window covered, and which one it is.
 
         None is covered at step 0, and beyond the last window of a shorter example.
@@ -199,7 +197,56 @@ class Covers(Run):
             for step in np.unique(this.rows.step[fits]).tolist():
                 if 0 < step <= len(windows.places):
                     rows = np.flatnonzero(fits & (this.rows.step == step))
-                    yield rows, windows, windows.places[step - 1]
+                    yield rows, windows.places[step - 1]
+
+    def put_together(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Return the maps of samples of which all scores are known.
+
+        Args:
+            sums (numpy.ndarray): ``(n, size, n_step)`` or ``(n, size, n_step,
+                n_class)``: the score of the target as it is, and behind it those with
+                each window covered.
+            dtype (numpy.dtype): Of the maps.
+
+        Returns:
+            numpy.ndarray: ``(n, size) + map_shape`` or ``(n, size, n_class) +
+            map_shape``.
+
+        Raises:
+            ValueError: If a finite value is beyond the largest of ``dtype``.
+        """
+        n_sample, n_example, n_step, *n_class = sums.shape
+        scores = sums.reshape(n_sample * n_example, n_step, -1)
+        maps = np.zeros((len(scores), scores.shape[2], *self.map_shape), dtype)
+        lengths = [None] * n_example
+        if self._lengths_of_batch is not None:
+            lengths = self._lengths_of_batch.tolist()
+        for length, windows in self.windows.items():
+            chosen = np.flatnonzero([n == length for n in lengths * n_sample])
+            until_end: Any = tuple(slice(n) for n in windows.covering.shape)
+            for rows, classes in _some_at_a_time(chosen, maps):
+                some = windows.mean_fall(scores[rows, :, classes])
+                narrow = narrowed(some, dtype, "a saliency")
+                maps[(rows, classes, *until_end)] = narrow
+        return maps.reshape(n_sample, n_example, *n_class, *self.map_shape)
+
+
+def _some_at_a_time(
+    chosen: np.ndarray, maps: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Give the row and the class of as many maps as are made at a time.
+
+    Args:
+        chosen (numpy.ndarray): The rows that are wanted.
+        maps (numpy.ndarray): ``(n_row, n_class) + map_shape``.
+    """
+    n_class = maps.shape[1]
+    n_map, n_byte = maps.shape[0] * n_class, 8 * maps[0, 0].size
+    n = max(1, n_map // _PARTS_OF_ALL, _BYTES_AT_A_TIME // n_byte)
+    for start in range(0, len(chosen) * n_class, n):
+        stop = min(start + n, len(chosen) * n_class)
+        row, of_class = np.divmod(np.arange(start, stop), n_class)
+        yield chosen[row], of_class
 
 
 def _covers_of(this: ForwardPass) -> Covers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -262,3 +264,72 @@ class TestIntegers:
 
         with pytest.raises(TypeError, match=r"noise_sampler.*float64.*uint8"):
             self.of(0, noise_sampler=Floats(), seed=0)
+
+
+class ManyClasses(chainer.Chain):
+    """A network of few parameters whose output has many columns."""
+
+    def __init__(self, n_class: int):
+        super().__init__()
+        with self.init_scope():
+            self.conv = L.Convolution2D(3, 4, 8, stride=8)
+            self.fc = L.Linear(4, n_class)
+
+    def forward(self, x):
+        return self.fc(F.mean(F.tanh(self.conv(x)), axis=(2, 3)))
+
+
+def peak_memory(function, *arguments, **settings):
+    """Return what a function returns, and the bytes that it took at its peak."""
+    tracemalloc.start()
+    try:
+        result = function(*arguments, show_progress=False, **settings)
+        return result, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+class TestMemoryOfAllClasses:
+    """It is that of the result, whatever the number of classes, rows and windows."""
+
+    @pytest.fixture
+    def model(self):
+        return build(ManyClasses, 100, dtype=np.float32)
+
+    @pytest.mark.parametrize("size", [32, 16])
+    @pytest.mark.parametrize("n_image", [1, 2])
+    def test_is_less_than_twice_the_result(self, model, size, n_image, rng):
+        images = rng.normal(size=(n_image, 3, 128, 128)).astype(np.float32)
+        calculator = OcclusionCalculator(
+            model, class_index="all", size=size, stride=size // 2
+        )
+        samples, peak = peak_memory(calculator.compute, images, batchsize=8)
+        assert samples.shape == (1, n_image, 100, 1, 128, 128)
+        assert peak < 2 * samples.nbytes
+
+    def test_of_an_aggregate_is_that_of_some_results_in_float64(self, model, rng):
+        images = rng.normal(size=(1, 3, 128, 128)).astype(np.float32)
+        calculator = OcclusionCalculator(model, class_index="all", size=32, stride=16)
+        maps, peak = peak_memory(calculator.compute_aggregate, images, M=1)
+        assert maps.shape == (1, 100, 1, 128, 128)
+        assert peak < 6 * maps.nbytes
+
+    def test_maps_that_are_made_one_after_the_other_are_right(self, model, rng):
+        images = rng.normal(size=(2, 3, 128, 128)).astype(np.float32)
+        windows = {"size": 32, "stride": 32}
+        every = OcclusionCalculator(model, class_index="all", **windows).compute(images)
+        for c in (0, 7, 31, 99):
+            one = OcclusionCalculator(model, class_index=c, **windows).compute(images)
+            assert_array_equal(every[:, :, c], one)
+
+    @pytest.mark.large
+    @pytest.mark.parametrize("size", [32, 16])
+    def test_of_a_thousand_classes_at_full_size(self, size, rng):
+        model = build(ManyClasses, 1000, dtype=np.float32)
+        image = rng.normal(size=(1, 3, 224, 224)).astype(np.float32)
+        calculator = OcclusionCalculator(
+            model, class_index="all", size=size, stride=size // 2
+        )
+        samples, peak = peak_memory(calculator.compute, image)
+        assert samples.shape == (1, 1, 1000, 1, 224, 224)
+        assert peak < 1.5 * samples.nbytes

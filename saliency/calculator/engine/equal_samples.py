@@ -8,6 +8,7 @@ from saliency.calculator.engine.settings import ComputeSettings
 from saliency.user_warnings import warn_user
 
 _ROUNDING = 1e-4  # of the largest score; how a pass is laid out changes the last digits
+_AT_A_TIME = 1 << 18  # elements; comparing takes some arrays of as many
 
 
 class EqualSamples:
@@ -28,9 +29,10 @@ class EqualSamples:
             return
         if self._first is None:
             self._first = samples[0].copy()
-        size = np.nanmax(np.abs(self._first), initial=0)
-        self._are_equal = np.allclose(
-            samples, self._first, rtol=0, atol=_ROUNDING * size, equal_nan=True
+        high, low = (f(self._first, initial=0) for f in (np.nanmax, np.nanmin))
+        self._are_equal = all(
+            _are_close(sample, self._first, _ROUNDING * max(high, -low))
+            for sample in samples
         )
 
     def warn(self) -> None:
@@ -50,3 +52,18 @@ class EqualSamples:
                 "noise_sampler or posterior, or take M=1"
             )
         warn_user(f"all M={self._settings.M} samples are equal: {reason}")
+
+
+def _are_close(sample: np.ndarray, first: np.ndarray, tolerance: float) -> bool:
+    """Tell whether no element differs by more; where one is NaN, both are."""
+    flat, flat_first = sample.reshape(-1), first.reshape(-1)
+    return all(
+        np.allclose(
+            flat[start : start + _AT_A_TIME],
+            flat_first[start : start + _AT_A_TIME],
+            rtol=0,
+            atol=tolerance,
+            equal_nan=True,
+        )
+        for start in range(0, flat.size, _AT_A_TIME)
+    )

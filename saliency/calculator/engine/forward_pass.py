@@ -150,7 +150,9 @@ class ForwardPass:
         return bool(chainer.backend.get_array_module(scores).isfinite(scores).all())
 
     def scores_of_all_classes(self) -> Any:
-        """Return the scores of each row, ``(n_row, n_class)``, in float64.
+        """Return the scores of each row, ``(n_row, n_class)``.
+
+        They are in float64; or in the output's own dtype if nothing is added up.
 
         Raises:
             ValueError: If the output has no row for each example.
@@ -161,12 +163,13 @@ class ForwardPass:
                 "one value for the batch"
             )
         n_row = len(self.rows)
-        return sum(
-            y.array.reshape(n_row, number_of_classes(y.array, n_row), -1).sum(
-                axis=2, dtype="d"
-            )
+        of_outputs = [
+            y.array.reshape(n_row, number_of_classes(y.array, n_row), -1)
             for y in self.outputs
-        )
+        ]
+        if len(of_outputs) == 1 and of_outputs[0].shape[2] == 1:
+            return of_outputs[0][:, :, 0]
+        return sum(y.sum(axis=2, dtype="d") for y in of_outputs)
 
     def gradients(self, classes: Explained) -> list[Any]:
         """Return the gradient of the summed scores at each target.

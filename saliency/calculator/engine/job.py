@@ -20,7 +20,7 @@ from saliency.calculator.engine.explained_output import (
     warn_of_sum,
 )
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.padding import concatenate_padded, mark_padding
+from saliency.calculator.engine.padding import join_padded, mark_padding
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.rows import (
     CannotFold,
@@ -39,7 +39,6 @@ from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
-from saliency.checks import narrowed
 from saliency.interrupts import held_back
 
 import chainer
@@ -197,10 +196,10 @@ class Job:
         # Each by itself, since targets of examples may differ in shape.
         alone = []
         for one in batch.one_by_one():
-            samples = np.concatenate(list(self._samples(one, n_sample)))
+            samples = join_padded(list(self._samples(one, n_sample)), 0, np.nan)
             self.lengths_of_targets[one.start] = samples.shape[2]
             alone.append(samples)
-        yield concatenate_padded(alone, axis=1, fill=np.nan)
+        yield join_padded(alone, axis=1, fill=np.nan)
 
     def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
         if self.run.is_whole_target:
@@ -236,7 +235,7 @@ class Job:
         self, batch: UserBatch, extent: Extent, classes: Classes
     ) -> Iterator[tuple[np.ndarray, int]]:
         """Give samples with the number of axes of the target."""
-        sums = Sums(extent)
+        sums = Sums(extent, self._recipe.keeps_steps)
         run = partial(self._run_pass, batch, classes)
         can_split = self._plan is self._folded
         n_row = self._batches.batchsize
@@ -249,8 +248,9 @@ class Job:
                 self._bar.update(len(rows.explained))
                 completed = sums.take_completed()
                 if len(completed):
-                    samples = narrowed(completed, result.dtype, "a saliency")
-                    yield samples, result.target_ndim
+                    # Under the same name, so that the sums are not held any longer.
+                    completed = self.run.put_together(completed, result.dtype)
+                    yield completed, result.target_ndim
 
     def _run_pass(
         self, batch: UserBatch, classes: Classes, rows: Rows

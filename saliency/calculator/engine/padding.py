@@ -83,16 +83,25 @@ def cut_to_lengths(
     ]
 
 
-def concatenate_padded(
-    arrays: Sequence[np.ndarray], axis: int, fill: float
-) -> np.ndarray:
-    """Concatenate along ``axis``, with ``fill`` where an array ends before another."""
-    longest = np.max([array.shape for array in arrays], axis=0)
-    padded: list[np.ndarray] = []
-    for array in arrays:
-        missing: np.ndarray = longest - array.shape
-        missing[axis] = 0
-        if missing.any():
-            array = np.pad(array, [(0, n) for n in missing], constant_values=fill)
-        padded.append(array)
-    return np.concatenate(padded, axis=axis)
+def join_padded(arrays: list[np.ndarray], axis: int, fill: float) -> np.ndarray:
+    """Join along ``axis``, with ``fill`` where an array ends before another.
+
+    The list is emptied on the way, so that hardly more than the result is in memory. A
+    single array is not copied.
+    """
+    if len(arrays) == 1:
+        return arrays.pop()
+    shape = np.max([array.shape for array in arrays], axis=0)
+    shape[axis] = sum(array.shape[axis] for array in arrays)
+    joined = np.empty(shape, np.result_type(*arrays))
+    start = 0
+    arrays.reverse()
+    while arrays:
+        array = arrays.pop()
+        stop = start + array.shape[axis]
+        place = joined[(slice(None),) * axis + (slice(start, stop),)]
+        if place.shape != array.shape:
+            place[...] = fill
+        place[tuple(map(slice, array.shape))] = array
+        start = stop
+    return joined

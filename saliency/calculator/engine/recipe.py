@@ -45,6 +45,10 @@ class Recipe(ABC):
         tells_calls_apart (bool): Whether, where targets are changed or noisy, each call
             of the target's link is explained by itself.
         explains_all_classes (bool): Whether ``class_index='all'`` is allowed.
+        keeps_steps (bool): Whether what the steps contribute is kept apart instead of
+            added up, and :meth:`~saliency.calculator.engine.run.Run.put_together` of
+            the run makes the saliency of it; for methods whose steps contribute a few
+            numbers to a large map.
         none_means (str): What ``class_index=None`` stands for: ``'sum'`` or
             ``'argmax'``.
     """
@@ -54,6 +58,7 @@ class Recipe(ABC):
     changes_one_example: ClassVar[bool] = False
     tells_calls_apart: ClassVar[bool] = True
     explains_all_classes: ClassVar[bool] = False
+    keeps_steps: ClassVar[bool] = False
     none_means: ClassVar[str] = "sum"
 
     @property
@@ -105,7 +110,8 @@ class Recipe(ABC):
                 the axes of the output behind the batch axis; None sums all.
 
         Returns:
-            array: ``(n_row,) + shape`` on the model's device.
+            array: ``(n_row,) + shape`` on the model's device. The shape is that of the
+            saliency of an example, unless the method keeps its steps.
         """
 
     def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saliency.calculator.engine.rows import PassPlan, folded
+from saliency.checks import narrowed
 
 
 class Run:
@@ -31,3 +32,17 @@ class Run:
         self.inputs: tuple[np.ndarray, ...] | None = None
         self.lengths: np.ndarray | None = None
         self.is_whole_target = False
+
+    def put_together(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Return the saliency of samples that are complete; here, the sums.
+
+        Args:
+            sums (numpy.ndarray): ``(n, size) + shape``, what the steps of each sample
+                and example contributed; ``(n, size, n_step) + shape`` where the method
+                keeps its steps.
+            dtype (numpy.dtype): Of the saliency.
+
+        Raises:
+            ValueError: If a finite value is beyond the largest of ``dtype``.
+        """
+        return narrowed(sums, dtype, "a saliency")

@@ -15,12 +15,15 @@ class Sums:
 
     Args:
         extent (Extent): How many rows there are for each sample.
+        keeps_steps (bool): Whether each step has a sum of its own.
     """
 
-    def __init__(self, extent: Extent) -> None:
+    def __init__(self, extent: Extent, keeps_steps: bool) -> None:
         self._extent = extent
+        self._keeps_steps = keeps_steps
         self._first = extent.first_sample  # of those in _sums
-        self._sums: np.ndarray | None = None  # (n_begun, size) + shape
+        # (n_begun, size) + shape, or (n_begun, size, n_step) + shape
+        self._sums: np.ndarray | None = None
         self._n_row = np.zeros(0, int)  # how many came for each
 
     def add(self, rows: Rows, part: np.ndarray) -> None:
@@ -32,7 +35,8 @@ class Sums:
         for one in set(parts[explained].tolist()):
             # Within a part no (sample, example) comes twice: += loses nothing.
             chosen = explained[parts[explained] == one]
-            sums[samples[chosen], rows.example[chosen]] += part[chosen]
+            step = (rows.step[chosen],) if self._keeps_steps else ()
+            sums[(samples[chosen], rows.example[chosen], *step)] += part[chosen]
         self._n_row += np.bincount(samples[explained], minlength=len(self._n_row))
 
     def take_completed(self) -> np.ndarray:
@@ -54,9 +58,11 @@ class Sums:
         """Return the sums of ``n`` samples, those that are new at zero."""
         n_new = n - len(self._n_row)
         if self._sums is None or n_new > 0:
-            dtype = part.dtype if self._extent.n_part == 1 else np.float64
-            shape = (n_new, self._extent.n_example, *part.shape[1:])
-            new = np.zeros(shape, dtype)
+            extent = self._extent
+            n_step = (extent.n_step,) if self._keeps_steps else ()
+            n_added = (extent.n_call or 1) if self._keeps_steps else extent.n_part
+            dtype = part.dtype if n_added == 1 else np.float64
+            new = np.zeros((n_new, extent.n_example, *n_step, *part.shape[1:]), dtype)
             some = self._sums is not None and len(self._sums) > 0
             self._sums = np.concatenate([self._sums, new]) if some else new
             self._n_row = np.concatenate([self._n_row, np.zeros(n_new, int)])

@@ -65,3 +65,23 @@ class Windows:
         )
         for place in self.places:
             self.covering[place] += 1
+
+    def mean_fall(self, scores: np.ndarray) -> np.ndarray:
+        """Return by how much scores fall where windows cover an element, on average.
+
+        Args:
+            scores (numpy.ndarray): ``(n, n_step)``: what a score is without a window,
+                and behind it what it is with each of them. More steps do not count.
+
+        Returns:
+            numpy.ndarray: ``(n,) + covering.shape`` in float64.
+        """
+        of_steps = scores.astype(np.float64).T.reshape(
+            scores.shape[1], len(scores), *[1] * self.covering.ndim
+        )
+        maps = np.empty((len(scores), *self.covering.shape))
+        maps[...] = of_steps[0]
+        for place, covered in zip(self.places, of_steps[1:]):
+            covered_maps = maps[(slice(None), *place)]
+            covered_maps -= covered / self.covering[place]
+        return maps

@@ -12,7 +12,7 @@ import numpy as np
 
 from saliency.calculator.engine.dataset import Batches, UserBatch, lengths_if_ragged
 from saliency.calculator.engine.job import Job, running_job
-from saliency.calculator.engine.padding import concatenate_padded
+from saliency.calculator.engine.padding import join_padded
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
@@ -76,7 +76,7 @@ class AggregateWork:
                 blocks.append(self._aggregated(batch, job.explain(batch)))
                 lengths.append(batch.lengths)
         job.run.lengths = lengths_if_ragged(lengths)
-        return concatenate_padded(blocks, axis=0, fill=np.nan)
+        return join_padded(blocks, axis=0, fill=np.nan)
 
     def into(self, out: Any, show_progress: bool) -> Any:
         """Write what is missing into ``out``, and return it."""

@@ -122,10 +122,14 @@ class RunningStatistics:
         """Take samples ``(n, ...)`` in."""
         for sample in samples:
             self.count += 1
-            difference = sample - self.mean
-            self.mean = self.mean + difference / self.count
-            if self._statistic != "mean":
-                self._squares = self._squares + difference * (sample - self.mean)
+            step = sample - self.mean
+            if self._statistic == "mean":
+                step /= self.count
+                self.mean = _added(self.mean, step)
+            else:
+                self.mean = self.mean + step / self.count
+                step *= sample - self.mean
+                self._squares = _added(self._squares, step)
 
     def result(self) -> np.ndarray:
         """Return the statistic; the spread is that of a sample of the population.
@@ -141,6 +145,12 @@ class RunningStatistics:
                 f"their {self._statistic} overflows in float64. Scale the output down"
             )
         return _STATISTICS[self._statistic](self.mean, std)
+
+
+def _added(total: Any, array: np.ndarray) -> np.ndarray:
+    """Return the sum, in the memory of the array; it is not needed any longer."""
+    array += total
+    return array
 
 
 def _signal_to_noise(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
