@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,14 +14,18 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.rows import PassPlan, Rows, folded, folded_apart
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths import quadrature
 from saliency.calculator.paths.adaptive_paths import AdaptivePaths
+from saliency.calculator.paths.completeness import Completeness
 from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.checks import check_choice, check_positive, is_number
 from saliency.configured import positional, takes_settings_of
 
 import chainer
+
+OwnRun = TypeVar("OwnRun", bound=Run)
 
 
 class IntegratedGradientsCalculator(BaseCalculator):
@@ -33,7 +38,12 @@ class IntegratedGradientsCalculator(BaseCalculator):
     Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks",
     arXiv:1703.01365, eq. 1. The attributions of an example add up to
     :math:`f_c(x) - f_c(x')` (completeness) but for the error of the quadrature, which
-    :meth:`convergence_delta` measures.
+    :meth:`convergence_delta` measures. Where the output jumps along the path, no
+    gradient tells of the jump, and they do not: layer normalization and
+    ``F.normalize`` jump at a baseline of zeros. Where attributions are far from adding
+    up, one warning names the example that is furthest off. For that the scores at both
+    ends of each path are computed, which takes two forward passes besides ``steps``
+    (none for methods that have nodes at both ends).
 
     Which quadrature depends on the network. Gauss-Legendre is made for smooth ones
     (tanh, sigmoid, softplus): there the attributions of 32 steps are right to many
@@ -41,8 +51,9 @@ class IntegratedGradientsCalculator(BaseCalculator):
     rule with fixed points falls only like 1 / steps; ``'adaptive'`` looks for the
     jumps. At 32 steps its attributions are 100 times nearer to the integral with few
     kinks on the path, and 3 times with 50; given some 16 steps, they add up as they
-    must but for rounding. That is by construction, so it does not show how near they
-    are: to see that, compare with more steps. It takes 1 to 2 times as long where
+    must but for rounding, if the output does not jump. The weights of the points are
+    chosen so, which does not show how near the attributions are: to see that, compare
+    with more steps. It takes 1 to 2 times as long where
     passes are large, and up to 10 times where the network is so small that the choice
     of points counts. Explain class scores rather than probabilities, which saturate.
 
@@ -81,36 +92,43 @@ class IntegratedGradientsCalculator(BaseCalculator):
         _points(self.method, self.steps)
         self._references()
 
-    def start(self, batches: Batches, passes: CleanPasses) -> Paths:
+    def start(self, batches: Batches, passes: CleanPasses) -> Run:
         """Return the paths, with means over the data where they are baselines."""
         baselines = [r.for_data(batches, passes) for r in self._references()]
-        return Paths(baselines, self.steps, _points(self.method, self.steps))
+        return Paths(baselines, self.method, self.steps)
 
     def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         """Return the number of points on the paths from all baselines."""
         self._check_list(batch, passes)
-        return self.steps * len(self._references())
+        paths = _run_of(run, Paths)
+        paths.completeness.begin(batch.start, batch.size)
+        return paths.n_point * len(paths.baselines)
 
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
-        paths = _paths_of(this)
-        which = this.rows.step // paths.steps
+        paths = _run_of(this.run, Paths)
+        which = this.rows.step // paths.n_point
         baseline = paths.baseline_of_rows(which, origin, this, call)
         way = origin - baseline
         if this.lengths is not None:
             for row, length in zip(way, this.lengths):
                 row[length:] = 0  # padding stays what it is
-        this.kept[call] = way
-        return baseline + _for_rows(paths.alpha(this), origin) * way
+        alpha = paths.alpha(this.rows)
+        this.kept[call] = way, alpha
+        return baseline + _for_rows(alpha, origin) * way
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return each point's weighted gradient times the way from the baseline."""
-        paths = _paths_of(this)
+        paths = _run_of(this.run, Paths)
+        scores = this.scores(classes)
+        ways = [way for way, _ in this.kept.values()]
+        _, alpha = this.kept[0]
+        paths.completeness.add(this, alpha, this.rows.step // paths.n_point, scores)
+        if not paths.needs_graph(this.rows):
+            return chainer.backend.get_array_module(ways[0]).zeros_like(ways[0])
         grads = this.gradients(classes)
-        terms = this.of_explained_call(
-            [this.kept[call] * grad for call, grad in enumerate(grads)]
-        )
-        return paths.integrals(this, terms, lambda: this.scores(classes))
+        terms = this.of_explained_call([way * grad for way, grad in zip(ways, grads)])
+        return paths.integrals(this, terms, scores)
 
     @takes_settings_of(BaseCalculator.compute)
     def convergence_delta(
@@ -178,28 +196,19 @@ class IntegratedGradientsCalculator(BaseCalculator):
             )
 
 
-class Paths(Run):
-    """The paths of one call.
+class Baselines(Run):
+    """The baselines of one call.
 
     Args:
-        baselines (list of ReferenceForData): Where they begin.
-        steps (int): Number of points on each.
-        points (tuple or AdaptivePaths): Nodes and weights; or what chooses them.
+        baselines (list of ReferenceForData): What they are.
+        plan (callable): How passes are laid out where rows are independent.
     """
 
     def __init__(
-        self,
-        baselines: list[ReferenceForData],
-        steps: int,
-        points: quadrature.NodesAndWeights | AdaptivePaths,
+        self, baselines: list[ReferenceForData], plan: PassPlan = folded
     ) -> None:
-        if isinstance(points, AdaptivePaths):
-            super().__init__(plan=points.in_rounds)
-        else:
-            super().__init__()
+        super().__init__(plan)
         self.baselines = baselines
-        self.steps = steps
-        self._points = points
 
     def baseline_of_rows(
         self, which: np.ndarray, origin: Array, this: ForwardPass, call: int
@@ -213,31 +222,83 @@ class Paths(Run):
             result[which == k] = values[which == k]
         return result
 
-    def alpha(self, this: ForwardPass) -> np.ndarray:
+
+class Paths(Baselines):
+    """The paths of one call, and how well their integrals add up.
+
+    Both ends of a path are among its points, also where the quadrature has no node
+    there. Then they weigh nothing, and need no gradient: the scores there tell what the
+    attributions must add up to.
+
+    Args:
+        baselines (list of ReferenceForData): Where they begin.
+        method (str): Quadrature.
+        steps (int): Number of points on each that it needs.
+
+    Attributes:
+        completeness (Completeness): How well the integrals add up.
+        n_point (int): Number of points on each path, with both ends.
+    """
+
+    def __init__(
+        self, baselines: list[ReferenceForData], method: str, steps: int
+    ) -> None:
+        self._points = points = _points(method, steps)
+        if isinstance(points, AdaptivePaths):
+            super().__init__(baselines, points.in_rounds)
+            self.n_point = steps
+        else:
+            super().__init__(baselines, partial(folded_apart, self._weigh_nothing))
+            self._points = points = quadrature.with_ends(*points)
+            self.n_point = len(points[0])
+        more = f"more steps than {steps}"
+        advice = more if method == "adaptive" else f"{more} or method='adaptive'"
+        self.completeness = Completeness(len(baselines), advice)
+
+    def needs_graph(self, rows: Rows) -> bool:
+        """Tell whether a pass of these rows keeps its graph."""
+        return not self._weigh_nothing(rows).all()
+
+    def put_together(self, sums: np.ndarray, dtype: np.dtype, first: int) -> np.ndarray:
+        """Return the attributions of samples that are complete, and check them."""
+        self.completeness.check(sums, first)
+        return super().put_together(sums, dtype, first)
+
+    def conclude(self) -> None:
+        """Give a warning if attributions are far from adding up."""
+        self.completeness.warn()
+
+    def alpha(self, rows: Rows) -> np.ndarray:
         """Return where on its path each row is, from 0 to 1."""
         if isinstance(self._points, AdaptivePaths):
-            return self._points.nodes(this.rows)
+            return self._points.nodes(rows)
         nodes, _ = self._points
-        alpha: np.ndarray = nodes[this.rows.step % self.steps]
+        alpha: np.ndarray = nodes[rows.step % self.n_point]
         return alpha
 
-    def integrals(
-        self, this: ForwardPass, terms: Array, scores: Callable[[], Array]
-    ) -> Array:
+    def integrals(self, this: ForwardPass, terms: Array, scores: Array) -> Array:
         """Return what each row adds to the mean of the integrals over all paths.
 
         Args:
             this (ForwardPass): The pass.
             terms (array): The integrand at each row, ``(n_row,) + shape``.
-            scores (callable): Gives the explained score of each row.
+            scores (array): The explained score of each row.
         """
         if isinstance(self._points, AdaptivePaths):
-            parts = self._points.integrals(this, scores(), terms)
+            parts = self._points.integrals(this, scores, terms)
         else:
             _, weights = self._points
-            weight = weights[this.rows.step % self.steps]
+            weight = weights[this.rows.step % self.n_point]
             parts = _for_rows(weight, terms) * terms
         return parts / len(self.baselines)
+
+    def _weigh_nothing(self, rows: Rows) -> np.ndarray:
+        """Tell for each row whether it is an end that the quadrature has no node at."""
+        if isinstance(self._points, AdaptivePaths):
+            return np.zeros(len(rows), bool)
+        _, weights = self._points
+        weigh_nothing: np.ndarray = weights[rows.step % self.n_point] == 0
+        return weigh_nothing
 
 
 class _Difference(IntegratedGradientsCalculator):
@@ -246,9 +307,8 @@ class _Difference(IntegratedGradientsCalculator):
     needs_gradient = False
     changes_one_example = True
 
-    def start(self, batches: Batches, passes: CleanPasses) -> Paths:
-        baselines = [r.for_data(batches, passes) for r in self._references()]
-        return Paths(baselines, 1, quadrature.midpoint(1))
+    def start(self, batches: Batches, passes: CleanPasses) -> Run:
+        return Baselines([r.for_data(batches, passes) for r in self._references()])
 
     def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         self._check_list(batch, passes)
@@ -257,12 +317,13 @@ class _Difference(IntegratedGradientsCalculator):
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         step = this.rows.step
         which = np.maximum(step - 1, 0)
-        changed = _paths_of(this).baseline_of_rows(which, origin, this, call)
+        baselines = _run_of(this.run, Baselines)
+        changed = baselines.baseline_of_rows(which, origin, this, call)
         changed[step == 0] = origin[step == 0]
         return changed
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
-        n_baseline = len(_paths_of(this).baselines)
+        n_baseline = len(_run_of(this.run, Baselines).baselines)
         sign = np.where(this.rows.step == 0, 1, -1 / n_baseline)
         return chainer.cuda.to_cpu(this.scores(classes)) * sign
 
@@ -274,9 +335,9 @@ def _points(method: str, steps: int) -> quadrature.NodesAndWeights | AdaptivePat
     return quadrature.nodes_and_weights(method, steps)
 
 
-def _paths_of(this: ForwardPass) -> Paths:
-    assert isinstance(this.run, Paths)  # what start has returned
-    return this.run
+def _run_of(run: Run, kind: type[OwnRun]) -> OwnRun:
+    assert isinstance(run, kind)  # what start has returned
+    return run
 
 
 def _for_rows(values: np.ndarray, array: Array) -> Array:

@@ -199,7 +199,7 @@ class Covers(Run):
                     rows = np.flatnonzero(fits & (this.rows.step == step))
                     yield rows, windows.places[step - 1]
 
-    def put_together(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    def put_together(self, sums: np.ndarray, dtype: np.dtype, first: int) -> np.ndarray:
         """Return the maps of samples of which all scores are known.
 
         Args:
@@ -207,6 +207,7 @@ class Covers(Run):
                 n_class)``: the score of the target as it is, and behind it those with
                 each window covered.
             dtype (numpy.dtype): Of the maps.
+            first (int): Which of the M samples is the first of them.
 
         Returns:
             numpy.ndarray: ``(n, size) + map_shape`` or ``(n, size, n_class) +

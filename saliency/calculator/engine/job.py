@@ -158,6 +158,8 @@ class Job:
         if not (self._has_compared or self._runner.draws_samples):
             compared.warn()
         self._has_compared = True
+        if self._n_left == 0:
+            self.run.conclude()
 
     def try_one_sample(self, batch: UserBatch) -> Iterator[np.ndarray]:
         """Give the first sample of a batch, to see its shape and dtype.
@@ -236,6 +238,7 @@ class Job:
     ) -> Iterator[tuple[np.ndarray, int]]:
         """Give samples with the number of axes of the target."""
         sums = Sums(extent, self._recipe.keeps_steps)
+        first = extent.first_sample
         run = partial(self._run_pass, batch, classes)
         can_split = self._plan is self._folded
         n_row = self._batches.batchsize
@@ -249,7 +252,8 @@ class Job:
                 completed = sums.take_completed()
                 if len(completed):
                     # Under the same name, so that the sums are not held any longer.
-                    completed = self.run.put_together(completed, result.dtype)
+                    completed = self.run.put_together(completed, result.dtype, first)
+                    first += len(completed)
                     yield completed, result.target_ndim
 
     def _run_pass(

@@ -88,8 +88,11 @@ class Extent:
 
     def rows(self, start: int, stop: int) -> Rows:
         """Return the rows from ``start`` to ``stop``, counted through all axes."""
+        return self.rows_at(np.arange(start, stop))
+
+    def rows_at(self, flat: np.ndarray) -> Rows:
+        """Return the rows of these numbers, counted through all axes."""
         shape = (self.n_sample, self.n_call or 1, self.n_step, self.n_example)
-        flat = np.arange(start, stop)
         sample, call, step, example = np.unravel_index(flat, shape)
         return Rows(
             self.first_sample + sample,
@@ -126,6 +129,30 @@ def folded(extent: Extent, batchsize: int) -> Iterator[Rows]:
     """Fill every pass with ``batchsize`` rows, whichever sample they belong to."""
     for start in range(0, len(extent), batchsize):
         yield extent.rows(start, min(start + batchsize, len(extent)))
+
+
+def folded_apart(
+    is_apart: Callable[[Rows], np.ndarray], extent: Extent, batchsize: int
+) -> Iterator[Rows]:
+    """Fill every pass as :func:`folded` does, with rows of one of two kinds.
+
+    Args:
+        is_apart (callable): Tells for each row whether it is of the second kind.
+        extent (Extent): The rows.
+        batchsize (int): Largest number of rows in a pass.
+    """
+    waiting = {kind: np.zeros(0, int) for kind in (False, True)}
+    for start in range(0, len(extent), batchsize):
+        rows = np.arange(start, min(start + batchsize, len(extent)))
+        apart = is_apart(extent.rows_at(rows))
+        for kind in waiting:
+            waiting[kind] = np.append(waiting[kind], rows[apart == kind])
+            if len(waiting[kind]) >= batchsize:
+                yield extent.rows_at(waiting[kind][:batchsize])
+                waiting[kind] = waiting[kind][batchsize:]
+    for rows in waiting.values():
+        if len(rows):
+            yield extent.rows_at(rows)
 
 
 def sample_by_sample(plan: PassPlan) -> PassPlan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.calculator.engine.rows import PassPlan, folded
+from saliency.calculator.engine.rows import PassPlan, Rows, folded
 from saliency.checks import narrowed
 
 
@@ -33,7 +33,14 @@ class Run:
         self.lengths: np.ndarray | None = None
         self.is_whole_target = False
 
-    def put_together(self, sums: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    def needs_graph(self, rows: Rows) -> bool:
+        """Tell whether a pass of these rows keeps its graph; here, each does.
+
+        It is not asked where the method needs no gradient.
+        """
+        return True
+
+    def put_together(self, sums: np.ndarray, dtype: np.dtype, first: int) -> np.ndarray:
         """Return the saliency of samples that are complete; here, the sums.
 
         Args:
@@ -41,8 +48,12 @@ class Run:
                 and example contributed; ``(n, size, n_step) + shape`` where the method
                 keeps its steps.
             dtype (numpy.dtype): Of the saliency.
+            first (int): Which of the M samples is the first of them.
 
         Raises:
             ValueError: If a finite value is beyond the largest of ``dtype``.
         """
         return narrowed(sums, dtype, "a saliency")
+
+    def conclude(self) -> None:
+        """Warn of what the call has shown, now that all examples are explained."""

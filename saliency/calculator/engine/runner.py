@@ -269,7 +269,8 @@ class Runner:
             watch = partial(self._recipe.watch_forward, self.run)
             disturb = disturb or self._disturbance.apply
             run = partial(self._run, batch, rows, disturb, watch, start)
-            return self._with_graph(run, self._recipe.needs_gradient or keeps_graph)
+            needs_graph = self._recipe.needs_gradient and self.run.needs_graph(rows)
+            return self._with_graph(run, needs_graph or keeps_graph)
 
     def _run_clean(self, batch: UserBatch, rows: Rows) -> ForwardPass:
         """Run rows with the trained model as it is."""

@@ -43,6 +43,12 @@ def nodes_and_weights(method: str, n: int) -> NodesAndWeights:
     return nodes, weights
 
 
+def with_ends(nodes: np.ndarray, weights: np.ndarray) -> NodesAndWeights:
+    """Return nodes that hold 0 and 1, which weigh nothing if they were not there."""
+    missing = np.array([end for end in (0.0, 1.0) if end not in nodes])
+    return np.append(nodes, missing), np.append(weights, np.zeros(len(missing)))
+
+
 RULES: dict[str, Callable[[int], NodesAndWeights]] = {
     "gauss_legendre": gauss_legendre,
     "midpoint": midpoint,

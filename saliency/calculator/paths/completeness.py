@@ -1,0 +1,210 @@
+"""Do attributions add up to the difference of the scores at the ends of their path?"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saliency.array_types import Array
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.user_warnings import warn_user
+
+import chainer
+
+#: Attributions that are off by more than this share of the range of the score along
+#: their path are far from adding up. Of the class scores of trained networks without
+#: jumps, no example reaches it with 20 Gauss-Legendre steps.
+_FAR = 0.2
+#: Rounding errors of a network, in multiples of the last digit of its scores.
+_ROUNDING = 64
+
+
+class Completeness:
+    r"""Compares sums of attributions with :math:`f(x) - f(x')`; knows the worst.
+
+    How far they are off is measured by the range of the score along the path, or by
+    what that is for the examples of the call on average, if it is more. Neither
+    vanishes where the score at both ends happens to be nearly the same.
+
+    Args:
+        n_baseline (int): Number of baselines, over which attributions are averaged.
+        advice (str): What the warning says of the quadrature.
+    """
+
+    def __init__(self, n_baseline: int, advice: str) -> None:
+        self._n_baseline = n_baseline
+        self._advice = advice
+        self._first_example = 0
+        self._n_example = 0
+        self._is_of_batch = False  # the score is one value for the batch
+        self._digit = 0.0
+        self._of_samples: dict[int, _Scores] = {}  # those under way
+        self._n_compared = 0
+        self._squares = 0.0  # of the extents
+        self._worst: _Miss | None = None
+        self._has_warned = False
+
+    def begin(self, first_example: int, n_example: int) -> None:
+        """Get ready for a batch.
+
+        Args:
+            first_example (int): Index of its first example in the data.
+            n_example (int): How many it has.
+        """
+        self._first_example = first_example
+        self._n_example = n_example
+        self._of_samples.clear()
+
+    def add(
+        self, this: ForwardPass, alpha: np.ndarray, baseline: np.ndarray, scores: Array
+    ) -> None:
+        """Take the scores of a pass.
+
+        Args:
+            this (ForwardPass): The pass.
+            alpha (numpy.ndarray): Where on its path each row is, from 0 to 1.
+            baseline (numpy.ndarray): From which baseline it comes.
+            scores (array): The explained score of each row.
+        """
+        rows = this.rows
+        self._is_of_batch = this.gives_one_value()
+        self._digit = max(float(np.finfo(y.dtype).eps) for y in this.outputs)
+        of_rows = chainer.cuda.to_cpu(scores)
+        call = np.zeros(len(rows), int) if rows.call is None else rows.call
+        n_call = 1 if rows.call is None else len(this.targets)
+        for sample in set(rows.sample.tolist()):
+            if sample not in self._of_samples:
+                shape = n_call, self._n_baseline, self._n_example
+                self._of_samples[sample] = _Scores.of_shape(shape)
+            at = rows.sample == sample
+            paths = call[at], baseline[at], rows.example[at]
+            self._of_samples[sample].add(paths, alpha[at], of_rows[at])
+
+    def check(self, attributions: np.ndarray, first: int) -> None:
+        """Compare samples that are complete.
+
+        Args:
+            attributions (numpy.ndarray): ``(n, size) + shape``.
+            first (int): Which of the M samples is the first of them.
+        """
+        axes = tuple(range(2, attributions.ndim))
+        totals = attributions.sum(axis=axes, dtype="d")
+        for sample, total in enumerate(totals, first):
+            scores = self._of_samples.pop(sample)
+            difference, extent = scores.difference, scores.extent
+            if self._is_of_batch:
+                total, difference, extent = (
+                    total.sum()[None],
+                    difference[:1],
+                    extent[:1],
+                )
+            self._squares += np.square(extent[np.isfinite(extent)]).sum()
+            self._n_compared += len(extent)
+            delta = total - difference
+            is_rounding = abs(delta) <= _ROUNDING * self._digit * scores.largest
+            # Where f is not finite at the baseline, nothing adds up.
+            off = np.where(is_rounding, 0, np.nan_to_num(abs(delta), nan=np.inf))
+            share = off / np.maximum(extent, self._usual_extent)
+            i = int(np.nan_to_num(share, nan=0).argmax())
+            if self._worst is None or share[i] > self._share(self._worst):
+                example = self._first_example + i
+                self._worst = _Miss(off[i], extent[i], example, delta[i], difference[i])
+
+    def warn(self) -> None:
+        """Give a warning, once, if the worst is far from adding up."""
+        worst = self._worst
+        if self._has_warned or worst is None or self._share(worst) <= _FAR:
+            return
+        self._has_warned = True
+        example = f"example {worst.example}"
+        if self._is_of_batch:
+            example = f"the batch that begins with {example}"
+        relative = ""
+        if worst.difference and np.isfinite(worst.difference):
+            relative = f", {worst.delta / worst.difference:+.0%}"
+        warn_user(
+            f"the attributions of {example} miss f(x) - f(baseline) = "
+            f"{worst.difference:.3g} by {worst.delta:+.3g}{relative}; of all they miss "
+            "it furthest. If the output jumps at the baseline (a normalization of "
+            "zeros does) or on the way from there, no gradient tells of that: pass "
+            f"another baseline. If not, pass {self._advice}, and explain scores rather "
+            "than probabilities. convergence_delta says how far each example is off"
+        )
+
+    @property
+    def _usual_extent(self) -> float:
+        """The root mean square of the extents so far."""
+        return float(np.sqrt(self._squares / self._n_compared)) or 1.0
+
+    def _share(self, miss: _Miss) -> float:
+        """Return how far an example is off, by what is usual in this call."""
+        return float(miss.off / np.fmax(miss.extent, self._usual_extent))
+
+
+class _Scores(NamedTuple):
+    """The scores along the paths of a sample.
+
+    There is a path for each call of the target, baseline and example.
+
+    Attributes:
+        ends (numpy.ndarray): ``(2, n_call, n_baseline, n_example)``, at 0 and at 1.
+        low (numpy.ndarray): The smallest on each path.
+        high (numpy.ndarray): The largest.
+    """
+
+    ends: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @staticmethod
+    def of_shape(shape: tuple[int, ...]) -> _Scores:
+        """Return those of paths without a score."""
+        ends = np.full((2, *shape), np.nan)
+        return _Scores(ends, np.full(shape, np.inf), np.full(shape, -np.inf))
+
+    def add(self, paths: Any, alpha: np.ndarray, scores: np.ndarray) -> None:
+        """Take scores at points of paths."""
+        for end in (0, 1):
+            at = alpha == end
+            self.ends[(end, *(axis[at] for axis in paths))] = scores[at]
+        np.minimum.at(self.low, paths, scores)
+        np.maximum.at(self.high, paths, scores)
+
+    @property
+    def difference(self) -> np.ndarray:
+        """What the attributions of each example must add up to."""
+        return self._of_examples(self.ends[1] - self.ends[0])
+
+    @property
+    def extent(self) -> np.ndarray:
+        """How large the range of the scores along the paths of each example is."""
+        return self._of_examples(self.high - self.low)
+
+    @property
+    def largest(self) -> float:
+        """The largest absolute score."""
+        return float(max(abs(self.low).max(), abs(self.high).max()))
+
+    @staticmethod
+    def _of_examples(of_paths: np.ndarray) -> np.ndarray:
+        of_examples: np.ndarray = of_paths.mean(axis=1).sum(axis=0)
+        return of_examples
+
+
+class _Miss(NamedTuple):
+    """How far the attributions of an example are from adding up.
+
+    Attributes:
+        off (float): The absolute difference; 0 if it may come from rounding.
+        extent (float): The range of the score along its path.
+        example (int): Its index in the data.
+        delta (float): Their sum minus what it should be.
+        difference (float): What it should be.
+    """
+
+    off: float
+    extent: float
+    example: int
+    delta: float
+    difference: float
