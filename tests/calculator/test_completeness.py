@@ -159,4 +159,6 @@ def test_it_takes_the_scores_at_both_ends_and_no_gradient_there(
 
     calculator = IntegratedGradientsCalculator(model, method=method, steps=20)
     calculator.compute(x, batchsize=batchsize, show_progress=False)
-    assert rows == {True: 20 * len(x), False: n_end * len(x)}
+    assert rows[False] == n_end * len(x)
+    # Two more rows may go through to see how the model treats a batch.
+    assert rows[True] - 20 * len(x) in (0, 2)
