@@ -92,7 +92,8 @@ def test_bayes_grad_does_not_train_batch_normalization(model, x):
     ("new_calculator", "n_row"),
     [
         (GradientCalculator, 7 * 30),
-        (partial(IntegratedGradientsCalculator, steps=10), 7 * 30 * 10),
+        # At both ends of the paths as well, to see whether attributions add up.
+        (partial(IntegratedGradientsCalculator, steps=10), 7 * 30 * 12),
         (partial(OcclusionCalculator, slide_axis=1), 7 * 30 * 5),
     ],
     ids=["gradient", "integrated_gradients", "occlusion"],

@@ -216,6 +216,8 @@ class TestSum:
         how = {"M": 1, "seed": 0, "batchsize": 3}
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            # Of two steps.
+            warnings.filterwarnings("ignore", "the attributions of example")
             samples = new_calculator(model, class_index="sum").compute(x, **how)
 
         def summed(v):
