@@ -83,6 +83,8 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             raise TypeError(
                 f"target_link must be a chainer.Link, got {type(target_link).__name__}"
             )
+        if not isinstance(name, str):
+            raise TypeError(f"name must be a str, got {name!r}")
         if timing not in ("pre", "post"):
             raise ValueError(f"timing must be 'pre' or 'post', got {timing!r}")
         if extract_fn is not None and not callable(extract_fn):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+import inspect
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Callable, TypeVar, cast
 
 import numpy as np
 
 from saliency.array_types import Array
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def is_int(value: Any) -> bool:
@@ -74,6 +78,61 @@ def check_callable(name: str, value: Any) -> None:
     """Raise a TypeError that names the parameter unless it can be called."""
     if not callable(value):
         raise TypeError(f"{name} must be callable, got {value!r}")
+
+
+def checked_arguments(method: Function) -> Function:
+    """Decorate a function: arguments annotated ``bool`` or ``str`` have to be that.
+
+    Raises:
+        TypeError, ValueError: With the name of the argument, before the function runs.
+    """
+    signature = inspect.signature(method)
+
+    @functools.wraps(method)
+    def call(*args: Any, **arguments: Any) -> Any:
+        bound = signature.bind(*args, **arguments)
+        check_annotated(signature, bound.arguments)
+        return method(*args, **arguments)
+
+    return cast(Function, call)
+
+
+def check_annotated(signature: inspect.Signature, arguments: Mapping[str, Any]) -> None:
+    """Raise unless arguments have the simple types that a signature says they have.
+
+    Args:
+        signature (inspect.Signature): Its annotations are texts, as in modules that
+            begin with ``from __future__ import annotations``.
+        arguments (dict): Arguments by name. A default is allowed in any case.
+
+    Raises:
+        TypeError, ValueError: With the name of the argument.
+    """
+    for name, value in arguments.items():
+        parameter = signature.parameters.get(name)
+        if parameter is None or value is parameter.default:
+            continue
+        check = _CHECKS.get(parameter.annotation)
+        if check is not None:
+            check(name, value)
+
+
+def _check_text_or_none(name: str, value: Any) -> None:
+    if not (value is None or isinstance(value, str)):
+        raise TypeError(f"{name} must be a str or None, got {type(value).__name__}")
+
+
+def _check_bool_or_none(name: str, value: Any) -> None:
+    if value is not None:
+        check_bool(name, value)
+
+
+_CHECKS: dict[Any, Callable[[str, Any], Any]] = {
+    "bool": check_bool,
+    "bool | None": _check_bool_or_none,
+    "str": checked_text,
+    "str | None": _check_text_or_none,
+}
 
 
 def narrowed(values: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Callable, ClassVar, TypeVar, cast
 
+from saliency.checks import check_annotated
 from saliency.settings_repr import repr_of_settings
 
 if TYPE_CHECKING:
@@ -183,7 +184,9 @@ def _with_signature(method: Function, signature: inspect.Signature) -> Function:
 
     @functools.wraps(method)
     def call(*args: Any, **settings: Any) -> Any:
-        return method(**bind(f"{method.__name__}()", signature, args, settings))
+        arguments = bind(f"{method.__name__}()", signature, args, settings)
+        check_annotated(signature, arguments)
+        return method(**arguments)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
     return cast(Function, call)

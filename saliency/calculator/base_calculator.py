@@ -31,6 +31,7 @@ from saliency.calculator.results.aggregation import (
     RunningStatistics,
     mean_dtype,
 )
+from saliency.calculator.results.room import check_room
 from saliency.checks import narrowed
 from saliency.configured import (
     Configured,
@@ -220,6 +221,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             TypeError: If the data, the target or the output is of a wrong kind (for
                 example an integer target, which has no gradient), or there are more
                 or fewer inputs than the model takes.
+            MemoryError: If the samples would not fit into memory.
             ValueError: If a value is out of range, the data empty or not finite or of
                 a shape that the model does not take, the model not trained, the
                 target without influence on the output, an extractor's link never
@@ -236,7 +238,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             seed=seed,
             posterior=posterior,
         )
-        blocks, inputs, lengths = [], [], []
+        blocks: list[np.ndarray] = []
+        inputs, lengths = [], []
         subject = self._subject()
         batches = self._batches(data, settings, subject)
         n_example = batches.n_example
@@ -244,7 +247,12 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             self, subject, settings, batches, n_example, show_progress=show_progress
         ) as job:
             for batch in batches:
-                blocks.append(join_padded(list(job.explain(batch)), 0, np.nan))
+                samples: list[np.ndarray] = []
+                for some in job.explain(batch):
+                    if not blocks and not samples:
+                        check_room((M, n_example, *some.shape[2:]), some.dtype)
+                    samples.append(some)
+                blocks.append(join_padded(samples, 0, np.nan))
                 lengths.append(batch.lengths)
                 if retain_inputs:
                     on_cpu = chainer.get_device("@numpy").send(batch.inputs)

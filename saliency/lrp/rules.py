@@ -445,6 +445,9 @@ class Box(Rule):
 
     def __init__(self, low: float | Array = 0.0, high: float | Array = 1.0) -> None:
         super().__init__("ignore")
+        for name, value in (("low", low), ("high", high)):
+            if np.asarray(value).dtype.kind not in "fiu":
+                raise TypeError(f"{name} must be a number or an array, got {value!r}")
         try:
             is_box = np.all(np.asarray(low) <= np.asarray(high))
         except ValueError:

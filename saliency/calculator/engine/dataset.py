@@ -215,6 +215,11 @@ class Batches:
     def _convert(self, examples: list[Any], lengths: np.ndarray | None) -> Any:
         try:
             return self._converter(examples, self._device)
+        except (TypeError, IndexError, KeyError) as reason:
+            raise TypeError(
+                f"converter cannot make arrays of data: {reason}. data must hold "
+                "arrays, numbers, or tuples or dicts of these"
+            ) from reason
         except ValueError as reason:
             if lengths is None or len(set(lengths)) == 1:
                 raise
@@ -272,6 +277,11 @@ def _as_inputs(converted: Any) -> tuple[Any, ...]:
         )
     if not isinstance(converted, tuple):
         converted = (converted,)
+    if not converted or any(x is None or isinstance(x, str) for x in converted):
+        raise TypeError(
+            "converter and preprocess_fn must return an array or a tuple of arrays, "
+            f"got {converted if len(converted) != 1 else converted[0]!r}"
+        )
     return tuple(_unwrap(x) for x in converted)
 
 

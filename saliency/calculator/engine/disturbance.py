@@ -80,6 +80,10 @@ class Disturbance:
             noise = self._noise_sampler.sample(array, rng=rng)
         else:
             noise = self._noise_sampler.sample(array)
+        if not isinstance(noise, chainer.get_array_types()):
+            raise TypeError(
+                f"noise_sampler must give an array, got {type(noise).__name__}"
+            )
         if noise.shape != array.shape:
             raise ValueError(
                 "noise_sampler must give noise of the target's shape "

@@ -362,8 +362,14 @@ class _Contribution(NamedTuple):
 def _as_numpy(value: Any) -> Any:
     """Return what ``postprocess_fn`` gave, perhaps a Variable, as a NumPy array."""
     array = value.array if isinstance(value, chainer.Variable) else value
-    is_array = isinstance(array, chainer.get_array_types())
-    return chainer.cuda.to_cpu(array) if is_array else array
+    if not (
+        isinstance(array, chainer.get_array_types()) and array.dtype.kind in "fiub"
+    ):
+        raise TypeError(
+            "postprocess_fn must return an array of numbers, got "
+            f"{type(value).__name__}"
+        )
+    return chainer.cuda.to_cpu(array)
 
 
 _FLOAT16_ENDS = (

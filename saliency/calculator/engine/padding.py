@@ -68,10 +68,10 @@ def cut_to_lengths(
     examples = np.moveaxis(saliency, (axis - 1, axis), (0, 1))
     if lengths is None:
         lengths = [saliency.shape[axis]] * len(examples)
-    if len(lengths) != len(examples):
+    if np.ndim(lengths) != 1 or len(lengths) != len(examples):
         raise ValueError(
             f"lengths must hold one for each of the {len(examples)} examples, got "
-            f"{len(lengths)}"
+            + (str(len(lengths)) if np.ndim(lengths) == 1 else repr(lengths))
         )
     if not all(is_int(n) and 0 <= n <= saliency.shape[axis] for n in lengths):
         raise ValueError(

@@ -9,6 +9,8 @@ from saliency.calculator.engine.dataset import Converter
 from saliency.calculator.randomness.posteriors import Posterior
 from saliency.checks import check_callable, check_positive, is_int
 
+MAX_SAMPLES = 10**9  # of each example; more would take years
+
 
 @dataclass(frozen=True)
 class ComputeSettings:
@@ -31,6 +33,8 @@ class ComputeSettings:
 
     def __post_init__(self) -> None:
         check_positive("M", self.M)
+        if self.M > MAX_SAMPLES:
+            raise ValueError(f"M must be at most {MAX_SAMPLES:,}, got {self.M:,}")
         check_positive("batchsize", self.batchsize)
         check_callable("converter", self.converter)
         for name in ("preprocess_fn", "postprocess_fn"):

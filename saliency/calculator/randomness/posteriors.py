@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -77,7 +77,7 @@ class EnsemblePosterior(Posterior):
         members: Sequence[str | PathLike[str] | chainer.Link],
         path: str = "",
     ) -> None:
-        if isinstance(members, (str, PathLike)):
+        if isinstance(members, (str, PathLike)) or not isinstance(members, Iterable):
             raise TypeError(
                 f"members must be a list of files or links, got {members!r}"
             )
