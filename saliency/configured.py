@@ -182,11 +182,14 @@ def with_defaults(method: Function, **defaults: Any) -> Function:
 def _with_signature(method: Function, signature: inspect.Signature) -> Function:
     """Return a method that is called by a signature, which may have other defaults."""
 
+    # A method that is decorated already has been given its arguments by what follows.
+    function = inspect.unwrap(method)
+
     @functools.wraps(method)
     def call(*args: Any, **settings: Any) -> Any:
         arguments = bind(f"{method.__name__}()", signature, args, settings)
         check_annotated(signature, arguments)
-        return method(**arguments)
+        return function(**arguments)
 
     call.__signature__ = signature  # type: ignore[attr-defined]
     return cast(Function, call)
