@@ -91,7 +91,7 @@ def explain(new_calculator, cls, kind, sentences, call="compute", **how):
         model, VariableMonitorLinkHook(model.embed), class_index="argmax"
     )
     pads = partial(concat_examples, padding=-1)
-    converter = as_list if cls is Encoder else pads
+    converter = pads if cls is Padded else as_list
     how = {"M": 3, "seed": 0, "converter": converter, **how}
     result = getattr(calculator, call)(sentences, **how)
     return np.asarray(result), calculator.lengths
@@ -136,25 +136,103 @@ def test_noise_comes_by_example_whatever_the_batch(sentences):
     assert np.ptp(first[:, 0, :3], axis=0).max() > 1e-3  # the first has three tokens
 
 
-class Tagger(Encoder):
-    """A score for each token, for part-of-speech tagging."""
+@pytest.mark.parametrize("batchsize", [1, 2, 16])
+def test_sentences_of_one_token_are_told_from_rows(batchsize):
+    sentences = [np.array(ids, np.int32) for ids in ([3], [5], [1, 2, 0], [4])]
+    packed, lengths = explain(
+        GradientCalculator, Encoder, "lstm", sentences, batchsize=batchsize
+    )
+    padded, _ = explain(
+        GradientCalculator, Padded, "lstm", sentences, batchsize=batchsize
+    )
+    np.testing.assert_array_equal(lengths, [1, 1, 3, 1])
+    np.testing.assert_allclose(packed, padded, rtol=1e-9, atol=1e-13)
+
+
+class WordByWord(Encoder):
+    """Calls the embedding for one word at a time."""
 
     def forward(self, xs):
-        ends = np.cumsum([len(x) for x in xs[:-1]])
-        embedded = self.embed(F.concat(xs, axis=0))
-        steps = F.split_axis(embedded, ends, 0) if len(xs) > 1 else [embedded]
-        tags = self.encoder(None, None, list(steps))[2]
-        return F.stack([F.sum(self.out(tag)[:, 1]) for tag in tags])[:, None]
+        return self.encode(
+            [F.concat([self.embed(x[i : i + 1]) for i in range(len(x))], 0) for x in xs]
+        )
 
 
-def test_the_gradient_is_that_of_a_plain_loop(sentences):
-    model = build(Tagger)
-    calculator = GradientCalculator(model, VariableMonitorLinkHook(model.embed))
-    found = calculator.compute(sentences, converter=as_list)[0]
-    for i, ids in enumerate(sentences):
-        with chainer.using_config("train", False):
-            with VariableMonitorLinkHook(model.embed) as hook:
-                y = F.sum(model([ids]))
-            target = hook.get_variable()
-        (expected,) = chainer.grad([y], [target])
-        np.testing.assert_allclose(found[i, : len(ids)], expected.array, rtol=1e-12)
+@pytest.mark.parametrize("new_calculator", METHODS.values(), ids=METHODS)
+def test_calls_for_one_word_are_told_from_rows(new_calculator, sentences):
+    results = [
+        explain(new_calculator, WordByWord, "gru", data, batchsize=n)[0]
+        for data in ([ids[:2] for ids in sentences[:2]], [sentences[0][:2]])
+        for n in (1, 16)
+    ]
+    assert results[0].shape[:3] == (3, 2, 1)
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-13)
+    for alone in results[2:]:
+        np.testing.assert_allclose(alone, results[0][:, :1], rtol=1e-9, atol=1e-13)
+
+
+class TimeFirst(chainer.Chain):
+    """Puts the axis of time before that of the batch."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.embed = L.Linear(1, 3)
+            self.out = L.Linear(3, 2)
+
+    def forward(self, x):
+        h = self.embed(F.transpose(x)[..., None], n_batch_axes=2)
+        return self.out(F.sum(h * h, axis=0))
+
+
+@pytest.mark.parametrize("n_example", [3, 4])
+def test_an_axis_of_time_as_long_as_the_batch_is_told_from_it(n_example):
+    model = build(TimeFirst)
+    x = np.random.default_rng(1).normal(size=(n_example, 4))
+    target = VariableMonitorLinkHook(model.embed)
+    found = GradientCalculator(model, target, class_index=1).compute(x)[0]
+    h = x[:, :, None, None] * model.embed.W.array[:, 0] + model.embed.b.array
+    np.testing.assert_allclose(found, 2 * h * model.out.W.array[1], rtol=1e-12)
+
+
+class Graphs(chainer.Chain):
+    """The nodes of all graphs in a row; a converter says which belong together."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.embed = L.EmbedID(9, 3)
+            self.out = L.Linear(3, 2)
+
+    def forward(self, nodes, edges, owners):
+        h = self.embed(nodes)
+        h = F.tanh(F.scatter_add(h, edges[:, 0], h[edges[:, 1]]))
+        graphs = np.zeros((owners[-1] + 1, 3))
+        return self.out(F.scatter_add(graphs, owners, h) ** 2)
+
+
+def in_a_row(examples, device):
+    starts = np.cumsum([0, *map(len, examples)])
+    chains = [np.stack([np.arange(len(x) - 1), np.arange(1, len(x))]) for x in examples]
+    edges = [(chain + start).T for chain, start in zip(chains, starts)]
+    owners = np.repeat(np.arange(len(examples)), [len(x) for x in examples])
+    return np.concatenate(examples), np.concatenate(edges), owners
+
+
+@every_value(new_calculator=METHODS, batchsize=[1, 3, 16])
+def test_graphs_that_a_converter_packs_are_explained_one_by_one(
+    new_calculator, batchsize, sentences
+):
+    model = build(Graphs)
+    calculator = new_calculator(
+        model, VariableMonitorLinkHook(model.embed), class_index="argmax"
+    )
+    how = {"M": 2, "seed": 0, "batchsize": batchsize, "converter": in_a_row}
+    found = calculator.compute(sentences, **how)
+    np.testing.assert_array_equal(calculator.lengths, LENGTHS)
+    assert found.shape == (2, 4, 5, found.shape[-1])
+    alone = calculator.compute(sentences[:1], **how)
+    np.testing.assert_allclose(found[:, :1, :3], alone, rtol=1e-9, atol=1e-13)
+    for i, nodes in enumerate(sentences):
+        assert np.isnan(found[:, i, len(nodes) :]).all()
+        assert np.isfinite(found[:, i, : len(nodes)]).all()

@@ -46,6 +46,10 @@ class CleanPasses:
             self._batch = batch
         return self._passes
 
+    def of_rows(self, batch: UserBatch, examples: np.ndarray) -> ForwardPass:
+        """Return a pass of a row for each of the given examples of a batch."""
+        return self._run(batch, plain_rows(examples))
+
     def predicted_classes(
         self, batch: UserBatch, predict: Callable[[ForwardPass], np.ndarray | None]
     ) -> np.ndarray | None:

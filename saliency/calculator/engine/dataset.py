@@ -163,6 +163,12 @@ class Batches:
         ]
         return lengths_if_ragged(found)
 
+    @property
+    def longest(self) -> int:
+        """Index in the data of the longest example, or of the first."""
+        lengths = self.lengths()
+        return self._offset + (0 if lengths is None else int(lengths.argmax()))
+
     def load(self, start: int, stop: int) -> UserBatch:
         """Return the examples from ``start`` to ``stop`` as a batch.
 

@@ -187,21 +187,53 @@ class Job:
         self, batch: UserBatch, n_sample: int
     ) -> Iterator[np.ndarray]:
         """Give samples, one example at a time if the target has no batch axis."""
+        if self.run.is_whole_target is None:
+            self.run.is_whole_target = self._lacks_batch_axis(batch)
         if not self.run.is_whole_target:
             try:
                 yield from self._samples(self._with_lengths_of_target(batch), n_sample)
                 return
-            except NoBatchAxis as reason:
-                if not batch.can_gather():
-                    raise ValueError(str(reason)) from None
+            except NoBatchAxis:
                 self.run.is_whole_target = True
         # Each by itself, since targets of examples may differ in shape.
         alone = []
-        for one in batch.one_by_one():
+        for one in self._one_by_one(batch):
             samples = join_padded(list(self._samples(one, n_sample)), 0, np.nan)
             self.lengths_of_targets[one.start] = samples.shape[2]
             alone.append(samples)
         yield join_padded(alone, axis=1, fill=np.nan)
+
+    def _lacks_batch_axis(self, batch: UserBatch) -> bool:
+        """Tell whether axis 0 of the target is another one than that of the batch.
+
+        In a batch it may be as long by chance: an axis of time, or of all tokens where
+        every sentence has one. So one example is looked at, the longest. Where a model
+        takes lists it is given twice, since links that are called for each word by
+        itself see one row, however many examples there are.
+        """
+        if self._subject.target_extractor is None:
+            return False
+        takes_lists = any(isinstance(x, (list, tuple)) for x in batch.inputs)
+        needs_longest = takes_lists or not batch.can_gather()
+        index = self._batches.longest if needs_longest else batch.start
+        one = self._batches.load(index, index + 1)
+        n_row = 2 if takes_lists and one.can_gather() else 1
+        try:
+            self._runner.clean.of_rows(one, np.zeros(n_row, int))
+        except NoBatchAxis:
+            return True
+        except Exception:
+            # If it is not these rows that the model does not take, it raises again.
+            return False
+        return False
+
+    def _one_by_one(self, batch: UserBatch) -> Iterator[UserBatch]:
+        """Give batches of one example each, without what was padded."""
+        if batch.can_gather():
+            yield from batch.one_by_one()
+            return
+        for index in batch.index.tolist():  # as the converter makes it of one alone
+            yield replace(self._batches.load(index, index + 1), lengths=None)
 
     def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
         if self.run.is_whole_target:

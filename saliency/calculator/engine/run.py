@@ -23,15 +23,16 @@ class Run:
             that was asked for.
         lengths (numpy.ndarray or None): The true lengths of examples that differ in
             it.
-        is_whole_target (bool): Whether the target of each pass is that of one example,
-            without a batch axis: concatenated tokens, nodes of a graph.
+        is_whole_target (bool or None): Whether the target of each pass is that of one
+            example, without a batch axis: concatenated tokens, nodes of a graph. None
+            until an example has been looked at.
     """
 
     def __init__(self, plan: PassPlan = folded) -> None:
         self.plan = plan
         self.inputs: tuple[np.ndarray, ...] | None = None
         self.lengths: np.ndarray | None = None
-        self.is_whole_target = False
+        self.is_whole_target: bool | None = None
 
     def needs_graph(self, rows: Rows) -> bool:
         """Tell whether a pass of these rows keeps its graph; here, each does.
