@@ -17,8 +17,11 @@ def build(network, *args, dtype=np.float64, seed=0, **kwargs):
         model = network(*args, **kwargs)
     rng = np.random.default_rng(seed)
     for _, parameter in sorted(model.namedparams()):
-        values = rng.normal(0, 1 / np.sqrt(parameter.shape[-1]), parameter.shape)
-        parameter.array = values.astype(parameter.dtype)
+        if not parameter.is_initialized:
+            continue  # a part that is not in use
+        n_last = parameter.shape[-1] if parameter.ndim else 1
+        values = rng.normal(0, 1 / np.sqrt(n_last), parameter.shape)
+        parameter.array = np.asarray(values, parameter.dtype)
     for link in model.links():
         if isinstance(link, L.BatchNormalization):
             link.avg_mean[...] = rng.normal(size=link.avg_mean.shape)
