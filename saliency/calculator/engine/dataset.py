@@ -163,11 +163,16 @@ class Batches:
         ]
         return lengths_if_ragged(found)
 
-    @property
-    def longest(self) -> int:
-        """Index in the data of the longest example, or of the first."""
+    def shortest_and_longest(self) -> tuple[int, int] | None:
+        """Return the index in the data of two examples, if lengths are known to differ.
+
+        See :meth:`lengths`.
+        """
         lengths = self.lengths()
-        return self._offset + (0 if lengths is None else int(lengths.argmax()))
+        if lengths is None:
+            return None
+        shortest, longest = int(lengths.argmin()), int(lengths.argmax())
+        return self._offset + shortest, self._offset + longest
 
     def load(self, start: int, stop: int) -> UserBatch:
         """Return the examples from ``start`` to ``stop`` as a batch.

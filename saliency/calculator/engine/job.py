@@ -191,15 +191,18 @@ class Job:
             self.run.is_whole_target = self._lacks_batch_axis(batch)
         if not self.run.is_whole_target:
             try:
-                yield from self._samples(self._with_lengths_of_target(batch), n_sample)
-                return
+                if not self._padding_moves_masks(batch):
+                    batch = self._with_lengths_of_target(batch)
+                    yield from self._samples(batch, n_sample)
+                    return
             except NoBatchAxis:
                 self.run.is_whole_target = True
         # Each by itself, since targets of examples may differ in shape.
         alone = []
         for one in self._one_by_one(batch):
             samples = join_padded(list(self._samples(one, n_sample)), 0, np.nan)
-            self.lengths_of_targets[one.start] = samples.shape[2]
+            if self.run.is_whole_target:
+                self.lengths_of_targets[one.start] = samples.shape[2]
             alone.append(samples)
         yield join_padded(alone, axis=1, fill=np.nan)
 
@@ -214,8 +217,10 @@ class Job:
         if self._subject.target_extractor is None:
             return False
         takes_lists = any(isinstance(x, (list, tuple)) for x in batch.inputs)
-        needs_longest = takes_lists or not batch.can_gather()
-        index = self._batches.longest if needs_longest else batch.start
+        differ = None
+        if takes_lists or not batch.can_gather():
+            differ = self._batches.shortest_and_longest()
+        index = batch.start if differ is None else differ[1]
         one = self._batches.load(index, index + 1)
         n_row = 2 if takes_lists and one.can_gather() else 1
         try:
@@ -227,9 +232,33 @@ class Job:
             return False
         return False
 
+    def _padding_moves_masks(self, batch: UserBatch) -> bool:
+        """Tell whether dropout masks of an example depend on how far it is padded.
+
+        The numbers of a mask are drawn in a row, function by function. Those of an
+        example are its own if padding makes nothing longer than axis 1, as for tokens,
+        and calls no function more often, as in a loop over time.
+        """
+        if self.run.padding_moves_masks is not None:
+            return self.run.padding_moves_masks
+        differ = None
+        if self._settings.train and batch.lengths is not None:
+            differ = self._batches.shortest_and_longest()
+        self.run.padding_moves_masks = False
+        if differ is not None:
+            short, long = (
+                self._runner.shapes_of_dropouts(self._batches.load(i, i + 1))
+                for i in differ
+            )
+            self._runner.learn_anew()
+            self.run.padding_moves_masks = [(s[:1], s[2:]) for s in short] != [
+                (s[:1], s[2:]) for s in long
+            ]
+        return self.run.padding_moves_masks
+
     def _one_by_one(self, batch: UserBatch) -> Iterator[UserBatch]:
         """Give batches of one example each, without what was padded."""
-        if batch.can_gather():
+        if self.run.is_whole_target and batch.can_gather():
             yield from batch.one_by_one()
             return
         for index in batch.index.tolist():  # as the converter makes it of one alone

@@ -26,6 +26,9 @@ class Run:
         is_whole_target (bool or None): Whether the target of each pass is that of one
             example, without a batch axis: concatenated tokens, nodes of a graph. None
             until an example has been looked at.
+        padding_moves_masks (bool or None): Whether the dropout masks of an example
+            depend on how far it is padded, so that each has to go through alone. None
+            until two examples have been looked at.
     """
 
     def __init__(self, plan: PassPlan = folded) -> None:
@@ -33,6 +36,7 @@ class Run:
         self.inputs: tuple[np.ndarray, ...] | None = None
         self.lengths: np.ndarray | None = None
         self.is_whole_target: bool | None = None
+        self.padding_moves_masks: bool | None = None
 
     def needs_graph(self, rows: Rows) -> bool:
         """Tell whether a pass of these rows keeps its graph; here, each does.

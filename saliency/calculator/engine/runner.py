@@ -164,6 +164,18 @@ class Runner:
         room = batchsize * (before + behind) - batch.size * before
         return max(batchsize, int(room / behind))
 
+    def shapes_of_dropouts(self, batch: UserBatch) -> list[tuple[int, ...]]:
+        """Return the shape of what each dropout function is applied to, in order.
+
+        That is in a pass of the first example of a batch; from then on it is known
+        which of them see the batch on axis 0.
+        """
+        one_example = plain_rows(np.zeros(1, int))
+        learning = self._dropout.learning_batch_axes()
+        with self._unchanged.during_pass(), learning as shapes:
+            self._run_as_configured(batch, one_example, disturb=_leave)
+        return shapes
+
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model."""
         self._dropout = DropoutPosterior(self._streams)
@@ -222,9 +234,7 @@ class Runner:
         is_known = self._dropout.knows_batch_axes or not batch.can_gather()
         if not self._settings.train or is_known:
             return
-        one_example = plain_rows(np.zeros(1, int))
-        with self._unchanged.during_pass(), self._dropout.learning_batch_axes():
-            self._run_as_configured(batch, one_example, disturb=_leave)
+        self.shapes_of_dropouts(batch)
         may_share = self._recipe.shares_start and not self._unchanged.has_state
         may_share = may_share and not self.run.is_whole_target
         if self._settings.noise_sampler is None and may_share:

@@ -52,17 +52,18 @@ class DropoutPosterior:
         return self._masks.has_drawn
 
     @contextlib.contextmanager
-    def learning_batch_axes(self) -> Iterator[None]:
+    def learning_batch_axes(self) -> Iterator[list[tuple[int, ...]]]:
         """Learn it from the pass within the block, which must be of one row.
 
         There the axis of the batch has length 1. In a larger pass it would be taken
-        for another that happens to be as long, for example that of time.
+        for another that happens to be as long, for example that of time. The block is
+        given a list, for the shape of what each dropout function sees.
         """
-        lengths: list[int] = []
-        self._masks.lengths = lengths
-        yield
-        self._masks.lengths = None
-        self._masks.sees_batch = [length == 1 for length in lengths]
+        shapes: list[tuple[int, ...]] = []
+        self._masks.shapes = shapes
+        yield shapes
+        self._masks.shapes = None
+        self._masks.sees_batch = [shape[0] == 1 for shape in shapes]
 
     def start_pass(self, rows: Sequence[tuple[int, int]]) -> None:
         """Say which sample and which example each row of the next pass is."""
@@ -101,7 +102,7 @@ class _DropoutMaskHook(chainer.FunctionHook):
     name = "saliency/dropout_mask"
 
     def __init__(self, streams: RandomStreams) -> None:
-        self.lengths: list[int] | None = None  # of axis 0 of each, while learning
+        self.shapes: list[tuple[int, ...]] | None = None  # of each, while learning
         self.sees_batch: list[bool] | None = None
         self.has_drawn = False
         self._streams = streams
@@ -121,8 +122,8 @@ class _DropoutMaskHook(chainer.FunctionHook):
         if not isinstance(function, Dropout) or function.mask is not None:
             return
         x = in_data[0]
-        if self.lengths is not None:
-            self.lengths.append(len(x))
+        if self.shapes is not None:
+            self.shapes.append(x.shape)
         if self._has_rows(x):
             function.mask = self._draw_mask(x, function.dropout_ratio)
         self._n_call += 1
