@@ -40,9 +40,8 @@ class Case:
         class_index: What of the output is explained.
         draws: Whether the network draws random numbers in training mode.
         without: Why a check is not for this network, by the name of the check: "lrp",
-            "conservation" of its relevance, "lrp in training" mode, presets with a rule
-            for the "first" layer, "noise" and "dropout".
-        fails: Why a check fails that is for it.
+            "conservation" of its relevance, "lrp in training" mode, and presets with a
+            rule for the "first" layer.
         dtypes: In which Chainer's functions can run it; the widest first.
     """
 
@@ -57,7 +56,6 @@ class Case:
     class_index: Any = 1
     draws: bool = False
     without: Mapping[str, str] = field(default_factory=dict)
-    fails: Mapping[str, str] = field(default_factory=dict)
     dtypes: str = "df"
 
     def data(self, dtype: Any) -> list[Any]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tests.models_of_others.cases import explain
+from tests.models_of_others.cases import explain, padded
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
-from chainer.dataset import concat_examples
 
 N_ATOM, N_BOND, N_KIND = 4, 2, 5
 
@@ -27,10 +26,6 @@ def positions(rng, dtype):
     n = rng.integers(2, N_ATOM + 1)
     atoms = rng.integers(1, N_KIND, n).astype(np.int32)
     return atoms, rng.normal(size=(n, 3)).astype(dtype)
-
-
-def padded(examples, device):
-    return concat_examples(examples, device, padding=0)
 
 
 class GRUUpdate(chainer.Chain):

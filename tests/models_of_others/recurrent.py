@@ -7,6 +7,7 @@ from tests.models_of_others.cases import (
     explain,
     floats,
     ids,
+    padded,
     sequence,
     together,
 )
@@ -146,6 +147,28 @@ class PackedBiLSTM(chainer.Chain):
         embedded = F.split_axis(self.embed(F.concat(xs, axis=0)), ends, 0)
         h, _, _ = self.encoder(None, None, list(embedded))
         return self.out(F.concat([h[-2], h[-1]], axis=1))
+
+
+@explain(sequence(8, 4), converter=padded, target="/embed", draws=True)
+class PaddedLoop(chainer.Chain):
+    """Steps over padded tokens, with dropout in every step and at the end."""
+
+    def __init__(self, n_unit=3):
+        super().__init__()
+        with self.init_scope():
+            self.embed = L.EmbedID(8, n_unit)
+            self.x = L.Linear(n_unit, n_unit)
+            self.h = L.Linear(n_unit, n_unit, nobias=True)
+            self.out = L.Linear(n_unit, 2)
+
+    def forward(self, tokens):
+        embedded = self.embed(tokens)
+        h = self.xp.zeros_like(embedded.array[:, 0])
+        for t in range(tokens.shape[1]):
+            new = F.tanh(self.x(embedded[:, t]) + self.h(F.dropout(h, 0.3)))
+            is_token = self.xp.broadcast_to((tokens[:, t] != 0)[:, None], new.shape)
+            h = F.where(is_token, new, h)
+        return self.out(F.dropout(h, 0.3))
 
 
 def score_of_tag(model, xs):

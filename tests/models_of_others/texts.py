@@ -186,10 +186,6 @@ class Attention(chainer.Chain):
     target="/embed",
     draws=True,
     without={"conservation": "the positions have their part"},
-    fails={
-        "dropout": "masks of (heads, tokens, tokens) are drawn in a row: those of an "
-        "example depend on how far its batch is padded"
-    },
 )
 class TransformerEncoder(chainer.Chain):
     """Embeds with positions, one block, and the mean over what is no padding."""
