@@ -181,7 +181,6 @@ def with_defaults(method: Function, **defaults: Any) -> Function:
 
 def _with_signature(method: Function, signature: inspect.Signature) -> Function:
     """Return a method that is called by a signature, which may have other defaults."""
-
     # A method that is decorated already has been given its arguments by what follows.
     function = inspect.unwrap(method)
 

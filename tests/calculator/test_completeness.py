@@ -162,3 +162,15 @@ def test_it_takes_the_scores_at_both_ends_and_no_gradient_there(
     assert rows[False] == n_end * len(x)
     # Two more rows may go through to see how the model treats a batch.
     assert rows[True] - 20 * len(x) in (0, 2)
+
+
+def test_an_output_that_is_undefined_at_the_baseline_is_a_warning(x):
+    """Points of the path are inside of it, so that the samples are finite."""
+
+    def model(v):
+        norm = F.sqrt(F.sum(v**2, axis=1, keepdims=True))
+        return v / F.broadcast_to(norm, v.shape)
+
+    calculator = IntegratedGradientsCalculator(model, class_index=0)
+    with np.errstate(invalid="ignore"), pytest.warns(UserWarning, match="miss f"):
+        assert np.isfinite(calculator.compute(x)).all()

@@ -324,7 +324,8 @@ class Job:
         with self._runner.one_pass(batch, rows) as this:
             self._check_plan(this, batch)
             explained = self._explained(this, classes)
-            is_finite = this.is_finite(explained)
+            # Passes without a graph may look at where the function is undefined.
+            is_finite = this.is_finite(explained) or not self.run.needs_graph(rows)
             if is_finite:
                 on_device = self._recipe.contribution(this, explained)
                 of_rows = chainer.cuda.to_cpu(on_device)
