@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-import saliency  # noqa: F401
+from saliency.download import written_whole
 
 import chainer
 
@@ -138,7 +138,6 @@ def _fetch(source: Source) -> None:
     bunch = fetch_openml(source.openml, version=1, as_frame=False, parser="liac-arff")
     x, t = bunch.data.astype(np.uint8), bunch.target.astype(np.int32)
     n_train = len(x) - round(len(x) * source.test_share)  # the test images come last
-    folder.mkdir(parents=True, exist_ok=True)
     if len(source.files) == 2:  # as Chainer keeps MNIST
         _save(folder / source.files[0], x=x[n_train:], y=t[n_train:])
         _save(folder / source.files[1], x=x[:n_train], y=t[:n_train])
@@ -154,6 +153,5 @@ def _fetch(source: Source) -> None:
 
 def _save(path: Path, **arrays: np.ndarray) -> None:
     """Save arrays; a file of that name is whole."""
-    part = path.with_name(f"part_{path.name}")
-    np.savez_compressed(part, **arrays)
-    part.replace(path)
+    with written_whole(path) as file:
+        np.savez_compressed(file, **arrays)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.molecule.example import FOLDER, logp, molecules, solubility, substructure
+from tests.servers import content, running
 
 import chainer
 
@@ -133,21 +134,20 @@ class TestDownload:
         chainer.dataset.set_dataset_root(root)
 
     @pytest.fixture
-    def there(self, tmp_path):
-        path = tmp_path / "there.csv"
-        path.write_bytes(self.content)
-        return path
+    def there(self):
+        with running({"/there.csv": content(self.content)}) as server:
+            yield f"{server.address}/there.csv"
 
     def test_the_data_is_fetched_once(self, there, cache):
-        path = solubility.find_data(None, there.as_uri(), self.checksum)
+        path = solubility.find_data(None, there, self.checksum)
         assert path.read_bytes() == self.content
         assert cache in path.parents
-        there.unlink()
-        assert solubility.find_data(None, there.as_uri(), self.checksum) == path
+        there = "http://127.0.0.1:9/there.csv"
+        assert solubility.find_data(None, there, self.checksum) == path
 
     def test_another_file_is_refused(self, there, cache):
         with pytest.raises(SystemExit, match=r"not the file .* name it with --data"):
-            solubility.find_data(None, there.as_uri())
+            solubility.find_data(None, there)
         assert not list(cache.rglob("*.csv"))
 
     def test_nobody_there(self):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from tests.servers import content, running
 from tests.text.example import reviews, sentences, words
 
 import chainer
@@ -149,17 +150,21 @@ class TestReviews:
         }
 
     def test_they_are_fetched_once(self, there, cache):
-        url = f"{there.as_uri()}/"
-        paths = reviews.find_reviews(None, url, self.checksums)
+        answers = {
+            f"/{path.name}": content(path.read_bytes()) for path in there.iterdir()
+        }
+        with running(answers) as server:
+            url = f"{server.address}/"
+            paths = reviews.find_reviews(None, url, self.checksums)
         assert [path.read_bytes() for path in paths] == [self.train, self.test]
         assert all(cache in path.parents for path in paths)
-        for path in there.iterdir():
-            path.unlink()
         assert reviews.find_reviews(None, url, self.checksums) == paths
 
     def test_other_files_are_refused(self, there, cache):
-        with pytest.raises(SystemExit, match=r"not the file .* with --folder"):
-            reviews.find_reviews(None, f"{there.as_uri()}/")
+        answers = {"/stsa.binary.train": content(self.train)}
+        refused = pytest.raises(SystemExit, match=r"not the file .* with --folder")
+        with running(answers) as server, refused:
+            reviews.find_reviews(None, f"{server.address}/")
         assert not list(cache.rglob("stsa*"))
 
     def test_a_folder_is_taken_as_it_is(self, there):
