@@ -35,11 +35,10 @@ ROOMS = [
     ("saliency/lrp/rules",),
     ("saliency/lrp/graph",),
     ("saliency/cpu", "link_hooks"),
-    ("saliency/configured",),
+    ("saliency/configured", "saliency/download"),
     (
         "saliency/chainer_compat",
         "saliency/checks",
-        "saliency/download",
         "saliency/exclusive",
         "saliency/interrupts",
         "saliency/replaced_methods",

@@ -9,12 +9,10 @@ folded into the first convolution, and into the colour that it has around images
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
-
-from saliency.models.weight_files import Arrays
 
 Transform = Callable[..., Any]
 
@@ -60,12 +58,12 @@ class Layout(NamedTuple):
     has_pad_value: bool = False
 
 
-def layout_of(name: str, arrays: Arrays) -> Layout:
+def layout_of(name: str, arrays: Collection[str]) -> Layout:
     """Return the layout that the names in a file belong to.
 
     Args:
         name (str): The network, as in ``'vgg16'``.
-        arrays (dict): What the file holds.
+        arrays (collection of str): The names of what the file holds.
 
     Raises:
         ValueError: If it is none of the known ones.
@@ -92,7 +90,7 @@ def _convolutions(depth: int) -> list[tuple[int, int]]:
     return [(block, i) for block, count in counts for i in range(1, count + 1)]
 
 
-def _vgg_of_chainer(depth: int, arrays: Arrays) -> Layout:
+def _vgg_of_chainer(depth: int, arrays: Collection[str]) -> Layout:
     links = [f"conv{block}_{i}" for block, i in _convolutions(depth)]
     paths = [f"{link}/{p}" for link in [*links, "fc6", "fc7", "fc8"] for p in "Wb"]
     is_of_torchvision = "conv1_1/pad_value" in arrays  # and was saved after loading
@@ -100,7 +98,7 @@ def _vgg_of_chainer(depth: int, arrays: Arrays) -> Layout:
     return Layout(_equal(paths), has_pad_value=is_of_torchvision)
 
 
-def _vgg_of_torchvision(depth: int, arrays: Arrays) -> Layout:
+def _vgg_of_torchvision(depth: int, arrays: Collection[str]) -> Layout:
     entries = []
     position = 0  # in the Sequential: each convolution has a ReLU behind it
     last_block = 1
@@ -123,7 +121,7 @@ def _vgg_of_torchvision(depth: int, arrays: Arrays) -> Layout:
     return Layout(entries, has_pad_value=True)
 
 
-def _vgg_of_keras(depth: int, arrays: Arrays) -> Layout:
+def _vgg_of_keras(depth: int, arrays: Collection[str]) -> Layout:
     entries = []
     for block, i in _convolutions(depth):
         key = f"block{block}_conv{i}"
@@ -175,7 +173,7 @@ _RESNET_OF_TORCHVISION = Layout(
 _RESNET_OF_KERAS = Layout([], eps=1.001e-5, pads_pool=True)
 
 
-def _resnet_of_chainer(depth: int, arrays: Arrays) -> Layout:
+def _resnet_of_chainer(depth: int, arrays: Collection[str]) -> Layout:
     paths = ["conv1/b", "fc6/W", "fc6/b"]
     for unit in _units(depth):
         paths.append(f"{unit.conv}/W")
@@ -189,7 +187,7 @@ def _resnet_of_chainer(depth: int, arrays: Arrays) -> Layout:
     return Layout(_equal(paths))
 
 
-def _resnet_of_torchvision(depth: int, arrays: Arrays) -> Layout:
+def _resnet_of_torchvision(depth: int, arrays: Collection[str]) -> Layout:
     entries: list[Entry] = []
     for unit in _units(depth):
         if unit.stage == 1:
@@ -206,7 +204,7 @@ def _resnet_of_torchvision(depth: int, arrays: Arrays) -> Layout:
     return _RESNET_OF_TORCHVISION._replace(entries=entries + _same("fc6", "fc"))
 
 
-def _resnet_of_keras(depth: int, arrays: Arrays) -> Layout:
+def _resnet_of_keras(depth: int, arrays: Collection[str]) -> Layout:
     entries: list[Entry] = []
     for unit in _units(depth):
         if unit.stage == 1:
@@ -229,7 +227,7 @@ def _resnet_of_keras(depth: int, arrays: Arrays) -> Layout:
     return _RESNET_OF_KERAS._replace(entries=entries)
 
 
-def _resnet_of_caffe(depth: int, arrays: Arrays) -> Layout:
+def _resnet_of_caffe(depth: int, arrays: Collection[str]) -> Layout:
     entries = [*_same_of_caffe("fc6", "fc1000")]
     if depth == 50:
         entries.append(Entry("conv1/b", ["conv1/b"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator
 from os import PathLike
@@ -13,6 +14,7 @@ import numpy as np
 
 from saliency.checks import check_choice
 from saliency.download import download
+from saliency.models.formats.stored import NUMBERS, Refused, Weights
 from saliency.models.layouts import Entry, Layout, layout_of
 from saliency.models.links import (
     PaddedResNet50Layers,
@@ -20,7 +22,7 @@ from saliency.models.links import (
     PaddedResNet152Layers,
     PadValueConvolution2D,
 )
-from saliency.models.weight_files import Arrays, arrays_of, read_weights
+from saliency.models.weight_files import open_weights
 from saliency.replaced_methods import Method, ReplacedMethods
 
 import chainer
@@ -120,21 +122,39 @@ def load_pretrained(
     Raises:
         FileNotFoundError: If there is no such file.
         ImportError: If the library that reads the file is not installed.
-        OSError: If the weights can not be downloaded; the message says which file to
-            get and where to put it.
+        MemoryError: If there is too little memory for one of the arrays.
+        OSError: If the weights cannot be downloaded, or Keras' file in the cache is
+            damaged; the message says which file to get and where to put it.
         ValueError: If ``name`` is none of these, or the file is damaged or of another
-            network; the message lists what does not fit.
+            network; the message lists what does not fit. What the file declares is
+            compared with the network before any array is read.
     """
     check_choice("name", name, _NETWORKS)
     path = _find(name, cache_dir, show_progress) if path is None else Path(path)
-    arrays = read_weights(path)
-    try:
-        layout = layout_of(name, arrays)
-        model = _empty(_NETWORKS[name], layout)
-        _fill(model, layout, arrays)
-    except ValueError as reason:
-        raise ValueError(f"path={str(path)!r} does not fit {name}: {reason}") from None
+    with open_weights(path, _largest_file(_NETWORKS[name])) as weights:
+        try:
+            layout = layout_of(name, weights)
+            model = _empty(_NETWORKS[name], layout)
+            _fill(model, layout, weights)
+        except ValueError as reason:
+            raise ValueError(
+                f"path={str(path)!r} does not fit {name}: {reason}"
+            ) from None
+        except MemoryError as reason:
+            raise MemoryError(f"path={str(path)!r}: {reason}") from reason
     return model
+
+
+def _largest_file(network: _Network) -> int:
+    """Return how many bytes a file of a network's weights may have.
+
+    A file in float64 has twice those of the network in float32, and a checkpoint may
+    hold what an optimizer keeps.
+    """
+    with _without_arrays():
+        model = network.link(pretrained_model=None)
+    n_byte = sum(p.size * p.dtype.itemsize for p in model.params())
+    return int(4 * n_byte) + (64 << 20)
 
 
 def _find(
@@ -158,17 +178,17 @@ def _find(
 
 
 def _empty(network: _Network, layout: Layout) -> chainer.Chain:
-    """Return a network of zeros that computes as the layout's own does."""
+    """Return a network without numbers that computes as the layout's own does."""
     link = network.padded if layout.pads_pool else network.link
     options = {"downsample_fb": True} if layout.strides_late else {}
-    with _without_initial_values():
+    with _without_arrays():
         model = link(pretrained_model=None, **options)
-    if layout.has_pad_value:
-        first = "conv1_1" if hasattr(model, "conv1_1") else "conv1"
-        convolution = PadValueConvolution2D(model[first], np.zeros(3))
-        delattr(model, first)
-        with model.init_scope():
-            setattr(model, first, convolution)
+        if layout.has_pad_value:
+            first = "conv1_1" if hasattr(model, "conv1_1") else "conv1"
+            convolution = PadValueConvolution2D(model[first], np.zeros(3))
+            delattr(model, first)
+            with model.init_scope():
+                setattr(model, first, convolution)
     if layout.eps is not None:
         for child in model.links():
             if isinstance(child, L.BatchNormalization):
@@ -177,91 +197,177 @@ def _empty(network: _Network, layout: Layout) -> chainer.Chain:
 
 
 class _Local(threading.local):
-    is_empty = False
+    is_without = False
 
 
 _local = _Local()
 
 
-def _zero_in_block(original: Method) -> Method:
-    def initialize(self: Any, array: Any) -> None:
-        if _local.is_empty:
-            array[...] = 0
-        else:
-            original(self, array)
+def _no_array_in_block(original: Method) -> Method:
+    def generate_array(
+        initializer: Any, shape: Any, xp: Any, dtype: Any = None, device: Any = None
+    ) -> Any:
+        if not _local.is_without:
+            return original(initializer, shape, xp, dtype=dtype, device=device)
+        dtype = getattr(initializer, "dtype", None) if dtype is None else dtype
+        # One number, of which there seem to be many.
+        return np.broadcast_to(np.zeros((), chainer.get_dtype(dtype)), shape)
 
-    return initialize
+    return generate_array
 
 
-_initialization = ReplacedMethods(
-    {(chainer.initializers.Normal, "__call__"): _zero_in_block}
+_generation = ReplacedMethods(
+    {(chainer.initializers, "generate_array"): _no_array_in_block}
 )
 
 
 @contextlib.contextmanager
-def _without_initial_values() -> Iterator[None]:
-    """Return a block in which links begin with zeros.
+def _without_arrays() -> Iterator[None]:
+    """Return a block in which links have shapes, and no memory for their arrays.
 
     Drawing 138 million random numbers that are overwritten takes seconds, and would
     advance the global random state.
     """
-    with _initialization.replaced():
-        _local.is_empty = True
+    with _generation.replaced():
+        _local.is_without = True
         try:
             yield
         finally:
-            _local.is_empty = False
+            _local.is_without = False
 
 
-def _fill(model: chainer.Chain, layout: Layout, arrays: Arrays) -> None:
-    """Copy the arrays into the network, if all of them fit.
+class _Place(NamedTuple):
+    """Where an array of a network is.
+
+    Attributes:
+        owner (Parameter or Link): What has it as an attribute.
+        name (str): Of the attribute.
+        array (numpy.ndarray): What is there; only its shape and dtype count.
+    """
+
+    owner: Any
+    name: str
+    array: np.ndarray
+
+
+def _places_of(model: chainer.Chain) -> dict[str, _Place]:
+    """Return the places of parameters and persistent arrays, by their paths."""
+    places = {
+        path[1:]: _Place(parameter, "array", parameter.array)
+        for path, parameter in model.namedparams()
+    }
+    for path, link in model.namedlinks(skipself=True):
+        for name in link._persistent:
+            value = getattr(link, name)
+            if isinstance(value, np.ndarray):
+                places[f"{path[1:]}/{name}"] = _Place(link, name, value)
+    return places
+
+
+def _fill(model: chainer.Chain, layout: Layout, weights: Weights) -> None:
+    """Put the arrays of a file into the network, one by one, if all of them fit.
 
     Raises:
-        ValueError: If any is missing, left over, of another shape or not finite.
+        MemoryError: If there is too little memory for one of them.
+        ValueError: If any is missing, left over, of another shape, damaged or not
+            finite.
     """
-    places = arrays_of(model)
-    problems, found = [], {}
+    places = _places_of(model)
+    _raise_all(_misfits(layout, places, weights))
+    problems = []
     for entry in layout.entries:
-        missing = [name for name in entry.sources if name not in arrays]
-        if missing:
-            problems += [f"{name} is missing" for name in missing]
-            continue
-        problem, value = _value(entry, arrays, places[entry.target].shape)
-        found[entry.target] = value
-        if problem:
-            problems.append(problem)
-    used = {name for entry in layout.entries for name in entry.sources}
-    for name in sorted(arrays):
-        if name not in used and not name.endswith(_NO_WEIGHTS):
-            problems.append(f"{name} has no place in this network")
+        place = places[entry.target]
+        names = " and ".join(entry.sources)
+        try:
+            value = _value(entry, place.array, weights)
+        except MemoryError as reason:
+            raise MemoryError(
+                f"there is too little memory for {names}, which fills "
+                f"{place.array.nbytes} bytes"
+            ) from reason
+        if np.isfinite(value).all():
+            setattr(place.owner, place.name, value)
+        else:
+            problems.append(f"{names} has values that are not finite")
+    _raise_all(problems)
+    model.cleargrads()  # Chainer holds an array of NaN for each parameter's gradient
+
+
+def _value(entry: Entry, like: np.ndarray, weights: Weights) -> np.ndarray:
+    """Return what an entry makes of the file, as an array that nobody else has."""
+    value = np.empty(like.shape, like.dtype)
+    value[...] = entry.transform(*[_read(name, weights) for name in entry.sources])
+    return value
+
+
+def _raise_all(problems: list[str]) -> None:
+    """Raise a ValueError that lists the problems, if there are any."""
     if problems:
         more = f" and {len(problems) - 8} more" if len(problems) > 8 else ""
-        raise ValueError("; ".join(dict.fromkeys(problems[:8])) + more)
-    for target, value in found.items():
-        places[target][...] = value
-    model.cleargrads()  # Chainer holds an array of NaN for each parameter's gradient
+        raise ValueError("; ".join(problems[:8]) + more)
+
+
+def _read(name: str, weights: Weights) -> np.ndarray:
+    """Return an array of the file."""
+    try:
+        return weights[name].read()
+    except MemoryError:
+        raise
+    except Refused as reason:
+        raise ValueError(f"{name} is not read: {reason}") from reason
+    except Exception as reason:  # of as many kinds as there are libraries
+        raise ValueError(
+            f"{name} cannot be read; is the file complete? "
+            f"({type(reason).__name__}: {reason})"
+        ) from reason
 
 
 # What batch normalization counts while it is trained, and what tells files apart.
 _NO_WEIGHTS = ("num_batches_tracked", "/N", "pool_pad")
 
 
-def _value(
-    entry: Entry, arrays: Arrays, shape: tuple[int, ...]
-) -> tuple[str | None, Any]:
-    """Return what is wrong with an entry's arrays, if anything, and its value."""
-    sources = [arrays[name] for name in entry.sources]
-    names = " and ".join(entry.sources)
-    shapes = " and ".join(str(source.shape) for source in sources)
+def _misfits(layout: Layout, places: dict[str, _Place], weights: Weights) -> list[str]:
+    """Return what of a file does not fit, by what it declares.
+
+    Nothing of it is read yet, so that nothing that does not fit ever is.
+    """
+    sizes: dict[str, int] = {}  # how many values each array must have
+    for entry in layout.entries:
+        for name in entry.sources:
+            # It may fill small places as well, such as the sums of a kernel.
+            size = places[entry.target].array.size
+            sizes[name] = max(size, sizes.get(name, 0))
+    of_names = {name: _misfit(name, n, weights) for name, n in sizes.items()}
+    problems = [problem for problem in of_names.values() if problem]
+    for entry in layout.entries:
+        if not any(of_names[name] for name in entry.sources):
+            problems += _misfits_of(entry, places[entry.target].array.shape, weights)
+    for name in sorted(weights):
+        if name not in sizes and not name.endswith(_NO_WEIGHTS):
+            problems.append(f"{name} has no place in this network")
+    return list(dict.fromkeys(problems))
+
+
+def _misfit(name: str, size: int, weights: Weights) -> str | None:
+    """Return what is wrong with an array that must have so many values, if anything."""
+    if name not in weights:
+        return f"{name} is missing"
+    shape, dtype, _ = weights[name]
+    if dtype not in NUMBERS:
+        return f"{name} is of dtype {dtype}, which no weights have"
+    if math.prod(shape) != size:
+        return f"{name} has shape {shape}, {math.prod(shape)} values in place of {size}"
+    return None
+
+
+def _misfits_of(entry: Entry, shape: tuple[int, ...], weights: Weights) -> list[str]:
+    """Return what is wrong with the shapes of an entry's arrays, if anything."""
+    shapes = [weights[name].shape for name in entry.sources]
+    said = " and ".join(entry.sources) + " has shape " + " and ".join(map(str, shapes))
+    # One number, of which there seem to be many.
+    stand_ins = [np.broadcast_to(np.float32(0), shape) for shape in shapes]
     try:
-        value = np.asarray(entry.transform(*sources))
-    except (ValueError, IndexError):  # of axes that are not there
-        return f"{names} has shape {shapes}", None
-    if value.shape != shape:
-        return (
-            f"{names} has shape {shapes}, which gives {value.shape} for {shape}",
-            None,
-        )
-    if not np.isfinite(value).all():
-        return f"{names} has values that are not finite", None
-    return None, value
+        found = np.shape(entry.transform(*stand_ins))
+    except (ValueError, IndexError, TypeError):  # of axes that are not there
+        return [said]
+    return [] if found == shape else [f"{said}, which gives {found} for {shape}"]

@@ -18,6 +18,7 @@ from saliency import load_pretrained
 from saliency.models import pretrained
 from tests.models import reference
 from tests.models.files import write_caffe_resnet, write_keras, write_old_caffe
+from tests.servers import content, running
 
 import chainer
 import chainer.links as L
@@ -316,16 +317,22 @@ class TestCache:
         arrays = reference.weights_of_resnet_of_keras(rng)
         write_keras(tmp_path / "there.h5", arrays)
         digest = hashlib.md5((tmp_path / "there.h5").read_bytes()).hexdigest()
-        network = pretrained._NETWORKS["resnet50"]._replace(
-            url=(tmp_path / "there.h5").as_uri(), checksum=f"md5:{digest}"
-        )
-        monkeypatch.setitem(pretrained._NETWORKS, "resnet50", network)
-        for _ in range(2):  # the second time from the cache
-            model = load_pretrained(
-                "resnet50", cache_dir=tmp_path / "cache", show_progress=False
+        answers = {"/there.h5": content((tmp_path / "there.h5").read_bytes())}
+        with running(answers) as server:
+            network = pretrained._NETWORKS["resnet50"]._replace(
+                url=f"{server.address}/there.h5", checksum=f"md5:{digest}"
             )
-            np.testing.assert_array_equal(model.fc6.b.array, arrays["predictions/bias"])
-            (tmp_path / "there.h5").unlink(missing_ok=True)
+            monkeypatch.setitem(pretrained._NETWORKS, "resnet50", network)
+            for _ in range(2):  # the second time from the cache
+                model = load_pretrained(
+                    "resnet50", cache_dir=tmp_path / "cache", show_progress=False
+                )
+                expected = arrays["predictions/bias"]
+                np.testing.assert_array_equal(model.fc6.b.array, expected)
+            assert server.requested == ["/there.h5"]
+        (tmp_path / "cache" / "there.h5").write_bytes(b"damaged")
+        with pytest.raises(OSError, match=r"there\.h5 is not the file of http"):
+            load_pretrained("resnet50", cache_dir=tmp_path / "cache")
 
     def test_offline_the_file_and_its_place_are_named(self, tmp_path, monkeypatch):
         network = pretrained._NETWORKS["vgg16"]._replace(

@@ -1,0 +1,1 @@
+"""The formats that people share weights in, one module each."""
