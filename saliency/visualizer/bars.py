@@ -15,6 +15,7 @@ from saliency.visualizer.feature_rows import (
     checked_names,
     checked_scores,
     draw_zero_line,
+    note_on_more,
     order_of_features,
 )
 from saliency.visualizer.scalers import Scaler, apply_scaler
@@ -29,12 +30,14 @@ class Bars(NamedTuple):
         values: Where they end, shape (n,).
         errors: Half the lengths of the error bars, shape (n,); all 0 without errors.
         colors: RGBA colours, shape (n, 4).
+        note: What is said of features that are left out.
     """
 
     names: list[str]
     values: np.ndarray
     errors: np.ndarray
     colors: np.ndarray
+    note: str
 
     @property
     def are_on_both_sides(self) -> bool:
@@ -49,7 +52,7 @@ class Bars(NamedTuple):
 def compute_bars(
     saliency: Array,
     feature_names: Iterable[Any] | None,
-    num_visualize: int,
+    num_visualize: int | None,
     scaler: Scaler | None,
     sort: str,
     color: Any,
@@ -73,7 +76,8 @@ def compute_bars(
     else:
         colors = np.tile(_checked_color(color), (len(values), 1))
     names = [names[i] for i in order]
-    return Bars(names, scaled[order], lengths[order], colors[order])
+    note = note_on_more(len(values), len(order))
+    return Bars(names, scaled[order], lengths[order], colors[order], note)
 
 
 def _checked_color(color: Any) -> tuple[float, float, float, float]:

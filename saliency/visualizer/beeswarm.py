@@ -17,6 +17,7 @@ from saliency.visualizer.feature_rows import (
     checked_names,
     checked_scores,
     draw_zero_line,
+    note_on_more,
     order_of_features,
 )
 from saliency.visualizer.scores import as_real_array
@@ -48,12 +49,14 @@ class Swarms(NamedTuple):
             the axis points down.
         features: What their colours show, from 0 (low) to 1 (high), same shape; NaN for
             a missing value.
+        note: What is said of features that are left out.
     """
 
     names: list[str]
     scores: np.ndarray
     heights: np.ndarray
     features: np.ndarray
+    note: str
 
     @property
     def color_label(self) -> str:
@@ -69,7 +72,7 @@ def compute_swarms(
     saliency: Array,
     features: Array,
     feature_names: Iterable[Any] | None,
-    num_visualize: int,
+    num_visualize: int | None,
 ) -> Swarms:
     """Return the dots that `TableVisualizer.visualize_summary` draws, as it describes.
 
@@ -88,7 +91,8 @@ def compute_swarms(
     limits = (scores.min(), scores.max())
     offsets = np.stack([_offsets(*row, limits) for row in zip(scores, relative)])
     heights = np.arange(len(order))[:, np.newaxis] - offsets
-    return Swarms([names[i] for i in order], scores, heights, relative)
+    note = note_on_more(len(names), len(order))
+    return Swarms([names[i] for i in order], scores, heights, relative, note)
 
 
 def _checked_features(value: Array, shape: tuple[int, ...]) -> np.ndarray:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from saliency.array_types import Array
 from saliency.checks import check_choice
+from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.scores import as_real_array, checked_finite
 
 # Sizes of a new figure, in inches.
@@ -22,6 +23,9 @@ MARGIN_HEIGHT = 1.1
 MAX_HEIGHT = 100.0  # what the renderer can still take
 
 NAME_LENGTH = 40  # letters in a line of a feature name
+# More features than that are too many to draw without being asked for them; so many are
+# drawn then.
+MANY, OF_MANY = 100, 20
 
 
 # --- what is shown ----------------------------------------------------------------
@@ -74,21 +78,24 @@ def checked_names(feature_names: Iterable[Any] | None, n_feature: int) -> list[s
             f"feature_names must have one name for each of the {n_feature} features "
             f"of saliency, got {len(names)}"
         )
-    return [textwrap.fill(name, NAME_LENGTH) for name in names]
+    return [textwrap.fill(plain(name), NAME_LENGTH) for name in names]
 
 
-def order_of_features(values: np.ndarray, sort: str, num_visualize: int) -> np.ndarray:
+def order_of_features(
+    values: np.ndarray, sort: str, num_visualize: int | None
+) -> np.ndarray:
     """Return the indices of the features that are shown, from the top down.
 
     Args:
         values: What decides on the order, shape (n_feature,).
         sort: ``'descending'``, ``'ascending'``, ``'magnitude'`` or ``'none'``, as in
             `TableVisualizer.visualize`. Ties keep the order given.
-        num_visualize: How many features to show, from the top; -1 for all.
+        num_visualize: How many features to show, from the top; -1 for all, None for
+            all of up to `MANY` features, and `OF_MANY` of more.
 
     Raises:
         ValueError: ``sort`` or ``num_visualize`` is not among the values allowed.
-        TypeError: ``num_visualize`` is not an int.
+        TypeError: ``num_visualize`` is not an int or None.
     """
     keys = {
         "descending": -values,
@@ -98,16 +105,26 @@ def order_of_features(values: np.ndarray, sort: str, num_visualize: int) -> np.n
     }
     check_choice("sort", sort, keys)
     order = np.argsort(keys[sort], kind="stable")
+    if num_visualize is None:
+        return order if len(order) <= MANY else order[:OF_MANY]
     return order[: _checked_count(num_visualize)]
 
 
-def figure_size(names: list[str], row_height: float) -> tuple[float, float]:
+def note_on_more(n_feature: int, n_shown: int) -> str:
+    """Return what is said of features that are left out; nothing if none is."""
+    return f"and {n_feature - n_shown:,} more" if n_shown < n_feature else ""
+
+
+def figure_size(
+    names: list[str], row_height: float, note: str = ""
+) -> tuple[float, float]:
     """Return the width and height of a figure with room for every name, in inches."""
-    lines = [line for name in names for line in name.split("\n")]
+    lines = [note, *(line for name in names for line in name.split("\n"))]
     width = PLOT_WIDTH + LETTER_WIDTH * max(len(line) for line in lines)
     tallest = max(name.count("\n") + 1 for name in names)
     row = max(row_height, LINE_HEIGHT * tallest + 0.06)
-    return width, min(MARGIN_HEIGHT + row * len(names), MAX_HEIGHT)
+    height = MARGIN_HEIGHT + row * (len(names) + bool(note))
+    return width, min(height, MAX_HEIGHT)
 
 
 def _checked_count(num_visualize: int) -> int | None:
@@ -132,16 +149,33 @@ def draw_zero_line(ax: Axes) -> None:
 
 
 def draw_axes(
-    ax: Axes, names: list[str], title: str | None, xlabel: str | None
+    ax: Axes, names: list[str], note: str, title: str | None, xlabel: str | None
 ) -> None:
-    """Draw the names at the left from the top down, title, label and a light grid."""
-    ax.set_yticks(range(len(names)), labels=names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    """Draw the names at the left from the top down, title, label and a light grid.
+
+    The note has a row below the names, where there would be more of them.
+    """
+    ax.set_yticks(range(len(names)), labels=names, **AS_IT_IS)
+    ax.set_ylim(len(names) + bool(note) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
     if title is not None:
-        ax.set_title(title)
+        ax.set_title(plain(title), **AS_IT_IS)
     if xlabel is not None:
-        ax.set_xlabel(xlabel)
+        ax.set_xlabel(plain(xlabel), **AS_IT_IS)
+    if note:
+        size = ax.yaxis.get_major_ticks()[0].label1.get_fontsize()
+        ax.annotate(
+            note,
+            xy=(0, len(names)),
+            xycoords=ax.get_yaxis_transform(),
+            xytext=(-0.35 * size, 0),  # as far as the names are from the axis
+            textcoords="offset points",
+            ha="right",
+            va="center",
+            fontsize=size,
+            color="0.35",
+            annotation_clip=False,
+        )

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import diverging_cmap, draw_color_bar
+from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.tiles import compute_tiles, draw_tiles
 
 
@@ -81,7 +82,7 @@ class FilterVisualizer(BaseVisualizer):
             ax = self._new_ax(tiles.figure_size(title is not None))
         draw_tiles(ax, tiles)
         if title is not None:
-            ax.set_title(title)
+            ax.set_title(plain(title), **AS_IT_IS)
         if show_colorbar and tiles.has_scores:
             draw_color_bar(ax.figure.figure, tiles.scale, beside=ax)
         return self._finish(ax, path, bbox_inches)

@@ -31,6 +31,7 @@ from saliency.visualizer.heatmaps import (
     note_on_uncertain,
 )
 from saliency.visualizer.images import as_rgb
+from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
 
 # Sizes of a new figure, in inches.
@@ -138,7 +139,7 @@ class ImageVisualizer(BaseVisualizer):
             ax = self._new_ax(_figure_size(shape, title is not None))
         draw_panel(ax, panel)
         if title is not None:
-            ax.set_title(title)
+            ax.set_title(plain(title), **AS_IT_IS)
         if note:
             ax.set_xlabel(note, fontsize="small")
         if show_colorbar:
@@ -217,11 +218,11 @@ class ImageVisualizer(BaseVisualizer):
         axes = _new_grid(pictures, len(maps), title, show_colorbar)
         figure = axes[0, 0].figure
         for ax, name in zip(axes[0], ("image", *maps)):
-            ax.set_title(name, fontsize="medium")
+            ax.set_title(plain(name), fontsize="medium", **AS_IT_IS)
         for i, picture in enumerate(pictures):
             draw_picture(axes[i, 0], picture)
             if row_titles is not None:
-                axes[i, 0].set_ylabel(row_titles[i])
+                axes[i, 0].set_ylabel(plain(row_titles[i]), **AS_IT_IS)
             for ax, panel, color_scale in zip(axes[i, 1:], panels[i], scales[i]):
                 draw_panel(ax, panel)
                 if show_colorbar and scale != "all":
@@ -257,5 +258,5 @@ def _new_grid(
         len(pictures), 1 + n_method, squeeze=False, height_ratios=heights
     )
     if title is not None:
-        figure.suptitle(title)
+        figure.suptitle(plain(title), **AS_IT_IS)
     return axes

@@ -12,6 +12,7 @@ from saliency.checks import check_number, checked_text
 from saliency.visualizer.colors import limit_of_colors
 from saliency.visualizer.grids import Column, columns_of, shared_by_scale
 from saliency.visualizer.mol_canvas import Color, rd_chem, rd_mol_draw
+from saliency.visualizer.names import plain
 from saliency.visualizer.scalers import Scaler, apply_scaler
 from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
 
@@ -136,7 +137,7 @@ def compute_cell(
         apply_scaler(scores, scaler),
         _strongest(scores, visualize_ratio),
         uncertain(scores, checked_errors(errors, scores, errors_name)),
-        checked_text("legend", legend),
+        plain(checked_text("legend", legend)),
     )
 
 

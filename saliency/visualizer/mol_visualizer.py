@@ -32,6 +32,7 @@ from saliency.visualizer.mol_cells import (
     with_limits,
 )
 from saliency.visualizer.mol_sheet import Sheet
+from saliency.visualizer.names import plain
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
 
 FORMATS = ("svg", "png", "pdf")
@@ -213,8 +214,8 @@ class MolVisualizer(BaseVisualizer):
             rows = [cells[i : i + n_column] for i in range(0, len(cells), n_column)]
         sheet = _sheet(rows, color_fn, mode, scale if show_colorbar else None, size)
         sheet = sheet._replace(
-            title=checked_text("title", title),
-            column_titles=methods or [],
+            title=plain(checked_text("title", title)),
+            column_titles=[plain(method) for method in methods or []],
             row_titles=_checked_titles(row_titles, len(mols)),
         )
         return _draw(sheet, path)
@@ -331,7 +332,7 @@ def _checked_titles(row_titles: Sequence[str] | None, n_mol: int) -> list[str]:
     if row_titles is None:
         return []
     titles = one_for_each_row("row_titles", row_titles, n_mol, "molecule")
-    return [checked_text("row_titles", title) for title in titles]
+    return [plain(checked_text("row_titles", title)) for title in titles]
 
 
 def _sheet(

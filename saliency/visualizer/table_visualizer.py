@@ -48,7 +48,7 @@ class TableVisualizer(BaseVisualizer):
         saliency: Array,
         feature_names: Iterable[Any] | None = None,
         save_filepath: str | PathLike[str] | None = None,
-        num_visualize: int = -1,
+        num_visualize: int | None = None,
         scaler: Scaler | None = abs_max_scaler,
         sort: str = "descending",
         title: str | None = "Feature Importance",
@@ -67,11 +67,14 @@ class TableVisualizer(BaseVisualizer):
 
         Args:
             saliency: Scores, shape (n_feature,), real and finite.
-            feature_names: One name per feature. Default: the column numbers.
+            feature_names: One name per feature, drawn as it is: a dollar sign is one,
+                and no mathematics. Default: the column numbers.
             save_filepath: File to write; the extension decides on the format.
                 Default: nothing is saved.
             num_visualize: How many features to show, from the top of the order that
-                ``sort`` gives; -1, or more than there are, shows all.
+                ``sort`` gives; -1, or more than there are, shows all. How many are left
+                out is written below the names. Default: all of up to 100 features, and
+                the first 20 of more, since thousands take minutes to draw.
             scaler: Callable that maps the scores to those drawn, such as
                 `abs_max_scaler`, `min_max_scaler` or `normalize_scaler`; None draws
                 them unchanged.
@@ -107,9 +110,9 @@ class TableVisualizer(BaseVisualizer):
         )
 
         if ax is None:
-            ax = self._new_ax(figure_size(bars.names, BAR_HEIGHT))
+            ax = self._new_ax(figure_size(bars.names, BAR_HEIGHT, bars.note))
         draw_bars(ax, bars)
-        draw_axes(ax, bars.names, title, xlabel)
+        draw_axes(ax, bars.names, bars.note, title, xlabel)
         return self._finish(ax, path, bbox_inches)
 
     def visualize_summary(
@@ -118,7 +121,7 @@ class TableVisualizer(BaseVisualizer):
         features: Array,
         feature_names: Iterable[Any] | None = None,
         save_filepath: str | PathLike[str] | None = None,
-        num_visualize: int = 20,
+        num_visualize: int | None = 20,
         title: str | None = "Feature Importance by Sample",
         xlabel: str | None = "Saliency",
         bbox_inches: Any = "tight",
@@ -138,11 +141,13 @@ class TableVisualizer(BaseVisualizer):
             saliency: Scores, shape (n_sample, n_feature), real and finite.
             features: Values of the features, same shape. A constant feature has the
                 middle colour; a missing value (NaN) is grey.
-            feature_names: One name per feature. Default: the column numbers.
+            feature_names: One name per feature, drawn as it is: a dollar sign is one,
+                and no mathematics. Default: the column numbers.
             save_filepath: File to write; the extension decides on the format.
                 Default: nothing is saved.
             num_visualize: How many features to show, from the top; -1, or more than
-                there are, shows all.
+                there are, shows all, and None is as in `visualize`. How many are left
+                out is written below the names.
             title: Title of the plot, or None.
             xlabel: Label of the score axis, or None.
             bbox_inches: As in `matplotlib.figure.Figure.savefig`.
@@ -161,8 +166,8 @@ class TableVisualizer(BaseVisualizer):
         swarms = compute_swarms(saliency, features, feature_names, num_visualize)
 
         if ax is None:
-            ax = self._new_ax(figure_size(swarms.names, SWARM_HEIGHT))
+            ax = self._new_ax(figure_size(swarms.names, SWARM_HEIGHT, swarms.note))
         dots = draw_swarms(ax, swarms)
-        draw_axes(ax, swarms.names, title, xlabel)
+        draw_axes(ax, swarms.names, swarms.note, title, xlabel)
         draw_feature_bar(ax, dots, swarms.color_label)
         return self._finish(ax, path, bbox_inches)

@@ -13,6 +13,7 @@ from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextToPath
 
+from saliency.visualizer.names import AS_IT_IS
 from saliency.visualizer.texts import (
     GREY,
     UNCERTAIN_KEY,
@@ -328,8 +329,7 @@ def draw_title(ax: Axes, title: str, letters: Letters) -> None:
         title,
         loc="left",
         fontproperties=letters.font(TITLE),
-        parse_math=False,
-        usetex=False,
+        **AS_IT_IS,
     )
 
 
@@ -404,6 +404,5 @@ def _draw_text(
         color=color,
         ha=align,
         va="baseline",
-        parse_math=False,
-        usetex=False,
+        **AS_IT_IS,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ from saliency.visualizer.grids import (
     one_for_each_row,
     shared_by_scale,
 )
+from saliency.visualizer.names import is_drawable
 from saliency.visualizer.scalers import Scaler, apply_scaler
 from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
 
@@ -190,12 +190,7 @@ def visible(text: str) -> str:
 def _visible_letter(letter: str) -> str:
     if letter in _VISIBLE:
         return _VISIBLE[letter]
-    # U+FFFE and U+FFFF, and their like in the other planes, are no characters at all.
-    is_drawable = (
-        unicodedata.category(letter) not in ("Cc", "Cs")
-        and ord(letter) & 0xFFFE != 0xFFFE
-    )
-    return letter if is_drawable else _REPLACEMENT
+    return letter if is_drawable(letter) else _REPLACEMENT
 
 
 # --- what the user gave -----------------------------------------------------------

@@ -18,6 +18,7 @@ from saliency.visualizer.colors import (
     checked_limit,
     limit_of_colors,
 )
+from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.scores import as_real_array, checked_finite
 
 # Sizes in inches.
@@ -120,7 +121,7 @@ def compute_tiles(
     check_positive("n_column", n_column)
     if images.ndim == 4:
         images = scale.norm(images).data  # zero is 0.5, grey
-    labels = () if labels is None else labels
+    labels = [] if labels is None else [plain(label) for label in labels]
     return Tiles(images, scale, labels, min(int(n_column), len(images)))
 
 
@@ -155,7 +156,8 @@ def draw_tiles(ax: Axes, tiles: Tiles) -> None:
     for i, label in enumerate(tiles.labels):
         left, right, _, top = tiles.extent(i)
         center = (left + right) / 2
-        ax.text(center, top, label, ha="center", va="bottom", fontsize="small")
+        style = {"ha": "center", "va": "bottom", "fontsize": "small"}
+        ax.text(center, top, label, **style, **AS_IT_IS)
     width, height = tiles.size
     ax.set_xlim(-GAP, width)
     ax.set_ylim(height + GAP, 0)

@@ -579,7 +579,7 @@ def test_labels_are_neither_clipped_nor_on_each_other(n_feature, length):
 
 
 def test_figure_height_is_bounded():
-    figure = draw(np.ones(500), scaler=None)
+    figure = draw(np.ones(500), scaler=None, num_visualize=-1)
     assert figure.get_figheight() == 100
 
 
@@ -668,8 +668,10 @@ def test_axes_removed_from_their_figure():
 def test_failure_while_drawing_leaves_an_older_picture_alone(tmp_path):
     path = tmp_path / "a.png"
     path.write_bytes(b"older picture")
+    ax = Figure().add_subplot()
+    ax.text(0, 0, "$a broken formula^^$")
     with pytest.raises(ValueError, match="a broken formula"):
-        draw([1.0], ["$a broken formula^^$"], save_filepath=path)
+        draw([1.0], save_filepath=path, ax=ax)
     assert path.read_bytes() == b"older picture"
 
 
