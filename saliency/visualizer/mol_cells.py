@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.checks import check_number, checked_text
+from saliency.checks import check_number, checked_text, is_int
 from saliency.visualizer.colors import limit_of_colors
 from saliency.visualizer.grids import Column, columns_of, shared_by_scale
-from saliency.visualizer.mol_canvas import Color, rd_chem, rd_mol_draw
+from saliency.visualizer.mol_canvas import Color, rd_chem
+from saliency.visualizer.mol_parts import strongest_part
 from saliency.visualizer.names import plain
 from saliency.visualizer.scalers import Scaler, apply_scaler
 from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
@@ -28,11 +29,13 @@ class Cell(NamedTuple):
     """One molecule with the scores of its atoms.
 
     Attributes:
-        mol: The molecule, ready to be drawn.
+        mol: What is drawn of the molecule, ready for it; the n_atom atoms with scores
+            come first.
         scores: As they are drawn, ``(n_atom,)``.
         is_shown: Which atoms are coloured, ``(n_atom,)``.
         is_uncertain: Which scores cannot be distinguished from zero, ``(n_atom,)``.
         legend: Text below the molecule.
+        all_scores: Those of the atoms that are left out, too.
         limit: The score of the strongest colours.
     """
 
@@ -41,6 +44,7 @@ class Cell(NamedTuple):
     is_shown: np.ndarray
     is_uncertain: np.ndarray
     legend: str
+    all_scores: np.ndarray
     limit: float = 1.0
 
     @property
@@ -81,7 +85,7 @@ class Cell(NamedTuple):
         bonds = {}
         for bond in self.mol.GetBonds():
             ends = [bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]
-            # To draw it, RDKit may have added hydrogens behind the atoms with scores.
+            # To draw it, hydrogens or dummies may be behind the atoms with scores.
             if max(ends) < len(kinds) and kinds[ends[0]] == kinds[ends[1]] != "none":
                 bonds[bond.GetIdx()] = color(kinds[ends[0]], scores[ends].mean())
         return atoms, bonds
@@ -100,6 +104,8 @@ def compute_cell(
     scaler: Scaler | None,
     legend: str,
     errors: Array | None,
+    max_atoms: int,
+    size: tuple[int, int],
     name: str = "saliency",
     errors_name: str = "errors",
 ) -> Cell:
@@ -112,6 +118,9 @@ def compute_cell(
         scaler: Maps the scores to those drawn; None leaves them as they are.
         legend: Text below the molecule.
         errors: How far each score may be off, ``(n_atom,)``, padded with NaN; or None.
+        max_atoms: How many atoms are drawn, the strongest and those around them; -1 for
+            all.
+        size: Width and height of the picture of the molecule.
         name: What messages call ``saliency``.
         errors_name: What messages call ``errors``.
 
@@ -132,12 +141,25 @@ def compute_cell(
     scores = _checked_scores(saliency, n_atom, name)
     if errors is not None:
         errors = _checked_scores(errors, n_atom, errors_name)  # without padding
+    if not is_int(max_atoms) or max_atoms == 0 or max_atoms < -1:
+        raise ValueError(
+            f"max_atoms must be -1 (all) or an int of at least 1, got {max_atoms!r}"
+        )
+    is_uncertain = uncertain(scores, checked_errors(errors, scores, errors_name))
+    scaled = apply_scaler(scores, scaler)
+    texts = [plain(checked_text("legend", legend))]
+    part = strongest_part(
+        mol, scores, None if max_atoms == -1 else int(max_atoms), size[0] / size[1]
+    )
+    if part.n_left_out:
+        texts.append(f"and {part.n_left_out:,} more atoms")
     return Cell(
-        _ready_to_draw(mol),
-        apply_scaler(scores, scaler),
-        _strongest(scores, visualize_ratio),
-        uncertain(scores, checked_errors(errors, scores, errors_name)),
-        plain(checked_text("legend", legend)),
+        part.mol,
+        scaled[part.atoms],
+        _strongest(scores, visualize_ratio)[part.atoms],
+        is_uncertain[part.atoms],
+        "\n".join(text for text in texts if text),
+        scaled,
     )
 
 
@@ -149,6 +171,8 @@ def compute_cells(
     scaler: Scaler | None,
     legends: Mapping[str, Sequence[str]] | Sequence[str] | None,
     errors: Mapping[str, Sequence[Array]] | Sequence[Array] | None,
+    max_atoms: int,
+    size: tuple[int, int],
 ) -> list[list[Cell]]:
     """Return a row for each molecule, with a cell for each method.
 
@@ -160,6 +184,8 @@ def compute_cells(
         scaler: As in `compute_cell`.
         legends: Text below each molecule, by ``methods``, or None.
         errors: As in `compute_cell` for each molecule, by ``methods``, or None.
+        max_atoms: As in `compute_cell`, for each molecule.
+        size: As in `compute_cell`.
 
     Raises:
         ImportError, TypeError: As in `compute_cell`.
@@ -186,6 +212,8 @@ def compute_cells(
                 scaler,
                 texts.entries[i] or "",
                 off.entries[i],
+                max_atoms,
+                size,
                 f"{scores.label}[{i}]",
                 f"{off.label}[{i}]",
             )
@@ -207,7 +235,7 @@ def with_limits(
     """
 
     def limit_of(cells: Sequence[Cell]) -> float:
-        scores = np.concatenate([cell.scores for cell in cells])
+        scores = np.concatenate([cell.all_scores for cell in cells])
         return limit_of_colors(scores, percentile)
 
     limits = shared_by_scale(rows, scale, limit_of)
@@ -247,11 +275,3 @@ def _strongest(scores: np.ndarray, ratio: float) -> np.ndarray:
     is_shown = np.zeros(len(scores), bool)
     is_shown[np.argsort(-np.abs(scores), kind="stable")[:n_shown]] = True
     return is_shown
-
-
-def _ready_to_draw(mol: Any) -> Any:
-    """Return a copy of a molecule with 2D coordinates, as chemists draw it."""
-    copy = rd_chem().Mol(mol)
-    if copy.GetNumConformers() and copy.GetConformer().Is3D():
-        copy.RemoveAllConformers()
-    return rd_mol_draw().PrepareMolForDrawing(copy)

@@ -71,6 +71,7 @@ class MolVisualizer(BaseVisualizer):
         limit: float | None = None,
         show_colorbar: bool = False,
         size: tuple[int, int] = (500, 375),
+        max_atoms: int = 300,
     ) -> SvgPicture:
         """Draw one molecule.
 
@@ -104,6 +105,11 @@ class MolVisualizer(BaseVisualizer):
                 magnitude.
             show_colorbar: Whether to draw a colour bar.
             size: Width and height for the molecule in pixels, 100 to an inch.
+            max_atoms: How many atoms are drawn of a larger molecule: the strongest and
+                what is within two bonds of them, as pieces side by side, whose cut
+                bonds end in ``*``. How many are left out is written below; colours are
+                relative to the scores of all. -1 draws all, which takes minutes for
+                thousands of atoms without 2D coordinates.
 
         Returns:
             The SVG, a str.
@@ -121,8 +127,11 @@ class MolVisualizer(BaseVisualizer):
                 "an ImportError, and no other package is needed for PNG. Leave it out"
             )
         limit = checked_limit(limit)
-        cell = compute_cell(saliency, mol, visualize_ratio, scaler, legend, errors)
-        cell = cell._replace(limit=limit or limit_of_colors(cell.scores))
+        _check_size(size)
+        cell = compute_cell(
+            *(saliency, mol, visualize_ratio, scaler, legend, errors, max_atoms, size)
+        )
+        cell = cell._replace(limit=limit or limit_of_colors(cell.all_scores))
         bars = "separate" if show_colorbar else None
         sheet = _sheet([[cell]], color_fn, mode, bars, size)
         return _draw(sheet, path)
@@ -146,6 +155,7 @@ class MolVisualizer(BaseVisualizer):
         n_column: int = 4,
         show_colorbar: bool = False,
         size: tuple[int, int] = (250, 200),
+        max_atoms: int = 300,
     ) -> SvgPicture:
         """Draw several molecules, or each of them by several methods.
 
@@ -175,6 +185,7 @@ class MolVisualizer(BaseVisualizer):
             n_column: How many molecules a row has if there is one method.
             show_colorbar: Whether to draw colour bars, one for each scale.
             size: Width and height for each molecule in pixels, 100 to an inch.
+            max_atoms: As in `visualize`, for each molecule.
 
         Returns:
             The SVG, a str.
@@ -205,8 +216,10 @@ class MolVisualizer(BaseVisualizer):
                 "row_titles need methods, saliency={name: scores}, with a row for each "
                 "molecule; with one method pass legends"
             )
+        _check_size(size)
         rows = compute_cells(
-            saliency, mols, methods, visualize_ratio, scaler, legends, errors
+            *(saliency, mols, methods, visualize_ratio, scaler, legends, errors),
+            *(max_atoms, size),
         )
         rows = with_limits(rows, scale, percentile)
         if methods is None:
@@ -345,12 +358,15 @@ def _sheet(
     """Return what is drawn, without titles."""
     check_callable("color_fn", color_fn)
     check_choice("mode", mode, MODES)
+    return Sheet(rows, color_fn, mode, bars, (int(size[0]), int(size[1])))
+
+
+def _check_size(size: tuple[int, int]) -> None:
     if not (np.shape(size) == (2,) and all(is_int(n) and n >= 50 for n in size)):
         raise ValueError(
             f"size must be a width and a height in pixels, each an int >= 50; got "
             f"{size!r}"
         )
-    return Sheet(rows, color_fn, mode, bars, (int(size[0]), int(size[1])))
 
 
 def _draw(sheet: Sheet, path: Path | None) -> SvgPicture:

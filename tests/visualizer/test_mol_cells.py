@@ -25,7 +25,7 @@ def grey_level(score: float) -> tuple[float, float, float]:
 
 
 def compute(saliency, ratio=1.0, scaler=None, errors=None, mol=MOL):
-    return compute_cell(saliency, mol, ratio, scaler, "", errors)
+    return compute_cell(saliency, mol, ratio, scaler, "", errors, -1, (500, 375))
 
 
 def test_colours_are_of_scores_divided_by_the_limit():
@@ -71,7 +71,9 @@ def test_the_scaler_is_for_the_scores_and_not_for_the_choice_of_atoms():
 )
 def test_limits_of_cells_that_share_a_scale(scale, limits):
     saliency = {"a": [[1, 2, 3], [10, 0, 0]], "b": [[0, 0, -6], [0, 0, 0]]}
-    rows = compute_cells(saliency, [MOL, MOL], ["a", "b"], 1.0, None, None, None)
+    rows = compute_cells(
+        *(saliency, [MOL, MOL], ["a", "b"], 1.0, None, None, None, -1, (250, 200))
+    )
     found = [[cell.limit for cell in row] for row in with_limits(rows, scale, 100)]
     assert found == limits
 

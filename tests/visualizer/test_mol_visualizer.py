@@ -366,7 +366,8 @@ def test_contours_of_long_chains_can_be_seen(n_atom, tmp_path):
     """Bells of narrow bonds are wider than the bonds, and as strong as the scores."""
     scores = np.repeat([1.0, 0.0, -0.5], n_atom // 3 + 1)[:n_atom]
     path = tmp_path / "x.png"
-    visualizer.visualize(scores, mol_of("C" * n_atom), path, mode="contour", limit=1.0)
+    options = {"mode": "contour", "limit": 1.0, "max_atoms": -1}
+    visualizer.visualize(scores, mol_of("C" * n_atom), path, **options)
     picture = png(path).astype(int)
     reds = picture[..., 0] - picture[..., 2]
     strongest = [reds.max(axis=0), reds.min(axis=0)]

@@ -583,6 +583,61 @@ def test_figure_height_is_bounded():
     assert figure.get_figheight() == 100
 
 
+# --- many features --------------------------------------------------------------
+
+
+def note(figure):
+    """What is said of features that are left out, below the last name."""
+    (ax, *_) = figure.axes
+    texts = [text for text in ax.texts if text.get_text().startswith("and ")]
+    for text in texts:
+        figure.draw_without_rendering()
+        last = ax.get_yticklabels()[-1].get_window_extent()
+        box = text.get_window_extent()
+        assert box.y1 <= last.y0
+        assert abs(box.x1 - last.x1) < 2
+        axis = ax.get_xticklabels()[0].get_window_extent()
+        assert box.y0 >= axis.y1
+        assert box.x0 >= 0
+    return [text.get_text() for text in texts]
+
+
+def test_of_thousands_of_features_the_first_are_drawn():
+    rng = np.random.default_rng(0)
+    scores, names = rng.standard_normal(5000), [f"feature {i}" for i in range(5000)]
+    figure = draw(scores, names, scaler=None)
+    strongest = np.argsort(-scores)[:20]
+    assert labels(figure) == [names[i] for i in strongest]
+    np.testing.assert_array_equal(lengths(figure), scores[strongest])
+    assert note(figure) == ["and 4,980 more"]
+
+
+def test_a_summary_of_thousands_of_features():
+    scores = np.random.default_rng(0).standard_normal((3, 5000))
+    figure = summarize(scores, scores)
+    assert len(labels(figure)) == 20
+    assert note(figure) == ["and 4,980 more"]
+    assert (
+        len(labels(summarize(scores[:, :30], scores[:, :30], num_visualize=None))) == 30
+    )
+
+
+@pytest.mark.parametrize(
+    "n_feature, num_visualize, n_drawn, said",
+    [
+        (100, None, 100, []),
+        (101, None, 20, ["and 81 more"]),
+        (101, -1, 101, []),
+        (101, 101, 101, []),
+        (3, 2, 2, ["and 1 more"]),
+    ],
+)
+def test_how_many_are_drawn(n_feature, num_visualize, n_drawn, said):
+    figure = draw(np.ones(n_feature), scaler=None, num_visualize=num_visualize)
+    assert len(labels(figure)) == n_drawn
+    assert note(figure) == said
+
+
 # --- errors at the door ---------------------------------------------------------
 
 OK = np.ones((3, 4))
