@@ -162,6 +162,34 @@ def npz_of_lzma(path: Path) -> None:
         archive.writestr("conv1_1/W.npy", bytes(1000))
 
 
+def npz_long_list(path: Path) -> None:
+    """The list of members, which is read as a whole, has all bytes of the file."""
+    end = b"PK\x05\x06" + bytes(4) + 2 * (9).to_bytes(2, "little")
+    end += N_BYTE.to_bytes(4, "little") + bytes(6)
+    with path.open("wb") as file:
+        file.truncate(N_BYTE)
+        file.seek(0, 2)
+        file.write(end)
+
+
+def many_h5_layers(path: Path) -> None:
+    with h5py.File(path, "w", libver="latest") as file:
+        for i in range(10_001):
+            file[str(i)] = h5py.SoftLink("/")
+
+
+def long_h5_names(path: Path) -> None:
+    with h5py.File(path, "w", libver="latest") as file:
+        layer = file.create_group("block1_conv1")
+        layer.attrs["weight_names"] = np.zeros(2, "S1000000")
+
+
+def long_name_in_caffe(path: Path) -> None:
+    length = 1 << 20
+    inner = b"\x0a" + varint(length, 3) + bytes(length)
+    path.write_bytes(b"\xa2\x06" + varint(len(inner), 3) + inner)
+
+
 def huge_safetensors(path: Path) -> None:
     shape = [1 << 30]
     said = {"dtype": "F32", "shape": shape, "data_offsets": [0, 4 << 30]}
@@ -316,6 +344,10 @@ REFUSED = {
         "its member conv1_1/b.npy: it is an array of version (2, 0)",
     ),
     npz_of_lzma: (".npz", "conv1_1/W.npy: it is compressed by method 14"),
+    npz_long_list: (".npz", f"its list of members has {N_BYTE} bytes"),
+    many_h5_layers: (".h5", "it has 10001 layers"),
+    long_h5_names: (".h5", "the names of arrays in /block1_conv1 are too long"),
+    long_name_in_caffe: (".caffemodel", "it has a name of 1048576 bytes"),
     huge_safetensors: (".safetensors", "has 4294967"),
     long_header_safetensors: (".safetensors", "its header of 94371840 bytes"),
     huge_caffe: (".caffemodel", "blob 0 of conv1_1 has shape (512, 512, 1024, 1024)"),
@@ -630,8 +662,10 @@ class TestCaffe:
             load_pretrained("vgg16", tmp_path / "x.caffemodel")
 
 
-def varint(value: int) -> bytes:
-    return bytes([value & 127 | 128, value >> 7]) if value > 127 else bytes([value])
+def varint(value: int, n_byte: int = 2) -> bytes:
+    parts = [value >> 7 * i & 127 | 128 for i in range(n_byte)]
+    parts[-1] &= 127
+    return bytes(parts)
 
 
 class Tensor:

@@ -23,6 +23,7 @@ from saliency.models.formats.stored import Refused, Stored, Weights, add
 
 # A file with more of them is none of a network; ResNet152 has about 20,000.
 _MOST_FIELDS = 100_000
+_LONGEST_NAME = 1000
 _VARINT, _EIGHT_BYTES, _BYTES, _FOUR_BYTES = 0, 1, 2, 5
 
 
@@ -176,6 +177,8 @@ class _Reader:
             yield f"{name}/{role}", Stored(shape, "float32", _shaped(read, shape))
 
     def _text(self, field: _Field) -> str:
+        if field.stop - field.start > _LONGEST_NAME:
+            raise Refused(f"it has a name of {field.stop - field.start} bytes")
         return self._data[field.start : field.stop].decode()
 
     def _blob(self, name: str, blob: _Field) -> _Blob:

@@ -24,6 +24,8 @@ _ROLES = {
     2: ("kernel", "bias"),
     4: ("gamma", "beta", "mean", "var"),
 }
+_MOST_LAYERS = 10_000
+_LARGEST_ATTRIBUTE = 10_000  # bytes of the names of a layer's arrays
 # Bytes of a chunk, which is read as a whole, unless the array itself has more.
 _LARGEST_CHUNK = 1 << 26
 # Filters by HDF5's numbers for them.
@@ -45,7 +47,11 @@ def open_keras(path: Path) -> Iterator[Weights]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        root = _member(file, "model_weights") if "model_weights" in list(file) else file
+        root = file
+        if file.id.links.exists(b"model_weights"):
+            root = _member(file, "model_weights")
+        if len(root) > _MOST_LAYERS:
+            raise Refused(f"it has {len(root)} layers")
         weights: dict[str, Stored] = {}
         for layer in root:
             group = _member(root, layer)
@@ -78,8 +84,12 @@ def _arrays_of(group: Any) -> tuple[tuple[str, ...], list[str]]:
     """Return the roles and the names of the arrays of a layer."""
     if "weight_names" not in group.attrs:
         return (), []
-    # As many as a layer may have, before they are read.
-    roles = _ROLES.get(math.prod(group.attrs.get_id("weight_names").shape), ())
+    # What a layer may have, before they are read.
+    attribute = group.attrs.get_id("weight_names")
+    n_name = math.prod(attribute.shape)
+    if n_name * attribute.dtype.itemsize > _LARGEST_ATTRIBUTE:
+        raise Refused(f"the names of arrays in {group.name} are too long")
+    roles = _ROLES.get(n_name, ())
     names = group.attrs["weight_names"] if roles else ()
     return roles, [n.decode() if isinstance(n, bytes) else str(n) for n in names]
 

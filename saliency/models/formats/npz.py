@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from saliency.models.formats.archives import open_archive
 from saliency.models.formats.stored import Refused, Stored, Weights, add
 
 # What NumPy writes. Others may want gigabytes before they give a byte.
@@ -25,7 +26,7 @@ def open_npz(path: Path) -> Iterator[Weights]:
         Refused: If a member is no array as NumPy writes it.
         zipfile.BadZipFile: If it is no such archive.
     """
-    with zipfile.ZipFile(path) as archive:
+    with open_archive(path) as archive:
         weights: dict[str, Stored] = {}
         for member in archive.infolist():
             try:

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from saliency.models.formats.archives import open_archive
 from saliency.models.formats.stored import Refused, Stored, Weights
 
 
@@ -23,7 +24,7 @@ def open_pytorch(path: Path) -> Iterator[Weights]:
     import torch
 
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             for member in archive.infolist():
                 if member.compress_type != zipfile.ZIP_STORED:
                     raise Refused(f"its member {member.filename} is compressed")
