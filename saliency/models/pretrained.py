@@ -280,12 +280,13 @@ def _fill(model: chainer.Chain, layout: Layout, weights: Weights) -> None:
         names = " and ".join(entry.sources)
         try:
             value = _value(entry, place.array, weights)
+            is_finite = np.isfinite(value).all()
         except MemoryError as reason:
             raise MemoryError(
                 f"there is too little memory for {names}, which fills "
                 f"{place.array.nbytes} bytes"
             ) from reason
-        if np.isfinite(value).all():
+        if is_finite:
             setattr(place.owner, place.name, value)
         else:
             problems.append(f"{names} has values that are not finite")
@@ -296,7 +297,8 @@ def _fill(model: chainer.Chain, layout: Layout, weights: Weights) -> None:
 def _value(entry: Entry, like: np.ndarray, weights: Weights) -> np.ndarray:
     """Return what an entry makes of the file, as an array that nobody else has."""
     value = np.empty(like.shape, like.dtype)
-    value[...] = entry.transform(*[_read(name, weights) for name in entry.sources])
+    with np.errstate(over="ignore"):  # what is too large for float32 is not finite
+        value[...] = entry.transform(*[_read(name, weights) for name in entry.sources])
     return value
 
 
