@@ -531,6 +531,11 @@ class TestMembersOfNpz:
         with pytest.raises(ValueError, match=r"fc6/b is of dtype (str128|complex128)"):
             load_pretrained("resnet50", tmp_path / "x.npz")
 
+    def test_what_is_too_large_for_float32_is_not_finite(self, arrays, tmp_path):
+        np.savez(tmp_path / "x.npz", **{**arrays, "fc6/b": np.full(1000, 1e300)})
+        with pytest.raises(ValueError, match="fc6/b has values that are not finite"):
+            load_pretrained("resnet50", tmp_path / "x.npz")
+
     def test_no_pickle_is_executed(self, arrays, tmp_path):
         np.savez(tmp_path / "x.npz", **{**arrays, "fc6/b": np.array([Opens(tmp_path)])})
         with pytest.raises(ValueError, match="fc6/b is of dtype object"):
