@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.checks import check_positive
+from saliency.checks import check_positive, checked_arguments
 
 import chainer
 
@@ -44,6 +44,7 @@ def imagenet_labels() -> np.ndarray:
     return np.array(file.read_text(encoding="utf-8").splitlines())
 
 
+@checked_arguments
 def class_index_of(name: str, labels: Any = None) -> int:
     """Return the index of a class by its name.
 
@@ -87,6 +88,10 @@ def top_classes(scores: Any, k: int = 5, labels: Any = None) -> list[RankedClass
     check_positive("k", k)
     if isinstance(scores, chainer.Variable):
         scores = scores.array
+    if not isinstance(scores, (*chainer.get_array_types(), list, tuple)):
+        raise TypeError(
+            f"scores must be an array or a Variable, got {type(scores).__name__}"
+        )
     values = np.asarray(chainer.cuda.to_cpu(scores), "d")
     if values.ndim == 2 and len(values) == 1:
         values = values[0]

@@ -130,6 +130,8 @@ def load_pretrained(
             compared with the network before any array is read.
     """
     check_choice("name", name, _NETWORKS)
+    if not (path is None or isinstance(path, (str, PathLike))):
+        raise TypeError(f"path must be a path or None, got {path!r}")
     path = _find(name, cache_dir, show_progress) if path is None else Path(path)
     with open_weights(path, _largest_file(_NETWORKS[name])) as weights:
         try:

@@ -18,7 +18,7 @@ from matplotlib.colors import (
 from matplotlib.figure import Figure
 
 from saliency.array_types import Array
-from saliency.checks import check_choice, is_number
+from saliency.checks import check_choice, is_int, is_number
 from saliency.visualizer.scalers import project_scaler
 from saliency.visualizer.scores import as_real_array
 
@@ -153,7 +153,7 @@ def heatmap(
     check_choice("reduce", reduce, reductions)
     values = as_real_array(saliency, "saliency").astype(np.float64)
     if ch_axis is not None:
-        if not -values.ndim <= ch_axis < values.ndim:
+        if not (is_int(ch_axis) and -values.ndim <= ch_axis < values.ndim):
             raise ValueError(
                 f"ch_axis must be an axis of saliency with {values.ndim} axes, got "
                 f"{ch_axis!r}"

@@ -11,6 +11,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from saliency.array_types import Array
+from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import diverging_cmap, draw_color_bar
 from saliency.visualizer.names import AS_IT_IS, plain
@@ -34,6 +35,7 @@ class FilterVisualizer(BaseVisualizer):
 
     __slots__ = ()
 
+    @checked_arguments
     def visualize(
         self,
         filters: Array,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ from matplotlib.colors import Colormap
 from PIL import Image
 
 from saliency.array_types import Array
-from saliency.checks import check_number
+from saliency.checks import check_number, is_number
 from saliency.visualizer.colors import (
     ColorScale,
     checked_cmap,
@@ -169,14 +169,24 @@ def compute_scale(
         cmap = diverging_cmap if is_signed else sequential_cmap
     cmap = checked_cmap(cmap)
     if limits is not None:
-        low, high = limits
-        if not (np.isfinite(limits).all() and low < high):
-            raise ValueError(
-                f"limits must be two numbers, the smaller first, got {limits!r}"
-            )
+        low, high = _checked_limits(limits)
         return ColorScale(cmap, float(low), float(high))
     limit = limit_of_colors(scores, percentile)
     return ColorScale(cmap, -limit if is_signed else 0.0, limit)
+
+
+def _checked_limits(limits: Any) -> tuple[float, float]:
+    is_pair = isinstance(limits, (tuple, list, np.ndarray)) and len(limits) == 2
+    if not (
+        is_pair
+        and all(map(is_number, limits))
+        and np.isfinite(limits).all()
+        and limits[0] < limits[1]
+    ):
+        raise ValueError(
+            f"limits must be two numbers, the smaller first, got {limits!r}"
+        )
+    return limits[0], limits[1]
 
 
 def compute_scales(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from saliency.array_types import Array
-from saliency.checks import check_choice, check_number
+from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import draw_color_bar
 from saliency.visualizer.grids import SCALES, one_for_each_row
@@ -58,6 +58,7 @@ class ImageVisualizer(BaseVisualizer):
 
     __slots__ = ()
 
+    @checked_arguments
     def visualize(
         self,
         saliency: Array,
@@ -146,6 +147,7 @@ class ImageVisualizer(BaseVisualizer):
             draw_color_bar(ax.figure.figure, scale, beside=[ax])
         return self._finish(ax, path, bbox_inches)
 
+    @checked_arguments
     def visualize_grid(
         self,
         saliency: Mapping[str, Array],

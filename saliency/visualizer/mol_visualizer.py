@@ -15,6 +15,7 @@ from saliency.checks import (
     check_choice,
     check_number,
     check_positive,
+    checked_arguments,
     checked_text,
     is_int,
 )
@@ -55,6 +56,7 @@ class MolVisualizer(BaseVisualizer):
 
     __slots__ = ()
 
+    @checked_arguments
     def visualize(
         self,
         saliency: Array,
@@ -136,6 +138,7 @@ class MolVisualizer(BaseVisualizer):
         sheet = _sheet([[cell]], color_fn, mode, bars, size)
         return _draw(sheet, path)
 
+    @checked_arguments
     def visualize_grid(
         self,
         saliency: Mapping[str, Sequence[Array]] | Sequence[Array],
@@ -247,6 +250,7 @@ class SmilesVisualizer(MolVisualizer):
 
     __slots__ = ()
 
+    @checked_arguments
     def visualize(  # type: ignore[override]
         self,
         saliency: Array,
@@ -298,6 +302,7 @@ class SmilesVisualizer(MolVisualizer):
             **options,
         )
 
+    @checked_arguments
     def visualize_grid(  # type: ignore[override]
         self,
         saliency: Mapping[str, Sequence[Array]] | Sequence[Array],

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.checks import is_int
 from saliency.visualizer.scores import as_real_array
 
 Scaler = Callable[[np.ndarray], np.ndarray]
@@ -111,6 +112,9 @@ def normalize_scaler(
             is out of range.
         TypeError: ``saliency`` does not hold real numbers.
     """
+    axes = axis if isinstance(axis, tuple) else (axis,)
+    if axis is not None and not all(map(is_int, axes)):
+        raise TypeError(f"axis must be an int, a tuple of int or None, got {axis!r}")
     array, values = _checked(saliency)
     values = _near_one(values, axis)
     total = np.nansum(np.abs(values), axis=axis, keepdims=True)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saliency.array_types import Array
+from saliency.checks import checked_arguments
 from saliency.visualizer.bars import compute_bars, draw_bars
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.beeswarm import (
@@ -43,6 +44,7 @@ class TableVisualizer(BaseVisualizer):
 
     __slots__ = ()
 
+    @checked_arguments
     def visualize(
         self,
         saliency: Array,
@@ -115,6 +117,7 @@ class TableVisualizer(BaseVisualizer):
         draw_axes(ax, bars.names, bars.note, title, xlabel)
         return self._finish(ax, path, bbox_inches)
 
+    @checked_arguments
     def visualize_summary(
         self,
         saliency: Array,

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saliency.array_types import Array
-from saliency.checks import check_number
+from saliency.checks import check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
 from saliency.visualizer.scalers import Scaler
 from saliency.visualizer.text_html import HtmlPicture, html_of
@@ -54,6 +54,7 @@ class TextVisualizer(BaseVisualizer):
 
     __slots__ = ()
 
+    @checked_arguments
     def visualize(
         self,
         saliency: Array | Sequence[Array] | Mapping[str, Any],
@@ -150,6 +151,7 @@ class TextVisualizer(BaseVisualizer):
             draw_title(ax, page.title, layout.letters)
         return self._finish(ax, path, bbox_inches)
 
+    @checked_arguments
     def html(
         self,
         saliency: Array | Sequence[Array] | Mapping[str, Any],

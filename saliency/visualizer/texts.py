@@ -348,7 +348,7 @@ def _compute_key(rows: list[list[Passage]], key_labels: tuple[str, str] | None) 
 
 
 def _checked_key_labels(key_labels: Sequence[str]) -> list[str]:
-    if isinstance(key_labels, str) or len(key_labels) != 2:
+    if not isinstance(key_labels, (tuple, list)) or len(key_labels) != 2:
         raise ValueError(
             "key_labels must be two texts, for the colours of low and of high scores, "
             f"got {key_labels!r}"

@@ -111,6 +111,8 @@ def compute_tiles(
     images = _checked_filters(filters)
     limit = checked_limit(limit) or limit_of_colors(images)
     scale = ColorScale(checked_cmap(cmap), -limit, limit)
+    if not (labels is None or isinstance(labels, Sequence)):
+        raise TypeError(f"labels must be a sequence of str or None, got {labels!r}")
     if labels is not None and len(labels) != len(images):
         raise ValueError(
             f"labels must hold one for each of the {len(images)} filters, got "

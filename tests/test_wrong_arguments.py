@@ -1,0 +1,335 @@
+"""Wrong arguments of everything public: an error that names the argument, at once.
+
+``CASES`` has a call that is right, and for each of its arguments values that are wrong.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from PIL import Image
+from rdkit import Chem
+
+import saliency
+from link_hooks import VariableMonitorLinkHook
+from saliency import lrp
+from tests.networks import CNN, MLP, build
+
+import chainer.links as L
+
+NOTHING = object()
+FLAG = ["no", 2, -1, NOTHING, 1.5]
+COUNT = [0, -1, 1.5, "3", NOTHING, [2]]
+NUMBER = ["a", NOTHING, np.nan, [1, "2"]]
+FUNCTION = [3, "f", NOTHING]
+CHOICE = ["nope", 3, NOTHING, ["raw"]]
+TEXT = [3.5, NOTHING, ["a"]]
+
+model = build(MLP)
+images = build(CNN)
+x = np.random.default_rng(0).normal(size=(5, 4))
+pictures = np.random.default_rng(1).random((2, 2, 6, 6))
+
+
+def returning(value):
+    return lambda *args: value
+
+
+class Sampler:
+    def __init__(self, noise):
+        self.noise = noise
+
+    def sample(self, array):
+        return self.noise
+
+
+def explained(calculator, data=x, **settings):
+    """Makes a calculator and computes, for arguments of its constructor."""
+    settings = {"model": model, "class_index": 0, **settings}
+    return calculator(**settings).compute(data, show_progress=False)
+
+
+def computed(method="compute", **settings):
+    settings = {"data": x, "show_progress": False, **settings}
+    return getattr(saliency.GradientCalculator(model, class_index=0), method)(
+        **settings
+    )
+
+
+def monitored(**settings):
+    hook = VariableMonitorLinkHook(**{"target_link": model.layers[0], **settings})
+    return explained(saliency.GradientCalculator, target_extractor=hook)
+
+
+def aggregated(**settings):
+    samples = np.ones((3, 5, 4))
+    settings = {"saliency_arrays": samples, **settings}
+    return saliency.GradientCalculator(model).aggregate(**settings)
+
+
+def drawn(visualizer, method="visualize", **arguments):
+    return functools.partial(getattr(visualizer(), method), **arguments)
+
+
+ethanol = Chem.MolFromSmiles("CCO")
+IMAGE = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+
+CASES = {
+    "GradientCalculator": (
+        functools.partial(explained, saliency.GradientCalculator),
+        {
+            "model": [3, None, "m", NOTHING],
+            "target_extractor": [3, "l1", NOTHING, model.layers[0]],
+            "output_extractor": [3, NOTHING, model.layers[1]],
+            "eval_fun": FUNCTION,
+            "class_index": ["nope", 1.5, NOTHING, {}, [1.5], np.nan, (1, "a"), -7, 99],
+            "device": ["@nope", NOTHING, "gpu", 1.5],
+            "multiply_target": FLAG,
+        },
+    ),
+    "IntegratedGradientsCalculator": (
+        functools.partial(explained, saliency.IntegratedGradientsCalculator),
+        {
+            "steps": COUNT,
+            "baseline": ["nope", NOTHING, [], {}, np.nan, np.zeros(3), ["a"]],
+            "method": CHOICE,
+        },
+    ),
+    "SmoothGradCalculator": (
+        functools.partial(explained, saliency.SmoothGradCalculator),
+        {"noise_sampler": FUNCTION},
+    ),
+    "OcclusionCalculator": (
+        functools.partial(explained, saliency.OcclusionCalculator, slide_axis=1),
+        {
+            "slide_axis": [0, 5, -1, "1", NOTHING, 1.5, (1, 1), ()],
+            "size": [*COUNT[:-1], 99, (1, 2)],
+            "stride": COUNT[:-1],
+            "fill": ["nope", NOTHING, np.nan, np.zeros(3), {}],
+        },
+    ),
+    "LRPCalculator": (
+        functools.partial(explained, saliency.LRPCalculator, rule="zbab"),
+        {"rule": ["nope", 3, NOTHING, None, [lrp.Epsilon()]], "low": NUMBER[:3]},
+    ),
+    "GradCAMCalculator": (
+        functools.partial(
+            explained, saliency.GradCAMCalculator, data=pictures, model=images
+        ),
+        {
+            "layer": [3, "nope", NOTHING, []],
+            "reshape": ["a", NOTHING, (0, 2), (2,), 3.5],
+            "call": [-3, "a", 1.5, 99],
+        },
+    ),
+    "compute": (
+        computed,
+        {
+            "data": [
+                *(None, 3, "x", NOTHING, [], {}, np.zeros((0, 4)), [NOTHING, NOTHING]),
+                *(np.full((2, 4), np.nan), np.array(["a"]), np.zeros((2, 4), "c8")),
+            ],
+            "M": [*COUNT, 10**9, 10**12],
+            "batchsize": COUNT,
+            "converter": [*FUNCTION, None, *map(returning, (None, "a", {}))],
+            "preprocess_fn": [*FUNCTION, *map(returning, (None, "a", {}))],
+            "postprocess_fn": [*FUNCTION, *map(returning, (None, "a", {}))],
+            "train": FLAG,
+            "noise_sampler": [*FUNCTION, *map(Sampler, (None, "a", x[:1]))],
+            "seed": [-1, 1.5, "a", NOTHING, np.nan],
+            "posterior": [*FUNCTION, model],
+            "show_progress": FLAG,
+            "retain_inputs": FLAG,
+        },
+    ),
+    "compute_aggregate": (
+        functools.partial(computed, "compute_aggregate"),
+        {
+            "M": [10**12],
+            "method": CHOICE,
+            "ch_axis": [0, 1, 9, "a", 1.5, NOTHING, (2, 2)],
+            "statistic": CHOICE,
+            "out": [3, NOTHING, "x.txt", np.zeros(3), ""],
+            "workers": [0, -1, 1.5, "a", NOTHING],
+        },
+    ),
+    "aggregate": (
+        aggregated,
+        {
+            "saliency_arrays": [None, 3, "a", NOTHING, np.zeros(3), [], np.array("a")],
+            "method": CHOICE,
+            "ch_axis": [0, 9, "a", 1.5, NOTHING, (2, 2)],
+            "statistic": CHOICE,
+        },
+    ),
+    "VariableMonitorLinkHook": (
+        monitored,
+        {
+            "target_link": [None, 3, NOTHING, "a"],
+            "name": TEXT,
+            "timing": CHOICE,
+            "extract_fn": FUNCTION,
+            "call": [1.5, "a", NOTHING],
+        },
+    ),
+    "GaussianNoiseSampler": (
+        saliency.GaussianNoiseSampler,
+        {"mode": CHOICE, "scale": [*NUMBER, -1, np.inf, None]},
+    ),
+    "UniformNoiseSampler": (
+        saliency.UniformNoiseSampler,
+        {"mode": CHOICE, "scale": [*NUMBER, -1, np.inf, None]},
+    ),
+    "GaussianBlur": (
+        saliency.GaussianBlur,
+        {"sigma": [*NUMBER, -1, 0, np.inf, None]},
+    ),
+    "cut_to_lengths": (
+        functools.partial(
+            saliency.cut_to_lengths, saliency=np.zeros((2, 5)), lengths=[2, 3]
+        ),
+        {"lengths": [3, [1], [9, 9], ["a", "b"], [-1, 2], [1.5, 2]]},
+    ),
+    "EnsemblePosterior": (
+        saliency.EnsemblePosterior,
+        {"members": [None, 3, [], "x.npz", [3], [NOTHING]]},
+    ),
+    "SWAGPosterior": (
+        functools.partial(saliency.SWAGPosterior, model=model),
+        {"model": [None, 3, NOTHING]},
+    ),
+    "normalize_scaler": (
+        functools.partial(saliency.normalize_scaler, np.arange(4.0)),
+        {"axis": ["a", NOTHING, np.nan]},
+    ),
+    "heatmap": (
+        functools.partial(saliency.heatmap, np.ones((2, 2))),
+        {
+            "ch_axis": ["a", NOTHING],
+            "reduce": CHOICE,
+            "cmap": ["nope", NOTHING],
+        },
+    ),
+    "Box": (lrp.Box, {"low": ["a", NOTHING, None], "high": ["a", NOTHING, -3]}),
+    "Epsilon": (lrp.Epsilon, {"epsilon": [*NUMBER, None]}),
+    "Gamma": (lrp.Gamma, {"gamma": [*NUMBER, None]}),
+    "TableVisualizer": (
+        drawn(saliency.TableVisualizer, saliency=np.arange(4.0)),
+        {
+            "saliency": ["a", NOTHING, None],
+            "feature_names": [3, ["a"], NOTHING],
+            "title": TEXT,
+            "num_visualize": ["a", 1.5, NOTHING],
+            "save_filepath": [3, NOTHING],
+        },
+    ),
+    "ImageVisualizer": (
+        drawn(
+            saliency.ImageVisualizer, saliency=np.ones((8, 8)), image=np.ones((8, 8, 3))
+        ),
+        {
+            "saliency": ["a", NOTHING, None],
+            "image": ["a", NOTHING],
+            "title": TEXT,
+            "show_colorbar": FLAG,
+            "limits": [NOTHING, 3, "ab", (1, 0), (0, np.nan), ("a", "b")],
+            "cmap": ["nope", NOTHING],
+        },
+    ),
+    "MolVisualizer": (
+        drawn(saliency.MolVisualizer, saliency=np.arange(3.0), mol=ethanol),
+        {
+            "saliency": ["a", NOTHING, None],
+            "mol": [3, "CCO", None],
+            "show_colorbar": FLAG,
+            "mode": CHOICE,
+            "visualize_ratio": NUMBER,
+        },
+    ),
+    "SmilesVisualizer": (
+        drawn(saliency.SmilesVisualizer, saliency=np.arange(3.0), smiles="CCO"),
+        {
+            "smiles": [3, "nope", None],
+            "add_Hs": FLAG,
+            "use_canonical_smiles": FLAG,
+        },
+    ),
+    "TextVisualizer": (
+        drawn(saliency.TextVisualizer, saliency=np.arange(3.0), tokens=["a", "b", "c"]),
+        {
+            "tokens": [3, NOTHING, ["a"]],
+            "show_key": FLAG,
+            "key_labels": [3, NOTHING, "ab", ("a",)],
+            "title": TEXT,
+            "separator": TEXT,
+        },
+    ),
+    "TextVisualizer.html": (
+        drawn(
+            saliency.TextVisualizer, "html", saliency=np.arange(2.0), tokens=["a", "b"]
+        ),
+        {"tokens": [3, ["a"]], "show_key": FLAG, "title": TEXT},
+    ),
+    "FilterVisualizer": (
+        drawn(saliency.FilterVisualizer, filters=np.ones((4, 3, 3))),
+        {
+            "filters": ["a", NOTHING],
+            "title": TEXT,
+            "labels": [3, NOTHING, ["a"]],
+            "show_colorbar": FLAG,
+        },
+    ),
+    "load_pretrained": (
+        functools.partial(saliency.load_pretrained, name="vgg16", path="no.npz"),
+        {"name": [*CHOICE[:3]], "path": [3, NOTHING]},
+    ),
+    "top_classes": (
+        functools.partial(saliency.top_classes, scores=np.arange(1000.0)),
+        {"scores": [NOTHING, np.zeros((2, 3))], "k": COUNT, "labels": ["a", ["a"]]},
+    ),
+    "class_index_of": (
+        saliency.class_index_of,
+        {"name": ["no class has this name", *TEXT]},
+    ),
+}
+WRONG = [
+    pytest.param(call, name, value, id=f"{where}-{name}-{i}")
+    for where, (call, arguments) in CASES.items()
+    for name, values in arguments.items()
+    for i, value in enumerate(values)
+]
+
+
+@pytest.mark.parametrize(("call", "name", "value"), WRONG)
+def test_the_error_names_the_argument(call, name, value, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    allowed = (
+        (ValueError, TypeError, MemoryError)
+        if name == "M"
+        else (
+            ValueError,
+            TypeError,
+        )
+    )
+    with pytest.raises(allowed) as caught:
+        call(**{name: value})
+    message = str(caught.value)
+    assert name in message or isinstance(caught.value, MemoryError)
+    assert len(message) < 1000
+    assert not list(tmp_path.iterdir())
+
+
+def test_there_are_at_least_200_of_them():
+    assert len(WRONG) >= 200
+
+
+def test_a_layer_that_is_not_one_of_the_model(tmp_path):
+    with pytest.raises(ValueError, match="never called"):
+        explained(
+            saliency.GradCAMCalculator,
+            data=pictures,
+            model=images,
+            layer=L.Convolution2D(2, 2, 1),
+        )
