@@ -530,7 +530,7 @@ class TestWrongInput:
         ("how", "error", "message"),
         [
             ({"scaler": 3}, TypeError, "scaler must be callable"),
-            ({"title": 3}, TypeError, "title must be a str, got int"),
+            ({"title": 3}, TypeError, "title must be a str or None, got int"),
             ({"legends": [3]}, TypeError, "legends must be a str, got int"),
             ({"legends": ["a", "b"]}, ValueError, "legends must hold one for each"),
             ({"scale": "rows"}, ValueError, "scale must be one of 'separate', 'row'"),
