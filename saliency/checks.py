@@ -135,6 +135,33 @@ _CHECKS: dict[Any, Callable[[str, Any], Any]] = {
 }
 
 
+def for_each_target(
+    name: str, value: Any, n_target: int | None = None
+) -> tuple[Any, ...]:
+    """Return an argument about axes for each of several targets.
+
+    A tuple that holds tuples or None is one for each; anything else is for all.
+
+    Args:
+        name (str): Name of the argument.
+        value: The argument.
+        n_target (int or None): How many targets there are, if that is known. If not,
+            there is one element where it is for all.
+
+    Raises:
+        ValueError: If it is one for each of another number of targets.
+    """
+    is_tuple = isinstance(value, tuple)
+    if not (is_tuple and any(one is None or isinstance(one, tuple) for one in value)):
+        return (value,) * (n_target or 1)
+    if n_target is not None and len(value) != n_target:
+        raise ValueError(
+            f"{name}={value!r} must be one for each of {n_target} targets, or one for "
+            "all"
+        )
+    return tuple(value)
+
+
 def narrowed(values: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
     """Return an array in a floating dtype that may be narrower than its own.
 

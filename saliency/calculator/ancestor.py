@@ -142,6 +142,9 @@ class AncestorProtocol:
     def _with_overrides(self: Any, subject: Subject) -> Subject:
         """Return what is explained if the methods above say something of it."""
         if self._runs_core:
+            subject.refuse_several_targets(
+                f"{type(self).__name__}, which has a _compute_core or get_target_var,"
+            )
             if not (subject.class_index is None or self.class_index is None):
                 raise ValueError(
                     f"class_index must be None for {type(self).__name__}, whose "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Callable, ClassVar
 
 import numpy as np
@@ -15,24 +15,24 @@ from saliency.calculator.common import GaussianNoiseSampler
 from saliency.calculator.engine.dataset import (
     Batches,
     Converter,
-    lengths_if_ragged,
 )
 from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.job import running_job
-from saliency.calculator.engine.padding import join_padded
+from saliency.calculator.engine.padding import join_padded, join_targets
 from saliency.calculator.engine.recipe import Recipe
-from saliency.calculator.engine.run import Run
+from saliency.calculator.engine.run import Lengths, Run
 from saliency.calculator.engine.settings import ComputeSettings
-from saliency.calculator.engine.subject import Subject
+from saliency.calculator.engine.subject import Subject, Target, Targets
 from saliency.calculator.randomness.posteriors import Posterior
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.aggregation import (
     Aggregation,
+    ChannelAxis,
     RunningStatistics,
     mean_dtype,
 )
 from saliency.calculator.results.room import check_room
-from saliency.checks import narrowed
+from saliency.checks import for_each_target, narrowed
 from saliency.configured import (
     Configured,
     names_typos,
@@ -51,6 +51,10 @@ class _Own:
     def __repr__(self) -> str:
         return "<the calculator's own>"
 
+
+#: Samples, or what they are reduced to: an array, or for several targets a tuple of
+#: arrays. The settings decide which, so that type checkers cannot tell.
+Samples = Any
 
 #: For ``noise_sampler``, the calculator's; for ``train``, unless a posterior is given.
 OWN: Any = _Own()
@@ -84,10 +88,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
     Args:
         model (callable): The trained model, usually a :class:`chainer.Link`. It is
             not changed, and must not write into its inputs.
-        target_extractor (VariableMonitorLinkHook or None): Where saliency is read.
-            ``None`` is the first input. Axis 0 of the target is the batch axis. Where
-            its link is called several times and it asks for no ``call``, the
-            saliency of all its calls, each explained by itself, is added up.
+        target_extractor (VariableMonitorLinkHook, list of them or None): Where saliency
+            is read. ``None`` is the first input. Axis 0 of the target is the batch
+            axis. Where its link is called several times and it asks for no ``call``,
+            the saliency of all its calls, each explained by itself, is added up.
+            A list is that of ``targets``.
         output_extractor (VariableMonitorLinkHook or None): Explains the output of a
             link in the middle instead of what the model returns.
         eval_fun (callable or None): ``eval_fun(*inputs)`` returns the output that is
@@ -109,6 +114,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
               are several columns.
         device (int, str, chainer.backend.Device or None): Where the model is;
             ``-1`` or ``'@numpy'`` is the CPU. ``None`` asks the model.
+        targets (str, sequence or None): Several targets at once, which noise and paths
+            change together: ``'all'``, the inputs of floating-point numbers; or
+            positions of inputs and VariableMonitorLinkHooks, as ``(0, 2)`` or
+            ``(0, VariableMonitorLinkHook(model.embed))``. Results are then tuples with
+            an array for each, in this order.
 
     Raises:
         TypeError: If ``model``, ``eval_fun`` or an extractor is not what it must be, or
@@ -117,11 +127,14 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
     """
 
     model: Callable[..., Any] = positional()
-    target_extractor: VariableMonitorLinkHook | None = positional(default=None)
+    target_extractor: VariableMonitorLinkHook | Sequence[Target] | None = positional(
+        default=None
+    )
     output_extractor: VariableMonitorLinkHook | None = positional(default=None)
     eval_fun: Callable[..., Any] | None = positional(default=None)
     class_index: ClassIndex = None
     device: Any = None
+    targets: Targets = None
 
     #: Arguments of ``compute`` and ``compute_aggregate`` that have another default.
     call_defaults: ClassVar[Mapping[str, Any]] = {}
@@ -142,10 +155,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         return self._last_run.inputs
 
     @property
-    def lengths(self) -> np.ndarray | None:
+    def lengths(self) -> Lengths:
         """The true length of each example, if they differ.
 
-        In the last call of this thread.
+        In the last call of this thread. With several targets, a tuple: the lengths of
+        each one's axis 1, or None.
         """
         return self._last_run.lengths
 
@@ -172,7 +186,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         show_progress: bool = True,
         seed: int | None = None,
         posterior: Posterior | None = None,
-    ) -> np.ndarray:
+    ) -> Samples:
         """Compute M saliency samples for each example.
 
         Args:
@@ -196,7 +210,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 returns the inputs of the model.
             postprocess_fn (callable or None): Called with one sample's saliency of
                 one batch, ``(batch,) + target shape`` (NumPy); returns what is kept, an
-                array or a Variable.
+                array or a Variable. With several targets, both are tuples.
             train (bool): Whether each sample draws parameters from the dropout
                 posterior (BayesGrad). Batch normalization stays in evaluation mode.
             noise_sampler: Adds noise to the target for each sample (SmoothGrad): has
@@ -215,7 +229,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         Returns:
             numpy.ndarray: ``(M, N) + target shape``, of the target's dtype. Where
             examples have different lengths, it is NaN beyond the end of each, and
-            :attr:`lengths` holds the lengths.
+            :attr:`lengths` holds the lengths. With ``targets``, a tuple of these.
 
         Raises:
             TypeError: If the data, the target or the output is of a wrong kind (for
@@ -224,8 +238,9 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             MemoryError: If the samples would not fit into memory.
             ValueError: If a value is out of range, the data empty or not finite or of
                 a shape that the model does not take, the model not trained, the
-                target without influence on the output, an extractor's link never
-                called, or the result not finite.
+                target without influence on the output (of several targets, all of
+                them: for one alone, its saliency is 0, which a warning says), an
+                extractor's link never called, or the result not finite.
         """
         settings = self._sampling(
             M=M,
@@ -238,7 +253,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             seed=seed,
             posterior=posterior,
         )
-        blocks: list[np.ndarray] = []
+        blocks: list[list[np.ndarray]] = []
         inputs, lengths = [], []
         subject = self._subject()
         batches = self._batches(data, settings, subject)
@@ -247,26 +262,25 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             self, subject, settings, batches, n_example, show_progress=show_progress
         ) as job:
             for batch in batches:
-                samples: list[np.ndarray] = []
+                samples: list[list[np.ndarray]] = []
                 for some in job.explain(batch):
                     if not blocks and not samples:
-                        check_room((M, n_example, *some.shape[2:]), some.dtype)
+                        for found in some:
+                            check_room((M, n_example, *found.shape[2:]), found.dtype)
                     samples.append(some)
-                blocks.append(join_padded(samples, 0, np.nan))
+                blocks.append(join_targets(samples, 0, np.nan))
                 lengths.append(batch.lengths)
                 if retain_inputs:
                     on_cpu = chainer.get_device("@numpy").send(batch.inputs)
                     inputs.append([x.copy() for x in on_cpu])
+            job.run.lengths = job.lengths_of_examples(lengths)
         if retain_inputs:
             job.run.inputs = tuple(
                 join_padded(list(arrays), axis=0, fill=0) for arrays in zip(*inputs)
             )
-        if job.run.is_whole_target:
-            found = job.lengths_of_targets
-            lengths = [np.array([found[i] for i in range(n_example)])]
-        job.run.lengths = lengths_if_ragged(lengths)
         _last_runs.of[self] = job.run
-        return join_padded(blocks, axis=1, fill=np.nan)
+        result = join_targets(blocks, 1, np.nan)
+        return tuple(result) if job.gives_tuple else result[0]
 
     @takes_settings_of(compute, but=("retain_inputs",))
     def compute_aggregate(
@@ -274,7 +288,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         data: Any,
         M: int = 1,
         method: str = "raw",
-        ch_axis: int | tuple[int, ...] | None = None,
+        ch_axis: ChannelAxis = None,
         *,
         statistic: str = "mean",
         out: Any = None,
@@ -297,8 +311,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         Args:
             method (str): ``'raw'`` leaves the samples as they are, ``'abs'`` takes
                 absolute values, ``'square'`` squares.
-            ch_axis (int, tuple of int or None): Axes of the samples, ``(M, N) + target
-                shape``, to sum over; from 2 on.
+            ch_axis (int, tuple or None): Axes of the samples, ``(M, N) + target
+                shape``, to sum over; from 2 on. As in :meth:`aggregate`.
             statistic (str): Of the M sums: ``'mean'``, ``'std'``, ``'lcb'``, ``'ucb'``
                 or ``'snr'``, as in :meth:`aggregate`.
             out (path, array or None): Where the result goes: ``'x.npy'``, a file that
@@ -316,18 +330,24 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         Returns:
             ``out``, opened if it was a path (numpy.memmap or zarr.Array), or a
             numpy.ndarray: ``(N,) + target shape`` without ``ch_axis``, in the dtype
-            of the samples (float64 for integers).
+            of the samples (float64 for integers). With ``targets``, a tuple of these.
 
         Raises:
             ImportError: If Zarr or Dask is needed and not installed.
             MemoryError: If a single row does not fit into memory. Before that, passes
                 are halved, with one warning.
             TypeError, ValueError: As :meth:`compute` and :meth:`aggregate`; if ``out``
-                does not fit, or was begun by a call that differs from this one.
+                does not fit, or was begun by a call that differs from this one, or
+                there are several targets, for which it has no room.
         """
-        aggregation = Aggregation(method, ch_axis, statistic, M)
         sampling = self._sampling(M=M, **settings)
         subject = self._subject()
+        aggregation = Aggregation(method, ch_axis, statistic, M, subject.gives_tuple)
+        if out is not None and subject.gives_tuple:
+            raise ValueError(
+                f"out must be None for several targets, got {out!r}: it holds one "
+                "array. Make a call for each target, or leave it out"
+            )
         batches = self._batches(data, sampling, subject)
         work = AggregateWork(self, subject, sampling, aggregation, batches)
         if workers is not None:
@@ -344,11 +364,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
     def aggregate(
         self,
-        saliency_arrays: np.ndarray,
+        saliency_arrays: Samples,
         method: str = "raw",
-        ch_axis: int | tuple[int, ...] | None = None,
+        ch_axis: ChannelAxis = None,
         statistic: str = "mean",
-    ) -> np.ndarray:
+    ) -> Samples:
         """Reduce M samples to one saliency: transform, sum over channels, mean over M.
 
         Or another statistic than the mean, which tells how sure that is. The spread
@@ -356,13 +376,14 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         become smaller with M, as the error of their mean does, ``std / sqrt(M)``.
 
         Args:
-            saliency_arrays (numpy.ndarray): What :meth:`compute` returned,
-                ``(M, N) + target shape``.
+            saliency_arrays (numpy.ndarray or tuple): What :meth:`compute` returned,
+                ``(M, N) + target shape``, or a tuple of these.
             method (str): ``'raw'`` leaves the samples as they are, ``'abs'`` takes
                 absolute values, ``'square'`` squares.
             ch_axis (int, tuple of int or None): Axes of ``saliency_arrays`` to sum
                 over; 2 for images of ``(M, N, ch, h, w)``, 3 for the atoms of
-                ``(M, N, atom, ch)``.
+                ``(M, N, atom, ch)``. With several targets, it is that of all, or there
+                is one for each if some are tuples or None: ``(None, (2,))``.
             statistic (str): Of the M sums: ``'mean'``; ``'std'``, the standard
                 deviation; ``'lcb'`` and ``'ucb'``, the lower and the upper confidence
                 bound, mean - 1.96 std and mean + 1.96 std, which hold 95 % of a normal
@@ -371,14 +392,31 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
         Returns:
             numpy.ndarray: ``(N,) + target shape`` without ``ch_axis``, in the dtype
-            of the samples (float64 for integers); computed in float64.
+            of the samples (float64 for integers); computed in float64. A tuple of these
+            if the samples are one.
 
         Raises:
             ValueError: If ``method``, ``ch_axis`` or ``statistic`` is none of these,
                 or there are no samples, or one alone that is to have a spread; or if a
                 result is too large for the dtype, as sums of float16 may be.
         """
-        samples = np.asarray(saliency_arrays)
+        of_targets = self._of_targets(saliency_arrays)
+        if of_targets is not None:
+            axes = for_each_target("ch_axis", ch_axis, len(of_targets))
+            pairs = zip(of_targets, axes)
+            return tuple(self._aggregate(s, method, a, statistic) for s, a in pairs)
+        return self._aggregate(saliency_arrays, method, ch_axis, statistic)
+
+    def _of_targets(self, samples: Samples) -> tuple[np.ndarray, ...] | None:
+        """Return the samples of each of several targets; None if they are of one."""
+        may_be_list = isinstance(samples, list) and self._subject().gives_tuple
+        return tuple(samples) if may_be_list or isinstance(samples, tuple) else None
+
+    @staticmethod
+    def _aggregate(
+        saliency_array: Any, method: str, ch_axis: Any, statistic: str
+    ) -> np.ndarray:
+        samples = np.asarray(saliency_array)
         _check_samples(samples)
         aggregation = Aggregation(method, ch_axis, statistic, len(samples))
         statistics = RunningStatistics(statistic)
@@ -396,6 +434,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             self.eval_fun,
             self.class_index,
             self.device,
+            targets=self.targets,
             none_means=self.none_means,
             allows_all=self.explains_all_classes,
         )

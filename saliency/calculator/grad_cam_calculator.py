@@ -35,6 +35,7 @@ class LayerMapsCalculator(BaseCalculator):
     def check(self) -> None:
         """Raise unless ``layer``, ``call`` and ``reshape`` are allowed."""
         super().check()
+        self._subject().refuse_several_targets(type(self).__name__)
         _find_layers(self.model, self.layer)
         if self.call is not None and not (is_int(self.call) and self.call >= 0):
             raise ValueError(f"call must be an int >= 0 or None, got {self.call!r}")

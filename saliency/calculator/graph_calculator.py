@@ -50,23 +50,26 @@ class GraphCalculator(BaseCalculator):
             yield
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
-        """Return what the walk brings to each row's target."""
+        """Return what the walk brings to each row's target.
+
+        There is one walk, to all targets: what depends on any of them takes part.
+        """
+
+        def walk() -> Relevances:
+            graph = Graph(this.outputs, this.all_targets, hook)
+            return self.walk(graph, this, classes)
+
         hook = graph_run_of(this).hook
         try:
-            graph = Graph(this.outputs, this.targets, hook)
-            return self.collect(this, self.walk(graph, this, classes))
+            return self.collect(this, this.once("walk", walk))
         finally:
             hook.clear()
 
     def collect(self, this: ForwardPass, relevances: Relevances) -> Array:
         """Return the relevance of each row's target, ``(n_row,) + shape``."""
         found = [relevances.at(target) for target in this.targets]
-        return this.of_explained_call(
-            [
-                this.with_batch_axis(t.xp.zeros_like(t.array) if r is None else r)
-                for t, r in zip(this.targets, found)
-            ]
-        )
+        with_rows = [None if r is None else this.with_batch_axis(r) for r in found]
+        return this.of_explained_call(this.or_zeros(with_rows))
 
     @abstractmethod
     def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:

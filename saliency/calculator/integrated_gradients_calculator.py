@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.calculator.base_calculator import BaseCalculator
+from saliency.calculator.base_calculator import BaseCalculator, Samples
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import Explained
@@ -38,12 +38,13 @@ class IntegratedGradientsCalculator(BaseCalculator):
     Sundararajan, Taly and Yan (2017), "Axiomatic attribution for deep networks",
     arXiv:1703.01365, eq. 1. The attributions of an example add up to
     :math:`f_c(x) - f_c(x')` (completeness) but for the error of the quadrature, which
-    :meth:`convergence_delta` measures. Where the output jumps along the path, no
-    gradient tells of the jump, and they do not: layer normalization and
-    ``F.normalize`` jump at a baseline of zeros. Where attributions are far from adding
-    up, one warning names the example that is furthest off. For that the scores at both
-    ends of each path are computed, which takes two forward passes besides ``steps``
-    (none for methods that have nodes at both ends).
+    :meth:`convergence_delta` measures. Several targets move together, from their
+    baselines to their values, and it is the attributions of all of them that add up.
+    Where the output jumps along the path, no gradient tells of the jump, and they do
+    not: layer normalization and ``F.normalize`` jump at a baseline of zeros. Where
+    attributions are far from adding up, one warning names the example that is furthest
+    off. For that the scores at both ends of each path are computed, which takes two
+    forward passes besides ``steps`` (none for methods that have nodes at both ends).
 
     Which quadrature depends on the network. Gauss-Legendre is made for smooth ones
     (tanh, sigmoid, softplus): there the attributions of 32 steps are right to many
@@ -63,7 +64,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
             that is given targets ``(n_row,) + shape``; or a list of these, over which
             the attributions are averaged (expected gradients, Erion et al. 2021). A
             list of as many numbers as a target has elements is refused, since it may be
-            meant as an array.
+            meant as an array. With several targets, a tuple has one for each of them.
         steps (int): Number of points on the path from each baseline.
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
             ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3; or
@@ -120,19 +121,26 @@ class IntegratedGradientsCalculator(BaseCalculator):
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return each point's weighted gradient times the way from the baseline."""
         paths = _run_of(this.run, Paths)
-        scores = this.scores(classes)
-        ways = [way for way, _ in this.kept.values()]
         _, alpha = this.kept[0]
-        paths.completeness.add(this, alpha, this.rows.step // paths.n_point, scores)
+        which = this.rows.step // paths.n_point
+        scores = this.once("scores", lambda: this.scores(classes))
+        this.once(
+            "completeness", lambda: paths.completeness.add(this, alpha, which, scores)
+        )
         if not paths.needs_graph(this.rows):
-            return chainer.backend.get_array_module(ways[0]).zeros_like(ways[0])
-        grads = this.gradients(classes)
-        terms = this.of_explained_call([way * grad for way, grad in zip(ways, grads)])
+            way, _ = this.kept[0]
+            return chainer.backend.get_array_module(way).zeros_like(way)
+
+        def terms(at: ForwardPass) -> Array:
+            grads = at.gradients(classes)
+            ways = [way for way, _ in at.kept.values()]
+            return at.of_explained_call([way * g for way, g in zip(ways, grads)])
+
         return paths.integrals(this, terms, scores)
 
     @takes_settings_of(BaseCalculator.compute)
     def convergence_delta(
-        self, saliency_samples: np.ndarray, data: Any, **settings: Any
+        self, saliency_samples: Samples, data: Any, **settings: Any
     ) -> np.ndarray:
         """Return by how much the attributions miss completeness.
 
@@ -140,7 +148,8 @@ class IntegratedGradientsCalculator(BaseCalculator):
         ``posterior`` its ``seed`` is needed, so that the samples are the same.
 
         Args:
-            saliency_samples (numpy.ndarray): What ``compute(data, ...)`` returned.
+            saliency_samples (numpy.ndarray or tuple): What ``compute(data, ...)``
+                returned.
             data: The same data.
 
         Returns:
@@ -159,25 +168,36 @@ class IntegratedGradientsCalculator(BaseCalculator):
                 "seed must be the one that compute was called with, to draw the same "
                 "noise and networks again; got None"
             )
-        settings.update(M=len(saliency_samples), retain_inputs=False)
+        of_targets = self._of_targets(saliency_samples) or (saliency_samples,)
+        settings.update(M=len(of_targets[0]), retain_inputs=False)
         difference = _Difference(**self.settings()).compute(data, **settings)
-        if saliency_samples.shape[:2] != difference.shape:
-            raise ValueError(
-                "saliency_samples must be what compute(data, ...) returned, with "
-                f"{difference.shape[1]} examples, got shape {saliency_samples.shape}"
-            )
-        axes = tuple(range(2, saliency_samples.ndim))
-        sums: np.ndarray = np.nansum(saliency_samples, axis=axes, dtype="d")
-        delta: np.ndarray = sums - difference
+        sums = []
+        for samples in of_targets:
+            if samples.shape[:2] != difference.shape:
+                raise ValueError(
+                    "saliency_samples must be what compute(data, ...) returned, with "
+                    f"{difference.shape[1]} examples, got shape {samples.shape}"
+                )
+            axes = tuple(range(2, samples.ndim))
+            sums.append(np.nansum(samples, axis=axes, dtype="d"))
+        delta: np.ndarray = sum(sums) - difference
         return delta
 
     def _references(self) -> list[Reference]:
         """Return the baselines, checked."""
         given = self.baseline
-        baselines = given if isinstance(given, (list, tuple)) else [given]
+        several = self._subject().gives_tuple
+        is_list = isinstance(given, list if several else (list, tuple))
+        baselines = given if is_list else [given]
         if not baselines:
             raise ValueError("baseline is an empty list; it must hold at least one")
-        return [Reference("baseline", 0 if b is None else b) for b in baselines]
+
+        def or_zero(baseline: Any) -> Any:
+            if several and isinstance(baseline, tuple):  # one for each target
+                return tuple(map(or_zero, baseline))
+            return 0 if baseline is None else baseline
+
+        return [Reference("baseline", or_zero(b), several) for b in baselines]
 
     def _check_list(self, batch: UserBatch, passes: CleanPasses) -> None:
         """Raise a ValueError if a list of numbers may be meant as one baseline."""
@@ -186,8 +206,12 @@ class IntegratedGradientsCalculator(BaseCalculator):
             return
         if not all(is_number(value) for value in given):
             return
-        shape = passes.target_shape(batch)[1:]
-        if len(given) in (math.prod(shape), *shape[-1:]):
+        if isinstance(given, tuple) and self._subject().gives_tuple:
+            return
+        for _, *of_example in passes.target_shapes(batch):
+            shape = tuple(of_example)
+            if len(given) not in (math.prod(shape), *shape[-1:]):
+                continue
             raise ValueError(
                 f"baseline is a list of {len(given)} numbers, which may mean one "
                 f"baseline for targets of shape {shape} or {len(given)} baselines of "
@@ -259,10 +283,12 @@ class Paths(Baselines):
         """Tell whether a pass of these rows keeps its graph."""
         return not self._weigh_nothing(rows).all()
 
-    def put_together(self, sums: np.ndarray, dtype: np.dtype, first: int) -> np.ndarray:
+    def put_together(
+        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
+    ) -> list[np.ndarray]:
         """Return the attributions of samples that are complete, and check them."""
-        self.completeness.check(sums, first)
-        return super().put_together(sums, dtype, first)
+        self.completeness.check(of_targets, first)
+        return super().put_together(of_targets, dtypes, first)
 
     def conclude(self) -> None:
         """Give a warning if attributions are far from adding up."""
@@ -276,20 +302,34 @@ class Paths(Baselines):
         alpha: np.ndarray = nodes[rows.step % self.n_point]
         return alpha
 
-    def integrals(self, this: ForwardPass, terms: Array, scores: Array) -> Array:
+    def integrals(
+        self, this: ForwardPass, terms: Callable[[ForwardPass], Array], scores: Array
+    ) -> Array:
         """Return what each row adds to the mean of the integrals over all paths.
 
         Args:
             this (ForwardPass): The pass.
-            terms (array): The integrand at each row, ``(n_row,) + shape``.
+            terms (callable): Gives the integrand at each row, ``(n_row,) + shape``, for
+                the target that a pass is seen from.
             scores (array): The explained score of each row.
         """
-        if isinstance(self._points, AdaptivePaths):
-            parts = self._points.integrals(this, scores, terms)
+        points = self._points
+        if isinstance(points, AdaptivePaths):
+            # All targets go along one path, whose points depend on all.
+            of_targets = this.once(
+                "integrals",
+                lambda: points.integrals(
+                    this,
+                    scores,
+                    [terms(this.at_target(i)) for i in range(this.n_target)],
+                ),
+            )
+            parts = of_targets[this.position]
         else:
-            _, weights = self._points
+            _, weights = points
             weight = weights[this.rows.step % self.n_point]
-            parts = _for_rows(weight, terms) * terms
+            integrand = terms(this)
+            parts = _for_rows(weight, integrand) * integrand
         return parts / len(self.baselines)
 
     def _weigh_nothing(self, rows: Rows) -> np.ndarray:
@@ -306,6 +346,7 @@ class _Difference(IntegratedGradientsCalculator):
 
     needs_gradient = False
     changes_one_example = True
+    tells_targets_apart = False
 
     def start(self, batches: Batches, passes: CleanPasses) -> Run:
         return Baselines([r.for_data(batches, passes) for r in self._references()])

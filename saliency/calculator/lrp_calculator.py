@@ -269,6 +269,8 @@ class _LayersRun(RelevanceRun):
 class _AtLayers(LRPCalculator):
     """The relevance at several links, flattened, one behind the other."""
 
+    tells_targets_apart = False
+
     links: Any
 
     def check(self) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, Union
 
 import numpy as np
 
@@ -16,11 +16,14 @@ from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.calculator.paths.windows import Window, Windows
-from saliency.checks import check_positive, narrowed
+from saliency.checks import check_positive, for_each_target, narrowed
 from saliency.configured import positional
 from saliency.user_warnings import warn_user
 
 import chainer
+
+#: An int, one for each axis, or one of these for each of several targets.
+Lengths = Union[int, tuple[int, ...], tuple[Union[int, tuple[int, ...], None], ...]]
 
 
 class OcclusionCalculator(BaseCalculator):
@@ -46,6 +49,10 @@ class OcclusionCalculator(BaseCalculator):
             that the window slides along; all others are covered whole.
         stride (int, tuple of int or None): How far the window moves; not more than
             ``size``. ``None`` is 1.
+        targets: As in every calculator. Windows slide over one target after the other,
+            and the others are left as they are. ``size``, ``slide_axis`` and
+            ``stride`` are those of all, or a tuple of tuples has one for each, as
+            ``slide_axis=((2, 3), (1,))`` for images and tables; so may ``fill``.
         fill: What covers the window: a number; an array of the shape of one example's
             target, or one per example; ``'mean'`` of the data, element by element; or
             a callable that is given targets ``(n_row,) + shape``. Where the target is
@@ -60,9 +67,9 @@ class OcclusionCalculator(BaseCalculator):
 
     device: Any = positional(default=None)
     enable_backprop: bool = positional(default=False)
-    size: int | tuple[int, ...] = positional(default=1)
-    slide_axis: int | tuple[int, ...] = positional(default=(2, 3))
-    stride: int | tuple[int, ...] | None = None
+    size: Lengths = positional(default=1)
+    slide_axis: Lengths = positional(default=(2, 3))
+    stride: Lengths | None = None
     fill: Any = 0
 
     needs_gradient = False
@@ -73,8 +80,8 @@ class OcclusionCalculator(BaseCalculator):
     def check(self) -> None:
         """Raise a ValueError if a setting of the windows is not allowed."""
         super().check()
-        self._geometry()
-        Reference("fill", self.fill)
+        self._geometries()
+        self._fill()
         if self.enable_backprop:
             self.enable_backprop = False
             warn_user(
@@ -85,13 +92,15 @@ class OcclusionCalculator(BaseCalculator):
 
     def start(self, batches: Batches, passes: CleanPasses) -> Covers:
         """Return the fill, which may be the mean over the data."""
-        return Covers(Reference("fill", self.fill).for_data(batches, passes))
+        return Covers(self._fill().for_data(batches, passes))
 
     def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         """Return the number of windows, and one for the target as it is (step 0)."""
         assert isinstance(run, Covers)  # what start has returned
-        run.lay_windows(passes.target_shape(batch), batch.lengths, *self._geometry())
-        return 1 + max(len(windows.places) for windows in run.windows.values())
+        shapes = passes.target_shapes(batch)
+        lengths = [batch.lengths_at(position) for position in range(len(shapes))]
+        run.lay_windows(shapes, lengths, self._geometries(len(shapes)))
+        return 1 + sum(of_target.n_step for of_target in run.of_targets)
 
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         """Return the target with each row's window covered."""
@@ -106,23 +115,49 @@ class OcclusionCalculator(BaseCalculator):
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the scores, of which the run makes maps when it has all of them."""
         if isinstance(self.class_index, str) and self.class_index == "all":
-            return this.scores_of_all_classes()
-        return this.scores(classes)
+            return this.once("scores", this.scores_of_all_classes)
+        return this.once("scores", lambda: this.scores(classes))
 
-    def _geometry(
-        self,
-    ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-        """Return the axes, and along each of them size and stride, checked."""
-        slide_axis = _as_tuple("slide_axis", self.slide_axis, None)
-        size = _as_tuple("size", self.size, len(slide_axis))
-        given = 1 if self.stride is None else self.stride
-        stride = _as_tuple("stride", given, len(slide_axis))
-        if any(step > length for step, length in zip(stride, size)):
-            raise ValueError(
-                f"stride must not be larger than size={self.size!r}, or elements are "
-                f"left out; got {self.stride!r}"
-            )
-        return slide_axis, size, stride
+    def _fill(self) -> Reference:
+        return Reference("fill", self.fill, self._subject().gives_tuple)
+
+    def _geometries(self, n_target: int | None = None) -> list[Geometry]:
+        """Return how windows lie on each target, checked.
+
+        Args:
+            n_target (int or None): How many targets there are, if that is known.
+        """
+        names = ("slide_axis", "size", "stride")
+        given = [getattr(self, name) for name in names]
+        if not self._subject().gives_tuple:
+            return [_geometry(*given)]
+        of_names = [
+            for_each_target(name, value, n_target) for name, value in zip(names, given)
+        ]
+        n = n_target or max(map(len, of_names))
+        for name, value, found in zip(names, given, of_names):
+            if len(found) not in (1, n):
+                raise ValueError(
+                    f"{name}={value!r} must be one for each of {n} targets, as others "
+                    "of slide_axis, size and stride are, or one for all"
+                )
+        return [
+            _geometry(*(found[i % len(found)] for found in of_names)) for i in range(n)
+        ]
+
+
+class Geometry(NamedTuple):
+    """How windows lie on a target.
+
+    Attributes:
+        slide_axis (tuple of int): Axes that they slide along.
+        size (tuple of int): Length of a window along each of them.
+        stride (tuple of int): How far it moves along each of them.
+    """
+
+    slide_axis: tuple[int, ...]
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
 
 
 #: Maps are made in float64 and some at a time: as many as this many bytes hold, or as
@@ -141,88 +176,148 @@ class Covers(Run):
         fill (ReferenceForData): What covers a window.
 
     Attributes:
-        windows (dict): For each length of an example in the batch, or for None.
-        map_shape (tuple of int): Shape of the saliency of an example.
+        of_targets (list of TargetWindows): The windows of each target.
     """
 
     def __init__(self, fill: ReferenceForData) -> None:
         super().__init__()
         self.fill = fill
-        self.windows: dict[int | None, Windows] = {}
-        self.map_shape: tuple[int, ...] = ()
-        self._lengths_of_batch: np.ndarray | None = None
+        self.of_targets: list[TargetWindows] = []
 
     def lay_windows(
         self,
-        shape: tuple[int, ...],
-        lengths: np.ndarray | None,
-        slide_axis: tuple[int, ...],
-        size: tuple[int, ...],
-        stride: tuple[int, ...],
+        shapes: Sequence[tuple[int, ...]],
+        lengths: Sequence[np.ndarray | None],
+        geometries: Sequence[Geometry],
     ) -> None:
-        """Lay out the windows of a batch.
+        """Lay out the windows of a batch; those of a target follow the ones before.
 
         Args:
-            shape (tuple of int): Shape of the batch's target.
-            lengths (numpy.ndarray or None): Length of each of its examples.
-            slide_axis (tuple of int): Axes that windows slide along.
-            size (tuple of int): Length of a window along each of them.
-            stride (tuple of int): How far it moves along each of them.
+            shapes (sequence of tuple): Shape of each target of the batch.
+            lengths (sequence of numpy.ndarray or None): Length of each of its
+                examples, for each target.
+            geometries (sequence of Geometry): How windows lie on each.
+
+        Raises:
+            ValueError: If they do not fit a target.
         """
-        self._lengths_of_batch = lengths
+        self.of_targets = []
+        n_before = 0
+        for position, of_target in enumerate(zip(shapes, lengths, geometries)):
+            try:
+                windows = TargetWindows(n_before, *of_target)
+            except ValueError as reason:
+                if len(shapes) == 1:
+                    raise
+                raise ValueError(
+                    f"target {position}: {reason}. A tuple of tuples has one for each "
+                    "target, as slide_axis=((2, 3), (1,))"
+                ) from None
+            self.of_targets.append(windows)
+            n_before += windows.n_step
+
+    def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[np.ndarray, Window]]:
+        """Give the rows that have the same window covered, and which one it is."""
+        return self.of_targets[this.position].rows_by_window(this)
+
+    def put_together(
+        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
+    ) -> list[np.ndarray]:
+        """Return the maps of samples of which all scores are known.
+
+        Args:
+            of_targets (list of numpy.ndarray): The same scores for each target,
+                ``(n, size, n_step)`` or ``(n, size, n_step, n_class)``: with the
+                targets as they are, and behind it those with each window covered.
+            dtypes (list of numpy.dtype): Of the maps of each.
+            first (int): Which of the M samples is the first of them.
+
+        Returns:
+            list of numpy.ndarray: For each target ``(n, size) + map_shape`` or
+            ``(n, size, n_class) + map_shape``.
+
+        Raises:
+            ValueError: If a finite value is beyond the largest of its dtype.
+        """
+        return [
+            windows.maps(scores, dtype)
+            for windows, scores, dtype in zip(self.of_targets, of_targets, dtypes)
+        ]
+
+
+class TargetWindows:
+    """The windows of a batch's target, for examples of each length.
+
+    Args:
+        n_before (int): How many steps are those of the targets before.
+        shape (tuple of int): Shape of the target.
+        lengths (numpy.ndarray or None): Length of each of its examples.
+        geometry (Geometry): How windows lie on it.
+
+    Attributes:
+        map_shape (tuple of int): Shape of the saliency of an example.
+        n_step (int): How many steps there are for its windows.
+    """
+
+    def __init__(
+        self,
+        n_before: int,
+        shape: tuple[int, ...],
+        lengths: np.ndarray | None,
+        geometry: Geometry,
+    ) -> None:
+        self._n_before = n_before
+        self._lengths = lengths
         self.map_shape = tuple(
-            n if axis in slide_axis else 1 for axis, n in enumerate(shape) if axis
+            n if axis in geometry.slide_axis else 1
+            for axis, n in enumerate(shape)
+            if axis
         )
-        self.windows = {
-            n: Windows(
-                shape if n is None else (shape[0], n, *shape[2:]),
-                slide_axis,
-                size,
-                stride,
-            )
+        self._by_length = {
+            n: Windows(shape if n is None else (shape[0], n, *shape[2:]), *geometry)
             for n in ([None] if lengths is None else set(lengths.tolist()))
         }
+        self.n_step = max(len(windows.places) for windows in self._by_length.values())
 
     def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[np.ndarray, Window]]:
         """Give the rows that have the same window covered, and which one it is.
 
-        None is covered at step 0, and beyond the last window of a shorter example.
+        None is covered at step 0, where another target is covered, and beyond the last
+        window of a shorter example.
         """
-        for length, windows in self.windows.items():
+        steps = this.rows.step - self._n_before
+        for length, windows in self._by_length.items():
             fits = (
                 np.ones(len(this.rows), bool)
                 if length is None or this.lengths is None
                 else this.lengths == length
             )
-            for step in np.unique(this.rows.step[fits]).tolist():
+            for step in np.unique(steps[fits]).tolist():
                 if 0 < step <= len(windows.places):
-                    rows = np.flatnonzero(fits & (this.rows.step == step))
+                    rows = np.flatnonzero(fits & (steps == step))
                     yield rows, windows.places[step - 1]
 
-    def put_together(self, sums: np.ndarray, dtype: np.dtype, first: int) -> np.ndarray:
-        """Return the maps of samples of which all scores are known.
+    def maps(self, scores: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """Return the maps of this target, ``(n, size, ...) + map_shape``.
 
         Args:
-            sums (numpy.ndarray): ``(n, size, n_step)`` or ``(n, size, n_step,
-                n_class)``: the score of the target as it is, and behind it those with
-                each window covered.
+            scores (numpy.ndarray): ``(n, size, n_step)`` or ``(n, size, n_step,
+                n_class)``, with the windows of all targets.
             dtype (numpy.dtype): Of the maps.
-            first (int): Which of the M samples is the first of them.
-
-        Returns:
-            numpy.ndarray: ``(n, size) + map_shape`` or ``(n, size, n_class) +
-            map_shape``.
 
         Raises:
             ValueError: If a finite value is beyond the largest of ``dtype``.
         """
-        n_sample, n_example, n_step, *n_class = sums.shape
-        scores = sums.reshape(n_sample * n_example, n_step, -1)
+        if self._n_before:
+            own = scores[:, :, 1 + self._n_before :]
+            scores = np.concatenate([scores[:, :, :1], own], axis=2)
+        n_sample, n_example, n_step, *n_class = scores.shape
+        scores = scores.reshape(n_sample * n_example, n_step, -1)
         maps = np.zeros((len(scores), scores.shape[2], *self.map_shape), dtype)
-        lengths = [None] * n_example
-        if self._lengths_of_batch is not None:
-            lengths = self._lengths_of_batch.tolist()
-        for length, windows in self.windows.items():
+        lengths = (
+            [None] * n_example if self._lengths is None else self._lengths.tolist()
+        )
+        for length, windows in self._by_length.items():
             chosen = np.flatnonzero([n == length for n in lengths * n_sample])
             until_end: Any = tuple(slice(n) for n in windows.covering.shape)
             for rows, classes in _some_at_a_time(chosen, maps):
@@ -253,6 +348,19 @@ def _some_at_a_time(
 def _covers_of(this: ForwardPass) -> Covers:
     assert isinstance(this.run, Covers)  # what start has returned
     return this.run
+
+
+def _geometry(slide_axis: Any, size: Any, stride: Any) -> Geometry:
+    """Return the axes, and along each of them size and stride, checked."""
+    axes = _as_tuple("slide_axis", slide_axis, None)
+    sizes = _as_tuple("size", size, len(axes))
+    strides = _as_tuple("stride", 1 if stride is None else stride, len(axes))
+    if any(step > length for step, length in zip(strides, sizes)):
+        raise ValueError(
+            f"stride must not be larger than size={size!r}, or elements are left out; "
+            f"got {stride!r}"
+        )
+    return Geometry(axes, sizes, strides)
 
 
 def _as_tuple(name: str, value: Any, length: int | None) -> tuple[int, ...]:

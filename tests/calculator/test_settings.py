@@ -235,6 +235,7 @@ REFUSED_BY_ALL = [
     ("model", 3),
     ("eval_fun", 3),
     ("target_extractor", "hidden"),
+    ("targets", "nonsense"),
     ("output_extractor", 3),
     ("class_index", "nonsense"),
     ("class_index", 1.5),
@@ -345,7 +346,10 @@ OWN_SETTINGS = {
     GuidedGradCAMCalculator: {"layer": None, "call": None, "reshape": None},
     LRPCalculator: {"rule": "epsilon", "relevance": "output", "low": 0.0, "high": 1.0},
 }
-COMMON = ["target_extractor", "output_extractor", "eval_fun", "class_index", "device"]
+COMMON = [
+    *("target_extractor", "output_extractor", "eval_fun", "class_index", "device"),
+    "targets",
+]
 
 
 # Those that follow by position, in the order in which Chainer Chemistry takes them.

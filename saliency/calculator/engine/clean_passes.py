@@ -61,22 +61,42 @@ class CleanPasses:
     def targets(self, batch: UserBatch) -> list[Array]:
         """Return the targets of each example, ``(size,) + shape``.
 
-        There is one for each call of the target's link that is explained.
+        There is one for each target, and of each call of its link that is explained.
         """
         xp = self._subject.device.xp
-        by_pass = [this.origins for this in self.of(batch)]
+        by_pass = [
+            [origin for one in this.caught for origin in one.origins]
+            for this in self.of(batch)
+        ]
         return [xp.concatenate(calls) for calls in zip(*by_pass)]
 
-    def target_shape(self, batch: UserBatch) -> tuple[int, ...]:
-        """Return the shape of a batch's target, ``(size,) + shape``."""
-        if self._subject.target_extractor is None:
-            return tuple(batch.inputs[0].shape)
-        this = self.of(batch)[0]
+    def has_ragged_targets(self, batch: UserBatch) -> bool:
+        """Tell whether the examples have different lengths at an input of a target."""
+        targets = self._subject.targets_of(batch.inputs)
+        n_input = len(batch.lengths)
+        return any(
+            batch.is_ragged(i)
+            for target in targets
+            for i in self._subject.inputs_behind(target, n_input)
+        )
+
+    def target_shapes(self, batch: UserBatch) -> list[tuple[int, ...]]:
+        """Return the shape of each target of a batch, ``(size,) + shape``."""
+        targets = self._subject.targets_of(batch.inputs)
+        return [
+            tuple(batch.inputs[target].shape)
+            if isinstance(target, int)
+            else self._shape_at_link(batch, position)
+            for position, target in enumerate(targets)
+        ]
+
+    def _shape_at_link(self, batch: UserBatch, position: int) -> tuple[int, ...]:
+        this = self.of(batch)[0].at_target(position)
         return (batch.size, *this.with_batch_axis(this.targets[0].array).shape[1:])
 
-    def number_of_targets(self, batch: UserBatch) -> int:
-        """Return how many calls of the target's link are explained."""
-        return len(self.of(batch)[0].targets)
+    def number_of_calls(self, batch: UserBatch, position: int) -> int:
+        """Return how many calls of a target's link are explained."""
+        return len(self.of(batch)[0].caught[position].variables)
 
     def _run_all(self, batch: UserBatch) -> list[ForwardPass]:
         def run(rows: Rows) -> ForwardPass:

@@ -33,15 +33,17 @@ class UserBatch:
         size (int): Number of examples.
         inputs (tuple): What the model is called with; usually arrays of
             ``(size,) + shape``.
-        lengths (numpy.ndarray or None): Length of each example's first input before
-            the converter padded it; None where all examples come as one array.
+        lengths (tuple of numpy.ndarray or None): For each input, the length of each
+            example before the converter padded it; None where all examples come as
+            one array. In the engine, the same for each target, None where no axis of
+            it is padded.
         n_data (int): Number of examples in the whole data.
     """
 
     start: int
     size: int
     inputs: tuple[Any, ...]
-    lengths: np.ndarray | None
+    lengths: tuple[np.ndarray | None, ...]
     n_data: int
 
     @property
@@ -49,10 +51,14 @@ class UserBatch:
         """Index of each example in the data."""
         return np.arange(self.start, self.start + self.size)
 
-    @property
-    def is_ragged(self) -> bool:
-        """Whether the examples have different lengths."""
-        return self.lengths is not None and len(set(self.lengths)) > 1
+    def lengths_at(self, position: int) -> np.ndarray | None:
+        """Return the length of each example's input, or target, of a position."""
+        return self.lengths[position] if position < len(self.lengths) else None
+
+    def is_ragged(self, position: int = 0) -> bool:
+        """Tell whether the examples have different lengths there."""
+        lengths = self.lengths_at(position)
+        return lengths is not None and len(set(lengths)) > 1
 
     def shape_of_data(self, position: int) -> tuple[int, ...]:
         """Return the shape that an input has for the whole data."""
@@ -79,7 +85,7 @@ class UserBatch:
         """Give batches of one example each, without what was padded."""
         for i in range(self.size):
             inputs = tuple(self.gather(np.array([i])))
-            yield UserBatch(self.start + i, 1, inputs, None, self.n_data)
+            yield UserBatch(self.start + i, 1, inputs, (), self.n_data)
 
 
 class Batches:
@@ -149,8 +155,8 @@ class Batches:
         """Return one example as it stands in the data, before the converter."""
         return self._examples(index, index + 1)[0]
 
-    def lengths(self) -> np.ndarray | None:
-        """Return the length of each example's first input, ``(N,)``.
+    def lengths(self, position: int = 0) -> np.ndarray | None:
+        """Return the length of each example's input of a position, ``(N,)``.
 
         None if all are of one length, or that cannot be told without reading the
         data: of a dataset that makes its examples as they are asked for.
@@ -158,17 +164,17 @@ class Batches:
         if not isinstance(self._dataset, (list, tuple, TupleDataset)):
             return None
         found = [
-            _first_input_lengths(self._examples(i, i + 1))
+            _lengths_of_inputs(self._examples(i, i + 1))[position]
             for i in range(self._n_example)
         ]
         return lengths_if_ragged(found)
 
-    def shortest_and_longest(self) -> tuple[int, int] | None:
+    def shortest_and_longest(self, position: int = 0) -> tuple[int, int] | None:
         """Return the index in the data of two examples, if lengths are known to differ.
 
         See :meth:`lengths`.
         """
-        lengths = self.lengths()
+        lengths = self.lengths(position)
         if lengths is None:
             return None
         shortest, longest = int(lengths.argmin()), int(lengths.argmax())
@@ -198,7 +204,7 @@ class Batches:
         return GlobalRandomState(self._device).borrowed(seed)
 
     def _load(self, start: int, stop: int) -> UserBatch:
-        lengths = None
+        lengths: tuple[np.ndarray | None, ...] = ()
         examples = self._examples(start, stop)
         if _is_array(examples) and self._converter is concat_examples:
             converted = self._device.send(examples)
@@ -206,7 +212,7 @@ class Batches:
             examples = list(examples)
             if self._converter is not concat_examples:
                 examples = _of_its_own(examples)
-            lengths = _first_input_lengths(examples)
+            lengths = _lengths_of_inputs(examples)
             converted = self._convert(examples, lengths)
         inputs = _as_inputs(converted)
         if self._preprocess_fn is not None:
@@ -223,7 +229,9 @@ class Batches:
             return self._dataset[start:stop]
         return [_unwrap(self._dataset[i]) for i in range(start, stop)]
 
-    def _convert(self, examples: list[Any], lengths: np.ndarray | None) -> Any:
+    def _convert(
+        self, examples: list[Any], of_inputs: tuple[np.ndarray | None, ...]
+    ) -> Any:
         try:
             return self._converter(examples, self._device)
         except (TypeError, IndexError, KeyError) as reason:
@@ -232,11 +240,13 @@ class Batches:
                 "arrays, numbers, or tuples or dicts of these"
             ) from reason
         except ValueError as reason:
-            if lengths is None or len(set(lengths)) == 1:
+            found = [set(lengths) for lengths in of_inputs if lengths is not None]
+            different = [lengths for lengths in found if len(lengths) > 1]
+            if not different:
                 raise
             raise ValueError(
                 "converter does not take examples of different lengths "
-                f"({', '.join(map(str, sorted(set(lengths))))}); pass one that pads, "
+                f"({', '.join(map(str, sorted(different[0])))}); pass one that pads, "
                 "such as functools.partial(concat_examples, padding=0)"
             ) from reason
 
@@ -296,11 +306,16 @@ def _as_inputs(converted: Any) -> tuple[Any, ...]:
     return tuple(_unwrap(x) for x in converted)
 
 
-def _first_input_lengths(examples: list[Any]) -> np.ndarray | None:
-    first = [x[0] if isinstance(x, tuple) else x for x in examples]
-    if not all(_is_array(x) and x.ndim > 0 for x in first):
+def _lengths_of_inputs(examples: list[Any]) -> tuple[np.ndarray | None, ...]:
+    """Return the length of each example's inputs, input by input."""
+    as_tuples = [x if isinstance(x, tuple) else (x,) for x in examples]
+    return tuple(_lengths(inputs) for inputs in zip(*as_tuples))
+
+
+def _lengths(arrays: Sequence[Any]) -> np.ndarray | None:
+    if not all(_is_array(x) and x.ndim > 0 for x in arrays):
         return None
-    return np.array([len(x) for x in first])
+    return np.array([len(x) for x in arrays])
 
 
 def _check_finite(x: Any, position: int, start: int) -> None:

@@ -44,8 +44,13 @@ class Disturbance:
         Args:
             target (chainer.Variable): It is given another array.
             call (int): Which call of its link it is.
-            this (ForwardPass): The pass.
+            this (ForwardPass): The pass, seen from this target.
+
+        Raises:
+            ValueError: If another target, which is changed as well, leads to it.
         """
+        if self._recipe.changes_target and self._recipe.needs_gradient:
+            this.check_moves_alone(target)
         array = this.with_batch_axis(target.array)
         origin = array
         if self._noise_sampler is not None:
@@ -65,18 +70,23 @@ class Disturbance:
     def _noise(self, array: Array, call: int, this: ForwardPass) -> Array:
         rows = this.sample_and_index()
         if this.lengths is None:
-            return self._noise_of_rows(array, rows, call)
+            return self._noise_of_rows(array, rows, call, this)
         noise = chainer.backend.get_array_module(array).zeros_like(array)
         for i, length in enumerate(this.lengths):
             part = array[i : i + 1, :length]
-            noise[i, :length] = self._noise_of_rows(part, rows[i : i + 1], call)[0]
+            row = rows[i : i + 1]
+            noise[i, :length] = self._noise_of_rows(part, row, call, this)[0]
         return noise
 
     def _noise_of_rows(
-        self, array: Array, rows: list[tuple[int, int]], call: int
+        self,
+        array: Array,
+        rows: list[tuple[int, int]],
+        call: int,
+        this: ForwardPass,
     ) -> Array:
         if self._takes_rng:
-            rng = RowStreams(self._streams, NOISE, rows, call)
+            rng = RowStreams(self._streams, NOISE, rows, call, this.position)
             noise = self._noise_sampler.sample(array, rng=rng)
         else:
             noise = self._noise_sampler.sample(array)

@@ -20,20 +20,18 @@ class EqualSamples:
 
     def __init__(self, settings: ComputeSettings) -> None:
         self._settings = settings
-        self._first: np.ndarray | None = None
+        self._first: list[np.ndarray] = []
         self._are_equal = settings.M > 1
 
-    def add(self, samples: np.ndarray) -> None:
-        """Take samples ``(n, ...)`` in; nothing is compared once one has differed."""
+    def add(self, samples: list[np.ndarray]) -> None:
+        """Take samples in, ``(n, ...)`` for each target.
+
+        Nothing is compared once one has differed.
+        """
         if not self._are_equal:
             return
-        if self._first is None:
-            self._first = samples[0].copy()
-        high, low = (f(self._first, initial=0) for f in (np.nanmax, np.nanmin))
-        self._are_equal = all(
-            _are_close(sample, self._first, _ROUNDING * max(high, -low))
-            for sample in samples
-        )
+        self._first = self._first or [of_target[0].copy() for of_target in samples]
+        self._are_equal = all(map(_are_all_close, samples, self._first))
 
     def warn(self) -> None:
         """Give a warning if all samples have been equal."""
@@ -52,6 +50,12 @@ class EqualSamples:
                 "noise_sampler or posterior, or take M=1"
             )
         warn_user(f"all M={self._settings.M} samples are equal: {reason}")
+
+
+def _are_all_close(samples: np.ndarray, first: np.ndarray) -> bool:
+    high, low = (f(first, initial=0) for f in (np.nanmax, np.nanmin))
+    tolerance = _ROUNDING * max(high, -low)
+    return all(_are_close(sample, first, tolerance) for sample in samples)
 
 
 def _are_close(sample: np.ndarray, first: np.ndarray, tolerance: float) -> bool:

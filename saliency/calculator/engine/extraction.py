@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Callable, NamedTuple
 
 from link_hooks import VariableMonitorLinkHook
@@ -13,7 +14,8 @@ from saliency.calculator.engine.subject import Subject
 
 import chainer
 
-Catch = Callable[[Any, int], None]
+Catch = Callable[[int, Any, int], None]
+CatchCall = Callable[[Any, int], None]
 
 
 class Extraction:
@@ -51,8 +53,9 @@ class Extraction:
 
         Args:
             inputs (sequence): What it is called with.
-            catch (callable): ``catch(variable, call)`` is called for each explained
-                call of the target's link, before what comes after it runs.
+            catch (callable): ``catch(position, variable, call)`` is called for each
+                explained call of a target's link, before what comes after it runs.
+                The position is that among the targets.
 
         Returns:
             list of chainer.Variable: The outputs that are explained.
@@ -61,17 +64,23 @@ class Extraction:
             TypeError: If an output is no Variable.
             ValueError: If an extractor's link was not called, or not that often.
         """
-        target = self._subject.target_extractor
+        targets = self._subject.targets_of(inputs)
         with contextlib.ExitStack() as stack:
             for extractor in self._subject.extractors:
-                wanted = _wanted(extractor, catch) if extractor is target else None
+                wanted = None
+                if extractor in targets:
+                    wanted = _wanted(
+                        extractor, partial(catch, targets.index(extractor))
+                    )
                 stack.enter_context(extractor.session(wanted))
-            if target is None:
-                catch(inputs[0], 0)
+            for position, target in enumerate(targets):
+                if isinstance(target, int):
+                    catch(position, inputs[target], 0)
             with self._under_way():
                 result = self._subject.eval_fun(*inputs)
-            if target is not None:
-                _asked_variables(target)
+            for target in targets:
+                if not isinstance(target, int):
+                    _asked_variables(target)
             return self._outputs(result)
 
     def _outputs(self, result: Any) -> list[Any]:
@@ -158,7 +167,7 @@ def _registered(extractor: VariableMonitorLinkHook) -> Iterator[None]:
             hooks.pop(name, None)
 
 
-def _wanted(extractor: VariableMonitorLinkHook, catch: Catch) -> Catch:
+def _wanted(extractor: VariableMonitorLinkHook, catch: CatchCall) -> CatchCall:
     """Return what catches the calls that the extractor is asked for."""
 
     def catch_wanted(variable: Any, call: int) -> None:

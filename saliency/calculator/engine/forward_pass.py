@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Callable, TypeVar
 
 import numpy as np
 
@@ -18,28 +19,49 @@ from saliency.calculator.engine.explained_output import (
 )
 from saliency.calculator.engine.rows import NoBatchAxis, Rows
 from saliency.calculator.engine.run import Run
-from saliency.calculator.engine.shared_start import SharedStart
+from saliency.calculator.engine.shared_start import SharedStart, nodes_behind
 from saliency.checks import is_finite, no_influence
 
 import chainer
 
+Result = TypeVar("Result")
+
+
+@dataclass
+class Caught:
+    """What was caught at one target in a forward pass.
+
+    Attributes:
+        lengths (numpy.ndarray or None): Length of each row's target along axis 1,
+            where it is padded to that of the longest.
+        variables (list of chainer.Variable): Where saliency is read: one variable, or
+            one for each call of the target extractor's link.
+        origins (list of array): Value of each with its noise, before the calculator
+            changed it.
+        kept (dict): What ``change_target`` keeps for ``contribution``, by the number
+            of the explained call.
+    """
+
+    lengths: np.ndarray | None
+    variables: list[Any] = field(default_factory=list)
+    origins: list[Any] = field(default_factory=list)
+    kept: dict[int, Any] = field(default_factory=dict)
+
 
 @dataclass
 class ForwardPass:
-    """One forward pass and what was caught in it.
+    """One forward pass and what was caught in it, seen from one of the targets.
+
+    A method is written for one target: :attr:`targets`, :attr:`origins`, :attr:`kept`
+    and :attr:`lengths` are those of the target at :attr:`position`. Where there are
+    several, :meth:`at_target` is the same pass seen from another.
 
     Attributes:
         rows (Rows): The rows that went through.
         index (numpy.ndarray): Index in the data of each row's example.
-        lengths (numpy.ndarray or None): Length of each row's target along axis 1,
-            where it is padded to that of the longest.
         run (Run): What this call holds.
-        targets (list of chainer.Variable): Where saliency is read: one variable, or
-            one for each call of the target extractor's link.
-        origins (list of array): Value of each target with its noise, before the
-            calculator changed it.
-        kept (dict): What ``change_target`` keeps for ``contribution``, by the number
-            of the explained call.
+        caught (list of Caught): What was caught at each target.
+        position (int): Which of the targets this one is.
         outputs (list of chainer.Variable): What is explained; their scores add up.
         drew_random_numbers (bool): Whether the model used the global random state.
         start (SharedStart or None): What the rows of an example share; then targets,
@@ -50,15 +72,66 @@ class ForwardPass:
 
     rows: Rows
     index: np.ndarray
-    lengths: np.ndarray | None
     run: Run
-    targets: list[Any] = field(default_factory=list)
-    origins: list[Any] = field(default_factory=list)
-    kept: dict[int, Any] = field(default_factory=dict)
+    caught: list[Caught]
+    position: int = 0
     outputs: list[Any] = field(default_factory=list)
     drew_random_numbers: bool = False
     start: SharedStart | None = None
     mean_will_do: bool = False
+    _of_all_targets: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> list[Any]:
+        """The variables where saliency is read, one for each call of a link."""
+        return self.caught[self.position].variables
+
+    @property
+    def origins(self) -> list[Any]:
+        """Value of each of them with its noise, before the calculator changed it."""
+        return self.caught[self.position].origins
+
+    @property
+    def kept(self) -> dict[int, Any]:
+        """What ``change_target`` keeps for ``contribution``, by number of the call."""
+        return self.caught[self.position].kept
+
+    @property
+    def lengths(self) -> np.ndarray | None:
+        """Length of each row's target along axis 1, where it is padded."""
+        return self.caught[self.position].lengths
+
+    @property
+    def n_target(self) -> int:
+        """How many targets there are."""
+        return len(self.caught)
+
+    @property
+    def all_targets(self) -> list[Any]:
+        """The variables of all targets."""
+        return [variable for one in self.caught for variable in one.variables]
+
+    def at_target(self, position: int) -> ForwardPass:
+        """Return this pass as seen from another target."""
+        if position == self.position:
+            return self
+        other = copy.copy(self)
+        other.position = position
+        return other
+
+    def once(self, name: str, compute: Callable[[], Result]) -> Result:
+        """Return what ``compute`` returns, which is called for the first target alone.
+
+        Args:
+            name (str): What is computed.
+            compute (callable): Computes it for all targets.
+        """
+        if self.n_target == 1:
+            return compute()
+        if name not in self._of_all_targets:
+            self._of_all_targets[name] = compute()
+        result: Result = self._of_all_targets[name]
+        return result
 
     @property
     def n_row_of_target(self) -> int:
@@ -77,9 +150,10 @@ class ForwardPass:
             NoBatchAxis: If its rows are not those of the pass.
             ValueError: If its shape is not that of the calls before.
         """
+        which = "the target" if self.n_target == 1 else f"target {self.position}"
         if not isinstance(target, chainer.Variable):
             raise TypeError(
-                "the target must be a chainer.Variable, got "
+                f"{which} must be a chainer.Variable, got "
                 f"{type(target).__name__}. Where target_extractor gives it, check its "
                 "timing and extract_fn, and that the link is called with a Variable"
             )
@@ -87,9 +161,10 @@ class ForwardPass:
             pass  # of any shape
         elif target.ndim == 0 or len(target.array) != self.n_row_of_target:
             raise NoBatchAxis(
-                "axis 0 of the target must be the batch axis: expected "
+                f"axis 0 of {which} must be the batch axis: expected "
                 f"{self.n_row_of_target} rows, got shape {target.shape}"
             )
+        self._check_is_another(target)
         if self.targets and target.shape != self.targets[0].shape:
             raise ValueError(
                 "the calls of the target's link have different shapes, "
@@ -99,11 +174,38 @@ class ForwardPass:
             )
         if needs_gradient and target.dtype.kind != "f":
             raise TypeError(
-                f"the target is of dtype {target.dtype}, which has no gradient. If it "
+                f"{which} is of dtype {target.dtype}, which has no gradient. If it "
                 "holds measurements or pixels, pass data.astype(np.float32). For "
                 "discrete inputs (atom numbers, tokens) read saliency at the "
                 "embedding: target_extractor=VariableMonitorLinkHook(model.embed)"
             )
+
+    def _check_is_another(self, target: Any) -> None:
+        """Raise a ValueError if a target is what another one is."""
+        for position, one in enumerate(self.caught):
+            if position != self.position and any(target is v for v in one.variables):
+                raise ValueError(
+                    f"targets {position} and {self.position} are one and the same "
+                    "variable, such as the output of a link and the input of the next; "
+                    "pass one of them"
+                )
+
+    def check_moves_alone(self, target: chainer.Variable) -> None:
+        """Raise a ValueError if another target leads to a target of this pass.
+
+        What is put in place of the one changes the other, and there is no path on
+        which both move.
+        """
+        if self.n_target == 1:
+            return
+        behind = nodes_behind([target])
+        for position, one in enumerate(self.caught):
+            if any(v.node in behind for v in one.variables):
+                raise ValueError(
+                    f"targets that change together must not lead to each other, but "
+                    f"target {self.position} is computed from target {position}; "
+                    "explain them in two calls, or read gradients alone at both"
+                )
 
     def with_batch_axis(self, at_target: Array) -> Array:
         """Return what has a target's shape with its rows on axis 0."""
@@ -172,31 +274,55 @@ class ForwardPass:
         return sum(y.sum(axis=2, dtype="d") for y in of_outputs)
 
     def gradients(self, classes: Explained) -> list[Any]:
-        """Return the gradient of the summed scores at each target.
+        """Return the gradient of the summed scores at each call of the target.
 
-        Only what lies on the way from the outputs to the targets is computed.
+        Only what lies on the way from the outputs to the targets is computed, and
+        that once for all targets.
 
         Raises:
             ValueError: If no output depends on any target.
         """
+        # Kept with the classes, so that their id is not given to others meanwhile.
+        _, grads = self.once(
+            f"gradients {id(classes)}", lambda: (classes, self._gradients(classes))
+        )
+        first = sum(len(one.variables) for one in self.caught[: self.position])
+        return self.or_zeros(grads[first : first + len(self.targets)])
+
+    def or_zeros(self, at_calls: list[Any]) -> list[Any]:
+        """Return what was found at each call of the target, zeros where it is None.
+
+        A call of the target's link may well be one that the output does not use. Of
+        several targets, one may be so as a whole, which a warning says.
+        """
+        if self.n_target > 1 and all(array is None for array in at_calls):
+            self.run.warn_of_no_influence(self.position)
+        return [
+            self._zeros(t) if array is None else array
+            for t, array in zip(self.targets, at_calls)
+        ]
+
+    def _zeros(self, target: Any) -> Any:
+        shape = self.with_batch_axis(target.array).shape[1:]
+        return target.xp.zeros((len(self.rows), *shape), target.dtype)
+
+    def _gradients(self, classes: Explained) -> list[Any]:
+        """Return the gradient at each call of all targets, None if it has none."""
+        targets = self.all_targets
         weights = [
             chainer.Variable(w, requires_grad=False) for w in self.weights(classes)
         ]
         if self.start is not None:
             of_rows = self.start.gradients(
-                self.outputs, weights, self.targets, self.mean_will_do
+                self.outputs, weights, targets, self.mean_will_do
             )
             if of_rows is None:
                 raise no_influence()
             return of_rows
-        grads = chainer.grad(self.outputs, self.targets, grad_outputs=weights)
+        grads = chainer.grad(self.outputs, targets, grad_outputs=weights)
         if all(g is None for g in grads):
             raise no_influence()
-        # A call of the target's link may well be one that the output does not use.
-        return [
-            self.with_batch_axis(t.xp.zeros_like(t.array) if g is None else g.array)
-            for t, g in zip(self.targets, grads)
-        ]
+        return [None if g is None else self.with_batch_axis(g.array) for g in grads]
 
     def of_explained_call(self, of_calls: list[Any]) -> Any:
         """Return each row's part of what was computed at each call of the target.

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Callable, TypeVar
+
+from saliency.calculator.engine.subject import Subject
 
 import chainer
 
 Result = TypeVar("Result")
 
 
-def _as_arrays(inputs: Sequence[Any], is_target: bool) -> list[Any]:
-    """As Chainer's trainers pass them; the target alone is a Variable."""
-    first = [_as_variable(inputs[0])] if is_target else list(inputs[:1])
-    return [*first, *inputs[1:]]
+def _as_arrays(inputs: Sequence[Any], targets: Container[Any]) -> list[Any]:
+    """As Chainer's trainers pass them; the targets alone are Variables."""
+    return [_as_variable(x) if i in targets else x for i, x in enumerate(inputs)]
 
 
-def _floats_as_variables(inputs: Sequence[Any], is_target: bool) -> list[Any]:
+def _floats_as_variables(inputs: Sequence[Any], targets: Container[Any]) -> list[Any]:
     """Numbers that have a gradient as Variables; ids, masks and counts as arrays."""
-    first = [_as_variable(inputs[0])] if is_target else []
-    rest = inputs[len(first) :]
-    return [*first, *(_as_variable(x) if _is_float(x) else x for x in rest)]
+    return [
+        _as_variable(x) if i in targets or _is_float(x) else x
+        for i, x in enumerate(inputs)
+    ]
 
 
-def _as_variables(inputs: Sequence[Any], is_target: bool) -> list[Any]:
+def _as_variables(inputs: Sequence[Any], targets: Container[Any]) -> list[Any]:
     """All as Variables."""
     return [_as_variable(x) for x in inputs]
 
@@ -36,14 +38,15 @@ class InputForms:
     the next is tried; if none does, the first error is raised.
 
     Args:
-        is_target (bool): Whether the first input is where saliency is read. Else a link
-            in the middle is, and has to be behind Variables.
+        subject (Subject): Says at which inputs saliency is read. A link in the middle,
+            where it is read as well, has to be behind Variables.
     """
 
-    def __init__(self, is_target: bool) -> None:
-        self._is_target = is_target
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
         # Where saliency is read at a link, a float input may be all that is before it.
-        first = _as_arrays if is_target else _floats_as_variables
+        at_links = not all(isinstance(target, (int, str)) for target in subject.targets)
+        first = _floats_as_variables if at_links else _as_arrays
         others = [_floats_as_variables, _as_arrays, _as_variables]
         self._forms = [first, *(form for form in others if form is not first)]
 
@@ -62,7 +65,8 @@ class InputForms:
         first_error: Exception | None = None
         for form in self._forms:
             try:
-                result = model(form(gather(), self._is_target))
+                inputs = gather()
+                result = model(form(inputs, self._subject.targets_of(inputs)))
             except (TypeError, AttributeError) as error:
                 first_error = first_error or error
             else:

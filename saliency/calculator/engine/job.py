@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Union
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Union
 import numpy as np
 from tqdm import tqdm
 
-from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.engine.dataset import Batches, UserBatch, lengths_if_ragged
 from saliency.calculator.engine.equal_samples import EqualSamples
 from saliency.calculator.engine.explained_output import (
     Explained,
@@ -20,7 +20,7 @@ from saliency.calculator.engine.explained_output import (
     warn_of_sum,
 )
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.padding import join_padded, mark_padding
+from saliency.calculator.engine.padding import join_targets, mark_padding
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.rows import (
     CannotFold,
@@ -33,10 +33,10 @@ from saliency.calculator.engine.rows import (
     whole_batch,
     whole_batch_one_changed,
 )
-from saliency.calculator.engine.run import Run
+from saliency.calculator.engine.run import Lengths, Run
 from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
-from saliency.calculator.engine.subject import Subject
+from saliency.calculator.engine.subject import Subject, Target
 from saliency.calculator.engine.sums import Sums
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 from saliency.interrupts import held_back
@@ -101,6 +101,7 @@ class Job:
 
     Attributes:
         run (Run): What the call holds.
+        gives_tuple (bool): Whether there are several targets, and a result for each.
         lengths_of_targets (dict): Length of each example's target, by its index in the
             data, where targets have no batch axis.
     """
@@ -125,12 +126,15 @@ class Job:
         self._bar = bar
         self.run = recipe.start(batches, runner.clean) if run is None else run
         runner.run = self.run
+        self.gives_tuple = subject.gives_tuple and recipe.tells_targets_apart
         self.lengths_of_targets: dict[int, int] = {}
         self._folded = self.run.plan
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
-        self._follows_lengths: bool | None = None
+        # Whether axis 1 of a target is as long as an input, by position of both.
+        self._follows_lengths: dict[tuple[int, int], bool] = {}
+        self._targets: tuple[Target, ...] = ()  # as the first batch shows
         self._has_compared = False  # samples with each other, in the first batch
         self._looked_at_output = False
         self._values_of_batch = ValuesOfBatch()
@@ -141,14 +145,14 @@ class Job:
         Then how the next is run, and so its last digits, depends on itself alone.
         """
         self._plan = self._folded
-        self._follows_lengths = None
+        self._follows_lengths = {}
         self._runner.learn_anew()
 
-    def explain(self, batch: UserBatch) -> Iterator[np.ndarray]:
+    def explain(self, batch: UserBatch) -> Iterator[list[np.ndarray]]:
         """Give the M saliency samples of a batch in order, as they are completed.
 
-        They come several at a time, ``(n,) + (size,) + target shape``; or, with
-        ``postprocess_fn``, what that returns in place of each.
+        They come several at a time, for each target ``(n,) + (size,) + target shape``;
+        or, with ``postprocess_fn``, what that returns in place of each.
         """
         compared = EqualSamples(self._settings)
         for samples in self._explain(batch, self._settings.M):
@@ -161,7 +165,26 @@ class Job:
         if self._n_left == 0:
             self.run.conclude()
 
-    def try_one_sample(self, batch: UserBatch) -> Iterator[np.ndarray]:
+    def lengths_of_examples(
+        self, of_batches: Sequence[tuple[np.ndarray | None, ...]]
+    ) -> Lengths:
+        """Return the true lengths of the examples, if they differ.
+
+        Args:
+            of_batches (sequence): ``lengths`` of all batches, as they were loaded.
+        """
+        if self.run.is_whole_target:
+            found = self.lengths_of_targets
+            return lengths_if_ragged([np.array([found[i] for i in sorted(found)])])
+        of_inputs = [lengths_if_ragged(parts) for parts in zip(*of_batches)]
+        if not self.gives_tuple:
+            return of_inputs[0] if of_inputs else None
+        return tuple(
+            self._lengths_followed(position, of_inputs, 0)
+            for position in range(len(self._targets))
+        )
+
+    def try_one_sample(self, batch: UserBatch) -> Iterator[list[np.ndarray]]:
         """Give the first sample of a batch, to see its shape and dtype.
 
         The progress bar does not count it.
@@ -173,20 +196,34 @@ class Job:
         finally:
             self._bar, self._n_left = bar, n_left
 
-    def _explain(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
-        postprocess_fn = self._settings.postprocess_fn
+    def _explain(self, batch: UserBatch, n_sample: int) -> Iterator[list[np.ndarray]]:
         for samples in self._samples_of_any_target(batch, n_sample):
-            if postprocess_fn is None:
+            if self._settings.postprocess_fn is None:
                 yield samples
             else:
                 with self._runner.borrowed_random(batch):
-                    processed = [_as_numpy(postprocess_fn(s)) for s in samples]
-                yield np.stack(processed)
+                    processed = [self._postprocessed(one) for one in zip(*samples)]
+                yield [np.stack(of_target) for of_target in zip(*processed)]
+
+    def _postprocessed(self, sample: tuple[np.ndarray, ...]) -> list[Any]:
+        """Return what the user makes of one sample, for each target."""
+        assert self._settings.postprocess_fn is not None
+        if not self.gives_tuple:
+            return [_as_numpy(self._settings.postprocess_fn(*sample))]
+        result = self._settings.postprocess_fn(sample)
+        if not (isinstance(result, (tuple, list)) and len(result) == len(sample)):
+            raise TypeError(
+                "postprocess_fn is given a tuple of one array for each target, and "
+                f"must return {len(sample)} arrays in a tuple, got "
+                f"{type(result).__name__}"
+            )
+        return [_as_numpy(array) for array in result]
 
     def _samples_of_any_target(
         self, batch: UserBatch, n_sample: int
-    ) -> Iterator[np.ndarray]:
+    ) -> Iterator[list[np.ndarray]]:
         """Give samples, one example at a time if the target has no batch axis."""
+        self._targets = self._subject.targets_of(batch.inputs)
         if self.run.is_whole_target is None:
             self.run.is_whole_target = self._lacks_batch_axis(batch)
         if not self.run.is_whole_target:
@@ -196,15 +233,17 @@ class Job:
                     yield from self._samples(batch, n_sample)
                     return
             except NoBatchAxis:
+                if self._subject.gives_tuple:
+                    raise
                 self.run.is_whole_target = True
         # Each by itself, since targets of examples may differ in shape.
         alone = []
         for one in self._one_by_one(batch):
-            samples = join_padded(list(self._samples(one, n_sample)), 0, np.nan)
+            samples = join_targets(list(self._samples(one, n_sample)), 0, np.nan)
             if self.run.is_whole_target:
-                self.lengths_of_targets[one.start] = samples.shape[2]
+                self.lengths_of_targets[one.start] = samples[0].shape[2]
             alone.append(samples)
-        yield join_padded(alone, axis=1, fill=np.nan)
+        yield join_targets(alone, 1, np.nan)
 
     def _lacks_batch_axis(self, batch: UserBatch) -> bool:
         """Tell whether axis 0 of the target is another one than that of the batch.
@@ -214,7 +253,7 @@ class Job:
         takes lists it is given twice, since links that are called for each word by
         itself see one row, however many examples there are.
         """
-        if self._subject.target_extractor is None:
+        if all(isinstance(target, int) for target in self._targets):
             return False
         takes_lists = any(isinstance(x, (list, tuple)) for x in batch.inputs)
         differ = None
@@ -226,6 +265,8 @@ class Job:
         try:
             self._runner.clean.of_rows(one, np.zeros(n_row, int))
         except NoBatchAxis:
+            if self._subject.gives_tuple:
+                raise
             return True
         except Exception:
             # If it is not these rows that the model does not take, it raises again.
@@ -241,20 +282,24 @@ class Job:
         """
         if self.run.padding_moves_masks is not None:
             return self.run.padding_moves_masks
-        differ = None
-        if self._settings.train and batch.lengths is not None:
-            differ = self._batches.shortest_and_longest()
-        self.run.padding_moves_masks = False
-        if differ is not None:
-            short, long = (
-                self._runner.shapes_of_dropouts(self._batches.load(i, i + 1))
-                for i in differ
-            )
-            self._runner.learn_anew()
-            self.run.padding_moves_masks = [(s[:1], s[2:]) for s in short] != [
-                (s[:1], s[2:]) for s in long
-            ]
+        pairs = [
+            self._batches.shortest_and_longest(position)
+            for position, lengths in enumerate(batch.lengths)
+            if self._settings.train and lengths is not None
+        ]
+        self.run.padding_moves_masks = any(
+            self._have_other_masks(*pair) for pair in pairs if pair is not None
+        )
         return self.run.padding_moves_masks
+
+    def _have_other_masks(self, short: int, long: int) -> bool:
+        """Tell whether dropout masks of two examples differ in more than axis 1."""
+        of_short, of_long = (
+            self._runner.shapes_of_dropouts(self._batches.load(i, i + 1))
+            for i in (short, long)
+        )
+        self._runner.learn_anew()
+        return [(s[:1], s[2:]) for s in of_short] != [(s[:1], s[2:]) for s in of_long]
 
     def _one_by_one(self, batch: UserBatch) -> Iterator[UserBatch]:
         """Give batches of one example each, without what was padded."""
@@ -262,9 +307,9 @@ class Job:
             yield from batch.one_by_one()
             return
         for index in batch.index.tolist():  # as the converter makes it of one alone
-            yield replace(self._batches.load(index, index + 1), lengths=None)
+            yield replace(self._batches.load(index, index + 1), lengths=())
 
-    def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[np.ndarray]:
+    def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[list[np.ndarray]]:
         if self.run.is_whole_target:
             self._plan = one_row
         elif not batch.can_gather():
@@ -285,10 +330,14 @@ class Job:
         while first < n_sample:
             extent = replace(extent, n_sample=n_sample - first, first_sample=first)
             try:
-                for samples, target_ndim in self._completed(batch, extent, classes):
-                    _check_result(samples, batch, first)
-                    first += len(samples)
-                    yield mark_padding(samples, batch.lengths, target_ndim)
+                for completed in self._completed(batch, extent, classes):
+                    for samples, _ in completed:
+                        _check_result(samples, batch, first)
+                    first += len(completed[0][0])
+                    yield [
+                        mark_padding(samples, batch.lengths_at(position), target_ndim)
+                        for position, (samples, target_ndim) in enumerate(completed)
+                    ]
             except CannotFold as reason:
                 self._plan = reason.plan
                 done = n_before + first * extent.n_part * batch.size
@@ -296,9 +345,9 @@ class Job:
 
     def _completed(
         self, batch: UserBatch, extent: Extent, classes: Classes
-    ) -> Iterator[tuple[np.ndarray, int]]:
-        """Give samples with the number of axes of the target."""
-        sums = Sums(extent, self._recipe.keeps_steps)
+    ) -> Iterator[list[tuple[np.ndarray, int]]]:
+        """Give samples for each target, with the number of its axes."""
+        sums: list[Sums] = []
         first = extent.first_sample
         run = partial(self._run_pass, batch, classes)
         can_split = self._plan is self._folded
@@ -307,19 +356,27 @@ class Job:
             n_row = self._runner.rows_of_pass(batch, n_row)
         for planned in self._plan(extent, n_row):
             limit = self._runner.row_limit
-            for rows, result in limit.passes(planned, run, can_split):
-                sums.add(rows, result.of_rows)
+            for rows, results in limit.passes(planned, run, can_split):
+                keeps_steps = self._recipe.keeps_steps
+                sums = sums or [Sums(extent, keeps_steps) for _ in results]
+                for of_target, result in zip(sums, results):
+                    of_target.add(rows, result.of_rows)
                 self._bar.update(len(rows.explained))
-                completed = sums.take_completed()
-                if len(completed):
+                completed = [of_target.take_completed() for of_target in sums]
+                if len(completed[0]):
+                    n_completed = len(completed[0])
+                    dtypes = [result.dtype for result in results]
                     # Under the same name, so that the sums are not held any longer.
-                    completed = self.run.put_together(completed, result.dtype, first)
-                    first += len(completed)
-                    yield completed, result.target_ndim
+                    completed = self.run.put_together(completed, dtypes, first)
+                    first += n_completed
+                    yield [
+                        (samples, result.target_ndim)
+                        for samples, result in zip(completed, results)
+                    ]
 
     def _run_pass(
         self, batch: UserBatch, classes: Classes, rows: Rows
-    ) -> tuple[Rows, _Contribution]:
+    ) -> tuple[Rows, list[_Contribution]]:
         # The pass and its graph end here, before another pass is run.
         with self._runner.one_pass(batch, rows) as this:
             self._check_plan(this, batch)
@@ -327,16 +384,30 @@ class Job:
             # Passes without a graph may look at where the function is undefined.
             is_finite = this.is_finite(explained) or not self.run.needs_graph(rows)
             if is_finite:
-                on_device = self._recipe.contribution(this, explained)
-                of_rows = chainer.cuda.to_cpu(on_device)
+                results = self._contributions(this, explained)
         if not is_finite:
             raise self._not_finite(batch, this, explained)
         if batch.can_gather():
             run = partial(self._runner.first_example, batch)
             self._values_of_batch.refuse(this, run)
+        return rows, results
+
+    def _contributions(
+        self, this: ForwardPass, explained: Explained
+    ) -> list[_Contribution]:
+        """Return what rows contribute to the saliency of each target."""
+        n_result = this.n_target if self._recipe.tells_targets_apart else 1
+        return [
+            self._contribution(this.at_target(position), explained)
+            for position in range(n_result)
+        ]
+
+    def _contribution(self, this: ForwardPass, explained: Explained) -> _Contribution:
+        on_device = self._recipe.contribution(this, explained)
         dtype = this.origins[0].dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
-        return rows, _Contribution(of_rows, result, this.targets[0].ndim)
+        of_rows: np.ndarray = chainer.cuda.to_cpu(on_device)
+        return _Contribution(of_rows, result, this.targets[0].ndim)
 
     def _explained(self, this: ForwardPass, classes: Classes) -> Explained:
         """Return what of the output is explained in each row of a pass."""
@@ -369,21 +440,45 @@ class Job:
         )
 
     def _with_lengths_of_target(self, batch: UserBatch) -> UserBatch:
-        """Return the batch with lengths if axis 1 of the target follows them."""
-        lengths = batch.lengths
-        if lengths is None or not batch.is_ragged:
-            return replace(batch, lengths=None)
-        if self._follows_lengths is None:
-            # Two examples, each by itself, show whether the axis is as long as they.
-            self._follows_lengths = all(
-                self._axis_follows(batch.start + int(i), int(lengths[i]))
-                for i in (lengths.argmin(), lengths.argmax())
-            )
-        return batch if self._follows_lengths else replace(batch, lengths=None)
+        """Return the batch with the lengths that axis 1 of each target follows."""
+        if not any(batch.is_ragged(i) for i in range(len(batch.lengths))):
+            return replace(batch, lengths=())
+        found = tuple(
+            self._lengths_followed(position, batch.lengths, batch.start)
+            for position in range(len(self._targets))
+        )
+        return replace(batch, lengths=found)
 
-    def _axis_follows(self, index: int, length: int) -> bool:
+    def _lengths_followed(
+        self, position: int, of_inputs: Sequence[np.ndarray | None], start: int
+    ) -> np.ndarray | None:
+        """Return the lengths of an input that axis 1 of a target follows, if any.
+
+        Args:
+            position (int): Which of the targets.
+            of_inputs (sequence of numpy.ndarray or None): For each input, the lengths
+                of consecutive examples.
+            start (int): Index of the first of them.
+        """
+        target = self._targets[position]
+        for i in self._subject.inputs_behind(target, len(of_inputs)):
+            lengths = of_inputs[i] if i < len(of_inputs) else None
+            if lengths is None or len(set(lengths)) == 1:
+                continue
+            if (position, i) not in self._follows_lengths:
+                # Two examples, each by itself, show if the axis is as long as they.
+                self._follows_lengths[position, i] = all(
+                    self._axis_follows(start + int(k), position, int(lengths[k]))
+                    for k in (lengths.argmin(), lengths.argmax())
+                )
+            if self._follows_lengths[position, i]:
+                return lengths
+        return None
+
+    def _axis_follows(self, index: int, position: int, length: int) -> bool:
         """Tell whether axis 1 of an example's target is as long as the example."""
-        shape = self._runner.clean.target_shape(self._batches.load(index, index + 1))
+        one = self._batches.load(index, index + 1)
+        shape = self._runner.clean.target_shapes(one)[position]
         return len(shape) > 1 and shape[1] == length
 
     def _check_plan(self, this: ForwardPass, batch: UserBatch) -> None:
@@ -408,7 +503,7 @@ class Job:
 
 
 class _Contribution(NamedTuple):
-    """What the rows of a pass contribute.
+    """What the rows of a pass contribute to the saliency of a target.
 
     Attributes:
         of_rows (numpy.ndarray): ``(n_row,) + shape``.

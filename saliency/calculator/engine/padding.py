@@ -83,6 +83,15 @@ def cut_to_lengths(
     ]
 
 
+def join_targets(
+    parts: list[list[np.ndarray]], axis: int, fill: float
+) -> list[np.ndarray]:
+    """Join parts that have an array for each target, see :func:`join_padded`."""
+    of_targets = [list(arrays) for arrays in zip(*parts)]
+    parts.clear()
+    return [join_padded(arrays, axis, fill) for arrays in of_targets]
+
+
 def join_padded(arrays: list[np.ndarray], axis: int, fill: float) -> np.ndarray:
     """Join along ``axis``, with ``fill`` where an array ends before another.
 

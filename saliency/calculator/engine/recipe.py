@@ -20,7 +20,9 @@ class Recipe(ABC):
     """How a method explains; all that the engine knows of a calculator.
 
     A method has to say what each row of a pass contributes to the saliency
-    (:meth:`contribution`). It may override these as well, and nothing else:
+    (:meth:`contribution`). It is written for one target: where there are several, it
+    is asked for each, with the pass as seen from that one. The method may override
+    these as well, and nothing else:
 
     ========================  ======================================================
     :meth:`check`             are the settings allowed?
@@ -44,6 +46,9 @@ class Recipe(ABC):
             then leave the target as it is.
         tells_calls_apart (bool): Whether, where targets are changed or noisy, each call
             of the target's link is explained by itself.
+        tells_targets_apart (bool): Whether, where there are several targets,
+            :meth:`contribution` is asked for each of them, with the pass seen from it.
+            Otherwise it is asked once, and there is one result.
         explains_all_classes (bool): Whether ``class_index='all'`` is allowed.
         keeps_steps (bool): Whether what the steps contribute is kept apart instead of
             added up, and :meth:`~saliency.calculator.engine.run.Run.put_together` of
@@ -57,6 +62,7 @@ class Recipe(ABC):
     shares_start: ClassVar[bool] = False
     changes_one_example: ClassVar[bool] = False
     tells_calls_apart: ClassVar[bool] = True
+    tells_targets_apart: ClassVar[bool] = True
     explains_all_classes: ClassVar[bool] = False
     keeps_steps: ClassVar[bool] = False
     none_means: ClassVar[str] = "sum"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Optional, Union
+
 import numpy as np
 
 from saliency.calculator.engine.rows import PassPlan, Rows, folded
 from saliency.checks import narrowed
+from saliency.user_warnings import warn_user
+
+#: Lengths of examples; None where they do not differ. A tuple for several targets.
+Lengths = Union[np.ndarray, tuple[Optional[np.ndarray], ...], None]
 
 
 class Run:
@@ -21,8 +27,8 @@ class Run:
     Attributes:
         inputs (tuple of numpy.ndarray or None): What the model was called with, if
             that was asked for.
-        lengths (numpy.ndarray or None): The true lengths of examples that differ in
-            it.
+        lengths (numpy.ndarray, tuple or None): The true lengths of examples that
+            differ in it; in a tuple for each of several targets.
         is_whole_target (bool or None): Whether the target of each pass is that of one
             example, without a batch axis: concatenated tokens, nodes of a graph. None
             until an example has been looked at.
@@ -34,9 +40,10 @@ class Run:
     def __init__(self, plan: PassPlan = folded) -> None:
         self.plan = plan
         self.inputs: tuple[np.ndarray, ...] | None = None
-        self.lengths: np.ndarray | None = None
+        self.lengths: Lengths = None
         self.is_whole_target: bool | None = None
         self.padding_moves_masks: bool | None = None
+        self._without_influence: set[int] = set()
 
     def needs_graph(self, rows: Rows) -> bool:
         """Tell whether a pass of these rows keeps its graph; here, each does.
@@ -45,20 +52,36 @@ class Run:
         """
         return True
 
-    def put_together(self, sums: np.ndarray, dtype: np.dtype, first: int) -> np.ndarray:
+    def put_together(
+        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
+    ) -> list[np.ndarray]:
         """Return the saliency of samples that are complete; here, the sums.
 
         Args:
-            sums (numpy.ndarray): ``(n, size) + shape``, what the steps of each sample
-                and example contributed; ``(n, size, n_step) + shape`` where the method
-                keeps its steps.
-            dtype (numpy.dtype): Of the saliency.
+            of_targets (list of numpy.ndarray): For each target ``(n, size) + shape``,
+                what the steps of each sample and example contributed; ``(n, size,
+                n_step) + shape`` where the method keeps its steps.
+            dtypes (list of numpy.dtype): Of the saliency of each.
             first (int): Which of the M samples is the first of them.
 
         Raises:
-            ValueError: If a finite value is beyond the largest of ``dtype``.
+            ValueError: If a finite value is beyond the largest of its dtype.
         """
-        return narrowed(sums, dtype, "a saliency")
+        return [
+            narrowed(s, dtype, "a saliency") for s, dtype in zip(of_targets, dtypes)
+        ]
 
     def conclude(self) -> None:
         """Warn of what the call has shown, now that all examples are explained."""
+
+    def warn_of_no_influence(self, position: int) -> None:
+        """Warn, once in a call, of one of several targets that has no influence."""
+        if position in self._without_influence:
+            return
+        self._without_influence.add(position)
+        warn_user(
+            f"target {position} (of several, counted from 0) has no influence on the "
+            "output, so that its saliency is 0. Is it used by the model (or the "
+            "eval_fun), and is the way between them free of .array, argmax and "
+            "no_backprop_mode?"
+        )

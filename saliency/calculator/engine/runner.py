@@ -17,7 +17,7 @@ from saliency.calculator.engine.disturbance import Disturbance
 from saliency.calculator.engine.door import Door
 from saliency.calculator.engine.extraction import Extraction
 from saliency.calculator.engine.finite import WatchedLinks, leaves, suspects
-from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.forward_pass import Caught, ForwardPass
 from saliency.calculator.engine.inputs import InputForms
 from saliency.calculator.engine.overwritten import Overwritten
 from saliency.calculator.engine.recipe import Recipe
@@ -88,7 +88,7 @@ class Runner:
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
         self._door = Door(subject)
         self._extraction = Extraction(subject)
-        self._input_forms = InputForms(is_target=subject.target_extractor is None)
+        self._input_forms = InputForms(subject)
         links = subject.links
         self._unchanged = Unchanged(links, n_example)
         self._suspects = suspects(links)
@@ -140,15 +140,28 @@ class Runner:
         """Return how many calls of the target's link are explained one by one.
 
         Where targets are only read, all calls are explained in one pass: None.
+
+        Raises:
+            ValueError: If there are several targets, which change together, and a
+                link is called several times.
         """
-        extractor = self._subject.target_extractor
-        if extractor is None or extractor.call is not None:
-            return None
         if not self._recipe.tells_calls_apart:
             return None
         if not self._recipe.changes_target and self._settings.noise_sampler is None:
             return None
-        n_call = self.clean.number_of_targets(batch)
+        targets = self._subject.targets_of(batch.inputs)
+        n_call = 1
+        for position, target in enumerate(targets):
+            if isinstance(target, int) or target.call is not None:
+                continue
+            n_call = self.clean.number_of_calls(batch, position)
+            if n_call > 1 and len(targets) > 1:
+                raise ValueError(
+                    f"the link {target.describe_link()} of target {position} is called "
+                    f"{n_call} times, and targets that change together need to be one "
+                    "variable each; ask for one call in its extractor, call=0, 1, ..., "
+                    "or pass an extractor for each"
+                )
         return n_call if n_call > 1 else None
 
     def rows_of_pass(self, batch: UserBatch, batchsize: int) -> int:
@@ -261,7 +274,7 @@ class Runner:
             fits = all(y.ndim > 0 and len(y) == len(example) for y in this.outputs)
             if not fits or this.drew_random_numbers:
                 return None
-            return start.sizes(this.outputs, this.targets)
+            return start.sizes(this.outputs, this.all_targets)
 
     def _run_as_configured(
         self,
@@ -343,27 +356,32 @@ class Runner:
         start: SharedStart | None,
     ) -> ForwardPass:
         examples = rows.example if start is None else start.examples
-        lengths = None if batch.lengths is None else batch.lengths[rows.example]
+
+        def caught_at(position: int) -> Caught:
+            lengths = batch.lengths_at(position)
+            return Caught(None if lengths is None else lengths[rows.example])
 
         def forward(inputs: list[Any]) -> ForwardPass:
+            targets = self._subject.targets_of(inputs)
             this = ForwardPass(
                 rows,
                 batch.index[rows.example],
-                lengths,
                 self.run,
+                [caught_at(position) for position in range(len(targets))],
                 start=start,
                 mean_will_do=self._mean_will_do,
             )
-            # Where the first input is the target, it is going to be changed.
+            # An input that is a target is going to be changed.
             overwritten = Overwritten()
-            overwritten.watch(inputs if self._subject.target_extractor else inputs[1:])
+            overwritten.watch(x for i, x in enumerate(inputs) if i not in targets)
 
-            def catch(target: Any, call: int) -> None:
+            def catch(position: int, target: Any, call: int) -> None:
+                at = this.at_target(position)
                 # Of what was run before in the same pass, if its calls start over.
-                del this.targets[call:], this.origins[call:]
-                this.check_target(target, self._recipe.needs_gradient)
-                disturb(target, call, this)
-                this.targets.append(target)
+                del at.targets[call:], at.origins[call:]
+                at.check_target(target, self._recipe.needs_gradient)
+                disturb(target, call, at)
+                at.targets.append(target)
                 overwritten.watch([target])
 
             self._dropout.start_pass(this.sample_and_index())

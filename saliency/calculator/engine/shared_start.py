@@ -56,7 +56,7 @@ class SharedStart:
 
     def gradients(
         self, outputs: list[Any], weights: list[Any], targets: list[Any], mean: bool
-    ) -> list[Any] | None:
+    ) -> list[Any | None] | None:
         """Return the gradient of the summed scores at each target, row by row.
 
         Args:
@@ -67,8 +67,8 @@ class SharedStart:
                 example, so that there is one way back for all.
 
         Returns:
-            list of array: ``(n_row,) + shape`` for each target; or None if the
-            outputs do not depend on the targets.
+            list of array or None: ``(n_row,) + shape`` for each target, None where
+            the outputs do not depend on it; or None if they depend on none.
         """
         at_copies = chainer.grad(outputs, self._copies, grad_outputs=weights)
         found = [
@@ -76,8 +76,7 @@ class SharedStart:
         ]
         if not found:
             return None
-        shape = len(self.of_row), *targets[0].shape[1:]
-        results = [t.xp.zeros(shape, t.dtype) for t in targets]
+        results: list[Any | None] = [None] * len(targets)
         for rows in [slice(None)] if mean else self._rows_of_samples():
             at_originals = [self._added_up(g, rows, mean) for _, g in found]
             grads = chainer.grad(
@@ -87,9 +86,14 @@ class SharedStart:
             )
             if all(g is None for g in grads):
                 return None
-            for result, g in zip(results, grads):
-                if g is not None:
-                    result[rows] = g.array[self.of_row[rows]]
+            for i, g in enumerate(grads):
+                if g is None:
+                    continue
+                if results[i] is None:
+                    shape = len(self.of_row), *targets[i].shape[1:]
+                    results[i] = targets[i].xp.zeros(shape, targets[i].dtype)
+                result: Any = results[i]
+                result[rows] = g.array[self.of_row[rows]]
         return results
 
     def _rows_of_samples(self) -> list[np.ndarray]:
@@ -118,7 +122,7 @@ class SharedStart:
         one row for each example out of the copies, and so lost those of the others.
         """
         of_targets = {t.node for t in targets}
-        before, behind = _nodes(self._originals), _nodes(outputs)
+        before, behind = nodes_behind(self._originals), nodes_behind(outputs)
         if behind & of_targets or not before & of_targets:
             return None
         if before & {copy.node for copy in self._copies}:
@@ -147,7 +151,7 @@ def sharing(start: SharedStart | None) -> Iterator[None]:
             _local.start = outer
 
 
-def _nodes(variables: list[Any]) -> set[Any]:
+def nodes_behind(variables: list[Any]) -> set[Any]:
     """Return all variable nodes of the graph that ends at the variables."""
     found: set[Any] = set()
     todo = [variable.node for variable in variables]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Union
 
 import numpy as np
 
@@ -15,6 +16,12 @@ from saliency.checks import check_callable, is_int
 
 import chainer
 
+#: Where saliency is read: at the input of this position, or at a link.
+Target = Union[int, VariableMonitorLinkHook]
+
+#: Several targets, or all inputs of floating-point numbers; None for one target.
+Targets = Union[str, Sequence[Target], None]
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -23,7 +30,9 @@ class Subject:
     Attributes:
         model (callable): The trained model.
         eval_fun (callable): Returns the output that is explained, for the inputs.
-        target_extractor (VariableMonitorLinkHook or None): Where saliency is read.
+        targets (tuple of int or VariableMonitorLinkHook, or str): Where saliency is
+            read: positions of inputs, and links; or ``'all'``.
+        gives_tuple (bool): Whether there is a result for each target, in a tuple.
         output_extractor (VariableMonitorLinkHook or None): What is explained in place
             of what ``eval_fun`` returns.
         class_index: Which column of the output; None for the sum of all.
@@ -33,7 +42,8 @@ class Subject:
 
     model: Callable[..., Any]
     eval_fun: Callable[..., Any]
-    target_extractor: VariableMonitorLinkHook | None
+    targets: tuple[Target, ...] | str
+    gives_tuple: bool
     output_extractor: VariableMonitorLinkHook | None
     class_index: ClassIndex
     sum_is_asked_for: bool
@@ -49,6 +59,7 @@ class Subject:
         class_index: Any,
         device: Any,
         *,
+        targets: Any = None,
         none_means: str = "sum",
         allows_all: bool = False,
     ) -> Subject:
@@ -61,6 +72,7 @@ class Subject:
             eval_fun: See there.
             class_index: See there.
             device: See there.
+            targets: See there.
             none_means (str): What ``class_index=None`` means, ``'sum'`` or
                 ``'argmax'``.
             allows_all (bool): Whether ``class_index='all'`` is allowed.
@@ -72,7 +84,7 @@ class Subject:
             check_callable("eval_fun", eval_fun)
         else:
             check_callable("model", model)
-        _check_extractor("target_extractor", target_extractor)
+        found, gives_tuple = _targets(target_extractor, targets)
         _check_extractor("output_extractor", output_extractor)
         check_class_index(class_index, allows_all)
         is_sum = isinstance(class_index, str) and class_index == "sum"
@@ -83,7 +95,8 @@ class Subject:
         return cls(
             model,
             eval_fun if eval_fun is not None else model,
-            target_extractor,
+            found,
+            gives_tuple,
             output_extractor,
             class_index,
             is_sum,
@@ -93,9 +106,56 @@ class Subject:
     @property
     def extractors(self) -> tuple[VariableMonitorLinkHook, ...]:
         """The extractors that there are, each once."""
-        both = (self.target_extractor, self.output_extractor)
-        found = [extractor for extractor in both if extractor is not None]
+        both = (*self.targets, self.output_extractor)
+        found = [one for one in both if isinstance(one, VariableMonitorLinkHook)]
         return tuple(dict.fromkeys(found))
+
+    def targets_of(self, inputs: Sequence[Any]) -> tuple[Target, ...]:
+        """Return the targets for what the model is called with.
+
+        Raises:
+            TypeError: If they are all inputs of floating-point numbers, and there are
+                none.
+            ValueError: If there is no input of a position.
+        """
+        if isinstance(self.targets, str):
+            found = tuple(i for i, x in enumerate(inputs) if _is_float(x))
+            if found:
+                return found
+            raise TypeError(
+                "targets='all' means all inputs of floating-point numbers, and data "
+                "has none. If they hold measurements or pixels, pass "
+                "data.astype(np.float32). For discrete inputs (atom numbers, tokens) "
+                "read saliency at the embedding: "
+                "target_extractor=VariableMonitorLinkHook(model.embed)"
+            )
+        for target in self.targets:
+            if isinstance(target, int) and target >= len(inputs):
+                raise ValueError(
+                    f"targets must be positions of inputs in 0..{len(inputs) - 1} "
+                    f"(data has {len(inputs)}), or extractors; got {target}"
+                )
+        return self.targets
+
+    def inputs_behind(self, target: Target, n_input: int) -> list[int]:
+        """Return the positions of the inputs whose length an axis of a target may have.
+
+        Args:
+            target (int or VariableMonitorLinkHook): The target.
+            n_input (int): How many inputs there are.
+        """
+        if isinstance(target, int):
+            return [target]
+        return list(range(n_input)) if self.gives_tuple else [0]
+
+    def refuse_several_targets(self, who: str) -> None:
+        """Raise a ValueError if there are several, and say who explains but one."""
+        if self.gives_tuple:
+            raise ValueError(
+                f"{who} explains one target: targets must be None, and "
+                "target_extractor one VariableMonitorLinkHook or None; got "
+                f"{self.targets!r}"
+            )
 
     @property
     def links(self) -> list[chainer.Link]:
@@ -116,6 +176,63 @@ class Subject:
         parameters = self.model.params(include_uninit=False)
         found = {p.dtype for p in parameters if p.dtype.kind == "f"}
         return found.pop() if len(found) == 1 else None
+
+
+def _targets(extractor: Any, targets: Any) -> tuple[tuple[Target, ...] | str, bool]:
+    """Return the targets that two arguments describe, and whether they are several.
+
+    Raises:
+        TypeError, ValueError: If they are not allowed.
+    """
+    name = "targets"
+    if isinstance(extractor, (list, tuple)):
+        name, extractor, given = "target_extractor", None, extractor
+        if targets is not None:
+            raise ValueError(
+                "target_extractor and targets must not be given both; pass all in "
+                f"targets, got target_extractor={given!r} and targets={targets!r}"
+            )
+        targets = given
+    _check_extractor("target_extractor", extractor)
+    if targets is None:
+        return (0 if extractor is None else extractor,), False
+    if extractor is not None:
+        raise ValueError(
+            "target_extractor and targets must not be given both; pass all in targets, "
+            f"got target_extractor={extractor!r} and targets={targets!r}"
+        )
+    if isinstance(targets, str) and targets == "all":
+        return targets, True
+    if isinstance(targets, str) or not isinstance(targets, Sequence):
+        raise TypeError(
+            f"{name} must be 'all', a list of positions of inputs and of "
+            f"VariableMonitorLinkHooks, or None; got {targets!r}"
+        )
+    if not targets:
+        raise ValueError(f"{name} must hold at least one target, got {targets!r}")
+    return tuple(_checked_target(name, one, targets) for one in targets), True
+
+
+def _checked_target(name: str, target: Any, targets: Sequence[Any]) -> Target:
+    if sum(one is target or one == target for one in targets) > 1:
+        raise ValueError(f"{name} must hold different targets, got {target!r} twice")
+    if isinstance(target, VariableMonitorLinkHook):
+        return target
+    if not is_int(target):
+        raise TypeError(
+            f"{name} must hold positions of inputs (0, 1, ...) and "
+            f"VariableMonitorLinkHooks, got {target!r}"
+        )
+    if target < 0:
+        raise ValueError(
+            f"{name} must hold positions of inputs, counted from 0; got {target}"
+        )
+    return int(target)
+
+
+def _is_float(x: Any) -> bool:
+    array = x.array if isinstance(x, chainer.Variable) else x
+    return isinstance(array, chainer.get_array_types()) and array.dtype.kind == "f"
 
 
 def _check_extractor(name: str, extractor: Any) -> None:

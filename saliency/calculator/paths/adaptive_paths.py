@@ -93,17 +93,31 @@ class AdaptivePaths:
         return alpha
 
     @_quietly
-    def integrals(self, this: ForwardPass, scores: Any, terms: Any) -> Any:
+    def integrals(self, this: ForwardPass, scores: Any, of_targets: list[Any]) -> Any:
         """Take what a pass gave; return the integral in the last row of each path.
 
         Args:
             this (ForwardPass): The pass.
             scores (array): ``(n_row,)``, the explained scores.
-            terms (array): ``(n_row,) + shape``, the gradients times the ways.
+            of_targets (list of array): ``(n_row,) + shape`` for each target, the
+                gradients times the ways.
 
         Returns:
-            array: ``(n_row,) + shape`` in float64, 0 in the rows that are not last.
+            list of array: ``(n_row,) + shape`` for each target in float64, 0 in the
+            rows that are not last.
         """
+        if len(of_targets) == 1:
+            return [self._integrals(this, scores, of_targets[0])]
+        xp = chainer.backend.get_array_module(of_targets[0])
+        n_row = len(this.rows)
+        flat = [terms.reshape(n_row, -1) for terms in of_targets]
+        ends = np.cumsum([terms.shape[1] for terms in flat])
+        joined = self._integrals(this, scores, xp.concatenate(flat, axis=1))
+        parts = xp.split(joined, ends[:-1].tolist(), axis=1)
+        return [part.reshape(t.shape) for part, t in zip(parts, of_targets)]
+
+    def _integrals(self, this: ForwardPass, scores: Any, terms: Any) -> Any:
+        """Return the integrals for the terms of all targets, as one array."""
         xp = chainer.backend.get_array_module(terms)
         axes = tuple(range(1, terms.ndim))
         score, slope, size = chainer.cuda.to_cpu(

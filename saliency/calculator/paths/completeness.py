@@ -81,15 +81,17 @@ class Completeness:
             paths = call[at], baseline[at], rows.example[at]
             self._of_samples[sample].add(paths, alpha[at], of_rows[at])
 
-    def check(self, attributions: np.ndarray, first: int) -> None:
+    def check(self, attributions: list[np.ndarray], first: int) -> None:
         """Compare samples that are complete.
 
         Args:
-            attributions (numpy.ndarray): ``(n, size) + shape``.
+            attributions (list of numpy.ndarray): ``(n, size) + shape`` for each target.
             first (int): Which of the M samples is the first of them.
         """
-        axes = tuple(range(2, attributions.ndim))
-        totals = attributions.sum(axis=axes, dtype="d")
+        of_targets = [
+            a.sum(axis=tuple(range(2, a.ndim)), dtype="d") for a in attributions
+        ]
+        totals = np.sum(of_targets, axis=0)
         for sample, total in enumerate(totals, first):
             scores = self._of_samples.pop(sample)
             difference, extent = scores.difference, scores.extent

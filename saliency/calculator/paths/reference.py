@@ -23,18 +23,19 @@ class Reference:
             ``(N,) + target shape`` for one reference per example; ``'mean'`` for the
             mean target over the data, element by element; or a callable that is
             given the target, ``(n_row,) + shape``, and returns what broadcasts to it.
+        has_targets (bool): Whether a tuple is one of these for each of several targets,
+            as in Captum. Otherwise it is an array, as a list is.
 
     Raises:
         ValueError: If it is none of these, or not finite.
     """
 
-    def __init__(self, name: str, value: Any) -> None:
-        if isinstance(value, chainer.Variable):
-            value = value.array
-        if not callable(value) and not (isinstance(value, str) and value == "mean"):
-            value = _as_finite_array(name, value)
+    def __init__(self, name: str, value: Any, has_targets: bool = False) -> None:
+        is_of_targets = has_targets and isinstance(value, tuple)
+        given = value if is_of_targets else (value,)
         self.name = name
-        self.value = value
+        self.values = [_checked(name, one) for one in given]
+        self.is_of_targets = is_of_targets
 
     def for_data(self, batches: Batches, passes: CleanPasses) -> ReferenceForData:
         """Return the reference for the examples of one call.
@@ -49,12 +50,14 @@ class Reference:
                 examples have targets of different shapes.
         """
         means: list[np.ndarray] = []
-        if isinstance(self.value, str):
+        if any(isinstance(value, str) for value in self.values):
             means = self._means(batches, passes)
-        return ReferenceForData(self.name, self.value, means, batches.n_example)
+        return ReferenceForData(
+            self.name, self.values, self.is_of_targets, means, batches.n_example
+        )
 
     def _means(self, batches: Batches, passes: CleanPasses) -> list[np.ndarray]:
-        """Return the mean target over the data, for each call of its link."""
+        """Return the mean over the data, for each target and each call of its link."""
         if batches.n_example == 1:
             raise ValueError(
                 f"{self.name}='mean' is the mean over the data, which is one example "
@@ -65,7 +68,9 @@ class Reference:
             targets = passes.targets(batch)
             totals = totals or [np.zeros(target.shape[1:]) for target in targets]
             shapes = [target.shape[1:] for target in targets]
-            if batch.is_ragged or shapes != [np.shape(total) for total in totals]:
+            if passes.has_ragged_targets(batch) or shapes != [
+                np.shape(total) for total in totals
+            ]:
                 raise ValueError(
                     f"{self.name}='mean' needs targets of one shape, and as many in "
                     "every batch; got examples of different lengths, or the shapes "
@@ -81,17 +86,24 @@ class ReferenceForData:
 
     Args:
         name (str): Name of the user's parameter, for messages.
-        value: As in :class:`Reference`, checked.
-        means (list of numpy.ndarray): For ``'mean'``, the mean target of each explained
-            call of the target's link.
+        values: As in :class:`Reference`, checked; one for each target, or for all.
+        is_of_targets (bool): Whether there is one for each.
+        means (list of numpy.ndarray): For ``'mean'``, the mean of each target, or of
+            each explained call of its link.
         n_example (int): How many examples there are in the data.
     """
 
     def __init__(
-        self, name: str, value: Any, means: list[np.ndarray], n_example: int
+        self,
+        name: str,
+        values: list[Any],
+        is_of_targets: bool,
+        means: list[np.ndarray],
+        n_example: int,
     ) -> None:
         self._name = name
-        self._value = value
+        self._values = values
+        self._is_of_targets = is_of_targets
         self._means = means
         self._n_example = n_example
 
@@ -105,39 +117,52 @@ class ReferenceForData:
 
         Raises:
             ValueError: If its shape does not fit the target's, or the target is of
-                integers and it is not.
+                integers and it is not, or there are not as many as targets.
         """
         xp = chainer.backend.get_array_module(target)
-        if callable(self._value):
-            value = xp.asarray(_as_finite_array(self._name, self._value(target)))
-        elif isinstance(self._value, str):
-            value = xp.asarray(self._means[call])
+        given = self._at_position(this)
+        if callable(given):
+            value = xp.asarray(_as_finite_array(self._name, given(target)))
+        elif isinstance(given, str):
+            # Of several targets, each is one call.
+            value = xp.asarray(self._means[this.position + call])
         else:
-            value = self._of_examples(xp.asarray(self._value), target, this)
+            value = self._of_examples(xp.asarray(given), target, this)
         try:
             xp.broadcast_to(value, target.shape)
         except ValueError:
             raise self._wrong_shape(value, target) from None
-        return self._cast(value, target)
+        return self._cast(value, target, given)
 
-    def _cast(self, value: Array, target: Array) -> Array:
+    def _at_position(self, this: ForwardPass) -> Any:
+        """Return the user's value for the target that a pass is seen from."""
+        if not self._is_of_targets:
+            return self._values[0]
+        if len(self._values) != this.n_target:
+            raise ValueError(
+                f"{self._name} as a tuple must hold one for each of {this.n_target} "
+                f"targets, got {len(self._values)}"
+            )
+        return self._values[this.position]
+
+    def _cast(self, value: Array, target: Array, given: Any) -> Array:
         """Return a value in the dtype of the target."""
         if target.dtype.kind in "iu":
             limits = np.iinfo(target.dtype)
             is_whole = (value == value.round()) if value.dtype.kind == "f" else True
             fits = is_whole & (limits.min <= value) & (value <= limits.max)
             if not fits.all():
+                bad = self._described(value[~fits], given)
                 raise ValueError(
                     f"{self._name} must hold whole numbers from {limits.min} to "
-                    f"{limits.max} for a target of dtype {target.dtype}, got "
-                    f"{self._described(value[~fits])}. If the model takes floats, pass "
-                    "data.astype(np.float32)"
+                    f"{limits.max} for a target of dtype {target.dtype}, got {bad}. If "
+                    "the model takes floats, pass data.astype(np.float32)"
                 )
         return value.astype(target.dtype)
 
-    def _described(self, bad: Array) -> str:
-        if callable(self._value) or isinstance(self._value, str):
-            return f"{float(bad[0]):g} from {self._name}={self._value!r}"
+    def _described(self, bad: Array, given: Any) -> str:
+        if callable(given) or isinstance(given, str):
+            return f"{float(bad[0]):g} from {self._name}={given!r}"
         return f"{float(bad[0]):g}"
 
     def _of_examples(self, value: Array, target: Array, this: ForwardPass) -> Array:
@@ -154,6 +179,15 @@ class ReferenceForData:
             f"{target.shape[1:]} of one example, or of that for each of the "
             f"{self._n_example} examples, got shape {value.shape}"
         )
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return a reference in one of the forms that users give, an array as such."""
+    if isinstance(value, chainer.Variable):
+        value = value.array
+    if callable(value) or (isinstance(value, str) and value == "mean"):
+        return value
+    return _as_finite_array(name, value)
 
 
 def _as_finite_array(name: str, value: Any) -> Any:

@@ -17,10 +17,11 @@ NOISE, DROPOUT, GLOBAL = range(3)
 
 _N_WORD = 625  # of the Mersenne Twister: its key of 624 words, and a position
 _NO_EXAMPLE = 2**64 - 1  # an index that none has
+_BITS_OF_CALLS = 32  # more calls of a link than these bits count are in no pass
 
 
 class RandomStreams:
-    """One independent stream for each (sample, example, purpose, call).
+    """One independent stream for each (sample, example, purpose, call, target).
 
     Philox is a counter-based generator: the key comes from the seed, the counter
     says what the numbers are for (Salmon et al. 2011, "Parallel random numbers: as
@@ -41,11 +42,12 @@ class RandomStreams:
         self._start = self._philox.state
 
     def generator(
-        self, purpose: int, sample: int, example: int, call: int = 0
+        self, purpose: int, sample: int, example: int, call: int = 0, target: int = 0
     ) -> np.random.Generator:
         """Return a stream at its beginning; valid until the next one is asked for."""
         # The lowest word counts blocks within the stream: 2^64 of them.
-        self._start["state"]["counter"][:] = (0, 3 * call + purpose, example, sample)
+        use = 3 * (call + (target << _BITS_OF_CALLS)) + purpose
+        self._start["state"]["counter"][:] = (0, use, example, sample)
         self._philox.state = self._start
         return self._generator
 
@@ -66,6 +68,7 @@ class RowStreams:
         purpose (int): What the numbers are for.
         rows (sequence of (int, int)): Sample and example of each row.
         call (int): Which of several draws for that purpose this is.
+        target (int): Which of several targets they are for.
     """
 
     def __init__(
@@ -74,11 +77,13 @@ class RowStreams:
         purpose: int,
         rows: Sequence[tuple[int, int]],
         call: int,
+        target: int = 0,
     ) -> None:
         self._streams = streams
         self._purpose = purpose
         self._rows = rows
         self._call = call
+        self._target = target
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -86,7 +91,7 @@ class RowStreams:
     def __iter__(self) -> Iterator[np.random.Generator]:
         generator, purpose, call = self._streams.generator, self._purpose, self._call
         for sample, example in self._rows:
-            yield generator(purpose, sample, example, call)
+            yield generator(purpose, sample, example, call, self._target)
 
 
 class GlobalRandomState:

@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from saliency.calculator.engine.dataset import Batches, UserBatch, lengths_if_ragged
+from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.job import Job, running_job
-from saliency.calculator.engine.padding import join_padded
+from saliency.calculator.engine.padding import join_targets
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
@@ -64,19 +64,22 @@ class AggregateWork:
         self._subject = subject
         self._settings = settings
         self._aggregation = aggregation
-        # The lengths of the axes that a result was summed over, to compare the next.
-        self._summed: tuple[int, ...] | None = None
+        # The lengths of the axes that a result was summed over, to compare the next;
+        # for each target.
+        self._summed: list[tuple[int, ...]] | None = None
 
-    def in_memory(self, show_progress: bool) -> np.ndarray:
-        """Return the result of all batches."""
+    def in_memory(self, show_progress: bool) -> Any:
+        """Return the result of all batches, in a tuple if there are several targets."""
         n_example = self.batches.n_example
-        blocks, lengths = [], []
+        blocks: list[list[np.ndarray]] = []
+        lengths = []
         with self.running(n_example, show_progress) as job:
             for batch in self.batches:
                 blocks.append(self._aggregated(batch, job.explain(batch)))
                 lengths.append(batch.lengths)
-        job.run.lengths = lengths_if_ragged(lengths)
-        return join_padded(blocks, axis=0, fill=np.nan)
+            job.run.lengths = job.lengths_of_examples(lengths)
+        results = join_targets(blocks, 0, np.nan)
+        return tuple(results) if job.gives_tuple else results[0]
 
     def into(self, out: Any, show_progress: bool) -> Any:
         """Write what is missing into ``out``, and return it."""
@@ -109,7 +112,7 @@ class AggregateWork:
         """Compute the rows from ``start`` to ``stop``, and write each batch."""
         for batch in self.batches.between(start, stop):
             job.learn_anew()  # whoever computes a batch, its bytes are the same
-            rows = self._aggregated(batch, job.explain(batch))
+            (rows,) = self._aggregated(batch, job.explain(batch))
             out.write(batch.start, batch.start + batch.size, rows)
 
     def finish(self) -> None:
@@ -139,35 +142,40 @@ class AggregateWork:
             yield job
 
     def _aggregated(
-        self, batch: UserBatch, samples_of_batch: Iterable[np.ndarray]
-    ) -> np.ndarray:
+        self, batch: UserBatch, samples_of_batch: Iterable[list[np.ndarray]]
+    ) -> list[np.ndarray]:
         """Return a batch's saliency, ``(size,) + target shape`` without ``ch_axis``.
 
         Args:
             batch (UserBatch): The examples.
-            samples_of_batch (iterable of numpy.ndarray): ``(n, size) + target shape``.
+            samples_of_batch (iterable of list of numpy.ndarray): ``(n, size) + target
+                shape`` for each target.
+
+        Returns:
+            list of numpy.ndarray: One for each target.
 
         Raises:
             ValueError: If there is no such ``ch_axis``, or examples have different
                 lengths along it.
         """
-        aggregation = self._aggregation
-        statistics = RunningStatistics(aggregation.statistic)
-        for samples in samples_of_batch:
-            aggregation.check_axes(samples.ndim, 2)
-            statistics.add(aggregation.reduce(samples))
-            summed, dtype = aggregation.summed_shape(samples), mean_dtype(samples)
-        # An example that ends before others has no sum along the axis of lengths.
-        rows = statistics.mean.reshape(len(statistics.mean), -1)
-        no_sum = summed and batch.is_ragged and np.isnan(rows).all(axis=1).any()
-        if no_sum or self._summed not in (None, summed):
-            raise ValueError(
-                f"ch_axis={aggregation.ch_axis} sums over the axis along which "
-                "examples have different lengths"
-            )
+        of_targets: list[_OfTarget] = []
+        for found in samples_of_batch:
+            n = len(found)
+            of_targets = of_targets or [
+                _OfTarget(self._aggregation.of_target(i, n)) for i in range(n)
+            ]
+            for one, samples in zip(of_targets, found):
+                one.add(samples)
+        summed = [one.summed for one in of_targets]
+        is_ragged = any(batch.is_ragged(i) for i in range(len(batch.lengths)))
+        for one, before in zip(of_targets, self._summed or summed):
+            if one.summed != before or (is_ragged and one.has_no_sum()):
+                raise ValueError(
+                    f"ch_axis={one.aggregation.ch_axis} sums over the axis along which "
+                    "examples have different lengths"
+                )
         self._summed = summed
-        what = f"an aggregated saliency ({aggregation.statistic})"
-        return narrowed(statistics.result(), dtype, what)
+        return [one.result() for one in of_targets]
 
     def _create(self, out: Out, job: Job, index: int) -> None:
         """Make the array with room for what one example gives."""
@@ -177,7 +185,7 @@ class AggregateWork:
         stop = min(start + self.batches.batchsize, self.batches.n_example)
         summed = self._summed
         batch = self.batches.load(start, stop)
-        row = self._aggregated(batch, job.try_one_sample(batch))
+        (row,) = self._aggregated(batch, job.try_one_sample(batch))
         self._summed = summed
         out.create(row.shape[1:], row.dtype)
 
@@ -197,3 +205,37 @@ class AggregateWork:
         }
         described: dict[str, Any] = json.loads(json.dumps(fingerprint(call)))
         return described
+
+
+class _OfTarget:
+    """The samples of a batch at one target, reduced as they come.
+
+    Args:
+        aggregation (Aggregation): How they are reduced.
+
+    Attributes:
+        summed (tuple of int): The lengths of the axes that they were summed over.
+    """
+
+    def __init__(self, aggregation: Aggregation) -> None:
+        self.aggregation = aggregation
+        self.summed: tuple[int, ...] = ()
+        self._statistics = RunningStatistics(aggregation.statistic)
+        self._dtype = np.dtype(np.float64)
+
+    def add(self, samples: np.ndarray) -> None:
+        """Take samples ``(n, size) + target shape`` in."""
+        self.aggregation.check_axes(samples.ndim, 2)
+        self._statistics.add(self.aggregation.reduce(samples))
+        self.summed = self.aggregation.summed_shape(samples)
+        self._dtype = mean_dtype(samples)
+
+    def has_no_sum(self) -> bool:
+        """Tell whether an example ended before others, along an axis summed over."""
+        rows = self._statistics.mean.reshape(len(self._statistics.mean), -1)
+        return bool(self.summed) and bool(np.isnan(rows).all(axis=1).any())
+
+    def result(self) -> np.ndarray:
+        """Return the statistic of the samples."""
+        what = f"an aggregated saliency ({self.aggregation.statistic})"
+        return narrowed(self._statistics.result(), self._dtype, what)

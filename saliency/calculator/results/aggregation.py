@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+import copy
+from typing import Any, Callable, Union
 
 import numpy as np
 
-from saliency.checks import check_choice, is_int
+from saliency.checks import check_choice, for_each_target, is_int
 
 _TRANSFORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "raw": lambda samples: samples,
@@ -26,15 +27,22 @@ _STATISTICS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
+#: Axes of samples to sum over; one for each of several targets in a tuple that holds
+#: tuples or None.
+ChannelAxis = Union[
+    int, tuple[int, ...], tuple[Union[int, tuple[int, ...], None], ...], None
+]
+
+
 class Aggregation:
     """What is done with samples, and which statistic of them is taken.
 
     Args:
         method (str): ``'raw'``, ``'abs'`` or ``'square'``.
-        ch_axis (int, tuple of int or None): Axes of samples ``(M, N, ...)`` to sum
-            over.
+        ch_axis (int, tuple or None): Axes of samples ``(M, N, ...)`` to sum over.
         statistic (str): ``'mean'``, ``'std'``, ``'lcb'``, ``'ucb'`` or ``'snr'``.
         M (int): How many samples there are.
+        has_targets (bool): Whether ``ch_axis`` may be one for each of several targets.
 
     Raises:
         ValueError: If ``method``, ``ch_axis`` or ``statistic`` is none of these, or
@@ -44,9 +52,10 @@ class Aggregation:
     def __init__(
         self,
         method: str,
-        ch_axis: int | tuple[int, ...] | None,
+        ch_axis: ChannelAxis,
         statistic: str = "mean",
         M: int = 1,
+        has_targets: bool = False,
     ) -> None:
         check_choice("method", method, _TRANSFORMS)
         check_choice("statistic", statistic, _STATISTICS)
@@ -55,14 +64,25 @@ class Aggregation:
                 f"statistic={statistic!r} needs the spread of at least 2 samples, got "
                 f"M={M}"
             )
-        axes = ch_axis if isinstance(ch_axis, tuple) else (ch_axis,)
-        if ch_axis is not None and not all(map(is_int, axes)):
+        of_targets = for_each_target("ch_axis", ch_axis) if has_targets else (ch_axis,)
+        if not all(map(_is_ch_axis, of_targets)):
             raise ValueError(
                 f"ch_axis must be an int, a tuple of int or None, got {ch_axis!r}"
             )
         self.method = method
-        self.ch_axis = ch_axis
+        self.ch_axis: Any = ch_axis
         self.statistic = statistic
+
+    def of_target(self, position: int, n_target: int) -> Aggregation:
+        """Return the aggregation for one of several targets.
+
+        Raises:
+            ValueError: If ``ch_axis`` is one for each of another number of targets.
+        """
+        axes = for_each_target("ch_axis", self.ch_axis, n_target)
+        one = copy.copy(self)
+        one.ch_axis = axes[position]
+        return one
 
     def reduce(self, samples: np.ndarray) -> np.ndarray:
         """Return samples ``(n, N, ...)`` transformed and summed, in float64.
@@ -95,6 +115,11 @@ class Aggregation:
                 f"different ones, for samples with {ndim} axes (axis 0 holds the "
                 f"samples, axis 1 the examples); got {self.ch_axis!r}"
             )
+
+
+def _is_ch_axis(ch_axis: Any) -> bool:
+    axes = ch_axis if isinstance(ch_axis, tuple) else (ch_axis,)
+    return ch_axis is None or all(map(is_int, axes))
 
 
 class RunningStatistics:
