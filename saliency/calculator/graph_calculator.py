@@ -57,6 +57,9 @@ class GraphCalculator(BaseCalculator):
 
         def walk() -> Relevances:
             graph = Graph(this.outputs, this.all_targets, hook)
+            for position, one in enumerate(this.caught):
+                if not any(map(graph.is_used, one.variables)):
+                    this.run.warn_of_no_influence(position)
             return self.walk(graph, this, classes)
 
         hook = graph_run_of(this).hook

@@ -184,6 +184,10 @@ class Graph:
             self._hook.get_link(function),
         )
 
+    def is_used(self, variable: chainer.Variable) -> bool:
+        """Tell whether the outputs depend on a variable, or are it."""
+        return variable.node in self._consumers or variable.node in self._outputs
+
     def is_used_once(self, node: chainer.variable.VariableNode) -> bool:
         """Tell whether one function alone uses a variable, and no one reads it."""
         is_read = node in self._outputs or node in self._targets

@@ -573,6 +573,16 @@ class TestInfluence:
         expected = new_calculator(model, class_index=0).compute(data[0], seed=0)
         assert_allclose(of_x, expected, rtol=1e-12)
 
+    def test_relevance_that_a_gate_does_not_hand_on_is_no_want_of_it(self, rng):
+        """Of a product with a sigmoid, the signal gets all."""
+        data = rng.normal(size=(4, 2, 3)), rng.normal(size=(4, 2, 4))
+        calculator = LRPCalculator(build(Match), targets="all")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            of_query, of_document = calculator.compute(data)
+        assert of_query.any()
+        assert not of_document.any()
+
     def test_all_without_are_refused(self, model, data):
         y = chainer.Variable(np.zeros((7, 1)))
         calculator = GradientCalculator(

@@ -287,16 +287,17 @@ class ForwardPass:
             f"gradients {id(classes)}", lambda: (classes, self._gradients(classes))
         )
         first = sum(len(one.variables) for one in self.caught[: self.position])
-        return self.or_zeros(grads[first : first + len(self.targets)])
+        own = grads[first : first + len(self.targets)]
+        if all(gradient is None for gradient in own):
+            self.run.warn_of_no_influence(self.position)
+        return self.or_zeros(own)
 
     def or_zeros(self, at_calls: list[Any]) -> list[Any]:
         """Return what was found at each call of the target, zeros where it is None.
 
-        A call of the target's link may well be one that the output does not use. Of
-        several targets, one may be so as a whole, which a warning says.
+        A call of the target's link may well be one that the output does not use; and
+        so may be all, if there are other targets.
         """
-        if self.n_target > 1 and all(array is None for array in at_calls):
-            self.run.warn_of_no_influence(self.position)
         return [
             self._zeros(t) if array is None else array
             for t, array in zip(self.targets, at_calls)
