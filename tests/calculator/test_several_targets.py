@@ -542,6 +542,27 @@ class TestExamplesOfDifferentLengths:
         calculator.compute_aggregate(data, **how)
         return calculator.lengths
 
+    @pytest.mark.parametrize("targets", ["all", None])
+    def test_masks_do_not_depend_on_how_far_the_second_is_padded(self, targets, rng):
+        """Dropout on attention draws as many numbers as there are pairs of tokens."""
+        model = build(Match)
+
+        def attentive(query, document):
+            pairs = F.matmul(document, document, transb=True)
+            seen = F.matmul(F.dropout(pairs, 0.5), document)
+            return model(query, seen)
+
+        data = [
+            (rng.normal(size=(2, 3)), rng.normal(size=(n, 4))) for n in self.DOCUMENTS
+        ]
+        calculator = GradientCalculator(model, eval_fun=attentive, targets=targets)
+        how = {"converter": partial(concat_examples, padding=0), "train": True}
+        one, all_ = (
+            calculator.compute(data, M=2, seed=0, batchsize=n, **how) for n in (1, 16)
+        )
+        for x, y in zip(one, all_):
+            assert_allclose(x, y, rtol=0, atol=1e-12)
+
     def test_a_mean_over_padding_is_refused(self, sequences):
         padded = partial(concat_examples, padding=0)
         calculator = IntegratedGradientsCalculator(
