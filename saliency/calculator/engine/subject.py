@@ -237,8 +237,10 @@ def _is_float(x: Any) -> bool:
 
 def _check_extractor(name: str, extractor: Any) -> None:
     if not (extractor is None or isinstance(extractor, VariableMonitorLinkHook)):
+        several = ", a list of them" if name == "target_extractor" else ""
         raise TypeError(
-            f"{name} must be a VariableMonitorLinkHook or None, got {extractor!r}"
+            f"{name} must be a VariableMonitorLinkHook{several} or None, got "
+            f"{extractor!r}"
         )
 
 
