@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -31,7 +32,11 @@ class DropoutPosterior:
     training them would mix examples and change the model.
 
     The mask of an example depends on the seed, the sample, the example and the
-    position of the dropout in the network, so all passes of one sample share it.
+    position of the dropout in the network (the first one that is applied, the second,
+    ...), so all passes of one sample share it. Its numbers follow each other along the
+    axes behind that of the batch, so that a token has the same mask however much
+    padding is behind its text, and wherever its text stands among others that are
+    concatenated.
 
     Args:
         streams (RandomStreams): Where the masks come from.
@@ -64,10 +69,20 @@ class DropoutPosterior:
         yield shapes
         self._masks.shapes = None
         self._masks.sees_batch = [shape[0] == 1 for shape in shapes]
+        n_packed = self._masks.n_packed
+        self._masks.sees_packed = [shape[0] == n_packed for shape in shapes]
 
-    def start_pass(self, rows: Sequence[tuple[int, int]]) -> None:
-        """Say which sample and which example each row of the next pass is."""
-        self._masks.start_pass(rows)
+    def start_pass(
+        self, rows: Sequence[tuple[int, int]], packed: np.ndarray | None = None
+    ) -> None:
+        """Say what the rows of the next pass are.
+
+        Args:
+            rows (sequence of (int, int)): Sample and example of each.
+            packed (numpy.ndarray or None): Length of each, where the targets of all
+                are concatenated.
+        """
+        self._masks.start_pass(rows, packed)
         self._normalization.start_pass()
 
     def __enter__(self) -> DropoutPosterior:
@@ -104,43 +119,67 @@ class _DropoutMaskHook(chainer.FunctionHook):
     def __init__(self, streams: RandomStreams) -> None:
         self.shapes: list[tuple[int, ...]] | None = None  # of each, while learning
         self.sees_batch: list[bool] | None = None
+        self.sees_packed: list[bool] = []
         self.has_drawn = False
         self._streams = streams
         self._rows: Sequence[tuple[int, int]] = []
+        self._packed: np.ndarray | None = None
         self._n_call = 0
 
-    def start_pass(self, rows: Sequence[tuple[int, int]]) -> None:
+    @property
+    def n_packed(self) -> int | None:
+        """Length of what is concatenated in this pass."""
+        return None if self._packed is None else int(self._packed.sum())
+
+    def start_pass(
+        self, rows: Sequence[tuple[int, int]], packed: np.ndarray | None
+    ) -> None:
         self._rows = rows
+        self._packed = packed
         self.start_over()
 
     def start_over(self) -> None:
         self._n_call = 0
 
     def forward_preprocess(self, function: Any, in_data: tuple[Any, ...]) -> None:
-        # A mask that the model chose itself is left alone. Where axis 0 is not the
-        # batch axis, the function draws from the global state: the pass notices.
+        # A mask that the model chose itself is left alone. Where it is not known which
+        # rows axis 0 holds, the function draws from the global state: the pass notices.
         if not isinstance(function, Dropout) or function.mask is not None:
             return
-        x = in_data[0]
+        x, ratio = in_data[0], function.dropout_ratio
         if self.shapes is not None:
             self.shapes.append(x.shape)
-        if self._has_rows(x):
-            function.mask = self._draw_mask(x, function.dropout_ratio)
+        lengths = self._lengths_of_rows(x)
+        if ratio == 0:
+            function.mask = chainer.backend.get_array_module(x).ones_like(x)
+        elif lengths is not None:
+            function.mask = self._draw_mask(x, ratio, lengths)
         self._n_call += 1
 
-    def _has_rows(self, x: Any) -> bool:
-        if len(x) != len(self._rows):
-            return False
+    def _lengths_of_rows(self, x: Any) -> Sequence[int] | None:
+        """Return how many elements of axis 0 are of each row; None if unknown."""
+        n_row, k = len(self._rows), self._n_call
+        if n_row == 1:
+            return [len(x)]  # whatever axis it is
         if self.sees_batch is None:
-            return True
-        return self._n_call < len(self.sees_batch) and self.sees_batch[self._n_call]
+            return [1] * n_row if len(x) == n_row else None
+        if k >= len(self.sees_batch):
+            return None
+        if self.sees_batch[k] and len(x) == n_row:
+            return [1] * n_row
+        if self._packed is not None and self.sees_packed[k] and len(x) == self.n_packed:
+            lengths: list[int] = self._packed.tolist()
+            return lengths
+        return None
 
-    def _draw_mask(self, x: Any, ratio: float) -> Any:
-        self.has_drawn |= ratio > 0
-        uniform = np.empty((len(x), int(np.prod(x.shape[1:]))), np.float32)
+    def _draw_mask(self, x: Any, ratio: float, lengths: Sequence[int]) -> Any:
+        self.has_drawn = True
+        uniform = np.empty((len(x), math.prod(x.shape[1:])), np.float32)
         streams = RowStreams(self._streams, DROPOUT, self._rows, self._n_call)
-        for row, rng in zip(uniform, streams):
-            rng.random(out=row, dtype=np.float32)
+        start = 0
+        for length, rng in zip(lengths, streams):
+            rng.random(out=uniform[start : start + length], dtype=np.float32)
+            start += length
         keep = (uniform >= ratio).reshape(x.shape)
         mask = keep * x.dtype.type(1 / (1 - ratio))
         return chainer.backend.get_device_from_array(x).send(mask)
