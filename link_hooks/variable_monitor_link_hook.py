@@ -53,12 +53,18 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             that is not there. ``None`` is the logger of this module.
         call (int or None): Where the link is called several times in one forward
             pass, the call (counted from 0) that calculators explain. ``None``
-            explains all of them: saliency is computed at each call and added up.
+            explains all of them.
+        calls (str): What calculators make of several calls. With ``'sum'`` saliency is
+            computed at each call and added up. With ``'stack'`` the calls are one
+            target with an axis for them in front, ``(M, N, n_call) + shape``: for
+            models that embed a step or a tree node at a time. Noise is drawn for all of
+            them, a path moves all of them together, and a window slides over them.
 
     Raises:
         TypeError: If ``target_link`` is not a link, ``extract_fn`` not callable, or
             ``logger`` not a logger.
-        ValueError: If ``timing`` or ``call`` is none of the values above.
+        ValueError: If ``timing``, ``call`` or ``calls`` is none of the values above, or
+            one call is to be stacked.
 
     .. admonition:: Example
 
@@ -78,6 +84,7 @@ class VariableMonitorLinkHook(chainer.LinkHook):
         logger: Logger | None = None,
         *,
         call: int | None = None,
+        calls: str = "sum",
     ) -> None:
         if not isinstance(target_link, chainer.Link):
             raise TypeError(
@@ -96,6 +103,13 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             )
         if call is not None and not (isinstance(call, Integral) and call >= 0):
             raise ValueError(f"call must be an int >= 0 or None, got {call!r}")
+        if calls not in ("sum", "stack"):
+            raise ValueError(f"calls must be 'sum' or 'stack', got {calls!r}")
+        if call is not None and calls == "stack":
+            raise ValueError(
+                f"call={call!r} asks for one call, and calls='stack' for all of them; "
+                "leave one out"
+            )
         super().__init__()
         self.target_link = target_link
         self.name = name
@@ -103,6 +117,7 @@ class VariableMonitorLinkHook(chainer.LinkHook):
         self.extract_fn = extract_fn or _EXTRACT_FNS[timing]
         self.logger = logger or getLogger(__name__)
         self.call = call
+        self.calls = calls
         self.process_fns: dict[str, Callable[..., None]] = {}
         self._sessions = _Sessions()
 
@@ -121,6 +136,8 @@ class VariableMonitorLinkHook(chainer.LinkHook):
             settings.append(f"extract_fn={name}")
         if self.call is not None:
             settings.append(f"call={self.call}")
+        if self.calls != "sum":
+            settings.append(f"calls={self.calls!r}")
         return f"VariableMonitorLinkHook({', '.join(settings)})"
 
     @property

@@ -32,6 +32,7 @@ _MODULES = {
     "GaussianNoiseSampler": "saliency.calculator",
     "UniformNoiseSampler": "saliency.calculator",
     "cut_to_lengths": "saliency.calculator",
+    "list_examples": "saliency.calculator",
     "BaseVisualizer": "saliency.visualizer",
     "FilterVisualizer": "saliency.visualizer",
     "ImageVisualizer": "saliency.visualizer",

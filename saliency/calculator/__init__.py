@@ -8,6 +8,7 @@ from saliency.calculator.common import (
     GaussianNoiseSampler,
     UniformNoiseSampler,
 )
+from saliency.calculator.engine.dataset import list_examples
 from saliency.calculator.engine.padding import cut_to_lengths
 from saliency.calculator.grad_cam_calculator import (
     GradCAMCalculator,
@@ -49,4 +50,5 @@ __all__ = [
     "SmoothGradCalculator",
     "UniformNoiseSampler",
     "cut_to_lengths",
+    "list_examples",
 ]

@@ -147,8 +147,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 setattr(cls, name, method)
 
     @property
-    def inputs(self) -> tuple[np.ndarray, ...] | None:
-        """What the model was called with, before noise.
+    def inputs(self) -> tuple[Any, ...] | None:
+        """What the model was called with, before noise: arrays, or lists of these.
 
         In the last ``compute(..., retain_inputs=True)`` of this thread.
         """
@@ -204,7 +204,10 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 not change the result, unless the output is one value for the whole
                 batch: then each pass is ``batchsize`` consecutive examples, and a
                 mean over the batch is a mean over those.
-            converter (callable): ``converter(examples, device)`` makes a batch.
+            converter (callable): ``converter(examples, device)`` makes a batch. By
+                default examples are stacked; where saliency is read at a link, those
+                of a list that have different lengths stay a list, which is what
+                :func:`saliency.list_examples` makes of them.
             retain_inputs (bool): Whether to keep the inputs as :attr:`inputs`.
             preprocess_fn (callable or None): Called with a batch's inputs (arrays);
                 returns the inputs of the model.
@@ -271,13 +274,10 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 blocks.append(join_targets(samples, 0, np.nan))
                 lengths.append(batch.lengths)
                 if retain_inputs:
-                    on_cpu = chainer.get_device("@numpy").send(batch.inputs)
-                    inputs.append([x.copy() for x in on_cpu])
+                    inputs.append([_on_cpu(x) for x in batch.inputs])
             job.run.lengths = job.lengths_of_examples(lengths)
         if retain_inputs:
-            job.run.inputs = tuple(
-                join_padded(list(arrays), axis=0, fill=0) for arrays in zip(*inputs)
-            )
+            job.run.inputs = tuple(_of_all_batches(parts) for parts in zip(*inputs))
         _last_runs.of[self] = job.run
         result = join_targets(blocks, 1, np.nan)
         return tuple(result) if job.gives_tuple else result[0]
@@ -462,7 +462,23 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             subject.device,
             settings.seed,
             subject.dtype,
+            may_list=subject.is_of_one_link,
         )
+
+
+def _on_cpu(x: Any) -> Any:
+    """Return a copy of an array, or of those in a list, as NumPy arrays."""
+    if isinstance(x, list):
+        return [_on_cpu(element) for element in x]
+    is_array = isinstance(x, chainer.get_array_types())
+    return chainer.cuda.to_cpu(x).copy() if is_array else x
+
+
+def _of_all_batches(parts: Sequence[Any]) -> Any:
+    """Return an input of all batches: an array, or a list where batches are lists."""
+    if isinstance(parts[0], list):
+        return [x for part in parts for x in part]
+    return join_padded(list(parts), axis=0, fill=0)
 
 
 def _check_samples(samples: np.ndarray) -> None:

@@ -37,6 +37,8 @@ class GraphCalculator(BaseCalculator):
     those of :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
+    reads_graph = True
+
     def start(self, batches: Batches, passes: CleanPasses) -> GraphRun:
         """Return what holds the hook."""
         return GraphRun()
@@ -72,7 +74,7 @@ class GraphCalculator(BaseCalculator):
         """Return the relevance of each row's target, ``(n_row,) + shape``."""
         found = [relevances.at(target) for target in this.targets]
         with_rows = [None if r is None else this.with_batch_axis(r) for r in found]
-        return this.of_explained_call(this.or_zeros(with_rows))
+        return this.of_explained_call(this.of_calls(this.or_zeros(with_rows)))
 
     @abstractmethod
     def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:

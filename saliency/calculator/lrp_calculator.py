@@ -15,6 +15,7 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.rows import CannotFold, one_row
 from saliency.calculator.engine.run import Run
 from saliency.calculator.graph_calculator import (
     GraphCalculator,
@@ -301,16 +302,24 @@ class _AtLayers(LRPCalculator):
         """Return the relevance at the links, ``(n_row, n_element)``."""
         run = graph_run_of(this)
         assert isinstance(run, _LayersRun)  # what start has returned
-        flat = []
-        run.shapes = []
+        n_row = len(this.rows)
+        flat, shapes = [], []
         for monitor in run.monitors:
             variables = monitor.variables
             found = [relevances.at(v) for v in variables]
             total = sum(r for r in found if r is not None)
             total = total + variables[0].xp.zeros_like(variables[0].array)
-            run.shapes.append(total.shape[1:])
-            flat.append(total.reshape(len(this.rows), -1))
+            if len(total) != n_row and n_row > 1:
+                raise CannotFold(one_row)
+            shapes.append(total.shape[1:] if len(total) == n_row else total.shape)
+            flat.append(total.reshape(n_row, -1))
             monitor.clear()
+        if run.shapes not in ([], shapes):
+            raise ValueError(
+                "compute_layers needs layers of one shape in all examples, got "
+                f"{run.shapes} and {shapes}; pass examples of one length at a time"
+            )
+        run.shapes = shapes
         return this.outputs[0].xp.concatenate(flat, axis=1)
 
     def _find_links(self) -> list[chainer.Link]:

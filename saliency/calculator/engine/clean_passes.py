@@ -92,7 +92,13 @@ class CleanPasses:
 
     def _shape_at_link(self, batch: UserBatch, position: int) -> tuple[int, ...]:
         this = self.of(batch)[0].at_target(position)
-        return (batch.size, *this.with_batch_axis(this.targets[0].array).shape[1:])
+        return (batch.size, *this.origins[0].shape[1:])
+
+    def stack_of_calls(self, batch: UserBatch, position: int) -> Array:
+        """Return the stacked calls of a target's link, ``(size, n_call) + shape``."""
+        stacks = [this.caught[position].origins[0] for this in self.of(batch)]
+        stack: Array = self._subject.device.xp.concatenate(stacks)
+        return stack
 
     def number_of_calls(self, batch: UserBatch, position: int) -> int:
         """Return how many calls of a target's link are explained."""

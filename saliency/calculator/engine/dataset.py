@@ -6,7 +6,7 @@ import contextlib
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Callable
 
 import numpy as np
@@ -38,6 +38,8 @@ class UserBatch:
             one array. In the engine, the same for each target, None where no axis of
             it is padded.
         n_data (int): Number of examples in the whole data.
+        is_listed (bool): Whether inputs are lists because examples have different
+            lengths and no converter was given.
     """
 
     start: int
@@ -45,6 +47,7 @@ class UserBatch:
     inputs: tuple[Any, ...]
     lengths: tuple[np.ndarray | None, ...]
     n_data: int
+    is_listed: bool = False
 
     @property
     def index(self) -> np.ndarray:
@@ -85,7 +88,7 @@ class UserBatch:
         """Give batches of one example each, without what was padded."""
         for i in range(self.size):
             inputs = tuple(self.gather(np.array([i])))
-            yield UserBatch(self.start + i, 1, inputs, (), self.n_data)
+            yield replace(self, start=self.start + i, size=1, inputs=inputs, lengths=())
 
 
 class Batches:
@@ -102,6 +105,8 @@ class Batches:
         seed (int or None): For what a dataset, a converter or ``preprocess_fn`` draws
             from the global random state.
         dtype (numpy.dtype or None): What floating-point inputs are cast to.
+        may_list (bool): Whether examples of different lengths may stay a list if there
+            is no converter but Chainer's own.
 
     Raises:
         TypeError: If ``data`` is none of these.
@@ -117,6 +122,7 @@ class Batches:
         device: Any,
         seed: int | None = None,
         dtype: np.dtype | None = None,
+        may_list: bool = False,
     ) -> None:
         self._dataset = _as_dataset(data)
         self._offset = 0  # of the examples that are held, in the whole data
@@ -127,11 +133,21 @@ class Batches:
         self._device = device
         self._seed = seed
         self._dtype = dtype
+        self._may_list = may_list
+        # Whether batches are lists; None as long as nobody has looked.
+        self._is_listed: bool | None = None if may_list else False
+        self._knows_longest = False
+        self._longest: UserBatch | None = None
 
     @property
     def n_example(self) -> int:
         """Number of examples in the data."""
         return self._n_example
+
+    @property
+    def is_of_arrays(self) -> bool:
+        """Whether the first input of an example is an array in the data."""
+        return _lengths_of_inputs([self.peek(0)])[0] is not None
 
     def __iter__(self) -> Iterator[UserBatch]:
         return self.between(0, self.n_example)
@@ -146,6 +162,10 @@ class Batches:
 
         They know what is the index of each in the whole data, and can be pickled.
         """
+        # What the whole data shows, the shard could not find out.
+        self._gives_lists()
+        if self._may_list:
+            self.longest()
         shard = copy.copy(self)
         shard._dataset = self._examples(start, stop)
         shard._offset = start
@@ -179,6 +199,19 @@ class Batches:
             return None
         shortest, longest = int(lengths.argmin()), int(lengths.argmax())
         return self._offset + shortest, self._offset + longest
+
+    def longest(self) -> UserBatch | None:
+        """Return the example of the whole data whose first input is longest, alone.
+
+        None where all are of one length, or lengths cannot be told.
+        """
+        if not self._knows_longest:
+            self._knows_longest = True
+            lengths = self.lengths()
+            if lengths is not None:
+                index = int(lengths.argmax())
+                self._longest = self.load(index, index + 1)
+        return self._longest
 
     def load(self, start: int, stop: int) -> UserBatch:
         """Return the examples from ``start`` to ``stop`` as a batch.
@@ -220,7 +253,14 @@ class Batches:
         for position, x in enumerate(inputs):
             _check_finite(x, position, start)
         inputs = tuple(_cast(x, self._dtype) for x in inputs)
-        return UserBatch(start, stop - start, inputs, lengths, self._n_example)
+        return UserBatch(
+            start,
+            stop - start,
+            inputs,
+            lengths,
+            self._n_example,
+            is_listed=bool(lengths) and self._gives_lists(),
+        )
 
     def _examples(self, start: int, stop: int) -> Any:
         """Return examples: a part of an array, or a list."""
@@ -232,6 +272,8 @@ class Batches:
     def _convert(
         self, examples: list[Any], of_inputs: tuple[np.ndarray | None, ...]
     ) -> Any:
+        if self._gives_lists():
+            return list_examples(examples, self._device)
         try:
             return self._converter(examples, self._device)
         except (TypeError, IndexError, KeyError) as reason:
@@ -247,8 +289,42 @@ class Batches:
             raise ValueError(
                 "converter does not take examples of different lengths "
                 f"({', '.join(map(str, sorted(different[0])))}); pass one that pads, "
-                "such as functools.partial(concat_examples, padding=0)"
+                "such as functools.partial(concat_examples, padding=0), or "
+                "saliency.list_examples for a model that takes lists"
             ) from reason
+
+    def _gives_lists(self) -> bool:
+        """Tell whether batches are lists, for want of a converter that pads."""
+        if self._is_listed is None:
+            is_list = type(self._dataset) in (list, tuple)
+            is_default = self._converter is concat_examples
+            self._is_listed = is_list and is_default and self.lengths() is not None
+        return self._is_listed
+
+
+def list_examples(examples: Sequence[Any], device: Any = None) -> Any:
+    """Return a batch as a list of examples, for models that take lists.
+
+    Pass it as ``converter`` for models that concatenate, sort or pad the examples of a
+    batch by themselves, as Chainer's examples of text classification and translation
+    do. Where no converter is given, a list of arrays of different lengths is batched
+    in this way.
+
+    Args:
+        examples (list): The examples of the batch, each an array, anything else that
+            the model takes, or a tuple of these for a model of several inputs.
+        device: Where arrays go: what :func:`chainer.get_device` takes, or None to leave
+            them where they are.
+
+    Returns:
+        list, or tuple of list: One list for each input, with one element for each
+        example.
+    """
+    send = (lambda x: x) if device is None else chainer.get_device(device).send
+    if isinstance(examples[0], tuple):
+        inputs = zip(*examples)
+        return tuple([send(x) if _is_array(x) else x for x in one] for one in inputs)
+    return [send(x) if _is_array(x) else x for x in examples]
 
 
 def lengths_if_ragged(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:

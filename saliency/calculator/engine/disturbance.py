@@ -52,20 +52,52 @@ class Disturbance:
         if self._recipe.changes_target and self._recipe.needs_gradient:
             this.check_moves_alone(target)
         array = this.with_batch_axis(target.array)
-        origin = array
-        if self._noise_sampler is not None:
-            origin = array + self._noise(array, call, this)
-        this.origins.append(origin)
-        changed = self._recipe.change_target(origin, this, len(this.origins) - 1)
-        if this.rows.call is not None:
-            is_explained = this.rows.call == call
-            changed = _where_rows(is_explained, changed, array)
+        if this.stacked is None:
+            origin = array
+            if self._noise_sampler is not None:
+                origin = array + self._noise(array, call, this)
+            this.origins.append(origin)
+            changed = self._changed(origin, array, this, len(this.origins) - 1)
+            if this.rows.call is not None:
+                changed = _where_rows(this.rows.call == call, changed, array)
+        else:
+            changed = self._changed_call(array, call, this)
+        if changed is not array:
+            target.array = this.without_batch_axis(changed)
+
+    def changes(self) -> bool:
+        """Tell whether targets become anything else than they are."""
+        return self._noise_sampler is not None or self._recipe.changes_target
+
+    def _changed(
+        self, origin: Array, array: Array, this: ForwardPass, call: int
+    ) -> Array:
+        """Return a target as the method wants it, with its padding as it was."""
+        changed = self._recipe.change_target(origin, this, call)
         if this.lengths is not None and changed is not array:
             # What is put into padding would reach the example through its neighbours.
             changed = changed.copy()
             for row, original, length in zip(changed, array, this.lengths):
                 row[length:] = original[length:]
-        target.array = changed[0] if this.run.is_whole_target else changed
+        return changed
+
+    def _changed_call(self, array: Array, call: int, this: ForwardPass) -> Array:
+        """Return one of several calls that are changed together."""
+        stacked = this.stacked
+        assert stacked is not None  # which is why this is called
+        is_news = stacked.receive(call, array)
+        if not stacked.is_changed:
+            return array
+        if is_news:
+            values = origin = stacked.values
+            if self._noise_sampler is not None:
+                if stacked.noise is None:
+                    stacked.noise = self._noise(values, 0, this)
+                origin = values + stacked.noise
+            this.origins[:] = [origin]
+            stacked.changed = self._changed(origin, values, this, 0)
+        changed: Array = stacked.changed[:, call].copy()
+        return changed
 
     def _noise(self, array: Array, call: int, this: ForwardPass) -> Array:
         rows = this.sample_and_index()

@@ -56,6 +56,8 @@ class Door:
         except Exception as error:
             misfit = Misfit(error, inputs, batch)
             message = misfit.what_to_write()
+            if message is None and batch.is_listed:
+                message = misfit.what_lists_are_for()
             if message is None and isinstance(error, InvalidType):
                 message = misfit.what_chainer_says()
             if message is None and "read-only" in str(error):

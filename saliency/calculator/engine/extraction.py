@@ -85,6 +85,8 @@ class Extraction:
 
     def _outputs(self, result: Any) -> list[Any]:
         extractor = self._subject.output_extractor
+        if isinstance(result, (list, tuple)) and len(result) == 1:
+            result = result[0]  # of the one example that there is
         outputs = [result] if extractor is None else _asked_variables(extractor)
         for y in outputs:
             if not isinstance(y, chainer.Variable):

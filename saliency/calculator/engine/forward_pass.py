@@ -20,6 +20,7 @@ from saliency.calculator.engine.explained_output import (
 from saliency.calculator.engine.rows import NoBatchAxis, Rows
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.shared_start import SharedStart, nodes_behind
+from saliency.calculator.engine.stacked_calls import StackedCalls
 from saliency.checks import is_finite, no_influence
 
 import chainer
@@ -34,15 +35,21 @@ class Caught:
     Attributes:
         lengths (numpy.ndarray or None): Length of each row's target along axis 1,
             where it is padded to that of the longest.
+        longest (int or None): That of the longest, in the whole batch.
+        stacked (StackedCalls or None): The calls of the target's link, where they are
+            one target.
         variables (list of chainer.Variable): Where saliency is read: one variable, or
             one for each call of the target extractor's link.
         origins (list of array): Value of each with its noise, before the calculator
-            changed it.
+            changed it, ``(n_row,) + shape``. Calls that are stacked are one, with an
+            axis for them behind the first.
         kept (dict): What ``change_target`` keeps for ``contribution``, by the number
             of the explained call.
     """
 
     lengths: np.ndarray | None
+    longest: int | None = None
+    stacked: StackedCalls | None = None
     variables: list[Any] = field(default_factory=list)
     origins: list[Any] = field(default_factory=list)
     kept: dict[int, Any] = field(default_factory=dict)
@@ -102,6 +109,16 @@ class ForwardPass:
         return self.caught[self.position].lengths
 
     @property
+    def longest(self) -> int | None:
+        """Length of the longest target of the whole batch, where it is padded."""
+        return self.caught[self.position].longest
+
+    @property
+    def stacked(self) -> StackedCalls | None:
+        """The calls of the target's link, where they are one target."""
+        return self.caught[self.position].stacked
+
+    @property
     def n_target(self) -> int:
         """How many targets there are."""
         return len(self.caught)
@@ -147,7 +164,7 @@ class ForwardPass:
 
         Raises:
             TypeError: If it is no Variable, or of a dtype without a gradient.
-            NoBatchAxis: If its rows are not those of the pass.
+            NoBatchAxis: If its rows are not those of the pass, as the run lays them.
             ValueError: If its shape is not that of the calls before.
         """
         which = "the target" if self.n_target == 1 else f"target {self.position}"
@@ -157,20 +174,19 @@ class ForwardPass:
                 f"{type(target).__name__}. Where target_extractor gives it, check its "
                 "timing and extract_fn, and that the link is called with a Variable"
             )
-        if self.run.is_whole_target:
-            pass  # of any shape
-        elif target.ndim == 0 or len(target.array) != self.n_row_of_target:
+        n_row = self.n_row_of_target
+        if not self.run.target_layout.fits(target.shape, n_row, self.lengths):
             raise NoBatchAxis(
                 f"axis 0 of {which} must be the batch axis: expected "
-                f"{self.n_row_of_target} rows, got shape {target.shape}"
+                f"{n_row} rows, got shape {target.shape}"
             )
         self._check_is_another(target)
         if self.targets and target.shape != self.targets[0].shape:
             raise ValueError(
                 "the calls of the target's link have different shapes, "
-                f"{self.targets[0].shape} and {target.shape}, so their saliency does "
-                "not add up; ask for one of them with call=0, 1, ... in "
-                "target_extractor"
+                f"{self.targets[0].shape} and {target.shape}, so their saliency can be "
+                "neither added up nor stacked; ask for one of them with call=0, 1, ... "
+                "in target_extractor"
             )
         if needs_gradient and target.dtype.kind != "f":
             raise TypeError(
@@ -209,7 +225,16 @@ class ForwardPass:
 
     def with_batch_axis(self, at_target: Array) -> Array:
         """Return what has a target's shape with its rows on axis 0."""
-        return at_target[None] if self.run.is_whole_target else at_target
+        layout = self.run.target_layout
+        return layout.to_rows(at_target, self.lengths, self.longest)
+
+    def without_batch_axis(self, of_rows: Array) -> Array:
+        """Return what has a row for each of the pass with a target's shape."""
+        return self.run.target_layout.to_target(of_rows, self.lengths)
+
+    def of_calls(self, of_rows: list[Any]) -> list[Any]:
+        """Return what was found at each call as :attr:`origins` are laid out."""
+        return of_rows if self.stacked is None else [self.stacked.of_calls(of_rows)]
 
     def by_row(self, at_target: Any) -> Any:
         """Return what targets have, for each row of the pass."""
@@ -276,6 +301,8 @@ class ForwardPass:
     def gradients(self, classes: Explained) -> list[Any]:
         """Return the gradient of the summed scores at each call of the target.
 
+        Calls that are stacked are one, as in :attr:`origins`.
+
         Only what lies on the way from the outputs to the targets is computed, and
         that once for all targets.
 
@@ -290,7 +317,7 @@ class ForwardPass:
         own = grads[first : first + len(self.targets)]
         if all(gradient is None for gradient in own):
             self.run.warn_of_no_influence(self.position)
-        return self.or_zeros(own)
+        return self.of_calls(self.or_zeros(own))
 
     def or_zeros(self, at_calls: list[Any]) -> list[Any]:
         """Return what was found at each call of the target, zeros where it is None.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Union
 import numpy as np
 from tqdm import tqdm
 
+from saliency.calculator.engine.arrangement import Arrangement, ArrangementSearch
 from saliency.calculator.engine.dataset import Batches, UserBatch, lengths_if_ragged
 from saliency.calculator.engine.equal_samples import EqualSamples
 from saliency.calculator.engine.explained_output import (
@@ -38,6 +39,7 @@ from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject, Target
 from saliency.calculator.engine.sums import Sums
+from saliency.calculator.engine.target_layout import PACKED
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 from saliency.interrupts import held_back
 
@@ -102,8 +104,6 @@ class Job:
     Attributes:
         run (Run): What the call holds.
         gives_tuple (bool): Whether there are several targets, and a result for each.
-        lengths_of_targets (dict): Length of each example's target, by its index in the
-            data, where targets have no batch axis.
     """
 
     def __init__(
@@ -127,11 +127,22 @@ class Job:
         self.run = recipe.start(batches, runner.clean) if run is None else run
         runner.run = self.run
         self.gives_tuple = subject.gives_tuple and recipe.tells_targets_apart
-        self.lengths_of_targets: dict[int, int] = {}
+        # By the index of the example in the data, where targets have no batch axis.
+        self._lengths_of_targets: dict[int, int] = {}
         self._folded = self.run.plan
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
+        self._search = ArrangementSearch(
+            batches,
+            runner.clean,
+            self.run,
+            stacks_calls=subject.stacks_calls,
+            reads_graph=recipe.reads_graph,
+        )
+        self._arrangement: Arrangement | None = None
+        self._is_searched = False
+        self._length_of_target = 0  # of the example of the last pass
         # Whether axis 1 of a target is as long as an input, by position of both.
         self._follows_lengths: dict[tuple[int, int], bool] = {}
         self._targets: tuple[Target, ...] = ()  # as the first batch shows
@@ -145,6 +156,7 @@ class Job:
         Then how the next is run, and so its last digits, depends on itself alone.
         """
         self._plan = self._folded
+        self._arrangement = None
         self._follows_lengths = {}
         self._runner.learn_anew()
 
@@ -173,8 +185,8 @@ class Job:
         Args:
             of_batches (sequence): ``lengths`` of all batches, as they were loaded.
         """
-        if self.run.is_whole_target:
-            found = self.lengths_of_targets
+        found = self._lengths_of_targets
+        if found:
             return lengths_if_ragged([np.array([found[i] for i in sorted(found)])])
         of_inputs = [lengths_if_ragged(parts) for parts in zip(*of_batches)]
         if not self.gives_tuple:
@@ -222,56 +234,129 @@ class Job:
     def _samples_of_any_target(
         self, batch: UserBatch, n_sample: int
     ) -> Iterator[list[np.ndarray]]:
-        """Give samples, one example at a time if the target has no batch axis."""
+        """Give samples, one example at a time where examples do not go together."""
         self._targets = self._subject.targets_of(batch.inputs)
-        if self.run.is_whole_target is None:
-            self.run.is_whole_target = self._lacks_batch_axis(batch)
-        if not self.run.is_whole_target:
+        arrangement = self._arranged(batch)
+        while True:
+            has_begun = False
             try:
-                if not self._padding_moves_masks(batch):
-                    batch = self._with_lengths_of_target(batch)
-                    yield from self._samples(batch, n_sample)
-                    return
-            except NoBatchAxis:
-                if self._subject.gives_tuple:
-                    raise
-                self.run.is_whole_target = True
-        # Each by itself, since targets of examples may differ in shape.
-        alone = []
-        for one in self._one_by_one(batch):
-            samples = join_targets(list(self._samples(one, n_sample)), 0, np.nan)
-            if self.run.is_whole_target:
-                self.lengths_of_targets[one.start] = samples[0].shape[2]
-            alone.append(samples)
-        yield join_targets(alone, 1, np.nan)
+                for samples in self._arranged_samples(batch, n_sample, arrangement):
+                    has_begun = True
+                    yield samples
+                return
+            except NoBatchAxis as reason:
+                is_several = self._subject.gives_tuple
+                if has_begun or is_several or not arrangement.folds:
+                    raise ValueError(str(reason)) from None
+                if self._is_searched:
+                    arrangement = arrangement.one_by_one()
+                else:
+                    arrangement = self._search.of(batch)
+                self._arrangement, self._is_searched = arrangement, True
 
-    def _lacks_batch_axis(self, batch: UserBatch) -> bool:
-        """Tell whether axis 0 of the target is another one than that of the batch.
+    def _arranged(self, batch: UserBatch) -> Arrangement:
+        """Return how the examples of a batch go through the model."""
+        if self._arrangement is None:
+            self._arrangement = Arrangement()
+            self._is_searched = self._needs_search(batch)
+            if self._is_searched:
+                self._arrangement = self._search.of(batch)
+        return self._arrangement
 
-        In a batch it may be as long by chance: an axis of time, or of all tokens where
-        every sentence has one. So one example is looked at, the longest. Where a model
-        takes lists it is given twice, since links that are called for each word by
-        itself see one row, however many examples there are.
+    def _needs_search(self, batch: UserBatch) -> bool:
+        """Tell whether it has to be found out how examples go through the model.
+
+        Of a list, the model may make anything. What comes as one array has the batch
+        axis in front unless one example shows something else. In a batch, axis 0 may be
+        as long by chance: an axis of time, or of all nodes where every graph has one.
+        So one example is looked at, the longest where a converter joins examples.
         """
         if all(isinstance(target, int) for target in self._targets):
             return False
-        takes_lists = any(isinstance(x, (list, tuple)) for x in batch.inputs)
+        is_one = not self._subject.gives_tuple
+        if (
+            is_one
+            and batch.can_gather()
+            and any(isinstance(x, list) for x in batch.inputs)
+        ):
+            return True
+        if self.run.lacks_batch_axis is None:
+            self.run.lacks_batch_axis = self._lacks_batch_axis(batch)
+        return self.run.lacks_batch_axis
+
+    def _lacks_batch_axis(self, batch: UserBatch) -> bool:
+        """Tell whether axis 0 of one example's target is not that of the batch."""
         differ = None
-        if takes_lists or not batch.can_gather():
+        if not batch.can_gather():
             differ = self._batches.shortest_and_longest()
         index = batch.start if differ is None else differ[1]
         one = self._batches.load(index, index + 1)
-        n_row = 2 if takes_lists and one.can_gather() else 1
+        Arrangement().tell(self.run)
         try:
-            self._runner.clean.of_rows(one, np.zeros(n_row, int))
-        except NoBatchAxis:
+            self._runner.clean.of_rows(one, np.zeros(1, int))
+        except NoBatchAxis as reason:
             if self._subject.gives_tuple:
-                raise
+                raise ValueError(str(reason)) from None
             return True
         except Exception:
-            # If it is not these rows that the model does not take, it raises again.
+            # If it is not this example that the model does not take, it raises again.
             return False
         return False
+
+    def _arranged_samples(
+        self, batch: UserBatch, n_sample: int, arrangement: Arrangement
+    ) -> Iterator[list[np.ndarray]]:
+        arrangement.tell(self.run)
+        if arrangement.layout is PACKED:
+            batch = arrangement.with_lengths(batch)
+            lengths = batch.lengths_at(0)
+            assert lengths is not None  # the search has found them
+            self._lengths_of_targets.update(zip(batch.index, lengths))
+            yield from self._samples(batch, n_sample)
+        elif arrangement.folds and not self._padding_moves_masks(batch):
+            yield from self._samples(self._with_lengths_of_target(batch), n_sample)
+        else:
+            # Each by itself, since targets of examples may differ in shape.
+            alone = []
+            for one in self._one_by_one(batch, arrangement):
+                parts = list(self._samples(one, n_sample))
+                alone.append(join_targets(parts, 0, np.nan))
+                if not arrangement.folds:
+                    self._lengths_of_targets[one.start] = self._length_of_target
+            yield join_targets(alone, 1, np.nan)
+
+    def _one_by_one(
+        self, batch: UserBatch, arrangement: Arrangement
+    ) -> Iterator[UserBatch]:
+        """Give batches of one example each, without what was padded."""
+        if not arrangement.folds:
+            yield from self._search.examples(batch)
+            return
+        for index in batch.index.tolist():  # as the converter makes it of one alone
+            yield replace(self._batches.load(index, index + 1), lengths=())
+
+    def is_ragged(self, batch: UserBatch) -> bool:
+        """Tell whether examples of a batch, once explained, have different lengths."""
+        found = self._lengths_of_targets
+        if batch.start in found:
+            return len({found[i] for i in batch.index}) > 1
+        return any(batch.is_ragged(i) for i in range(len(batch.lengths)))
+
+    def lengths_of_targets(self) -> np.ndarray | None:
+        """Return the length of each example's target, ``(N,)``.
+
+        None where it is known from the data or the same for all, as far as the batches
+        so far have shown.
+        """
+        if self._arrangement is None or self._arrangement.folds:
+            return None
+        self._arrangement.tell(self.run)
+        shapes = [
+            self._runner.clean.target_shapes(one)[0]
+            for batch in self._batches
+            for one in self._search.examples(batch)
+        ]
+        return np.array([shape[1] if len(shape) > 1 else 1 for shape in shapes])
 
     def _padding_moves_masks(self, batch: UserBatch) -> bool:
         """Tell whether dropout masks of an example depend on how far it is padded.
@@ -301,16 +386,9 @@ class Job:
         self._runner.learn_anew()
         return [(s[:1], s[2:]) for s in of_short] != [(s[:1], s[2:]) for s in of_long]
 
-    def _one_by_one(self, batch: UserBatch) -> Iterator[UserBatch]:
-        """Give batches of one example each, without what was padded."""
-        if self.run.is_whole_target and batch.can_gather():
-            yield from batch.one_by_one()
-            return
-        for index in batch.index.tolist():  # as the converter makes it of one alone
-            yield replace(self._batches.load(index, index + 1), lengths=())
-
     def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[list[np.ndarray]]:
-        if self.run.is_whole_target:
+        assert self._arrangement is not None  # it has been found
+        if not self._arrangement.folds:
             self._plan = one_row
         elif not batch.can_gather():
             self._plan = whole_batch
@@ -404,10 +482,14 @@ class Job:
 
     def _contribution(self, this: ForwardPass, explained: Explained) -> _Contribution:
         on_device = self._recipe.contribution(this, explained)
-        dtype = this.origins[0].dtype
+        origin = this.origins[0]
+        self._length_of_target = origin.shape[1] if origin.ndim > 1 else 1
+        dtype = origin.dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         of_rows: np.ndarray = chainer.cuda.to_cpu(on_device)
-        return _Contribution(of_rows, result, this.targets[0].ndim)
+        if this.longest is not None and not self._recipe.keeps_steps:
+            of_rows = _as_long_as_batch(of_rows, this.longest, origin)
+        return _Contribution(of_rows, result, origin.ndim)
 
     def _explained(self, this: ForwardPass, classes: Classes) -> Explained:
         """Return what of the output is explained in each row of a pass."""
@@ -508,12 +590,25 @@ class _Contribution(NamedTuple):
     Attributes:
         of_rows (numpy.ndarray): ``(n_row,) + shape``.
         dtype (numpy.dtype): In which samples are given.
-        target_ndim (int): Number of axes of the target.
+        target_ndim (int): Number of axes of the target, with that of the batch.
     """
 
     of_rows: np.ndarray
     dtype: np.dtype
     target_ndim: int
+
+
+def _as_long_as_batch(of_rows: np.ndarray, longest: int, origin: Any) -> np.ndarray:
+    """Return contributions with room for the longest example of the batch.
+
+    A model that pads by itself does so to the longest of the pass.
+    """
+    axis = of_rows.ndim - (origin.ndim - 1)
+    if axis < 1 or not of_rows.shape[axis] == origin.shape[1] < longest:
+        return of_rows
+    room = [(0, 0)] * of_rows.ndim
+    room[axis] = (0, longest - origin.shape[1])
+    return np.pad(of_rows, room)
 
 
 def _as_numpy(value: Any) -> Any:

@@ -11,6 +11,10 @@ from saliency.calculator.engine.dataset import UserBatch
 
 import chainer
 import chainer.links as L
+from chainer.utils.type_check import InvalidType
+
+# What operations raise that are given a list in the place of an array.
+_OF_LISTS = (TypeError, AttributeError, IndexError, InvalidType)
 
 _CONVOLUTIONS = (L.Convolution2D, L.ConvolutionND, L.DilatedConvolution2D)
 
@@ -40,6 +44,18 @@ class Misfit:
         )
         reason = " ".join(str(self._error).split())
         return f"the model does not run on data of shape {of_inputs}: {reason}"
+
+    def what_lists_are_for(self) -> str | None:
+        """Return why the model got a list, if its error may come from that."""
+        if not isinstance(self._error, _OF_LISTS):
+            return None
+        reason = " ".join(str(self._error).split())
+        return (
+            "examples have different lengths, so that the model was called with a "
+            f"list of arrays, and failed ({type(self._error).__name__}: {reason}). If "
+            "it takes padded arrays, pass a converter that pads, such as "
+            "functools.partial(concat_examples, padding=0)"
+        )
 
     def what_to_write(self) -> str | None:
         """Return what is wrong with the data, and what to write instead.

@@ -49,6 +49,10 @@ class Recipe(ABC):
         tells_targets_apart (bool): Whether, where there are several targets,
             :meth:`contribution` is asked for each of them, with the pass seen from it.
             Otherwise it is asked once, and there is one result.
+        reads_graph (bool): Whether :meth:`contribution` depends on how the graph was
+            made, and not on values and gradients alone. The state that a sequence
+            begins with is a constant where it is alone, and part of a variable where
+            it is run with a longer one. So packed sequences go one by one.
         explains_all_classes (bool): Whether ``class_index='all'`` is allowed.
         keeps_steps (bool): Whether what the steps contribute is kept apart instead of
             added up, and :meth:`~saliency.calculator.engine.run.Run.put_together` of
@@ -63,6 +67,7 @@ class Recipe(ABC):
     changes_one_example: ClassVar[bool] = False
     tells_calls_apart: ClassVar[bool] = True
     tells_targets_apart: ClassVar[bool] = True
+    reads_graph: ClassVar[bool] = False
     explains_all_classes: ClassVar[bool] = False
     keeps_steps: ClassVar[bool] = False
     none_means: ClassVar[str] = "sum"

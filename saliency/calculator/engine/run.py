@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
 from saliency.calculator.engine.rows import PassPlan, Rows, folded
+from saliency.calculator.engine.target_layout import BATCH_FIRST, TargetLayout
 from saliency.checks import narrowed
 from saliency.user_warnings import warn_user
 
@@ -25,13 +26,16 @@ class Run:
         plan (callable): How passes are laid out where rows are independent.
 
     Attributes:
-        inputs (tuple of numpy.ndarray or None): What the model was called with, if
-            that was asked for.
+        inputs (tuple or None): What the model was called with, if that was asked for:
+            for each input an array, or a list.
         lengths (numpy.ndarray, tuple or None): The true lengths of examples that
             differ in it; in a tuple for each of several targets.
-        is_whole_target (bool or None): Whether the target of each pass is that of one
-            example, without a batch axis: concatenated tokens, nodes of a graph. None
-            until an example has been looked at.
+        target_layout (TargetLayout): How the targets of a pass's rows lie in the
+            variable that is caught.
+        is_whole_output (bool): Whether the output of each pass is that of one example,
+            without a batch axis: a score for each token.
+        lacks_batch_axis (bool or None): Whether axis 0 of the target of one example is
+            another one than that of the batch. None until it has been looked at.
         padding_moves_masks (bool or None): Whether the dropout masks of an example
             depend on how far it is padded, so that each has to go through alone. None
             until two examples have been looked at.
@@ -39,11 +43,18 @@ class Run:
 
     def __init__(self, plan: PassPlan = folded) -> None:
         self.plan = plan
-        self.inputs: tuple[np.ndarray, ...] | None = None
+        self.inputs: tuple[Any, ...] | None = None
         self.lengths: Lengths = None
-        self.is_whole_target: bool | None = None
+        self.target_layout: TargetLayout = BATCH_FIRST
+        self.is_whole_output = False
+        self.lacks_batch_axis: bool | None = None
         self.padding_moves_masks: bool | None = None
         self._without_influence: set[int] = set()
+
+    @property
+    def is_whole_target(self) -> bool:
+        """Whether targets have no batch axis: concatenated tokens, nodes of a graph."""
+        return self.target_layout is not BATCH_FIRST
 
     def needs_graph(self, rows: Rows) -> bool:
         """Tell whether a pass of these rows keeps its graph; here, each does.

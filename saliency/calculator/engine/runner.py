@@ -26,7 +26,8 @@ from saliency.calculator.engine.rows import Rows, plain_rows
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.shared_start import SharedStart, sharing
-from saliency.calculator.engine.subject import Subject
+from saliency.calculator.engine.stacked_calls import StackedCalls
+from saliency.calculator.engine.subject import Subject, Target
 from saliency.calculator.engine.unchanged import Unchanged
 from saliency.calculator.randomness.drawn_networks import (
     DrawnNetworks,
@@ -41,6 +42,7 @@ from saliency.checks import is_finite
 from saliency.cpu import fast_cpu
 
 import chainer
+import chainer.functions as F
 
 Disturb = Callable[[chainer.Variable, int, ForwardPass], None]
 Watch = Callable[[], AbstractContextManager[Any]]
@@ -154,6 +156,8 @@ class Runner:
         for position, target in enumerate(targets):
             if isinstance(target, int) or target.call is not None:
                 continue
+            if target.calls == "stack":
+                continue
             n_call = self.clean.number_of_calls(batch, position)
             if n_call > 1 and len(targets) > 1:
                 raise ValueError(
@@ -206,6 +210,8 @@ class Runner:
         block it is as it was.
         """
         self._learn_dropout(batch)
+        if self._subject.stacks_calls and self._disturbance.changes():
+            self.clean.of(batch)  # before another network takes the model's place
         start = SharedStart(rows.example, rows.sample)
         shares = self._shared_sizes is not None and start.saves_rows
         with self._unchanged.during_pass(), self._network_of(rows):
@@ -357,9 +363,20 @@ class Runner:
     ) -> ForwardPass:
         examples = rows.example if start is None else start.examples
 
-        def caught_at(position: int) -> Caught:
+        changes = disturb == self._disturbance.apply and self._disturbance.changes()
+
+        def caught_at(position: int, target: Target) -> Caught:
+            stacked = None
+            if not isinstance(target, int) and target.calls == "stack":
+                expected = None
+                if changes:
+                    expected = self.clean.stack_of_calls(batch, position)[examples]
+                stacked = StackedCalls(expected)
             lengths = batch.lengths_at(position)
-            return Caught(None if lengths is None else lengths[rows.example])
+            if lengths is None:
+                return Caught(None, stacked=stacked)
+            longest = int(lengths.max())
+            return Caught(lengths[rows.example], longest, stacked)
 
         def forward(inputs: list[Any]) -> ForwardPass:
             targets = self._subject.targets_of(inputs)
@@ -367,7 +384,7 @@ class Runner:
                 rows,
                 batch.index[rows.example],
                 self.run,
-                [caught_at(position) for position in range(len(targets))],
+                [caught_at(*target) for target in enumerate(targets)],
                 start=start,
                 mean_will_do=self._mean_will_do,
             )
@@ -384,13 +401,20 @@ class Runner:
                 at.targets.append(target)
                 overwritten.watch([target])
 
-            self._dropout.start_pass(this.sample_and_index())
+            packed = this.lengths if self.run.target_layout.pads else None
+            self._dropout.start_pass(this.sample_and_index(), packed)
             self._unchanged.begin_forward(this.index)
             if start is not None:
                 start.begin()
             with watch(), sharing(start), self._door.opened(batch, inputs):
                 this.outputs = self._extraction.forward(inputs, catch)
+                if self.run.is_whole_output:
+                    this.outputs = [F.expand_dims(y, 0) for y in this.outputs]
             overwritten.check()
+            for one in this.caught:
+                if one.stacked is not None:
+                    one.stacked.check_complete()
+                    one.origins = one.origins or [one.stacked.values]
             return this
 
         # The arrays of each try are its own, since the model may write into them.
@@ -399,4 +423,8 @@ class Runner:
 
 def _leave(target: chainer.Variable, call: int, this: ForwardPass) -> None:
     # A copy, since a model may write into the array of its input.
-    this.origins.append(this.with_batch_axis(target.array.copy()))
+    array = this.with_batch_axis(target.array.copy())
+    if this.stacked is None:
+        this.origins.append(array)
+    else:
+        this.stacked.receive(call, array)

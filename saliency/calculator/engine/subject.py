@@ -86,6 +86,11 @@ class Subject:
             check_callable("model", model)
         found, gives_tuple = _targets(target_extractor, targets)
         _check_extractor("output_extractor", output_extractor)
+        if output_extractor is not None and output_extractor.calls == "stack":
+            raise ValueError(
+                "calls='stack' is for target_extractor; the scores of several calls of "
+                "output_extractor's link add up, or pass call=0, 1, ... for one"
+            )
         check_class_index(class_index, allows_all)
         is_sum = isinstance(class_index, str) and class_index == "sum"
         if is_sum:
@@ -109,6 +114,18 @@ class Subject:
         both = (*self.targets, self.output_extractor)
         found = [one for one in both if isinstance(one, VariableMonitorLinkHook)]
         return tuple(dict.fromkeys(found))
+
+    @property
+    def is_of_one_link(self) -> bool:
+        """Whether saliency is read at one link, rather than at an input or several."""
+        return not (self.gives_tuple or isinstance(self.targets[0], int))
+
+    @property
+    def stacks_calls(self) -> bool:
+        """Whether the calls of a target's link are one target."""
+        return any(
+            getattr(target, "calls", "sum") == "stack" for target in self.targets
+        )
 
     def targets_of(self, inputs: Sequence[Any]) -> tuple[Target, ...]:
         """Return the targets for what the model is called with.

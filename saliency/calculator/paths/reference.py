@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.rows import NoBatchAxis
 
 import chainer
 
@@ -65,7 +66,13 @@ class Reference:
             )
         totals: list[Any] = []
         for batch in batches:
-            targets = passes.targets(batch)
+            try:
+                targets = passes.targets(batch)
+            except NoBatchAxis as error:
+                raise ValueError(
+                    f"{self.name}='mean' needs targets with a batch axis, but {error}; "
+                    "pass an array, such as the mean of the embedding's W"
+                ) from None
             totals = totals or [np.zeros(target.shape[1:]) for target in targets]
             shapes = [target.shape[1:] for target in targets]
             if passes.has_ragged_targets(batch) or shapes != [
@@ -122,7 +129,7 @@ class ReferenceForData:
         xp = chainer.backend.get_array_module(target)
         given = self._at_position(this)
         if callable(given):
-            value = xp.asarray(_as_finite_array(self._name, given(target)))
+            value = self._of_callable(given, target, this)
         elif isinstance(given, str):
             # Of several targets, each is one call.
             value = xp.asarray(self._means[this.position + call])
@@ -144,6 +151,26 @@ class ReferenceForData:
                 f"targets, got {len(self._values)}"
             )
         return self._values[this.position]
+
+    def _of_callable(
+        self, given: Callable[[Array], Any], target: Array, this: ForwardPass
+    ) -> Array:
+        """Return what the callable says of targets, of each without its padding."""
+        xp = chainer.backend.get_array_module(target)
+        if this.lengths is None:
+            return xp.asarray(_as_finite_array(self._name, given(target)))
+        result = xp.zeros(target.shape, target.dtype)
+        for i, length in enumerate(this.lengths.tolist()):
+            row = target[i : i + 1, :length]
+            if row.size == 0:
+                continue
+            value = xp.asarray(_as_finite_array(self._name, given(row)))
+            try:
+                value = xp.broadcast_to(value, row.shape)
+            except ValueError:
+                raise self._wrong_shape(value, row) from None
+            result[i, :length] = self._cast(value, row, given)[0]
+        return result
 
     def _cast(self, value: Array, target: Array, given: Any) -> Array:
         """Return a value in the dtype of the target."""

@@ -67,6 +67,8 @@ class AggregateWork:
         # The lengths of the axes that a result was summed over, to compare the next;
         # for each target.
         self._summed: list[tuple[int, ...]] | None = None
+        # Of the targets, where the data does not tell them.
+        self._lengths: np.ndarray | None = None
 
     def in_memory(self, show_progress: bool) -> Any:
         """Return the result of all batches, in a tuple if there are several targets."""
@@ -75,7 +77,7 @@ class AggregateWork:
         lengths = []
         with self.running(n_example, show_progress) as job:
             for batch in self.batches:
-                blocks.append(self._aggregated(batch, job.explain(batch)))
+                blocks.append(self._aggregated(job, batch))
                 lengths.append(batch.lengths)
             job.run.lengths = job.lengths_of_examples(lengths)
         results = join_targets(blocks, 0, np.nan)
@@ -90,6 +92,8 @@ class AggregateWork:
             with self.running(n_missing, show_progress) as job:
                 if lengths is not None:
                     self._create(opened, job, int(lengths.argmax()))
+                elif not self.batches.is_of_arrays:
+                    self._create(opened, job, 0)
                 for start, stop in opened.missing:
                     self.write(job, start, stop, opened)
         self.finish()
@@ -112,13 +116,14 @@ class AggregateWork:
         """Compute the rows from ``start`` to ``stop``, and write each batch."""
         for batch in self.batches.between(start, stop):
             job.learn_anew()  # whoever computes a batch, its bytes are the same
-            (rows,) = self._aggregated(batch, job.explain(batch))
+            (rows,) = self._aggregated(job, batch)
             out.write(batch.start, batch.start + batch.size, rows)
 
     def finish(self) -> None:
         """Leave behind the lengths of the examples."""
         self.run = self.run or Run()
-        self.run.lengths = self.batches.lengths()
+        known = self._lengths
+        self.run.lengths = self.batches.lengths() if known is None else known
 
     @contextlib.contextmanager
     def running(self, n_example: int, show_progress: bool) -> Iterator[Job]:
@@ -142,14 +147,18 @@ class AggregateWork:
             yield job
 
     def _aggregated(
-        self, batch: UserBatch, samples_of_batch: Iterable[list[np.ndarray]]
+        self,
+        job: Job,
+        batch: UserBatch,
+        samples_of_batch: Iterable[list[np.ndarray]] | None = None,
     ) -> list[np.ndarray]:
         """Return a batch's saliency, ``(size,) + target shape`` without ``ch_axis``.
 
         Args:
+            job (Job): Explains it.
             batch (UserBatch): The examples.
-            samples_of_batch (iterable of list of numpy.ndarray): ``(n, size) + target
-                shape`` for each target.
+            samples_of_batch (iterable of list of numpy.ndarray or None): ``(n, size) +
+                target shape`` for each target; None asks the job.
 
         Returns:
             list of numpy.ndarray: One for each target.
@@ -159,6 +168,8 @@ class AggregateWork:
                 lengths along it.
         """
         of_targets: list[_OfTarget] = []
+        if samples_of_batch is None:
+            samples_of_batch = job.explain(batch)
         for found in samples_of_batch:
             n = len(found)
             of_targets = of_targets or [
@@ -167,7 +178,7 @@ class AggregateWork:
             for one, samples in zip(of_targets, found):
                 one.add(samples)
         summed = [one.summed for one in of_targets]
-        is_ragged = any(batch.is_ragged(i) for i in range(len(batch.lengths)))
+        is_ragged = job.is_ragged(batch)
         for one, before in zip(of_targets, self._summed or summed):
             if one.summed != before or (is_ragged and one.has_no_sum()):
                 raise ValueError(
@@ -181,13 +192,21 @@ class AggregateWork:
         """Make the array with room for what one example gives."""
         if out.array is not None:
             return
-        start = index - index % self.batches.batchsize
-        stop = min(start + self.batches.batchsize, self.batches.n_example)
         summed = self._summed
-        batch = self.batches.load(start, stop)
-        (row,) = self._aggregated(batch, job.try_one_sample(batch))
+        row = self._try(job, index)
+        self._lengths = job.lengths_of_targets()
+        if self._lengths is not None and self._lengths[index] < self._lengths.max():
+            row = self._try(job, int(self._lengths.argmax()))
         self._summed = summed
         out.create(row.shape[1:], row.dtype)
+
+    def _try(self, job: Job, index: int) -> np.ndarray:
+        """Return the result for one sample of the batch that an example is in."""
+        start = index - index % self.batches.batchsize
+        stop = min(start + self.batches.batchsize, self.batches.n_example)
+        batch = self.batches.load(start, stop)
+        (row,) = self._aggregated(job, batch, job.try_one_sample(batch))
+        return row
 
     def _call(self) -> dict[str, Any]:
         """Return what decides the result, in the types of JSON."""
