@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from words import concat_padded
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import (
@@ -19,6 +18,7 @@ from saliency import (
     SmoothGradCalculator,
     VariableMonitorLinkHook,
     cut_to_lengths,
+    list_examples,
 )
 
 import chainer
@@ -76,11 +76,11 @@ def token_scores(
     # LRP takes the steps of an LSTM one by one, which cuDNN would run as one.
     with chainer.using_config("use_cudnn", "never"):
         scores = calculator.compute_aggregate(
-            [(words,) for words in sentences],
+            list(sentences),
             M,
             ch_axis=3,
             batchsize=batchsize,
-            converter=concat_padded,
+            converter=list_examples,
             **settings,
         )
     return cut_to_lengths(scores, calculator.lengths)

@@ -1,16 +1,15 @@
 """Networks that rate texts: recurrent, convolutional, and a bag of words.
 
-They are those of Chainer's example of text classification. All take the numbers of
-words ``(batch, longest)`` with 0 behind the last one, have an `embed`, with dropout
-behind it for BayesGrad, and return ``(batch, n_out)``.
+They are those of Chainer's example of text classification, and written as it is. All
+take a list of sentences, each an array of the numbers of its words, have an `embed`,
+with dropout behind it for BayesGrad, and return ``(batch, n_out)``.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from words import PADDING
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 import saliency  # noqa: F401
@@ -18,6 +17,8 @@ import saliency  # noqa: F401
 import chainer
 import chainer.functions as F
 import chainer.links as L
+
+PADDING = -1
 
 
 class RNN(chainer.Chain):
@@ -44,9 +45,8 @@ class RNN(chainer.Chain):
         # architectures", ICML. The biases b1 and b5 are added up.
         self.encoder[0].b1.array[...] = 1.0
 
-    def forward(self, words: Any) -> chainer.Variable:
-        embedded = F.dropout(self.embed(words), self.dropout)
-        last, _, _ = self.encoder(None, None, unpadded(embedded, words))
+    def forward(self, sentences: Sequence[np.ndarray]) -> chainer.Variable:
+        last, _, _ = self.encoder(None, None, embedded(self, sentences))
         return self.output(F.dropout(last[-1], self.dropout))
 
 
@@ -54,8 +54,9 @@ class CNN(chainer.Chain):
     """The maxima over time of convolutions over 3, 4 and 5 words.
 
     Kim (2014), "Convolutional neural networks for sentence classification", EMNLP.
-    Convolutions have no bias, so that they are 0 at padding, which then is no maximum
-    that passes ReLU: the result does not depend on the amount of padding.
+    Sentences are padded to the longest of the batch, with embeddings of 0. Convolutions
+    have no bias, so that they are 0 there, which is no maximum that passes ReLU: the
+    result does not depend on the amount of padding.
 
     Args:
         n_word (int): Size of the vocabulary.
@@ -70,7 +71,9 @@ class CNN(chainer.Chain):
         super().__init__()
         self.dropout = dropout
         with self.init_scope():
-            self.embed = L.EmbedID(n_word, n_unit, initialW=_uniform())
+            self.embed = L.EmbedID(
+                n_word, n_unit, initialW=_uniform(), ignore_label=PADDING
+            )
             self.convolutions = chainer.ChainList(
                 *(
                     L.Convolution2D(
@@ -81,9 +84,10 @@ class CNN(chainer.Chain):
             )
             self.output = L.Linear(3 * n_unit, n_out)
 
-    def forward(self, words: Any) -> chainer.Variable:
-        embedded = F.dropout(self.embed(words), self.dropout)
-        h = without_padding(embedded, words).transpose(0, 2, 1)[:, :, :, None]
+    def forward(self, sentences: Sequence[np.ndarray]) -> chainer.Variable:
+        words = F.pad_sequence(sentences, padding=PADDING)
+        h = F.dropout(self.embed(words), self.dropout)
+        h = h.transpose(0, 2, 1)[:, :, :, None]
         h = F.concat([F.max(layer(h), axis=(2, 3)) for layer in self.convolutions])
         return self.output(F.dropout(F.relu(h), self.dropout))
 
@@ -108,27 +112,22 @@ class BagOfWords(chainer.Chain):
             self.hidden = L.Linear(n_unit, n_unit)
             self.output = L.Linear(n_unit, n_out)
 
-    def forward(self, words: Any) -> chainer.Variable:
-        embedded = F.dropout(self.embed(words), self.dropout)
-        h = F.relu(self.hidden(F.sum(without_padding(embedded, words), axis=1)))
+    def forward(self, sentences: Sequence[np.ndarray]) -> chainer.Variable:
+        sums = [F.sum(words, axis=0) for words in embedded(self, sentences)]
+        h = F.relu(self.hidden(F.stack(sums)))
         return self.output(F.dropout(h, self.dropout))
 
 
-def unpadded(embedded: Any, words: Any) -> tuple[chainer.Variable, ...]:
+def embedded(
+    model: chainer.Chain, sentences: Sequence[np.ndarray]
+) -> tuple[chainer.Variable, ...]:
     """Return the embeddings of each sentence, ``(length, n_unit)``.
 
-    They are taken out of the batch all at once and then split: to slice each sentence
-    out by itself would make backward as slow as the square of the batch.
+    The words of all sentences are concatenated and embedded at once.
     """
-    is_word = chainer.as_variable(words).array != PADDING
-    lengths = chainer.cuda.to_cpu(is_word.sum(axis=1))
-    return F.split_axis(embedded[is_word.nonzero()], np.cumsum(lengths)[:-1], axis=0)
-
-
-def without_padding(embedded: Any, words: Any) -> chainer.Variable:
-    """Return the embeddings with zeros in the place of padding."""
-    is_word = (chainer.as_variable(words).array != PADDING)[:, :, None]
-    return embedded * is_word.astype(embedded.dtype)
+    ends = np.cumsum([len(words) for words in sentences])[:-1]
+    of_words = model.embed(F.concat(sentences, axis=0))
+    return F.split_axis(F.dropout(of_words, model.dropout), ends, axis=0)
 
 
 def _uniform() -> chainer.initializers.Uniform:

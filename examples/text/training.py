@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
-from words import concat_padded
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-from saliency import fast_cpu
+from saliency import fast_cpu, list_examples
 
 import chainer
+import chainer.functions as F
 import chainer.links as L
 from chainer import training
 from chainer.training import extensions
@@ -31,7 +31,7 @@ def train(
     """Train with Chainer's Trainer, with Adam whose step falls to a hundredth.
 
     Args:
-        model (chainer.Chain): Takes the numbers of words. It is trained in place.
+        model (chainer.Chain): Takes a list of sentences. It is trained in place.
         examples (list): Pairs ``(words, t)``.
         lossfun (callable): ``lossfun(y, t)``.
         epoch (int): How often each example is seen.
@@ -49,7 +49,7 @@ def train(
     optimizer = chainer.optimizers.Adam(alpha).setup(objective)
     optimizer.add_hook(chainer.optimizer_hooks.GradientClipping(5))
     iterator = chainer.iterators.SerialIterator(examples, batchsize)
-    updater = training.StandardUpdater(iterator, optimizer, concat_padded, device)
+    updater = training.StandardUpdater(iterator, optimizer, convert, device)
     trainer = training.Trainer(updater, (epoch, "epoch"), out=str(out))
     trainer.extend(
         extensions.ExponentialShift("alpha", 0.01 ** (1 / epoch)), trigger=(1, "epoch")
@@ -63,12 +63,20 @@ def train(
     return model
 
 
+def convert(
+    batch: Sequence[tuple[np.ndarray, np.ndarray]], device: Any = None
+) -> tuple[list[Any], Any]:
+    """Return sentences in a list, and their targets in an array."""
+    sentences, targets = list_examples(batch, device)
+    return sentences, F.stack(targets, axis=0).array
+
+
 def predict(model: chainer.Chain, sentences: Sequence[np.ndarray]) -> np.ndarray:
     """Return the output for each sentence in evaluation mode, ``(n,)``."""
     parts = []
     with chainer.using_config("train", False), chainer.no_backprop_mode():
         for start in range(0, len(sentences), 100):
-            batch = [(words,) for words in sentences[start : start + 100]]
-            y = model(*concat_padded(batch, model.device)).array[:, 0]
+            batch = list_examples(sentences[start : start + 100], model.device)
+            y = model(batch).array[:, 0]
             parts.append(chainer.cuda.to_cpu(y))
     return np.concatenate(parts)

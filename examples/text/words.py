@@ -1,23 +1,17 @@
-"""Words as numbers, and sentences of different lengths as arrays."""
+"""Words as numbers."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
-# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-import saliency  # noqa: F401
-
-from chainer.dataset import concat_examples
-
-PADDING, UNKNOWN = 0, 1
+UNKNOWN = 0
 
 
 class Vocabulary:
-    """The numbers of words, from 2 on.
+    """The numbers of words, from 1 on.
 
     Args:
         sentences: The words of the sentences for training.
@@ -35,8 +29,3 @@ class Vocabulary:
     def __call__(self, words: Sequence[str]) -> np.ndarray:
         """Return the numbers of some words, int32."""
         return np.array([self._numbers.get(w, UNKNOWN) for w in words], np.int32)
-
-
-def concat_padded(batch: Sequence[Any], device: Any = None) -> Any:
-    """Return a batch with the numbers of each sentence padded to the longest."""
-    return concat_examples(batch, device, padding=PADDING)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from tests.text.example import methods, networks, sentiment, training, words
+from tests.text.example import methods, networks, sentiment, training
 
 import chainer
 import chainer.functions as F
@@ -173,9 +173,37 @@ class TestGrades:
         assert sentiment.rank_correlations([scores[0], np.zeros(2)], truth) == [0]
 
 
-def test_padding_is_cut_off_before_the_lstm():
-    embedded = chainer.Variable(np.arange(24, dtype=np.float32).reshape(2, 3, 4))
-    numbers = np.array([[5, 6, words.PADDING], [7, 8, 9]], np.int32)
-    first, second = networks.unpadded(embedded, numbers)
-    assert_allclose(first.array, embedded.array[0, :2])
-    assert_allclose(second.array, embedded.array[1])
+def test_sentences_are_embedded_in_one_row():
+    model = made(networks.RNN, dropout=0.0)
+    sentences = [np.array(numbers, np.int32) for numbers in ([5, 6], [7], [8, 9, 5])]
+    for found, sentence in zip(networks.embedded(model, sentences), sentences):
+        assert_allclose(found.array, model.embed.W.array[sentence])
+
+
+def test_a_batch_for_training():
+    batch = [
+        (np.array([2, 3], np.int32), np.float32([1])),
+        (np.array([4], np.int32), np.float32([0])),
+    ]
+    sentences, targets = training.convert(batch)
+    assert [sentence.tolist() for sentence in sentences] == [[2, 3], [4]]
+    assert targets.tolist() == [[1], [0]]
+    assert targets.dtype == np.float32
+
+
+@pytest.mark.parametrize("network", [networks.RNN, networks.CNN])
+def test_sentences_go_through_the_network_together(network, monkeypatch):
+    model = made(network)
+    n_row = []
+    forward = network.forward
+
+    def counting(self, sentences):
+        n_row.append(len(sentences))
+        return forward(self, sentences)
+
+    monkeypatch.setattr(network, "forward", counting)
+    calculator, _ = methods.calculators(model, np.zeros(8, np.float32))[
+        "BayesGrad x input"
+    ]
+    methods.token_scores(calculator, SENTENCES, 10, 16, seed=0, show_progress=False)
+    assert len(n_row) < 12  # 40 rows, and what is tried before

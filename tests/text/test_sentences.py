@@ -105,22 +105,16 @@ def test_without_the_package_it_is_said_how_to_get_it(monkeypatch):
 class TestWords:
     def test_numbers(self):
         vocabulary = words.Vocabulary([["a", "film"], ["a", "gem"]], min_count=1)
-        assert len(vocabulary) == 5
+        assert len(vocabulary) == 4
         numbers = vocabulary(["a", "film", "gem", "unseen"])
         assert numbers.dtype == np.int32
         assert len(set(numbers.tolist())) == 4
         assert numbers[3] == words.UNKNOWN
-        assert words.PADDING not in numbers
 
     def test_rare_words_have_no_number(self):
         vocabulary = words.Vocabulary([["a", "film"], ["a", "gem"]], min_count=2)
-        assert len(vocabulary) == 3
+        assert len(vocabulary) == 2
         assert vocabulary(["film", "gem"]).tolist() == [words.UNKNOWN] * 2
-
-    def test_a_batch_is_padded(self):
-        batch = [(np.array([2, 3], np.int32),), (np.array([4], np.int32),)]
-        (padded,) = words.concat_padded(batch)
-        assert padded.tolist() == [[2, 3], [4, words.PADDING]]
 
 
 class TestReviews:
