@@ -10,8 +10,7 @@ import importlib
 from typing import Any
 
 from saliency import chainer_compat as chainer_compat
-
-__version__ = "0.1.0"
+from saliency.version import __version__ as __version__
 
 _MODULES = {
     "BaseCalculator": "saliency.calculator",

@@ -44,6 +44,7 @@ ROOMS = [
         "saliency/replaced_methods",
         "saliency/settings_repr",
         "saliency/user_warnings",
+        "saliency/version",
     ),
     ("saliency/array_types",),
 ]

@@ -292,6 +292,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         *,
         statistic: str = "mean",
         out: Any = None,
+        repair: bool = False,
         workers: Any = None,
         show_progress: bool = True,
         **settings: Any,
@@ -353,9 +354,9 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         if workers is not None:
             from saliency.calculator.results import cluster
 
-            result = cluster.into_store(work, out, workers, show_progress)
+            result = cluster.into_store(work, out, workers, show_progress, repair)
         elif out is not None:
-            result = work.into(out, show_progress)
+            result = work.into(out, show_progress, repair)
         else:
             result = work.in_memory(show_progress)
         assert work.run is not None  # it has been started

@@ -171,9 +171,16 @@ class Batches:
         shard._offset = start
         return shard
 
+    def with_seed(self, seed: int | None) -> Batches:
+        """Return the same batches with another seed."""
+        batches = copy.copy(self)
+        batches._seed = seed
+        return batches
+
     def peek(self, index: int) -> Any:
         """Return one example as it stands in the data, before the converter."""
-        return self._examples(index, index + 1)[0]
+        with self._borrowed_random(index):
+            return self._examples(index, index + 1)[0]
 
     def lengths(self, position: int = 0) -> np.ndarray | None:
         """Return the length of each example's input of a position, ``(N,)``.

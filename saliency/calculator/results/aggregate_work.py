@@ -22,18 +22,25 @@ from saliency.calculator.results.aggregation import (
     RunningStatistics,
     mean_dtype,
 )
-from saliency.calculator.results.fingerprint import fingerprint
-from saliency.calculator.results.stores import Out, open_out
+from saliency.calculator.results.fingerprint import digest_of_data, fingerprint
+from saliency.calculator.results.machine import describe_machine
+from saliency.calculator.results.out import Out, opened
+from saliency.calculator.results.record import Span
 from saliency.checks import narrowed
+from saliency.version import __version__
 
-_N_PEEKED = 8  # examples that stand for the data where a call is compared
+_CHANGED = "the model, eval_fun or a function that it calls has changed"
+_RANDOM = (
+    "it differs each time that it is computed, so that something draws random numbers "
+    "of its own, with a generator that seed does not reach"
+)
 
 
 class Writer(Protocol):
     """Takes rows as they come."""
 
-    def write(self, start: int, stop: int, rows: np.ndarray) -> None:
-        """Write the rows from ``start`` to ``stop``."""
+    def write(self, start: int, stop: int, rows: np.ndarray, machine: Any) -> None:
+        """Write the rows from ``start`` to ``stop``, which a machine computed."""
 
 
 class AggregateWork:
@@ -83,41 +90,69 @@ class AggregateWork:
         results = join_targets(blocks, 0, np.nan)
         return tuple(results) if job.gives_tuple else results[0]
 
-    def into(self, out: Any, show_progress: bool) -> Any:
+    def into(self, out: Any, show_progress: bool, repair: bool) -> Any:
         """Write what is missing into ``out``, and return it."""
-        opened = self.open(out)
-        lengths = self.batches.lengths()
-        if opened.missing:
-            n_missing = sum(stop - start for start, stop in opened.missing)
-            with self.running(n_missing, show_progress) as job:
-                if lengths is not None:
-                    self._create(opened, job, int(lengths.argmax()))
-                elif not self.batches.is_of_arrays:
-                    self._create(opened, job, 0)
+        with self.opened(out, repair) as opened:
+            probes = opened.probes()
+            n_example = sum(stop - start for start, stop in probes + opened.missing)
+            with self.running(n_example, show_progress) as job:
+                self.get_ready(job, opened, probes)
                 for start, stop in opened.missing:
                     self.write(job, start, stop, opened)
-        self.finish()
-        return opened.array
+            self.finish()
+            return opened.array
 
-    def open(self, out: Any) -> Out:
-        """Open ``out``, and take the seed that it was begun with."""
-        batches = self.batches
-        opened = open_out(out, self._call(), batches.n_example, batches.batchsize)
-        self._settings = replace(self._settings, seed=opened.seed)
-        return opened
+    @contextlib.contextmanager
+    def opened(self, out: Any, repair: bool) -> Iterator[Out]:
+        """Return a block with ``out``, and take the seed that it was begun with."""
+        n_example, batchsize = self.batches.n_example, self.batches.batchsize
+        with opened(out, n_example, batchsize, repair) as found:
+            seed = found.seed(self._settings.seed)
+            self._settings = replace(self._settings, seed=seed)
+            self.batches = self.batches.with_seed(seed)
+            found.begin(self._call() if found.has_record else {})
+            yield found
 
-    def get_ready(self, out: Out) -> None:
-        """Do what needs the whole data, so that shards of it can be explained."""
+    def get_ready(self, job: Job, out: Out, probes: list[Span]) -> None:
+        """Do what comes before the first batch that is missing.
+
+        What is finished is compared with what the call gives now, so that the results
+        of two are never mixed; if nothing is there yet, and rows differ in length, the
+        array is made with room for the longest.
+        """
+        for start, stop in probes:
+            self._compare(job, start, stop, out)
         lengths = self.batches.lengths()
-        with self.running(0, show_progress=False) as job:
-            self._create(out, job, 0 if lengths is None else int(lengths.argmax()))
+        if lengths is not None:
+            self._create(out, job, int(lengths.argmax()))
+        elif not self.batches.is_of_arrays:
+            self._create(out, job, 0)
+
+    def create(self, job: Job, out: Out) -> None:
+        """Make the array before any batch is complete."""
+        self._create(out, job, 0)
 
     def write(self, job: Job, start: int, stop: int, out: Writer) -> None:
         """Compute the rows from ``start`` to ``stop``, and write each batch."""
+        machine = describe_machine(self._subject.device)
         for batch in self.batches.between(start, stop):
-            job.learn_anew()  # whoever computes a batch, its bytes are the same
-            (rows,) = self._aggregated(job, batch)
-            out.write(batch.start, batch.start + batch.size, rows)
+            rows = self._rows(job, batch)
+            out.write(batch.start, batch.start + batch.size, rows, machine)
+
+    def _rows(self, job: Job, batch: UserBatch) -> np.ndarray:
+        job.learn_anew()  # whoever computes a batch, its bytes are the same
+        (rows,) = self._aggregated(job, batch)
+        return rows
+
+    def _compare(self, job: Job, start: int, stop: int, out: Out) -> None:
+        """Raise a ValueError if a finished batch differs when computed again."""
+        machine = describe_machine(self._subject.device)
+        rows = self._rows(job, self.batches.load(start, stop))
+        difference = out.difference(start, stop, rows, machine)
+        if difference is not None:
+            again = self._rows(job, self.batches.load(start, stop))
+            is_same = again.shape == rows.shape and again.tobytes() == rows.tobytes()
+            raise out.not_resumable(difference, _CHANGED if is_same else _RANDOM)
 
     def finish(self) -> None:
         """Leave behind the lengths of the examples."""
@@ -190,7 +225,7 @@ class AggregateWork:
 
     def _create(self, out: Out, job: Job, index: int) -> None:
         """Make the array with room for what one example gives."""
-        if out.array is not None:
+        if out.is_created:
             return
         summed = self._summed
         row = self._try(job, index)
@@ -210,11 +245,10 @@ class AggregateWork:
 
     def _call(self) -> dict[str, Any]:
         """Return what decides the result, in the types of JSON."""
-        n = self.batches.n_example
-        some = sorted({i * (n - 1) // _N_PEEKED for i in range(_N_PEEKED + 1)})
         call = {
-            "N": n,
-            "data": [self.batches.peek(i) for i in some],
+            "saliency": __version__,
+            "N": self.batches.n_example,
+            "data": digest_of_data(self.batches),
             "method": self._aggregation.method,
             "ch_axis": self._aggregation.ch_axis,
             "statistic": self._aggregation.statistic,

@@ -10,18 +10,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from saliency.calculator.results.aggregate_work import AggregateWork
-from saliency.calculator.results.stores import (
-    Out,
-    Span,
-    as_zarr_path,
-    open_zarr,
-    write_rows,
-)
+from saliency.calculator.results.out import Out, PartWriter
+from saliency.calculator.results.record import Span
+from saliency.calculator.results.stores import as_zarr_path
 from saliency.checks import check_positive, is_int
 from saliency.exclusive import one_at_a_time
 from saliency.user_warnings import warn_user
@@ -64,7 +60,9 @@ def one_thread() -> AbstractContextManager[Any]:
     return block
 
 
-def into_store(work: AggregateWork, out: Any, workers: Any, show_progress: bool) -> Any:
+def into_store(
+    work: AggregateWork, out: Any, workers: Any, show_progress: bool, repair: bool
+) -> Any:
     """Have processes write what is missing into ``out``, and return it.
 
     Args:
@@ -72,6 +70,7 @@ def into_store(work: AggregateWork, out: Any, workers: Any, show_progress: bool)
         out (path): A Zarr store that all processes can write into.
         workers (int or distributed.Client): How many processes, or a cluster.
         show_progress (bool): Whether to show a progress bar.
+        repair (bool): Whether damaged batches are to be computed again.
 
     Raises:
         TypeError, ValueError: If ``out`` or ``workers`` is none of these.
@@ -83,20 +82,24 @@ def into_store(work: AggregateWork, out: Any, workers: Any, show_progress: bool)
             f"that all can write into it; got {out!r}"
         )
     check_workers(workers)
-    opened = work.open(path)
-    if opened.missing:
+    with work.opened(path, repair) as opened:
         _run(work, opened, path, workers, show_progress)
-    work.finish()
-    return opened.array
+        work.finish()
+        return opened.array
 
 
 def _run(
     work: AggregateWork, out: Out, path: Path, workers: Any, show_progress: bool
 ) -> None:
     shown: set[_Warning] = set()
-    with one_thread(), _caught() as caught:
-        work.get_ready(out)
+    probes = out.probes()
+    n_example = sum(stop - start for start, stop in probes)
+    with one_thread(), _caught() as caught, work.running(n_example, False) as job:
+        work.get_ready(job, out, probes)
+        work.create(job, out)
     _warn(caught, shown)
+    if not out.missing:
+        return
     shards = _shards(out.missing, work.batches.n_example, work.batches.batchsize)
     bar = tqdm(
         desc=type(work.recipe).__name__,
@@ -105,11 +108,10 @@ def _run(
         disable=not show_progress,
     )
     with bar, _client(workers) as client, _Tasks(client, work, path) as tasks:
-        for (start, stop), caught in tasks.run(shards):
-            out.record(start, stop)
+        for (start, stop), done in tasks.run(shards, out):
+            out.add(done.digests, done.machine)
             bar.update(stop - start)
-            _warn(caught, shown)
-    out.tidy()
+            _warn(done.warnings, shown)
 
 
 _Warning = tuple[str, type[Warning]]
@@ -135,6 +137,20 @@ def _warn(caught: list[_Warning], shown: set[_Warning]) -> None:
             warn_user(message, category)
 
 
+class _Done(NamedTuple):
+    """What a worker says of a shard that it has written.
+
+    Attributes:
+        digests (dict): The digest of each batch, by its first row.
+        machine (dict): Where they were computed.
+        warnings (list): The warnings there were.
+    """
+
+    digests: dict[int, str]
+    machine: dict[str, Any]
+    warnings: list[_Warning]
+
+
 class _Tasks:
     """The shards on their way to the workers and back, within a ``with`` block.
 
@@ -158,20 +174,21 @@ class _Tasks:
         self._client.cancel(list(self._pending))
         self._client.unregister_worker_plugin(self._plugin.name)
 
-    def run(self, shards: list[Span]) -> Iterator[tuple[Span, list[_Warning]]]:
-        """Give each shard that is written, with the warnings there were."""
+    def run(self, shards: list[Span], out: Out) -> Iterator[tuple[Span, _Done]]:
+        """Give each shard that is written, with what its worker says of it."""
         waiting = iter(shards)
         completed = as_completed()
         n_ahead = 2 * max(1, len(self._client.nthreads()))
         for shard in itertools.islice(waiting, n_ahead):
-            completed.add(self._submit(shard))
+            completed.add(self._submit(shard, out))
         for future in completed:
-            caught = future.result()
-            yield self._pending.pop(future), caught
+            done = future.result()
+            yield self._pending.pop(future), done
             for shard in itertools.islice(waiting, 1):
-                completed.add(self._submit(shard))
+                completed.add(self._submit(shard, out))
 
-    def _submit(self, shard: Span) -> Any:
+    def _submit(self, shard: Span, out: Out) -> Any:
+        out.expect(*shard)
         data = _pickled(self._work.batches.shard(*shard))
         with warnings.catch_warnings():
             # There is nothing to gain from Dask's advice: each shard is used once.
@@ -196,26 +213,18 @@ class _Explainer(WorkerPlugin):
         """Get ready (called by Dask on each worker)."""
         self._work: AggregateWork | None = None
 
-    def explain(self, data: bytes, shard: Span, path: Path) -> list[_Warning]:
-        """Explain a shard and write the result; return the warnings there were."""
+    def explain(self, data: bytes, shard: Span, path: Path) -> _Done:
+        """Explain a shard and write the result."""
         start, stop = shard
         with one_at_a_time(), one_thread(), _caught() as caught:
             if self._work is None:
                 self._work = cloudpickle.loads(self._pickled)
             self._work.batches = cloudpickle.loads(data)
+            part = PartWriter(path, self._work.batches.batchsize)
             with self._work.running(stop - start, show_progress=False) as job:
-                self._work.write(job, start, stop, _ShardWriter(path))
-        return caught
-
-
-class _ShardWriter:
-    """Writes the rows of a shard; whether it is complete is recorded elsewhere."""
-
-    def __init__(self, path: Path) -> None:
-        self._array = open_zarr(path)
-
-    def write(self, start: int, stop: int, rows: Any) -> None:
-        write_rows(self._array, start, stop, rows)
+                self._work.write(job, start, stop, part)
+            part.flush()
+        return _Done(part.digests, part.machine, caught)
 
 
 class _Pickler(cloudpickle.CloudPickler):
@@ -239,11 +248,11 @@ def _pickled(thing: Any) -> bytes:
     return file.getvalue()
 
 
-def _explain(name: str, data: bytes, shard: Span, path: Path) -> list[_Warning]:
+def _explain(name: str, data: bytes, shard: Span, path: Path) -> _Done:
     """Do a shard, on a worker."""
     plugin: Any = get_worker().plugins[name]
-    caught: list[_Warning] = plugin.explain(data, shard, path)
-    return caught
+    done: _Done = plugin.explain(data, shard, path)
+    return done
 
 
 def _shards(missing: list[Span], n_example: int, batchsize: int) -> list[Span]:

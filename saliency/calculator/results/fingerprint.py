@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from types import CodeType, FunctionType, MethodType
+import json
+from collections.abc import Iterator
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
+from saliency.calculator.engine.dataset import Batches
 from saliency.checks import is_int
 
 import chainer
@@ -18,11 +21,24 @@ import chainer
 def fingerprint(value: Any) -> Any:
     """Describe a value with what JSON has: equal values, in whichever process.
 
-    Arrays and the parameters of links are there as their digest; functions by their
-    name and their code, without what they close over; other objects by their class
-    and attributes, or by what is pickled of them if they say that themselves.
+    Arrays and the parameters of links are there as their digest; functions and classes
+    by their name; other objects by what would be pickled of them, usually their class
+    and attributes. What functions do, and what links have besides parameters and
+    persistent values, is not described: that is compared by what comes out.
     """
     return _Describer().describe(value)
+
+
+def digest_of_data(batches: Batches) -> str:
+    """Return a digest of all examples, read one after the other.
+
+    An array and a list of its rows have the same.
+    """
+    digest = hashlib.sha256()
+    for index in range(batches.n_example):
+        example = fingerprint(batches.peek(index))
+        digest.update(json.dumps(example, sort_keys=True).encode())
+    return f"sha256:{digest.hexdigest()}"
 
 
 class _Describer:
@@ -68,14 +84,22 @@ class _Describer:
             return self.describe([value.__func__, value.__self__])
         if isinstance(value, type):
             return _name(value)
-        if isinstance(value, FunctionType):
-            return f"{_name(value)} {_digest(_code(value.__code__))}"
-        return self._describe_attributes(value)
+        if isinstance(value, (FunctionType, BuiltinFunctionType)):
+            return _name(value)
+        if isinstance(value, ModuleType):
+            return value.__name__
+        return {"class": _name(type(value)), "state": self.describe(_state(value))}
 
-    def _describe_attributes(self, value: Any) -> Any:
-        says_itself = any("__getstate__" in vars(c) for c in type(value).__mro__[:-1])
-        state = value.__getstate__() if says_itself else getattr(value, "__dict__", {})
-        return {"class": _name(type(value)), "state": self.describe(state)}
+
+def _state(value: Any) -> Any:
+    """Return what would be pickled of an object: its attributes, for most."""
+    try:
+        parts = value.__reduce_ex__(2)
+    except Exception:  # of what cannot be pickled
+        return getattr(value, "__dict__", {})
+    if isinstance(parts, str):
+        return parts  # the name of one that there is once
+    return [list(p) if isinstance(p, Iterator) else p for p in parts[1:]]
 
 
 def _name(thing: Any) -> str:
@@ -85,8 +109,11 @@ def _name(thing: Any) -> str:
 def _describe_array(array: Any) -> str:
     array = np.ascontiguousarray(chainer.get_device("@numpy").send(array))
     if array.dtype.hasobject:
-        return f"{array.dtype}{array.shape}"
-    return f"{array.dtype}{array.shape} {_digest(array.view(np.uint8).data)}"
+        elements = json.dumps(fingerprint(array.ravel().tolist()))
+        return f"{array.dtype}{array.shape} {_digest(elements.encode())}"
+    return (
+        f"{array.dtype}{array.shape} {_digest(array.reshape(-1).view(np.uint8).data)}"
+    )
 
 
 def _describe_link(link: chainer.Link) -> str:
@@ -96,13 +123,6 @@ def _describe_link(link: chainer.Link) -> str:
         state += [(f"{path}/{n}", getattr(child, n)) for n in child._persistent]
     lines = sorted(f"{path} {_Describer().describe(value)}" for path, value in state)
     return f"{_name(type(link))} {_digest(chr(10).join(lines).encode())}"
-
-
-def _code(code: CodeType) -> bytes:
-    simple = (bool, int, float, complex, str, bytes, tuple, type(None))
-    constants = [c for c in code.co_consts if isinstance(c, simple)]
-    inner = [_code(c) for c in code.co_consts if isinstance(c, CodeType)]
-    return repr((code.co_code, code.co_names, constants, inner)).encode()
 
 
 def _digest(data: Any) -> str:
