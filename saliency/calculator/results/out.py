@@ -208,16 +208,19 @@ class Out:
             elsewhere may differ by rounding.
         """
         record, batch = self._made(), start // self._batchsize
+        stored = self._store.read(start, stop)
         try:
-            rows = _fitted(rows, start, stop, record.shape, np.dtype(record.dtype))
+            rows = _fitted(rows, start, stop, record.shape, stored.dtype)
         except ValueError:
-            return f"batch {batch} has another shape"
+            return f"batch {batch} is of shape {rows.shape}, not {stored.shape}"
         if digest_of_rows(rows) == record.digest_of(batch):
             return None
-        difference = _relative_difference(self._store.read(start, stop), rows)
+        difference = _relative_difference(stored, rows)
         is_exact = gives_same_bytes(record.machine_of(batch), machine)
         if difference <= (0 if is_exact else _rounding(rows.dtype)):
             return None
+        if np.isinf(difference):
+            return f"batch {batch} has NaN or infinity elsewhere"
         return f"batch {batch} differs by {difference:.2g} of its largest value"
 
     def not_resumable(self, difference: str, reason: str) -> ValueError:
@@ -358,7 +361,10 @@ def _fitted(
 
 
 def _relative_difference(before: np.ndarray, now: np.ndarray) -> float:
-    """Return the largest difference, in parts of the largest value."""
+    """Return the largest difference, in parts of the largest value.
+
+    It is infinite if NaN and infinity are at other places.
+    """
     before, now = before.astype(np.float64), now.astype(np.float64)
     is_finite = np.isfinite(before)
     same = np.isfinite(now) == is_finite
@@ -369,7 +375,7 @@ def _relative_difference(before: np.ndarray, now: np.ndarray) -> float:
     difference, largest = abs(now - before).max(initial=0), abs(before).max(initial=0)
     if difference == 0:
         return 0.0
-    return float(difference / largest) if largest else np.inf
+    return float(difference / largest) if largest else float(difference)
 
 
 def _rounding(dtype: np.dtype) -> float:
