@@ -32,7 +32,7 @@ from saliency.calculator.results.aggregation import (
     mean_dtype,
 )
 from saliency.calculator.results.room import check_room
-from saliency.checks import for_each_target, narrowed
+from saliency.checks import check_bool, for_each_target, narrowed
 from saliency.configured import (
     Configured,
     names_typos,
@@ -341,6 +341,12 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 does not fit, or was begun by a call that differs from this one, or
                 there are several targets, for which it has no room.
         """
+        check_bool("repair", repair)
+        if repair and (out is None or isinstance(out, np.ndarray)):
+            raise ValueError(
+                "repair=True needs out, a path or an array of Zarr, of which is known "
+                f"what was written; got {type(out).__name__}"
+            )
         sampling = self._sampling(M=M, **settings)
         subject = self._subject()
         aggregation = Aggregation(method, ch_axis, statistic, M, subject.gives_tuple)

@@ -281,15 +281,22 @@ class Out:
         problem = self._store.open(record)
         if problem is not None and self._repair:
             self._store.restore(record)
+            problem = None
         damaged = [i for i in record.done if self._is_damaged(record, i)]
-        if damaged and self._repair:
+        if not self._repair:
+            self._raise_if_damaged(record, problem, damaged)
+        elif damaged:
             record.remove(damaged)
             self._store.write_record(record)
-        elif damaged or problem is not None:
-            found = [] if problem is None else [problem]
-            if damaged:
-                which = record.name_batches(damaged)
-                found.append(f"{which} do not hold what was written")
+
+    def _raise_if_damaged(
+        self, record: Record, problem: str | None, damaged: list[int]
+    ) -> None:
+        found = [] if problem is None else [problem]
+        if damaged:
+            which = record.name_batches(damaged)
+            found.append(f"{which} do not hold what was written")
+        if found:
             raise ValueError(
                 f"{self._store.name} is damaged: {'; '.join(found)}. Pass repair=True "
                 "to compute again what is damaged, and nothing else"
