@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from saliency import (
     SmoothGradCalculator,
     SWAGPosterior,
 )
-from tests.calculator.test_out import files_of, record_of
+from tests.calculator.test_out import done_in, files_of
 from tests.networks import CNN, MLP, OwnNoise, Sequence, Siamese, Tokens, build
 
 import chainer.functions as F
@@ -244,7 +245,7 @@ def test_an_error_on_a_worker_is_the_calls_and_the_work_goes_on(client, x, tmp_p
     )
     with pytest.raises(RuntimeError, match="no such luck"):
         call(out=tmp_path / "many.zarr", workers=client)
-    n_done = sum(b - a for a, b in record_of(tmp_path / "many.zarr")["done"])
+    n_done = len(done_in(tmp_path / "many.zarr"))
     assert n_done < 7
     mark.unlink()
     # Here, or on the cluster: it is one work.
@@ -264,22 +265,66 @@ def test_what_is_finished_is_returned_at_once(client, x, tmp_path):
     assert files_of(out) == before
 
 
-def test_gaps_are_filled_in_one_process_too(x, tmp_path):
+def test_gaps_are_filled_in_one_process_too(client, x, tmp_path):
     """As they are left where shards did not come back in order."""
     calculator = SmoothGradCalculator(build(MLP, n_out=1))
     call = partial(calculator.compute_aggregate, x, batchsize=1, seed=0)
-    call(out=tmp_path / "whole.zarr")
-    call(out=tmp_path / "gaps.zarr")
-    array = zarr.open_array(str(tmp_path / "gaps.zarr"), mode="r+")
-    record = record_of(tmp_path / "gaps.zarr")
-    array[:] = 0
-    whole = zarr.open_array(str(tmp_path / "whole.zarr"), mode="r")[:]
-    array[2:4] = whole[2:4]
-    array[6:] = whole[6:]
-    array.attrs["saliency"] = {**record, "done": [[2, 4], [6, 7]]}
-    result = call(out=tmp_path / "gaps.zarr")
+    with threadpool_limits(1):
+        call(out=tmp_path / "whole.zarr")
+        call(out=tmp_path / "gaps.zarr")
+        for batch in (0, 1, 4, 5):
+            shutil.rmtree(tmp_path / "gaps.zarr" / "c" / str(batch))
+        with pytest.raises(ValueError, match=r"batches 0 to 1 .* and batches 4"):
+            call(out=tmp_path / "gaps.zarr", workers=client)
+        result = call(out=tmp_path / "gaps.zarr", repair=True)
     assert files_of(tmp_path / "gaps.zarr") == files_of(tmp_path / "whole.zarr")
-    assert_array_equal(result[:], whole)
+    assert_allclose(result[:], calculator.compute_aggregate(x, seed=0))
+
+
+def test_workers_repair_what_is_damaged(client, x, tmp_path):
+    seen = tmp_path / "seen"
+
+    def note(v):
+        with seen.open("a") as file:
+            file.write(f"{os.getpid() == pid} {v[0, 0]}\n")
+        return v
+
+    pid = os.getpid()
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    call = partial(
+        calculator.compute_aggregate,
+        x,
+        batchsize=1,
+        seed=0,
+        out=tmp_path / "x.zarr",
+        preprocess_fn=note,
+        workers=client,
+    )
+    call()
+    before = files_of(tmp_path / "x.zarr")
+    seen.unlink()
+    chunk = tmp_path / "x.zarr" / "c" / "3" / "0"
+    chunk.write_bytes(chunk.read_bytes()[::-1])
+    with pytest.raises(ValueError, match=r"damaged: batch 3 \(row 3\)"):
+        call()
+    call(repair=True)
+    assert files_of(tmp_path / "x.zarr") == before
+    by_workers = [line for line in seen.read_text().split("\n") if "False" in line]
+    assert by_workers == [f"False {x[3, 0]}"]
+
+
+def test_another_call_is_refused_before_work_is_sent(client, x, tmp_path):
+    out = tmp_path / "x.zarr"
+    for function in (F.tanh, F.sigmoid):
+        calculator = SmoothGradCalculator(build(MLP, n_out=1, activation=function))
+        call = partial(calculator.compute_aggregate, x, seed=0, workers=client)
+        if function is F.tanh:
+            call(out=out)
+            before = files_of(out)
+        else:
+            with pytest.raises(ValueError, match="batch 0 differs by"):
+                call(out=out)
+    assert files_of(out) == before
 
 
 def of_two_rows_at_most(v):

@@ -146,8 +146,14 @@ class ZarrFolder(Store):
 
     def flush(self) -> None:
         """See that what was written is on the disk."""
-        for batch in sorted(self._not_synced):
-            self._sync_chunk(batch)
+        files = [self._chunk(batch) for batch in sorted(self._not_synced)]
+        written = [file for file in files if file is not None]
+        folders = {self._path}
+        for file in written:
+            within = file.relative_to(self._path).parents
+            folders |= {self._path / folder for folder in within}
+        for path in [*written, *folders]:
+            sync(path)
         self._not_synced.clear()
 
     def make_room(self, record: Record, n_batch: int) -> None:
@@ -166,19 +172,21 @@ class ZarrFolder(Store):
         """Remove what is there, since its record is damaged."""
         shutil.rmtree(self._path)
 
+    def close(self) -> None:
+        """Leave no files behind that workers have half written before they died."""
+        self._tidy()
+
     def _tidy(self) -> None:
         """Remove the files that Zarr gives their name when they are complete."""
         for rest in self._path.rglob("*.partial"):
-            rest.unlink()
+            rest.unlink(missing_ok=True)
 
-    def _sync_chunk(self, batch: int) -> None:
+    def _chunk(self, batch: int) -> Path | None:
+        """Return the file of a batch; one that holds nothing but NaN has none."""
         key = [str(batch), *["0"] * (self._array.ndim - 1)]
-        # Where Zarr 3 and Zarr 2 have it. One that holds nothing but NaN is no file.
-        for file in (self._path.joinpath("c", *key), self._path / ".".join(key)):
-            if file.is_file():
-                sync(file)
-                for folder in file.relative_to(self._path).parents:
-                    sync(self._path / folder)
+        # Where Zarr 3 and Zarr 2 have it.
+        files = self._path.joinpath("c", *key), self._path / ".".join(key)
+        return next((file for file in files if file.is_file()), None)
 
 
 def zarr() -> Any:
