@@ -54,7 +54,8 @@ def test_every_snippet_about_lrp_runs() -> None:
 
 
 def test_documents_link_to_files_that_exist() -> None:
-    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/lrp.md"):
+    pages = [f"docs/{name}.md" for name in ("lrp", "models", "stores")]
+    for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *pages):
         folder = (ROOT / document).parent
         text = (ROOT / document).read_text(encoding="utf-8")
         words = re.sub(r"```.*?```", "", text, flags=re.DOTALL)

@@ -305,9 +305,13 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
         With a path as ``out`` each batch is written when it is complete. The same
         call again resumes after the last complete batch, however the first call ended,
-        and gives the same bytes; where everything is done it returns at once. What has
-        been done is recorded in the Zarr array's attributes, or beside ``x.npy`` in
-        ``x.npy.progress.json``.
+        and gives the same bytes. It has to be the same call: data, settings and
+        parameters are compared, and at most three finished batches are computed again
+        and compared with what is there, which shows any change of code that changes a
+        result. Every batch has a digest, so that damaged files are noticed. While one
+        process writes, others cannot. What has been done is recorded in
+        ``x.npy.progress.json`` beside ``x.npy``, in ``x.zarr/saliency.json``, or in the
+        attributes of a Zarr array; ``docs/stores.md`` describes it.
 
         Args:
             method (str): ``'raw'`` leaves the samples as they are, ``'abs'`` takes
@@ -321,6 +325,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 each batch; an array of NumPy or Zarr of the result's shape and dtype.
                 Examples of different lengths get the room of the longest, which is
                 looked up if ``data`` is a list.
+            repair (bool): Whether batches of ``out`` that have been damaged are
+                computed again; without it, damage is an error.
             workers (int, dask.distributed.Client or None): Computes on this many
                 processes of this machine, or on those of a running Dask cluster;
                 ``out`` must then be ``'x.zarr'``, on a file system that all share.
@@ -334,12 +340,14 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             of the samples (float64 for integers). With ``targets``, a tuple of these.
 
         Raises:
+            BlockingIOError: If another process or thread is writing into ``out``.
             ImportError: If Zarr or Dask is needed and not installed.
             MemoryError: If a single row does not fit into memory. Before that, passes
                 are halved, with one warning.
+            OSError: If the disk has no space for ``out``.
             TypeError, ValueError: As :meth:`compute` and :meth:`aggregate`; if ``out``
-                does not fit, or was begun by a call that differs from this one, or
-                there are several targets, for which it has no room.
+                does not fit, is damaged, or was begun by a call that differs from this
+                one; or if there are several targets, for which it has no room.
         """
         check_bool("repair", repair)
         if repair and (out is None or isinstance(out, np.ndarray)):

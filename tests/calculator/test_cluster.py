@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +24,7 @@ from saliency import (
     SmoothGradCalculator,
     SWAGPosterior,
 )
-from tests.calculator.test_out import done_in, files_of
+from tests.calculator.test_out import chunk_of, done_in, files_of
 from tests.networks import CNN, MLP, OwnNoise, Sequence, Siamese, Tokens, build
 
 import chainer.functions as F
@@ -273,7 +272,7 @@ def test_gaps_are_filled_in_one_process_too(client, x, tmp_path):
         call(out=tmp_path / "whole.zarr")
         call(out=tmp_path / "gaps.zarr")
         for batch in (0, 1, 4, 5):
-            shutil.rmtree(tmp_path / "gaps.zarr" / "c" / str(batch))
+            chunk_of(tmp_path / "gaps.zarr", batch).unlink()
         with pytest.raises(ValueError, match=r"batches 0 to 1 .* and batches 4"):
             call(out=tmp_path / "gaps.zarr", workers=client)
         result = call(out=tmp_path / "gaps.zarr", repair=True)
@@ -303,7 +302,7 @@ def test_workers_repair_what_is_damaged(client, x, tmp_path):
     call()
     before = files_of(tmp_path / "x.zarr")
     seen.unlink()
-    chunk = tmp_path / "x.zarr" / "c" / "3" / "0"
+    chunk = chunk_of(tmp_path / "x.zarr", 3)
     chunk.write_bytes(chunk.read_bytes()[::-1])
     with pytest.raises(ValueError, match=r"damaged: batch 3 \(row 3\)"):
         call()

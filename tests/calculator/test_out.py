@@ -1,4 +1,4 @@
-"""Results that are written as they come, and work that goes on where it stopped."""
+"""Results that are written as they come, and work that is resumed where it stopped."""
 
 from __future__ import annotations
 
@@ -53,6 +53,12 @@ def record_of(path):
 def done_in(path):
     """Returns the batches that are recorded."""
     return [i for i, b in enumerate(record_of(path)["batches"]) if b is not None]
+
+
+def chunk_of(path, batch):
+    """Returns the file of a batch, where Zarr 3 or Zarr 2 has it."""
+    files = path / "c" / str(batch) / "0", path / f"{batch}.0"
+    return next(file for file in files if file.exists())
 
 
 class Blowing(chainer.Chain):
