@@ -95,7 +95,7 @@ class NumpyFile(Store):
     def array(self) -> Any:
         """The array, as the user gets it."""
         # Who changes it has the change in memory, and the file stays what was checked.
-        return np.load(self._path, mmap_mode="c")
+        return np.lib.format.open_memmap(self._path, mode="c")
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return rows; whatever is wrong with the files is an exception here."""
