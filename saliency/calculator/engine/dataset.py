@@ -177,10 +177,13 @@ class Batches:
         batches._seed = seed
         return batches
 
-    def peek(self, index: int) -> Any:
-        """Return one example as it stands in the data, before the converter."""
-        with self._borrowed_random(index):
-            return self._examples(index, index + 1)[0]
+    def peek(self, start: int, stop: int) -> Any:
+        """Return examples as they stand in the data, before the converter.
+
+        They are a part of an array, or a list.
+        """
+        with self._borrowed_random(start):
+            return self._examples(start, stop)
 
     def lengths(self, position: int = 0) -> np.ndarray | None:
         """Return the length of each example's input of a position, ``(N,)``.

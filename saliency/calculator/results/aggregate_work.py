@@ -246,7 +246,7 @@ class AggregateWork:
     def _call(self) -> dict[str, Any]:
         """Return what decides the result, in the types of JSON."""
         call = {
-            "saliency": __version__,
+            "version": __version__,
             "N": self.batches.n_example,
             "data": digest_of_data(self.batches),
             "method": self._aggregation.method,

@@ -30,15 +30,55 @@ def fingerprint(value: Any) -> Any:
 
 
 def digest_of_data(batches: Batches) -> str:
-    """Return a digest of all examples, read one after the other.
+    """Return a digest of all examples, read batch by batch.
 
     An array and a list of its rows have the same.
     """
     digest = hashlib.sha256()
-    for index in range(batches.n_example):
-        example = fingerprint(batches.peek(index))
-        digest.update(json.dumps(example, sort_keys=True).encode())
+    kinds: list[tuple[str, int]] = []  # of examples, with how many there are in a row
+    for start in range(0, batches.n_example, batches.batchsize):
+        stop = min(start + batches.batchsize, batches.n_example)
+        for kind, n_example, data in _described(batches.peek(start, stop)):
+            digest.update(data)
+            if kinds and kinds[-1][0] == kind:
+                n_example += kinds.pop()[1]
+            kinds.append((kind, n_example))
+    digest.update(json.dumps(kinds).encode())
     return f"sha256:{digest.hexdigest()}"
+
+
+def _described(examples: Any) -> Iterator[tuple[str, int, Any]]:
+    """Give kind, number and bytes of examples, those of an array at once."""
+    if _is_plain(examples):
+        array = _contiguous(examples)
+        yield _kind(array.dtype, array.shape[1:]), len(array), _bytes_of(array)
+        return
+    for example in examples:
+        kind, data = _describe_example(example)
+        yield kind, 1, data
+
+
+def _describe_example(example: Any) -> tuple[str, Any]:
+    if _is_plain(example):
+        array = _contiguous(example)
+        return _kind(array.dtype, array.shape), _bytes_of(array)
+    if type(example) is tuple:
+        parts = [_describe_example(part) for part in example]
+        return f"({', '.join(kind for kind, _ in parts)})", b"".join(
+            d for _, d in parts
+        )
+    text = json.dumps(fingerprint(example), sort_keys=True).encode()
+    return f"{len(text)} characters", text
+
+
+def _is_plain(value: Any) -> bool:
+    is_array = isinstance(value, chainer.get_array_types())
+    return is_array and value.ndim > 0 and not value.dtype.hasobject
+
+
+@functools.lru_cache(maxsize=1000)
+def _kind(dtype: np.dtype, shape: tuple[int, ...]) -> str:
+    return f"{dtype.str}{shape}"
 
 
 class _Describer:
@@ -107,13 +147,22 @@ def _name(thing: Any) -> str:
 
 
 def _describe_array(array: Any) -> str:
-    array = np.ascontiguousarray(chainer.get_device("@numpy").send(array))
+    array = _contiguous(array)
+    what = f"{array.dtype}{array.shape}"
     if array.dtype.hasobject:
         elements = json.dumps(fingerprint(array.ravel().tolist()))
-        return f"{array.dtype}{array.shape} {_digest(elements.encode())}"
-    return (
-        f"{array.dtype}{array.shape} {_digest(array.reshape(-1).view(np.uint8).data)}"
-    )
+        return f"{what} {_digest(elements.encode())}"
+    return f"{what} {_digest(_bytes_of(array))}"
+
+
+def _contiguous(array: Any) -> np.ndarray:
+    if not isinstance(array, np.ndarray):
+        array = chainer.get_device("@numpy").send(array)
+    return np.ascontiguousarray(array)
+
+
+def _bytes_of(array: np.ndarray) -> Any:
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _describe_link(link: chainer.Link) -> str:
