@@ -117,6 +117,8 @@ class Out:
         else:
             self._check_same_call(self._record.call)
             self._check_damage(self._record)
+            for batch in self._record.missing:
+                self._store.remove(batch)
             self._n_to_come = len(self._record.missing)
             self._store.make_room(self._record, self._n_to_come)
 

@@ -92,6 +92,9 @@ class Store(ABC):
     def write(self, start: int, stop: int, rows: np.ndarray) -> None:
         """Write the rows of a batch, which have the array's shape and dtype."""
 
+    def remove(self, batch: int) -> None:  # noqa: B027 (most write over it)
+        """Remove what is left of a batch that is not recorded, or is damaged."""
+
     def check_rows(self, n_example: int) -> None:  # noqa: B027 (paths have none yet)
         """Raise a ValueError if the array is given and has another number of rows."""
 

@@ -144,6 +144,12 @@ class ZarrFolder(Store):
         self._array[start:stop] = rows
         self._not_synced.add(start // self._batchsize)
 
+    def remove(self, batch: int) -> None:
+        """Remove a chunk, which Zarr may want to read before it writes."""
+        chunk = self._chunk(batch)
+        if chunk is not None:
+            chunk.unlink()
+
     def flush(self) -> None:
         """See that what was written is on the disk."""
         files = [self._chunk(batch) for batch in sorted(self._not_synced)]
