@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -310,6 +311,46 @@ def test_workers_repair_what_is_damaged(client, x, tmp_path):
     assert files_of(tmp_path / "x.zarr") == before
     by_workers = [line for line in seen.read_text().split("\n") if "False" in line]
     assert by_workers == [f"False {x[3, 0]}"]
+
+
+class Replacing:
+    """A ``preprocess_fn`` that has a worker do something to the store, once."""
+
+    def __init__(self, out, work):
+        self.out = out
+        self.work = work
+        self.pid = os.getpid()
+
+    def __call__(self, v):
+        if os.getpid() != self.pid and self.out.exists():
+            self.work(self.out)
+        return v
+
+
+def remove(out):
+    shutil.rmtree(out)
+
+
+def begin_anew(out):
+    """Puts the store of another call there."""
+    shutil.rmtree(out)
+    shutil.copytree(out.with_name("other.zarr"), out)
+
+
+@pytest.mark.parametrize("work", [remove, begin_anew])
+def test_a_worker_writes_into_no_store_but_that_of_its_call(work, client, x, tmp_path):
+    """Tasks may live on when who sent them has been killed and the store removed."""
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    out = tmp_path / "x.zarr"
+    other = calculator.compute_aggregate(x, out=tmp_path / "other.zarr", seed=1)[:]
+    with pytest.raises(Exception, match=r"another call's meanwhile|No such file|None"):
+        calculator.compute_aggregate(
+            x, out=out, workers=client, preprocess_fn=Replacing(out, work)
+        )
+    if work is begin_anew:
+        assert_array_equal(zarr.open_array(str(out), mode="r")[:], other)
+    else:
+        assert not out.exists()
 
 
 def test_another_call_is_refused_before_work_is_sent(client, x, tmp_path):

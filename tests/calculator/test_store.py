@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from functools import partial
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from saliency import SmoothGradCalculator
-from saliency.calculator.results import record
+from saliency.calculator.results import numpy_file, record, zarr_stores
+from saliency.calculator.results.files import write_at_once
 from tests.calculator.test_out import chunk_of
 from tests.networks import MLP, Fuse, build
 
@@ -329,6 +331,29 @@ def test_every_region_of_every_file_in_turn(kind, tmp_path):
                 with contextlib.suppress(ValueError):
                     assert_array_equal(call(out=out)[:], expected)
                 path.write_bytes(whole)
+
+
+@every_kind
+def test_the_record_of_many_batches_takes_little_of_the_time(
+    kind, tmp_path, monkeypatch
+):
+    """It is long then, so that it is not written with each of them."""
+    written = []
+
+    def write_slowly(path, text):
+        time.sleep(0.02)
+        written.append(text)
+        write_at_once(path, text)
+
+    for module in (numpy_file, zarr_stores):
+        monkeypatch.setattr(module, "write_at_once", write_slowly)
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    x = np.ones((60, 4))
+    begin = time.monotonic()
+    calculator.compute_aggregate(x, 1, batchsize=1, out=tmp_path / f"x.{kind}")
+    took = time.monotonic() - begin
+    assert len(written) <= 3 + took / (20 * 0.02)
+    assert None not in json.loads(written[-1])["batches"]
 
 
 class TestOtherFormats:

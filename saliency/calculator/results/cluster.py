@@ -194,7 +194,13 @@ class _Tasks:
             # There is nothing to gain from Dask's advice: each shard is used once.
             warnings.filterwarnings("ignore", "Sending large graph")
             future = self._client.submit(
-                _explain, self._plugin.name, data, shard, self._path, pure=False
+                _explain,
+                self._plugin.name,
+                data,
+                shard,
+                self._path,
+                out.call,
+                pure=False,
             )
         self._pending[future] = shard
         return future
@@ -213,14 +219,14 @@ class _Explainer(WorkerPlugin):
         """Get ready (called by Dask on each worker)."""
         self._work: AggregateWork | None = None
 
-    def explain(self, data: bytes, shard: Span, path: Path) -> _Done:
+    def explain(self, data: bytes, shard: Span, path: Path, call: str) -> _Done:
         """Explain a shard and write the result."""
         start, stop = shard
         with one_at_a_time(), one_thread(), _caught() as caught:
             if self._work is None:
                 self._work = cloudpickle.loads(self._pickled)
             self._work.batches = cloudpickle.loads(data)
-            part = PartWriter(path, self._work.batches.batchsize)
+            part = PartWriter(path, self._work.batches.batchsize, call)
             with self._work.running(stop - start, show_progress=False) as job:
                 self._work.write(job, start, stop, part)
             part.flush()
@@ -248,10 +254,10 @@ def _pickled(thing: Any) -> bytes:
     return file.getvalue()
 
 
-def _explain(name: str, data: bytes, shard: Span, path: Path) -> _Done:
+def _explain(name: str, data: bytes, shard: Span, path: Path, call: str) -> _Done:
     """Do a shard, on a worker."""
     plugin: Any = get_worker().plugins[name]
-    done: _Done = plugin.explain(data, shard, path)
+    done: _Done = plugin.explain(data, shard, path, call)
     return done
 
 

@@ -21,8 +21,8 @@ class NumpyFile(Store):
     """``x.npy``, with ``x.npy.progress.json`` beside it."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._record_path = beside(path, ".progress.json")
+        self._path = path.absolute()
+        self._record_path = beside(self._path, ".progress.json")
         self.name = f"out={str(path)!r}"
         self.record_name = str(self._record_path)
         self.begin_anew = f"remove {path} and {self._record_path.name}"

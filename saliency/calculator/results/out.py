@@ -16,6 +16,7 @@ from saliency.calculator.results.record import (
     OtherFormat,
     Record,
     Span,
+    digest_of_call,
     digest_of_rows,
 )
 from saliency.calculator.results.store import Store
@@ -86,6 +87,11 @@ class Out:
     def array(self) -> Any:
         """What was written into, as the user gets it."""
         return self._store.array
+
+    @property
+    def call(self) -> str:
+        """The digest of the call."""
+        return digest_of_call(self._call)
 
     @property
     def is_created(self) -> bool:
@@ -318,20 +324,28 @@ class PartWriter:
     Args:
         path (Path): The store, which that process has created.
         batchsize (int): Number of rows that are written together.
+        call (str): The digest of its call.
 
     Attributes:
         digests (dict): The digest of each batch that was written, by its first row.
         machine (dict): Where they were computed.
     """
 
-    def __init__(self, path: Path, batchsize: int) -> None:
+    def __init__(self, path: Path, batchsize: int, call: str) -> None:
+        self._call = call
         self._store = ZarrFolder(path, batchsize)
         self._shape, self._dtype = self._store.attach()
         self.digests: dict[int, str] = {}
         self.machine: dict[str, Any] = {}
 
     def write(self, start: int, stop: int, rows: np.ndarray, machine: Any) -> None:
-        """Write the rows of a batch; see :meth:`Out.write`."""
+        """Write the rows of a batch; see :meth:`Out.write`.
+
+        Raises:
+            RuntimeError: If that process has ended, and another call has begun anew.
+        """
+        if digest_of_call(self._store.read_record()["call"]) != self._call:
+            raise RuntimeError(f"{self._store.name} is another call's meanwhile")
         rows = _fitted(rows, start, stop, self._shape, self._dtype)
         self._store.write(start, stop, rows)
         self.digests[start] = digest_of_rows(rows)

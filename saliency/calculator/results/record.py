@@ -159,6 +159,11 @@ def digest_of_rows(rows: np.ndarray) -> str:
     return hashlib.sha256(flat.data).hexdigest()[:_N_DIGIT]
 
 
+def digest_of_call(call: dict[str, Any]) -> str:
+    """Return a digest of what a call was made with."""
+    return _digest_of(call)
+
+
 def _digest_of(body: dict[str, Any]) -> str:
     text = json.dumps(body, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -52,10 +52,10 @@ class ZarrFolder(Store):
     def __init__(self, path: Path, batchsize: int) -> None:
         self.name = f"out={str(path)!r}"
         self.begin_anew = f"remove {path}"
-        self._path = path
-        self._record_path = path / "saliency.json"
+        self._path = path.absolute()
+        self._record_path = self._path / "saliency.json"
         self.record_name = str(self._record_path)
-        self._reserved = path / "saliency.reserved"
+        self._reserved = self._path / "saliency.reserved"
         self._batchsize = batchsize
         self._array: Any = None
         self._not_synced: set[int] = set()
