@@ -343,7 +343,7 @@ def test_a_worker_writes_into_no_store_but_that_of_its_call(work, client, x, tmp
     calculator = SmoothGradCalculator(build(MLP, n_out=1))
     out = tmp_path / "x.zarr"
     other = calculator.compute_aggregate(x, out=tmp_path / "other.zarr", seed=1)[:]
-    with pytest.raises(Exception, match=r"another call's meanwhile|No such file|None"):
+    with pytest.raises(Exception, match=r"another call's meanwhile|No such file"):
         calculator.compute_aggregate(
             x, out=out, workers=client, preprocess_fn=Replacing(out, work)
         )

@@ -344,7 +344,7 @@ class PartWriter:
         Raises:
             RuntimeError: If that process has ended, and another call has begun anew.
         """
-        if digest_of_call(self._store.read_record()["call"]) != self._call:
+        if digest_of_call(self._store.read_call()) != self._call:
             raise RuntimeError(f"{self._store.name} is another call's meanwhile")
         rows = _fitted(rows, start, stop, self._shape, self._dtype)
         self._store.write(start, stop, rows)

@@ -134,6 +134,10 @@ class ZarrFolder(Store):
         """Return rows; whatever is wrong with the files is an exception here."""
         return np.asarray(self._array[start:stop])
 
+    def read_call(self) -> Any:
+        """Return what the call was made with that is being written."""
+        return read_json(self._record_path)["call"]
+
     def attach(self) -> tuple[tuple[int, ...], np.dtype]:
         """Open the array for a part of the work; return its shape and dtype."""
         self._array = _open_zarr(self._path)
