@@ -544,6 +544,7 @@ OF_COMPUTE_AGGREGATE = {
     "ch_axis": None,
     "statistic": "mean",
     "out": None,
+    "repair": False,
     "workers": None,
     **{k: v for k, v in OF_COMPUTE.items() if k not in ("M", "retain_inputs")},
 }

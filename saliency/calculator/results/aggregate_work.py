@@ -24,7 +24,7 @@ from saliency.calculator.results.aggregation import (
 )
 from saliency.calculator.results.fingerprint import digest_of_data, fingerprint
 from saliency.calculator.results.machine import describe_machine
-from saliency.calculator.results.out import Out, opened
+from saliency.calculator.results.out import Out, open_out
 from saliency.calculator.results.record import Span
 from saliency.checks import narrowed
 from saliency.version import __version__
@@ -106,7 +106,7 @@ class AggregateWork:
     def opened(self, out: Any, repair: bool) -> Iterator[Out]:
         """Return a block with ``out``, and take the seed that it was begun with."""
         n_example, batchsize = self.batches.n_example, self.batches.batchsize
-        with opened(out, n_example, batchsize, repair) as found:
+        with open_out(out, n_example, batchsize, repair) as found:
             seed = found.seed(self._settings.seed)
             self._settings = replace(self._settings, seed=seed)
             self.batches = self.batches.with_seed(seed)

@@ -20,13 +20,15 @@ def beside(path: Path, suffix: str) -> Path:
 
 def sync(path: Path) -> None:
     """See that a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # Windows writes names by itself, and opens no folders
-    opened = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+    # Windows opens no folders, and some file systems of networks do not sync them.
+    is_needed = not path.is_dir()
+    with contextlib.nullcontext() if is_needed else contextlib.suppress(OSError):
+        # Windows syncs only what may be written.
+        opened = os.open(path, os.O_RDWR if is_needed else os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
 
 
 def write_at_once(path: Path, text: str) -> None:

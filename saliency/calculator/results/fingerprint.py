@@ -64,9 +64,8 @@ def _describe_example(example: Any) -> tuple[str, Any]:
         return _kind(array.dtype, array.shape), _bytes_of(array)
     if type(example) is tuple:
         parts = [_describe_example(part) for part in example]
-        return f"({', '.join(kind for kind, _ in parts)})", b"".join(
-            d for _, d in parts
-        )
+        kinds = ", ".join(kind for kind, _ in parts)
+        return f"({kinds})", b"".join(data for _, data in parts)
     text = json.dumps(fingerprint(example), sort_keys=True).encode()
     return f"{len(text)} characters", text
 

@@ -28,7 +28,7 @@ _SHARE_OF_RECORD = 0.05
 
 
 @contextlib.contextmanager
-def opened(out: Any, n_example: int, batchsize: int, repair: bool) -> Iterator[Out]:
+def open_out(out: Any, n_example: int, batchsize: int, repair: bool) -> Iterator[Out]:
     """Return a block in which results are written, by nobody else.
 
     Args:
@@ -86,6 +86,8 @@ class Out:
     @property
     def array(self) -> Any:
         """What was written into, as the user gets it."""
+        if not self._is_saved:
+            self._save()
         return self._store.array
 
     @property
@@ -109,7 +111,7 @@ class Out:
         return entropy
 
     def begin(self, call: dict[str, Any]) -> None:
-        """Begin, or go on, with a call.
+        """Begin a call, or resume it.
 
         Args:
             call (dict): What it is made with, in JSON's types, with its ``seed``.

@@ -28,6 +28,7 @@ Span = tuple[int, int]  # rows from the first to before the second
 
 _FORMAT = 2
 _N_DIGIT = 32
+_N_NAMED = 8  # runs of batches, in a message
 
 
 class DamagedRecord(Exception):
@@ -143,7 +144,9 @@ class Record:
                 runs[-1][1] = batch
             else:
                 runs.append([batch, batch])
-        named = [self._name_run(first, last) for first, last in runs]
+        named = [self._name_run(first, last) for first, last in runs[:_N_NAMED]]
+        if len(runs) > _N_NAMED:
+            named.append(f"{sum(b - a + 1 for a, b in runs[_N_NAMED:])} more")
         return " and ".join(filter(None, [", ".join(named[:-1]), named[-1]]))
 
     def _name_run(self, first: int, last: int) -> str:
