@@ -267,7 +267,7 @@ class TestProgressBar:
             y = F.sum(v**2, axis=1)
             return y * np.random.normal() if v.array.max() > 50 else y
 
-        calculator = IntegratedGradientsCalculator(model, steps=4)
+        calculator = IntegratedGradientsCalculator(model, steps=4, method="trapezoid")
         x[:, 0] = 99
         samples = calculator.compute(x, batchsize=7, seed=0)
         assert " 28/28 " in capsys.readouterr().err.strip().split("\r")[-1]

@@ -147,7 +147,7 @@ class Batches:
     @property
     def is_of_arrays(self) -> bool:
         """Whether the first input of an example is an array in the data."""
-        return _lengths_of_inputs([self.peek(0)])[0] is not None
+        return _lengths_of_inputs([self.peek(0, 1)[0]])[0] is not None
 
     def __iter__(self) -> Iterator[UserBatch]:
         return self.between(0, self.n_example)
