@@ -159,7 +159,7 @@ def heatmap(
                 f"{ch_axis!r}"
             )
         values = reductions[reduce](values)
-    return np.asarray(colormaps.get_cmap(cmap)(project_scaler(values)))[..., :3]
+    return np.asarray(checked_cmap(cmap)(project_scaler(values)))[..., :3]
 
 
 def checked_cmap(cmap: str | Colormap) -> Colormap:
