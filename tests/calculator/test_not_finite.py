@@ -95,6 +95,28 @@ def test_a_trained_one_that_the_posterior_takes_the_place_of(x):
     np.testing.assert_allclose(found, expected)
 
 
+class Stateful(chainer.Chain):
+    """Goes on from the state of the call before."""
+
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.lstm = L.LSTM(4, 3)
+            self.out = L.Linear(3, 2)
+
+    def forward(self, x):
+        return self.out(self.lstm(x))
+
+
+@every_calculator_with(every_pair, state=["c", "h"], value=[np.nan, np.inf])
+def test_a_hidden_state(new_calculator, state, value, x):
+    model = build(Stateful)
+    model.lstm.set_state(*(chainer.Variable(np.zeros((7, 3))) for _ in "ch"))
+    getattr(model.lstm, state).array[0, 1] = value
+    with pytest.raises(ValueError, match=f"but its hidden state /lstm/{state} holds"):
+        new_calculator(model, class_index=0).compute(x, seed=0)
+
+
 @every_calculator_with(every_value, value=[np.nan, np.inf])
 def test_noise(new_calculator, value, x):
     class Noise:

@@ -47,12 +47,12 @@ _known = _Known()
 
 
 class Suspect(NamedTuple):
-    """A parameter or a persistent value of a model that is not finite.
+    """A parameter, persistent value or hidden state of a model that is not finite.
 
     Attributes:
         what (str): What a message calls it.
         link (chainer.Link): Whose it is.
-        parameter (chainer.Parameter or None): None for a persistent value.
+        parameter (chainer.Parameter or None): None for what is no parameter.
         get (callable): Returns the array as it is now.
     """
 
@@ -86,20 +86,26 @@ def _values(
         for path, link in model.namedlinks():
             for name in (*sorted(link._params), *sorted(link._persistent)):
                 yield path, link, name
+            for name, value in vars(link).items():
+                # Chainer's stateful links keep Variables, as a user's own do.
+                is_state = isinstance(value, chainer.Variable)
+                if is_state and name not in link._params:
+                    yield path, link, name
 
 
 def _suspect(value: tuple[str, chainer.Link, str]) -> Suspect | None:
     path, link, name = value
     here = getattr(link, name)
-    parameter = here if isinstance(here, chainer.Parameter) else None
-    array = here.array if parameter is not None else here
+    array = here.array if isinstance(here, chainer.Variable) else here
     if not isinstance(array, chainer.get_array_types()) or _known.is_finite(array):
         return None
-    kind = "parameter" if parameter is not None else "persistent value"
-    what = f"{kind} {path.rstrip('/')}/{name}"
-    if parameter is not None:
-        return Suspect(what, link, parameter, lambda: parameter.array)
-    return Suspect(what, link, None, lambda: getattr(link, name))
+    where = f"{path.rstrip('/')}/{name}"
+    if isinstance(here, chainer.Parameter):
+        return Suspect(f"parameter {where}", link, here, lambda: here.array)
+    if isinstance(here, chainer.Variable):
+        # Forward replaces it, and the next one may well be finite.
+        return Suspect(f"hidden state {where}", link, None, lambda: array)
+    return Suspect(f"persistent value {where}", link, None, lambda: getattr(link, name))
 
 
 class WatchedLinks(chainer.LinkHook):
