@@ -17,7 +17,7 @@ from saliency import (
     SmoothGradCalculator,
 )
 from tests.calculator.every_calculator import AGGREGATING, DISTURBANCES
-from tests.covering import every_pair, every_value
+from tests.covering import every_value
 from tests.networks import CNN, MLP, OwnNoise, Sequence, TwoInputs, build
 
 import chainer.functions as F
@@ -36,7 +36,7 @@ def assert_is_aggregate_of_samples(calculator, data, method="abs", ch_axis=None,
     return result
 
 
-@every_pair(new_calculator=AGGREGATING, disturbance=DISTURBANCES, batchsize=[1, 3, 50])
+@every_value(new_calculator=AGGREGATING, disturbance=DISTURBANCES, batchsize=[1, 3, 50])
 def test_is_aggregate_of_the_samples(new_calculator, disturbance, batchsize, x):
     model = build(MLP, dropout=0.5, normalize=True, depth=3)
     calculator = new_calculator(model, class_index="argmax")

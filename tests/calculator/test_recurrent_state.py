@@ -100,7 +100,7 @@ STATES = [0, 7, 1]
 
 
 @every_calculator_with(
-    every_pair,
+    every_value,
     is_disturbed={"clean": False, "disturbed": True},
     n_row=STATES,
     cell=KINDS_OF_CELLS,

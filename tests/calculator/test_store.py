@@ -314,7 +314,7 @@ def damaged_at_will(kind, folder, n_damage):
 
 @every_kind
 def test_whatever_bytes_are_damaged_no_result_is_wrong(kind, tmp_path):
-    damaged_at_will(kind, tmp_path, 30)
+    damaged_at_will(kind, tmp_path, 12)
 
 
 @every_kind
@@ -665,8 +665,8 @@ def killed_at_random(kind, folder, n_kill):
 @every_kind
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 class TestKilledAtARandomMoment:
-    def test_five_times(self, kind, tmp_path):
-        killed_at_random(kind, tmp_path, 5)
+    def test_twice(self, kind, tmp_path):
+        killed_at_random(kind, tmp_path, 2)
 
     @pytest.mark.large
     def test_fifty_times(self, kind, tmp_path):
