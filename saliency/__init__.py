@@ -10,6 +10,7 @@ import importlib
 from typing import Any
 
 from saliency import chainer_compat as chainer_compat
+from saliency.explanation import Explanation as Explanation
 from saliency.version import __version__ as __version__
 
 _MODULES = {
@@ -61,7 +62,16 @@ _MODULES = {
 # Packages that are loaded when they are first asked for, as attributes of this one.
 _PACKAGES = ("calculator", "visualizer")
 
-__all__ = ["__version__", *_MODULES]
+__all__ = ["Explanation", "__version__", *_MODULES]
+
+
+def _draw_explanation(explanation: Explanation, kind: Any, **arguments: Any) -> Any:
+    """Draw an explanation; loads the visualizers, which explanations do not know."""
+    draw = importlib.import_module("saliency.visualizer.explanations").draw_explanation
+    return draw(explanation, kind, **arguments)
+
+
+Explanation.drawn_by = staticmethod(_draw_explanation)
 
 
 def __getattr__(name: str) -> Any:

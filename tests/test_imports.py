@@ -35,7 +35,7 @@ ROOMS = [
     ("saliency/lrp/rules",),
     ("saliency/lrp/graph",),
     ("saliency/cpu", "link_hooks"),
-    ("saliency/configured", "saliency/download"),
+    ("saliency/configured", "saliency/download", "saliency/explanation"),
     (
         "saliency/chainer_compat",
         "saliency/checks",

@@ -31,6 +31,7 @@ from saliency.calculator.results.aggregation import (
     RunningStatistics,
     mean_dtype,
 )
+from saliency.calculator.results.explain_work import ExplainWork
 from saliency.calculator.results.room import check_room
 from saliency.checks import check_bool, for_each_target, narrowed
 from saliency.configured import (
@@ -40,6 +41,7 @@ from saliency.configured import (
     takes_settings_of,
     with_defaults,
 )
+from saliency.explanation import Explanation, checked_names
 
 import chainer
 from chainer.dataset import concat_examples
@@ -136,13 +138,14 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
     device: Any = None
     targets: Targets = None
 
-    #: Arguments of ``compute`` and ``compute_aggregate`` that have another default.
+    #: Arguments of ``compute``, ``compute_aggregate`` and ``explain`` that have another
+    #: default.
     call_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "call_defaults" in vars(cls):
-            for name in ("compute", "compute_aggregate"):
+            for name in ("compute", "compute_aggregate", "explain"):
                 method = with_defaults(getattr(cls, name), **cls.call_defaults)
                 setattr(cls, name, method)
 
@@ -373,6 +376,64 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             result = work.into(out, show_progress, repair)
         else:
             result = work.in_memory(show_progress)
+        assert work.run is not None  # it has been started
+        _last_runs.of[self] = work.run
+        return result
+
+    @takes_settings_of(compute, but=("retain_inputs", "postprocess_fn"))
+    def explain(
+        self,
+        data: Any,
+        M: int = 1,
+        method: str = "raw",
+        ch_axis: ChannelAxis = None,
+        *,
+        feature_names: Sequence[str] | None = None,
+        class_names: Sequence[str] | None = None,
+        show_progress: bool = True,
+        **settings: Any,
+    ) -> Explanation:
+        """Explain each example, and return all that is needed to read the answer.
+
+        The values are those of ``aggregate(compute(data, M, ...), method, ch_axis)``,
+        and their errors those with ``statistic="std"``, in one run and in memory that
+        does not grow with M. What was explained and its score come with them; to find
+        these, the model runs once more on each example.
+
+        Args:
+            method (str): As in :meth:`aggregate`.
+            ch_axis (int, tuple or None): As in :meth:`aggregate`.
+            feature_names (sequence of str or None): One for each column of the values
+                ``(N, n_feature)``. By default, the names of the columns of a DataFrame
+                that is explained.
+            class_names (sequence of str or None): One for each class of the output.
+
+        Returns:
+            Explanation: The values, ``(N,) + target shape`` without ``ch_axis``, their
+            standard deviation where M > 1, the data, the names, the classes and scores
+            that were explained, and the settings. Integrated Gradients with
+            ``method='raw'`` have base values, f(baseline); these and the scores are
+            means over the samples, so that values add up to what is between them.
+
+        Raises:
+            TypeError, ValueError: As :meth:`compute` and :meth:`aggregate`; if names do
+                not fit, or there are several targets or ``class_index='all'``.
+        """
+        names = checked_names("feature_names", feature_names)
+        of_classes = checked_names("class_names", class_names)
+        sampling = self._sampling(M=M, postprocess_fn=None, **settings)
+        subject = self._subject()
+        subject.refuse_several_targets("explain")
+        if isinstance(subject.class_index, str) and subject.class_index == "all":
+            raise ValueError(
+                "class_index must be one class for each example in explain, got 'all'; "
+                "compute_aggregate gives the values of all classes"
+            )
+        statistic = "std" if sampling.M > 1 else "mean"
+        aggregation = Aggregation(method, ch_axis, statistic, sampling.M)
+        batches = self._batches(data, sampling, subject)
+        work = ExplainWork(self, subject, sampling, aggregation, batches)
+        result = work.explain(data, names, of_classes, show_progress)
         assert work.run is not None  # it has been started
         _last_runs.of[self] = work.run
         return result

@@ -290,6 +290,14 @@ class Paths(Baselines):
         self.completeness.check(of_targets, first)
         return super().put_together(of_targets, dtypes, first)
 
+    def keep_ends(self, n_example: int) -> None:
+        """Keep the scores at both ends of the paths from now on."""
+        self.completeness.keep_ends(n_example)
+
+    def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return f(baseline) and f(x) of each example, as means over samples."""
+        return self.completeness.mean_ends()
+
     def conclude(self) -> None:
         """Give a warning if attributions are far from adding up."""
         self.completeness.warn()

@@ -8,6 +8,27 @@ from typing import Any
 import numpy as np
 
 
+def names_in_table(data: Any) -> tuple[list[str] | None, Any]:
+    """Return the names of a table's columns, and what its rows are called.
+
+    Both are None for what is no DataFrame or Series of pandas, and the names of columns
+    for a Series without a name.
+    """
+    pandas = sys.modules.get("pandas")
+    if pandas is None:
+        return None, None
+    if isinstance(data, pandas.DataFrame):
+        return [_name_of_column(name) for name in data.columns], data.index.to_numpy()
+    if isinstance(data, pandas.Series):
+        return None if data.name is None else [str(data.name)], data.index.to_numpy()
+    return None, None
+
+
+def _name_of_column(name: Any) -> str:
+    # Columns of several levels have tuples as names.
+    return " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
+
+
 def from_pandas(data: Any) -> Any:
     """Return the array that a DataFrame or a Series holds; anything else as it is.
 

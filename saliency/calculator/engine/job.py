@@ -177,6 +177,45 @@ class Job:
         if self._n_left == 0:
             self.run.conclude()
 
+    def classes_and_scores(
+        self, batch: UserBatch
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """Return what is explained of each example of a batch that was explained.
+
+        Returns:
+            tuple: The classes, ``(size,)``, or None where what is explained is no one
+            column; and the scores, ``(size,)``, which the trained model gives without
+            noise and dropout.
+        """
+        arrangement = self._arrangement
+        assert arrangement is not None  # it has been found
+        arrangement.tell(self.run)
+        if arrangement.layout is PACKED:
+            parts = [arrangement.with_lengths(batch)]
+        elif arrangement.folds:
+            parts = [self._with_lengths_of_target(batch)]
+        else:
+            parts = list(self._search.examples(batch))
+        classes, scores = [], []
+        for part in parts:
+            for this in self._runner.clean.of(part):
+                explained = self._explained_of_clean(this)
+                classes.append(explained)
+                scores.append(chainer.cuda.to_cpu(this.scores(explained)))
+        found = [one for one in classes if isinstance(one, np.ndarray)]
+        has_classes = len(found) == len(classes)
+        return (
+            np.concatenate(found) if has_classes else None,
+            np.concatenate(scores),
+        )
+
+    def _explained_of_clean(self, this: ForwardPass) -> Explained:
+        """Return what of the output is explained in each row of a clean pass."""
+        class_index = self._subject.class_index
+        if isinstance(class_index, str):
+            return self._recipe.predicted_classes(this)
+        return class_of_examples(class_index, this.index, self._batches.n_example)
+
     def lengths_of_examples(
         self, of_batches: Sequence[tuple[np.ndarray | None, ...]]
     ) -> Lengths:

@@ -82,6 +82,16 @@ class Run:
             narrowed(s, dtype, "a saliency") for s, dtype in zip(of_targets, dtypes)
         ]
 
+    def keep_ends(self, n_example: int) -> None:
+        """Keep the scores at both ends of paths from now on; here, there are none."""
+
+    def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return f(reference) and f(x), ``(N,)`` each, as means over the samples.
+
+        None where the method has no paths, or one score stands for a whole batch.
+        """
+        return None
+
     def conclude(self) -> None:
         """Warn of what the call has shown, now that all examples are explained."""
 

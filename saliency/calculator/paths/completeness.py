@@ -44,6 +44,29 @@ class Completeness:
         self._squares = 0.0  # of the extents
         self._worst: _Miss | None = None
         self._has_warned = False
+        # Sums over samples of the scores at both ends, and the number of samples; for
+        # each example of the data, if they are kept.
+        self._ends: np.ndarray | None = None
+
+    def keep_ends(self, n_example: int) -> None:
+        """Keep the scores at both ends of the paths from now on.
+
+        Args:
+            n_example (int): How many examples the data has.
+        """
+        self._ends = np.zeros((3, n_example))
+
+    def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return f(reference) and f(x) of each example, as means over samples.
+
+        Where paths lead from several baselines, or to several calls, the first is what
+        the attributions of an example lack of the second. None where scores were not
+        kept, or stand for a whole batch.
+        """
+        if self._ends is None or self._is_of_batch:
+            return None
+        differences, scores, n_sample = self._ends
+        return (scores - differences) / n_sample, scores / n_sample
 
     def begin(self, first_example: int, n_example: int) -> None:
         """Get ready for a batch.
@@ -95,6 +118,11 @@ class Completeness:
         for sample, total in enumerate(totals, first):
             scores = self._of_samples.pop(sample)
             difference, extent = scores.difference, scores.extent
+            if self._ends is not None:
+                stop = self._first_example + len(difference)
+                at_end = scores.ends[1].mean(axis=(0, 1))
+                ends = difference, at_end, np.ones(len(difference))
+                self._ends[:, self._first_example : stop] += ends
             if self._is_of_batch:
                 total, difference, extent = (
                     total.sum()[None],

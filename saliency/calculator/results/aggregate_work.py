@@ -189,6 +189,18 @@ class AggregateWork:
     ) -> list[np.ndarray]:
         """Return a batch's saliency, ``(size,) + target shape`` without ``ch_axis``.
 
+        The arguments, and what is raised, are those of :meth:`reduced`.
+        """
+        return [one.result() for one in self.reduced(job, batch, samples_of_batch)]
+
+    def reduced(
+        self,
+        job: Job,
+        batch: UserBatch,
+        samples_of_batch: Iterable[list[np.ndarray]] | None = None,
+    ) -> list[OfTarget]:
+        """Return a batch's samples, reduced.
+
         Args:
             job (Job): Explains it.
             batch (UserBatch): The examples.
@@ -196,19 +208,19 @@ class AggregateWork:
                 target shape`` for each target; None asks the job.
 
         Returns:
-            list of numpy.ndarray: One for each target.
+            list of OfTarget: One for each target.
 
         Raises:
             ValueError: If there is no such ``ch_axis``, or examples have different
                 lengths along it.
         """
-        of_targets: list[_OfTarget] = []
+        of_targets: list[OfTarget] = []
         if samples_of_batch is None:
             samples_of_batch = job.explain(batch)
         for found in samples_of_batch:
             n = len(found)
             of_targets = of_targets or [
-                _OfTarget(self._aggregation.of_target(i, n)) for i in range(n)
+                OfTarget(self._aggregation.of_target(i, n)) for i in range(n)
             ]
             for one, samples in zip(of_targets, found):
                 one.add(samples)
@@ -221,7 +233,7 @@ class AggregateWork:
                     "examples have different lengths"
                 )
         self._summed = summed
-        return [one.result() for one in of_targets]
+        return of_targets
 
     def _create(self, out: Out, job: Job, index: int) -> None:
         """Make the array with room for what one example gives."""
@@ -260,7 +272,7 @@ class AggregateWork:
         return described
 
 
-class _OfTarget:
+class OfTarget:
     """The samples of a batch at one target, reduced as they come.
 
     Args:
@@ -288,7 +300,8 @@ class _OfTarget:
         rows = self._statistics.mean.reshape(len(self._statistics.mean), -1)
         return bool(self.summed) and bool(np.isnan(rows).all(axis=1).any())
 
-    def result(self) -> np.ndarray:
-        """Return the statistic of the samples."""
-        what = f"an aggregated saliency ({self.aggregation.statistic})"
-        return narrowed(self._statistics.result(), self._dtype, what)
+    def result(self, statistic: str | None = None) -> np.ndarray:
+        """Return a statistic of the samples, by default that of the aggregation."""
+        statistic = statistic or self.aggregation.statistic
+        what = f"an aggregated saliency ({statistic})"
+        return narrowed(self._statistics.result(statistic), self._dtype, what)

@@ -156,20 +156,25 @@ class RunningStatistics:
                 step *= sample - self.mean
                 self._squares = _added(self._squares, step)
 
-    def result(self) -> np.ndarray:
+    def result(self, statistic: str | None = None) -> np.ndarray:
         """Return the statistic; the spread is that of a sample of the population.
+
+        Args:
+            statistic (str or None): Another one than that of the constructor, which
+                then must not be the mean.
 
         Raises:
             ValueError: If a mean or a spread is infinite.
         """
+        statistic = statistic or self._statistic
         std = np.sqrt(self._squares / max(self.count - 1, 1))
         # NaN is what lies behind the end of a short example.
         if np.isinf(self.mean).any() or np.isinf(std).any():
             raise ValueError(
                 "an aggregated saliency is infinite, since the samples are too large: "
-                f"their {self._statistic} overflows in float64. Scale the output down"
+                f"their {statistic} overflows in float64. Scale the output down"
             )
-        return _STATISTICS[self._statistic](self.mean, std)
+        return _STATISTICS[statistic](self.mean, std)
 
 
 def _added(total: Any, array: np.ndarray) -> np.ndarray:
