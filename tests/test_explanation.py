@@ -262,14 +262,14 @@ def test_shap_draws_it(explanation):
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (dict(values=np.float32(1)), ValueError, "axis for the examples"),
-        (dict(errors=np.zeros((2, 2))), ValueError, "errors must have the shape"),
-        (dict(scores=np.zeros(3)), ValueError, "scores must have one row"),
-        (dict(scores=np.zeros((2, 1))), ValueError, "scores must have one row"),
-        (dict(classes=np.zeros(2)), TypeError, "classes must hold integers"),
-        (dict(values=np.array([["a"]])), TypeError, "values must hold real numbers"),
-        (dict(feature_names=["a"]), ValueError, "feature_names must have one name"),
-        (dict(n_sample=0), ValueError, "n_sample"),
+        ({"values": np.float32(1)}, ValueError, "axis for the examples"),
+        ({"errors": np.zeros((2, 2))}, ValueError, "errors must have the shape"),
+        ({"scores": np.zeros(3)}, ValueError, "scores must have one row"),
+        ({"scores": np.zeros((2, 1))}, ValueError, "scores must have one row"),
+        ({"classes": np.zeros(2)}, TypeError, "classes must hold integers"),
+        ({"values": np.array([["a"]])}, TypeError, "values must hold real numbers"),
+        ({"feature_names": ["a"]}, ValueError, "feature_names must have one name"),
+        ({"n_sample": 0}, ValueError, "n_sample"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, error, message):

@@ -65,7 +65,7 @@ CALCULATORS = {
 @pytest.mark.filterwarnings("ignore:all .* samples are equal")
 def test_values_and_errors_are_those_of_compute_and_aggregate(model, table, name):
     calculator = CALCULATORS[name](model, class_index="argmax")
-    settings = dict(M=3, seed=0, batchsize=7, show_progress=False)
+    settings = {"M": 3, "seed": 0, "batchsize": 7, "show_progress": False}
     samples = calculator.compute(table, **settings)
     explanation = calculator.explain(table, method="abs", **settings)
     expected = calculator.aggregate(samples, "abs")
@@ -245,9 +245,9 @@ class TestOtherShapes:
 class TestErrors:
     def test_names_that_do_not_fit(self, model, table):
         calculator = GradientCalculator(model, class_index=2)
-        with pytest.raises(ValueError, match="feature_names .* got 3"):
+        with pytest.raises(ValueError, match=r"feature_names .* got 3"):
             calculator.explain(table, feature_names=["a", "b", "c"])
-        with pytest.raises(ValueError, match="class_names .* class 2 .* 2 names"):
+        with pytest.raises(ValueError, match=r"class_names .* class 2 .* 2 names"):
             calculator.explain(table, class_names=["a", "b"])
         with pytest.raises(TypeError, match="feature_names must be a list"):
             calculator.explain(table, feature_names="abcd")
@@ -257,7 +257,7 @@ class TestErrors:
         with pytest.raises(ValueError, match="explain explains one target"):
             calculator.explain(table)
         calculator = OcclusionCalculator(model, class_index="all", slide_axis=1)
-        with pytest.raises(ValueError, match="class_index .* got 'all'"):
+        with pytest.raises(ValueError, match=r"class_index .* got 'all'"):
             calculator.explain(table)
 
     def test_what_it_does_not_take(self, model, table):
