@@ -6,7 +6,9 @@ import it first. The names below are loaded when they are first used.
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import logging
 from typing import Any
 
 from saliency import chainer_compat as chainer_compat
@@ -60,7 +62,7 @@ _MODULES = {
 }
 
 # Packages that are loaded when they are first asked for, as attributes of this one.
-_PACKAGES = ("calculator", "visualizer")
+_PACKAGES = ("calculator", "cpu", "lrp", "models", "visualizer")
 
 __all__ = ["Explanation", "__version__", *_MODULES]
 
@@ -73,16 +75,29 @@ def _draw_explanation(explanation: Explanation, kind: Any, **arguments: Any) -> 
 
 Explanation.drawn_by = staticmethod(_draw_explanation)
 
+# What is logged is seen by those who set up logging, and is no stray line for others.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
 
 def __getattr__(name: str) -> Any:
     if name in _PACKAGES:
         return importlib.import_module(f"saliency.{name}")
     if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        raise _unknown(name)
     value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *_PACKAGES})
+    return sorted({*__all__, *_PACKAGES, "chainer_compat"})
+
+
+def _unknown(name: str) -> AttributeError:
+    """Return the error for a name that this package does not have."""
+    near = difflib.get_close_matches(name, __dir__(), 1, cutoff=0.7)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    error = AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")
+    # With a name, but without an object, Python does not add a hint of its own.
+    error.name = name
+    return error

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from saliency.checks import checked_text, is_number
 

@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 import textwrap
+import traceback
 import warnings
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import chainer
 import chainer.functions as F
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("calculator", "cpu", "lrp", "models", "visualizer")
 
 # Makes modules unimportable, as on a machine that does not have them.
 WITHOUT = """
@@ -200,6 +202,40 @@ class TestPackage:
     def test_public_name(self, name):
         assert name in dir(saliency)
         assert getattr(saliency, name) is not None
+
+    @pytest.mark.parametrize("name", PACKAGES)
+    def test_package_is_loaded_on_first_use(self, name):
+        check(f"""
+            import sys, saliency
+            assert "saliency.{name}" not in sys.modules
+            assert saliency.{name} is sys.modules["saliency.{name}"]
+        """)
+        assert name in dir(saliency)
+
+    def test_only_what_is_public_is_listed(self):
+        assert set(dir(saliency)) == {*saliency.__all__, *PACKAGES, "chainer_compat"}
+
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [("GradientCalculater", "GradientCalculator"), ("visualiser", "visualizer")],
+    )
+    def test_misspelt_name(self, name, meant):
+        with pytest.raises(AttributeError) as caught:
+            getattr(saliency, name)
+        assert str(caught.value) == (
+            f"module 'saliency' has no attribute {name!r}; did you mean {meant!r}?"
+        )
+        shown = "".join(traceback.format_exception_only(caught.type, caught.value))
+        assert shown.lower().count("did you mean") == 1
+
+    def test_what_is_logged_is_no_stray_line(self):
+        check("""
+            import contextlib, io
+            from saliency import abs_max_scaler
+            with contextlib.redirect_stderr(io.StringIO()) as stderr:
+                abs_max_scaler([0.0, 0.0])
+            assert stderr.getvalue() == ""
+        """)
 
     def test_unknown_name(self):
         with pytest.raises(AttributeError, match=r"'saliency' has no attribute 'nope'"):

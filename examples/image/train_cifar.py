@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,9 @@ def train(
     trainer.extend(extensions.LogReport())
     columns = ["epoch", "main/loss", "main/accuracy"]
     columns += ["validation/main/loss", "validation/main/accuracy", "elapsed_time"]
-    trainer.extend(extensions.PrintReport(columns))
-    trainer.extend(extensions.ProgressBar(update_interval=20))
+    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+        trainer.extend(extensions.PrintReport(columns))
+        trainer.extend(extensions.ProgressBar(update_interval=20))
     with fast_cpu():
         trainer.run()
     return classifier

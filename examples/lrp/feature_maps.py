@@ -17,7 +17,7 @@ import numpy as np
 from data import Images, enlarged, load_digits
 from matplotlib.figure import Figure
 from networks import LeNet
-from tqdm import tqdm
+from tqdm.auto import tqdm
 from training import accuracy, begin, parser
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -62,7 +62,10 @@ def train_until(
     def loss(x: Any, t: Any) -> chainer.Variable:
         return F.softmax_cross_entropy(model(x), t)
 
-    with fast_cpu(), tqdm(desc=f"train to {goal:.0%}", unit="update") as bar:
+    with (
+        fast_cpu(),
+        tqdm(desc=f"train to {goal:.0%}", unit="update", disable=None) as bar,
+    ):
         for update in range(1, most + 1):
             batch = chainer.dataset.concat_examples(iterator.next(), model.device)
             optimizer.update(loss, *batch)

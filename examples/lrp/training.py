@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -86,8 +87,9 @@ def train(
     trainer.extend(extensions.Evaluator(test, classifier, device=device))
     trainer.extend(extensions.LogReport())
     columns = ["epoch", "main/loss", "validation/main/accuracy", "elapsed_time"]
-    trainer.extend(extensions.PrintReport(columns))
-    trainer.extend(extensions.ProgressBar(update_interval=10))
+    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+        trainer.extend(extensions.PrintReport(columns))
+        trainer.extend(extensions.ProgressBar(update_interval=10))
     with fast_cpu():
         trainer.run()
     accuracy = trainer.observation["validation/main/accuracy"]

@@ -24,7 +24,7 @@ from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 from matplotlib.figure import Figure
 from networks import N_CLASS, UnitNet
 from pictures import draw_grid
-from tqdm import trange
+from tqdm.auto import trange
 from training import add_weights, begin, parser, scores_of, trained
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -86,7 +86,7 @@ def separation(model: UnitNet, units: np.ndarray, t: np.ndarray) -> np.ndarray:
         array: ``(n_unit, n_class)``.
     """
     result = np.empty((units.shape[1], N_CLASS))
-    for c in trange(N_CLASS, desc="separation of classes"):
+    for c in trange(N_CLASS, desc="separation of classes", disable=None):
         r = relevance_of_units(model, units, c).astype(np.float64)
         of_class, others = r[t == c], r[t != c]
         spread = np.sqrt((of_class.var(axis=0) + others.var(axis=0)) / 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -83,8 +84,9 @@ def train(
     )
     report = (max(1, n // 10), unit)
     trainer.extend(extensions.LogReport(trigger=report))
-    trainer.extend(extensions.PrintReport(columns), trigger=report)
-    trainer.extend(extensions.ProgressBar(update_interval=20))
+    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+        trainer.extend(extensions.PrintReport(columns), trigger=report)
+        trainer.extend(extensions.ProgressBar(update_interval=20))
     with fast_cpu():
         trainer.run()
     if validation_set is not None:

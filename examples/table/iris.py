@@ -10,6 +10,7 @@ with five methods, and holds the result against scikit-learn's own importances:
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,7 +125,8 @@ def train(table: Table, epoch: int, device: Any, out: Path) -> MLP:
     columns = ["epoch", "main/loss", "main/accuracy", "elapsed_time"]
     if table.is_regression:
         columns.remove("main/accuracy")
-    trainer.extend(extensions.PrintReport(columns))
+    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+        trainer.extend(extensions.PrintReport(columns))
     trainer.run()
     return model
 

@@ -22,7 +22,7 @@ import numpy as np
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import (
@@ -151,7 +151,7 @@ def main() -> None:
     )
     data = TupleDataset(x_train, t_train)
     trained = []
-    for member in tqdm(range(args.n_member), desc="training", unit="network"):
+    for member in tqdm(range(args.n_member), "training", unit="network", disable=None):
         np.random.seed(args.seed + member)
         trained.append(train(data, args.epoch, device))
     model, swag = trained[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
@@ -55,9 +56,10 @@ def train(
         extensions.ExponentialShift("alpha", 0.01 ** (1 / epoch)), trigger=(1, "epoch")
     )
     trainer.extend(extensions.LogReport())
-    trainer.extend(
-        extensions.PrintReport(["epoch", "iteration", "main/loss", "elapsed_time"])
-    )
+    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+        trainer.extend(
+            extensions.PrintReport(["epoch", "iteration", "main/loss", "elapsed_time"])
+        )
     with fast_cpu():
         trainer.run()
     return model

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
+from saliency.calculator.engine import job
 from tests.calculator.every_calculator import every_calculator
 from tests.calculator.oracles import backward_gradient, numerical_gradient, run
 from tests.networks import CNN, MLP, TwoInputs, build
@@ -244,9 +247,18 @@ class TestNamedSettings:
         assert_allclose(times, x * plain)
 
 
+def be_on_terminal(monkeypatch):
+    """Makes standard error a terminal, on which also short work has a bar."""
+    monkeypatch.setattr(job, "_SHORT", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+
+
 class TestProgressBar:
     @every_calculator
-    def test_counts_all_rows_of_the_job_in_one_bar(self, new_calculator, x, capsys):
+    def test_counts_all_rows_of_the_job_in_one_bar(
+        self, new_calculator, x, capsys, monkeypatch
+    ):
+        be_on_terminal(monkeypatch)
         model = build(MLP, n_out=1)
         new_calculator(model).compute(x, M=3, batchsize=2, seed=0)
         bars = capsys.readouterr().err
@@ -254,19 +266,37 @@ class TestProgressBar:
         assert "100%" in last
         assert "row/s" in last
 
+    def test_is_named_after_the_method(self, x, capsys, monkeypatch):
+        be_on_terminal(monkeypatch)
+        GradientCalculator(build(MLP, n_out=1)).compute(x)
+        assert capsys.readouterr().err.strip().startswith("Gradient: ")
+
+    def test_is_not_shown_in_a_file_or_for_short_work(self, x, capsys, monkeypatch):
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        calculator.compute(x)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+        calculator.compute(x)
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
+        monkeypatch.setattr(job, "_SHORT", 0)
+        calculator.compute(x)
+        assert capsys.readouterr() == ("", "")
+
     @every_calculator
     def test_is_not_shown_if_not_wanted(self, new_calculator, x, capsys):
         model = build(MLP, n_out=1)
         new_calculator(model).compute(x, show_progress=False)
         assert capsys.readouterr() == ("", "")
 
-    def test_starts_the_count_again_where_rows_can_not_be_folded(self, x, capsys):
+    def test_starts_the_count_again_where_rows_can_not_be_folded(
+        self, x, capsys, monkeypatch
+    ):
         """The third of four steps shows it, since the model draws numbers there."""
 
         def model(v):
             y = F.sum(v**2, axis=1)
             return y * np.random.normal() if v.array.max() > 50 else y
 
+        be_on_terminal(monkeypatch)
         calculator = IntegratedGradientsCalculator(model, steps=4, method="trapezoid")
         x[:, 0] = 99
         samples = calculator.compute(x, batchsize=7, seed=0)

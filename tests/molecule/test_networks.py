@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -152,7 +153,8 @@ class TestTraining:
         y = training.predict(model, examples)
         return np.mean((y - np.array([t for *_, t in examples])) ** 2)
 
-    def test_learns(self, tmp_path, capsys):
+    def test_learns(self, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         model = self.new()
         before = self.loss(model)
         self.train(model, tmp_path, (20, "epoch"))
@@ -160,6 +162,10 @@ class TestTraining:
         assert "total [" in capsys.readouterr().out  # the progress bar
         log = json.loads((tmp_path / "log").read_text(encoding="utf-8"))
         assert [entry["epoch"] for entry in log] == list(range(2, 21, 2))
+
+    def test_writes_no_escape_codes_where_there_is_no_terminal(self, tmp_path, capsys):
+        self.train(self.new(), tmp_path, (1, "epoch"))
+        assert capsys.readouterr() == ("", "")
 
     def test_ends_with_the_model_that_validated_best(self, tmp_path):
         """On labels of the other sign it gets worse the more it learns."""

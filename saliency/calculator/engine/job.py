@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple, Union
 
 import numpy as np
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from saliency.calculator.engine.arrangement import Arrangement, ArrangementSearch
 from saliency.calculator.engine.dataset import Batches, UserBatch, lengths_if_ragged
@@ -48,6 +48,8 @@ import chainer
 # What is explained of each example of a batch, or 'argmax' to ask the pass.
 Classes = Union[Explained, str]
 
+_SHORT = 1.0  # seconds; work that takes no longer has no progress bar
+
 
 @contextlib.contextmanager
 def running_job(
@@ -74,10 +76,11 @@ def running_job(
         show_progress (bool): Whether to show a progress bar.
     """
     bar = tqdm(
-        desc=type(recipe).__name__.lstrip("_"),
+        desc=type(recipe).__name__.lstrip("_").replace("Calculator", ""),
         total=settings.M * n_example,
         unit="row",
-        disable=not show_progress,
+        delay=_SHORT,
+        disable=None if show_progress else True,  # None: only where somebody looks
     )
     runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
     with held_back(), bar, runner:
