@@ -43,6 +43,7 @@ ROOMS = [
         "saliency/interrupts",
         "saliency/replaced_methods",
         "saliency/settings_repr",
+        "saliency/tables",
         "saliency/user_warnings",
         "saliency/version",
     ),

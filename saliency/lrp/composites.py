@@ -30,6 +30,7 @@ from saliency.lrp.rules import (
     Zero,
     ZPlus,
 )
+from saliency.tables import PrintedTable
 
 import chainer
 
@@ -290,7 +291,7 @@ PRESETS: dict[str, Callable[[Box], Composite]] = {
 }
 
 
-class Assignment:
+class Assignment(PrintedTable):
     """The rules that the functions of one graph got, in the order of the walk.
 
     Args:
@@ -298,6 +299,8 @@ class Assignment:
         applications (sequence of Application): The functions, from the output down.
         paths (mapping): Path of each link, by its id.
     """
+
+    n_text_column = 3
 
     def __init__(
         self,
@@ -350,16 +353,13 @@ class Assignment:
     def _path(self, this: Application) -> str:
         return "" if this.link is None else self._paths.get(id(this.link), "")
 
-    def __str__(self) -> str:
-        rows = [("layer", "function", "rule")]
+    def _rows(self) -> list[tuple[str, ...]]:
+        rows: list[tuple[str, ...]] = [("layer", "function", "rule")]
         for layer, _ in self.layers:
             path, rule = self.describe(layer.application)
             name = type(function_of(layer.application.function)).__name__
             rows.append((path, name, rule))
-        widths = [max(len(row[i]) for row in rows) for i in range(2)]
-        return "\n".join(
-            f"{row[0]:{widths[0]}}  {row[1]:{widths[1]}}  {row[2]}" for row in rows
-        )
+        return rows
 
 
 def _first_layers(applications: Sequence[Application]) -> set[chainer.FunctionNode]:

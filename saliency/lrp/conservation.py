@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from saliency.lrp.composites import Assignment
 from saliency.lrp.graph import Relevances
+from saliency.tables import PrintedTable
 
 
 @dataclass
@@ -36,13 +37,15 @@ class Entry:
         return self.received - self.passed_on - self.bias
 
 
-class Conservation:
+class Conservation(PrintedTable):
     """The entries of all functions, from the output to the target; prints as a table.
 
     Attributes:
         start (float): Relevance of the explained outputs.
         entries (list of Entry): One for each function that relevance reached.
     """
+
+    n_text_column = 3
 
     def __init__(self) -> None:
         self.start = 0.0
@@ -69,7 +72,7 @@ class Conservation:
         """Relevance that arrived at the target."""
         return self.entries[-1].cut if self.entries else self.start
 
-    def __str__(self) -> str:
+    def _rows(self) -> list[tuple[str, ...]]:
         numbers_of = ("received", "passed on", "bias", "other", "cut")
         rows: list[tuple[str, ...]] = [
             ("layer", "function", "rule", *numbers_of),
@@ -78,11 +81,4 @@ class Conservation:
         for e in self.entries:
             numbers = (e.received, e.passed_on, e.bias, e.other, e.cut)
             rows.append((e.layer, e.function, e.rule, *(f"{n:.6g}" for n in numbers)))
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join(
-            "  ".join(
-                cell.ljust(width) if i < 3 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths))
-            ).rstrip()
-            for row in rows
-        )
+        return rows

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from saliency.settings_repr import repr_of_settings
 from saliency.user_warnings import warn_user
+from saliency.visualizer.notebook_figure import NotebookFigure
 
 # Sharp in print; matplotlib's own 100 dots per inch are meant for the screen.
 SAVE_DPI = 200
@@ -115,7 +116,7 @@ class BaseVisualizer(ABC):
     @staticmethod
     def _new_ax(figsize: tuple[float, float]) -> Axes:
         """Return the axes of a new figure of ``figsize`` (width, height) in inches."""
-        return Figure(figsize=figsize, layout="constrained").add_subplot()
+        return NotebookFigure(figsize=figsize, layout="constrained").add_subplot()
 
     @staticmethod
     def _finish(ax: Axes, path: Path | None, bbox_inches: Any) -> Figure:

@@ -32,6 +32,7 @@ from saliency.visualizer.heatmaps import (
 )
 from saliency.visualizer.images import as_rgb
 from saliency.visualizer.names import AS_IT_IS, plain
+from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
 
 # Sizes of a new figure, in inches.
@@ -255,7 +256,7 @@ def _new_grid(
     heights = [CELL * picture.shape[0] / picture.shape[1] for picture in pictures]
     width = CELL * (1 + n_method) * (1.2 if has_bars else 1)
     height = sum(heights) + TITLE_HEIGHT * (1 + (title is not None))
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = NotebookFigure(figsize=(width, height), layout="constrained")
     axes: np.ndarray = figure.subplots(
         len(pictures), 1 + n_method, squeeze=False, height_ratios=heights
     )

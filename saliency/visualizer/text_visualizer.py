@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.checks import check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
+from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler
 from saliency.visualizer.text_html import HtmlPicture, html_of
 from saliency.visualizer.text_lines import (
@@ -216,7 +217,7 @@ def _new_ax(layout: Layout, width: float, has_title: bool) -> Axes:
             f"tokens need a picture of {height:.0f} inches, which is higher than the "
             f"{MAX_HEIGHT:.0f} that can be drawn; draw fewer texts at once, or use html"
         )
-    figure = Figure(figsize=(width, height))
+    figure = NotebookFigure(figsize=(width, height))
     return figure.add_axes(
         (
             MARGIN / width,
