@@ -33,7 +33,7 @@ from saliency.calculator.results.aggregation import (
 )
 from saliency.calculator.results.explain_work import ExplainWork
 from saliency.calculator.results.room import check_room
-from saliency.checks import check_bool, for_each_target, narrowed
+from saliency.checks import for_each_target, narrowed
 from saliency.configured import (
     Configured,
     names_typos,
@@ -352,7 +352,6 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 does not fit, is damaged, or was begun by a call that differs from this
                 one; or if there are several targets, for which it has no room.
         """
-        check_bool("repair", repair)
         if repair and (out is None or isinstance(out, np.ndarray)):
             raise ValueError(
                 "repair=True needs out, a path or an array of Zarr, of which is known "

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.checks import check_choice
+from saliency.checks import check_choice, is_finite
 from saliency.download import download
 from saliency.models.formats.stored import NUMBERS, Refused, Weights
 from saliency.models.layouts import Entry, Layout, layout_of
@@ -282,13 +282,13 @@ def _fill(model: chainer.Chain, layout: Layout, weights: Weights) -> None:
         names = " and ".join(entry.sources)
         try:
             value = _value(entry, place.array, weights)
-            is_finite = np.isfinite(value).all()
+            fits = is_finite(value)
         except MemoryError as reason:
             raise MemoryError(
                 f"there is too little memory for {names}, which fills "
                 f"{place.array.nbytes} bytes"
             ) from reason
-        if is_finite:
+        if fits:
             setattr(place.owner, place.name, value)
         else:
             problems.append(f"{names} has values that are not finite")

@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+import numpy as np
+
+from saliency.visualizer.colors import limit_of_colors
+
+
+class Limited(Protocol):
+    """A named tuple with scores, and with the score of the strongest colours."""
+
+    @property
+    def all_scores(self) -> np.ndarray:
+        """The scores that decide on its ``limit``."""
+
+    def _replace(self, *, limit: float) -> Any: ...
+
+
+LimitedT = TypeVar("LimitedT", bound=Limited)
 CellT = TypeVar("CellT")
 ValueT = TypeVar("ValueT")
 
@@ -128,4 +144,26 @@ def shared_by_scale(
     values = {group: value_of(members) for group, members in cells.items()}
     return [
         [values[group_of(i, j)] for j in range(len(row))] for i, row in enumerate(rows)
+    ]
+
+
+def with_limits(
+    rows: Sequence[Sequence[LimitedT]], scale: str, percentile: float
+) -> list[list[LimitedT]]:
+    """Return the cells with the limit of those that they share a scale with.
+
+    Args:
+        rows: The cells, by row and column.
+        scale: Which cells share one, one of `SCALES`.
+        percentile: The limit is this percentile of the magnitudes.
+    """
+
+    def limit_of(cells: Sequence[LimitedT]) -> float:
+        scores = np.concatenate([cell.all_scores for cell in cells])
+        return limit_of_colors(scores, percentile)
+
+    limits = shared_by_scale(rows, scale, limit_of)
+    return [
+        [cell._replace(limit=limit) for cell, limit in zip(row, limits_of_row)]
+        for row, limits_of_row in zip(rows, limits)
     ]

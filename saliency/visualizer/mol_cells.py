@@ -9,8 +9,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_number, checked_text, is_int
-from saliency.visualizer.colors import limit_of_colors
-from saliency.visualizer.grids import Column, columns_of, shared_by_scale
+from saliency.visualizer.grids import Column, columns_of
 from saliency.visualizer.mol_canvas import Color, rd_chem
 from saliency.visualizer.mol_parts import strongest_part
 from saliency.visualizer.names import plain
@@ -220,28 +219,6 @@ def compute_cells(
             for scores, off, texts in columns_of_methods
         ]
         for i, mol in enumerate(mols)
-    ]
-
-
-def with_limits(
-    rows: Sequence[Sequence[Cell]], scale: str, percentile: float
-) -> list[list[Cell]]:
-    """Return the cells with the limit of those that they share a scale with.
-
-    Args:
-        rows: The cells, by molecule and method.
-        scale: Which cells share one, one of `grids.SCALES`.
-        percentile: The limit is this percentile of the magnitudes.
-    """
-
-    def limit_of(cells: Sequence[Cell]) -> float:
-        scores = np.concatenate([cell.all_scores for cell in cells])
-        return limit_of_colors(scores, percentile)
-
-    limits = shared_by_scale(rows, scale, limit_of)
-    return [
-        [cell._replace(limit=limit) for cell, limit in zip(row, limits_of_row)]
-        for row, limits_of_row in zip(rows, limits)
     ]
 
 

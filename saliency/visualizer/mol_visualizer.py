@@ -22,7 +22,12 @@ from saliency.checks import (
 from saliency.user_warnings import warn_user
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
 from saliency.visualizer.colors import atom_color, checked_limit, limit_of_colors
-from saliency.visualizer.grids import SCALES, names_of_methods, one_for_each_row
+from saliency.visualizer.grids import (
+    SCALES,
+    names_of_methods,
+    one_for_each_row,
+    with_limits,
+)
 from saliency.visualizer.mol_canvas import SvgPicture, encode, rd_chem, with_title
 from saliency.visualizer.mol_cells import (
     MODES,
@@ -30,7 +35,6 @@ from saliency.visualizer.mol_cells import (
     ColorFn,
     compute_cell,
     compute_cells,
-    with_limits,
 )
 from saliency.visualizer.mol_sheet import Sheet
 from saliency.visualizer.names import plain

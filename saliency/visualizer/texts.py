@@ -9,13 +9,13 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_text
-from saliency.visualizer.colors import diverging_cmap, limit_of_colors
+from saliency.visualizer.colors import diverging_cmap
 from saliency.visualizer.grids import (
     SCALES,
     columns_of,
     names_of_methods,
     one_for_each_row,
-    shared_by_scale,
+    with_limits,
 )
 from saliency.visualizer.names import is_drawable
 from saliency.visualizer.scalers import Scaler, apply_scaler
@@ -51,6 +51,11 @@ class Passage(NamedTuple):
     is_uncertain: np.ndarray
     method: str
     limit: float = 1.0
+
+    @property
+    def all_scores(self) -> np.ndarray:
+        """The scores that decide on the limit."""
+        return self.scores
 
     @property
     def grounds(self) -> np.ndarray:
@@ -133,7 +138,7 @@ def compute_page(
         legends = [legends] if isinstance(legends, str) else legends
     places = [""] if is_one else [f"[{i}]" for i in range(len(texts))]
     rows = _compute_rows(saliency, texts, places, methods, scaler, errors)
-    rows = _with_limits(rows, scale, percentile)
+    rows = with_limits(rows, scale, percentile)
     captions = [""] * len(texts)
     if legends is not None:
         captions = one_for_each_row("legends", legends, len(texts), "text")
@@ -316,20 +321,6 @@ def _checked_scores(value: Array, n_token: int, name: str) -> np.ndarray:
             f"{name} must be finite, got {scores[bad[0]]} at the token {bad[0]}"
         )
     return scores.astype(np.float64)
-
-
-def _with_limits(
-    rows: list[list[Passage]], scale: str, percentile: float
-) -> list[list[Passage]]:
-    def limit_of(passages: Sequence[Passage]) -> float:
-        scores = np.concatenate([passage.scores for passage in passages])
-        return limit_of_colors(scores, percentile)
-
-    limits = shared_by_scale(rows, scale, limit_of)
-    return [
-        [passage._replace(limit=limit) for passage, limit in zip(row, of_row)]
-        for row, of_row in zip(rows, limits)
-    ]
 
 
 def _compute_key(rows: list[list[Passage]], key_labels: tuple[str, str] | None) -> Key:

@@ -10,12 +10,8 @@ pytest.importorskip("rdkit", reason="RDKit is not installed (extra 'molecule')")
 from rdkit import Chem
 
 from saliency import abs_max_scaler
-from saliency.visualizer.mol_cells import (
-    GREY,
-    compute_cell,
-    compute_cells,
-    with_limits,
-)
+from saliency.visualizer.grids import with_limits
+from saliency.visualizer.mol_cells import GREY, compute_cell, compute_cells
 
 MOL = Chem.MolFromSmiles("CCO")
 

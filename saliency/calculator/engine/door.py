@@ -27,11 +27,12 @@ class Door:
 
     Args:
         subject (Subject): What is explained.
+        links (sequence of chainer.Link): The links that are run for that.
     """
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, subject: Subject, links: Sequence[chainer.Link]) -> None:
         self._subject = subject
-        self._first_parameters = FirstParameters(subject.links)
+        self._first_parameters = FirstParameters(links)
         self._has_checked_number = False
 
     @contextlib.contextmanager

@@ -273,8 +273,7 @@ class ForwardPass:
         """Tell whether the explained scores are; others may be masked by infinity."""
         if all(is_finite(y.array) for y in self.outputs):
             return True
-        scores = self.scores(classes)
-        return bool(chainer.backend.get_array_module(scores).isfinite(scores).all())
+        return is_finite(self.scores(classes))
 
     def scores_of_all_classes(self) -> Any:
         """Return the scores of each row, ``(n_row, n_class)``.

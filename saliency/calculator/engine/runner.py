@@ -88,12 +88,12 @@ class Runner:
             else DrawnNetworks(settings.posterior, subject.model, self._streams)
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
-        self._door = Door(subject)
+        self._links = subject.links
+        self._door = Door(subject, self._links)
         self._extraction = Extraction(subject)
         self._input_forms = InputForms(subject)
-        links = subject.links
-        self._unchanged = Unchanged(links, n_example)
-        self._suspects = suspects(links)
+        self._unchanged = Unchanged(self._links, n_example)
+        self._suspects = suspects(self._links)
         self._blocks = contextlib.ExitStack()
         self._model_differentiates = False
         # Elements of the graph before the first dropout, for each example, and
@@ -224,7 +224,7 @@ class Runner:
         watched = WatchedLinks()
         with self._unchanged.during_pass(), self._network_of(rows), watched:
             self._run_as_configured(batch, rows)
-        return watched.described(self._subject.links)
+        return watched.described(self._links)
 
     def _check_suspects(self, batch: UserBatch, rows: Rows) -> None:
         """Raise a ValueError if what is not finite in the model is used."""

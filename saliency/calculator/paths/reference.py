@@ -11,6 +11,7 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.rows import NoBatchAxis
+from saliency.checks import is_finite
 
 import chainer
 
@@ -224,6 +225,6 @@ def _as_finite_array(name: str, value: Any) -> Any:
         raise ValueError(
             f"{name} must be a number, an array, 'mean' or a callable, got {value!r}"
         )
-    if not chainer.backend.get_array_module(value).isfinite(value).all():
+    if not is_finite(value):
         raise ValueError(f"{name} must be finite, got NaN or infinity in it")
     return value

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from saliency.calculator.randomness.dropout_posterior import keeps_statistics
-from saliency.checks import check_positive
+from saliency.checks import check_positive, is_finite
 
 import chainer
 from chainer.serializers import DictionarySerializer
@@ -234,7 +234,7 @@ class SWAGPosterior(Posterior, chainer.training.Extension):
         }
         self._shapes = {name: array.shape for name, array in arrays.items()}
         flat = np.concatenate([array.ravel() for array in arrays.values()]).astype("d")
-        if not np.isfinite(flat).all():
+        if not is_finite(flat):
             raise ValueError("model must have finite parameters, got NaN or infinity")
         return flat
 
