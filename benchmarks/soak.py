@@ -188,16 +188,19 @@ def interrupt(call: Call, folder: Path, rng: np.random.Generator) -> str:
         signal.raise_signal(signal.SIGINT)
 
     thread = threading.Thread(target=send)
-    with contextlib.suppress(KeyboardInterrupt):
+    name = "interrupt, too late"
+    try:
         thread.start()
         call.run(network)
         thread.join()
         time.sleep(0.001)
+    except KeyboardInterrupt:
+        name = "interrupt"
     thread.join()
     if state_of(network) != before:
         raise Difference("an interrupt has left something changed")
     compare(call.run(network), expected)
-    return "interrupt"
+    return name
 
 
 def damage(call: Call, folder: Path, rng: np.random.Generator) -> str:
@@ -371,6 +374,8 @@ def main() -> int:
     # Equal samples, outputs of several columns and the like are no faults here.
     warnings.simplefilter("ignore", UserWarning)
     warnings.simplefilter("ignore", RuntimeWarning)
+    # Ignored where a shell has started this in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if args.call:
         print("ready", flush=True)
         Call(**ast.literal_eval(args.call)).run(out=args.out)

@@ -31,6 +31,17 @@ import chainer
 pytestmark = pytest.mark.filterwarnings("ignore:all M=")
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_raises():
+    """Lets Ctrl-C raise, also where a shell has started the tests in the background.
+
+    Such processes ignore it, and so do those that they start.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def kinds_of_calls(model, x):
     """Returns calls that take from a few milliseconds to a few tenths of a second."""
     at_hidden = VariableMonitorLinkHook(model.l1)
@@ -172,7 +183,8 @@ class TestHeldBack:
 def test_a_hanging_model_can_be_interrupted():
     """In a process of its own, as it is done at a terminal."""
     script = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from saliency import GradientCalculator
 import numpy as np
 
