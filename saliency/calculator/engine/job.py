@@ -6,13 +6,19 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple, Union
+from typing import Any, Union
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from saliency.calculator.engine.arrangement import Arrangement, ArrangementSearch
-from saliency.calculator.engine.dataset import Batches, UserBatch, lengths_if_ragged
+from saliency.calculator.engine.arranged_batches import ArrangedBatches
+from saliency.calculator.engine.contributions import (
+    Contribution,
+    as_long_as_batch,
+    check_samples,
+    scores_not_finite,
+)
+from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.equal_samples import EqualSamples
 from saliency.calculator.engine.explained_output import (
     Explained,
@@ -21,12 +27,11 @@ from saliency.calculator.engine.explained_output import (
     warn_of_sum,
 )
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.padding import join_targets, mark_padding
+from saliency.calculator.engine.padding import mark_padding
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.rows import (
     CannotFold,
     Extent,
-    NoBatchAxis,
     PassPlan,
     Rows,
     one_row,
@@ -37,9 +42,8 @@ from saliency.calculator.engine.rows import (
 from saliency.calculator.engine.run import Lengths, Run
 from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
-from saliency.calculator.engine.subject import Subject, Target
+from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
-from saliency.calculator.engine.target_layout import PACKED
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 from saliency.interrupts import held_back
 
@@ -107,6 +111,8 @@ class Job:
     Attributes:
         run (Run): What the call holds.
         gives_tuple (bool): Whether there are several targets, and a result for each.
+        arranged (ArrangedBatches): How batches go through the model, and the lengths of
+            what was explained.
     """
 
     def __init__(
@@ -130,25 +136,13 @@ class Job:
         self.run = recipe.start(batches, runner.clean) if run is None else run
         runner.run = self.run
         self.gives_tuple = subject.gives_tuple and recipe.tells_targets_apart
-        # By the index of the example in the data, where targets have no batch axis.
-        self._lengths_of_targets: dict[int, int] = {}
         self._folded = self.run.plan
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
-        self._search = ArrangementSearch(
-            batches,
-            runner.clean,
-            self.run,
-            stacks_calls=subject.stacks_calls,
-            reads_graph=recipe.reads_graph,
+        self.arranged = ArrangedBatches(
+            subject, settings, batches, runner, self.run, recipe.reads_graph
         )
-        self._arrangement: Arrangement | None = None
-        self._is_searched = False
-        self._length_of_target = 0  # of the example of the last pass
-        # Whether axis 1 of a target is as long as an input, by position of both.
-        self._follows_lengths: dict[tuple[int, int], bool] = {}
-        self._targets: tuple[Target, ...] = ()  # as the first batch shows
         self._has_compared = False  # samples with each other, in the first batch
         self._looked_at_output = False
         self._values_of_batch = ValuesOfBatch()
@@ -159,8 +153,7 @@ class Job:
         Then how the next is run, and so its last digits, depends on itself alone.
         """
         self._plan = self._folded
-        self._arrangement = None
-        self._follows_lengths = {}
+        self.arranged.learn_anew()
         self._runner.learn_anew()
 
     def explain(self, batch: UserBatch) -> Iterator[list[np.ndarray]]:
@@ -190,17 +183,8 @@ class Job:
             column; and the scores, ``(size,)``, which the trained model gives without
             noise and dropout.
         """
-        arrangement = self._arrangement
-        assert arrangement is not None  # it has been found
-        arrangement.tell(self.run)
-        if arrangement.layout is PACKED:
-            parts = [arrangement.with_lengths(batch)]
-        elif arrangement.folds:
-            parts = [self._with_lengths_of_target(batch)]
-        else:
-            parts = list(self._search.examples(batch))
         classes, scores = [], []
-        for part in parts:
+        for part in self.arranged.parts(batch):
             for this in self._runner.clean.of(part):
                 explained = self._explained_of_clean(this)
                 classes.append(explained)
@@ -227,16 +211,7 @@ class Job:
         Args:
             of_batches (sequence): ``lengths`` of all batches, as they were loaded.
         """
-        found = self._lengths_of_targets
-        if found:
-            return lengths_if_ragged([np.array([found[i] for i in sorted(found)])])
-        of_inputs = [lengths_if_ragged(parts) for parts in zip(*of_batches)]
-        if not self.gives_tuple:
-            return of_inputs[0] if of_inputs else None
-        return tuple(
-            self._lengths_followed(position, of_inputs, 0)
-            for position in range(len(self._targets))
-        )
+        return self.arranged.lengths_of_examples(of_batches, self.gives_tuple)
 
     def try_one_sample(self, batch: UserBatch) -> Iterator[list[np.ndarray]]:
         """Give the first sample of a batch, to see its shape and dtype.
@@ -251,7 +226,8 @@ class Job:
             self._bar, self._n_left = bar, n_left
 
     def _explain(self, batch: UserBatch, n_sample: int) -> Iterator[list[np.ndarray]]:
-        for samples in self._samples_of_any_target(batch, n_sample):
+        compute = partial(self._samples, n_sample=n_sample)
+        for samples in self.arranged.samples(batch, compute):
             if self._settings.postprocess_fn is None:
                 yield samples
             else:
@@ -273,164 +249,8 @@ class Job:
             )
         return [_as_numpy(array) for array in result]
 
-    def _samples_of_any_target(
-        self, batch: UserBatch, n_sample: int
-    ) -> Iterator[list[np.ndarray]]:
-        """Give samples, one example at a time where examples do not go together."""
-        self._targets = self._subject.targets_of(batch.inputs)
-        arrangement = self._arranged(batch)
-        while True:
-            has_begun = False
-            try:
-                for samples in self._arranged_samples(batch, n_sample, arrangement):
-                    has_begun = True
-                    yield samples
-                return
-            except NoBatchAxis as reason:
-                is_several = self._subject.gives_tuple
-                if has_begun or is_several or not arrangement.folds:
-                    raise ValueError(str(reason)) from None
-                if self._is_searched:
-                    arrangement = arrangement.one_by_one()
-                else:
-                    arrangement = self._search.of(batch)
-                self._arrangement, self._is_searched = arrangement, True
-
-    def _arranged(self, batch: UserBatch) -> Arrangement:
-        """Return how the examples of a batch go through the model."""
-        if self._arrangement is None:
-            self._arrangement = Arrangement()
-            self._is_searched = self._needs_search(batch)
-            if self._is_searched:
-                self._arrangement = self._search.of(batch)
-        return self._arrangement
-
-    def _needs_search(self, batch: UserBatch) -> bool:
-        """Tell whether it has to be found out how examples go through the model.
-
-        Of a list, the model may make anything. What comes as one array has the batch
-        axis in front unless one example shows something else. In a batch, axis 0 may be
-        as long by chance: an axis of time, or of all nodes where every graph has one.
-        So one example is looked at, the longest where a converter joins examples.
-        """
-        if all(isinstance(target, int) for target in self._targets):
-            return False
-        is_one = not self._subject.gives_tuple
-        if (
-            is_one
-            and batch.can_gather()
-            and any(isinstance(x, list) for x in batch.inputs)
-        ):
-            return True
-        if self.run.lacks_batch_axis is None:
-            self.run.lacks_batch_axis = self._lacks_batch_axis(batch)
-        return self.run.lacks_batch_axis
-
-    def _lacks_batch_axis(self, batch: UserBatch) -> bool:
-        """Tell whether axis 0 of one example's target is not that of the batch."""
-        differ = None
-        if not batch.can_gather():
-            differ = self._batches.shortest_and_longest()
-        index = batch.start if differ is None else differ[1]
-        one = self._batches.load(index, index + 1)
-        Arrangement().tell(self.run)
-        try:
-            self._runner.clean.of_rows(one, np.zeros(1, int))
-        except NoBatchAxis as reason:
-            if self._subject.gives_tuple:
-                raise ValueError(str(reason)) from None
-            return True
-        except Exception:
-            # If it is not this example that the model does not take, it raises again.
-            return False
-        return False
-
-    def _arranged_samples(
-        self, batch: UserBatch, n_sample: int, arrangement: Arrangement
-    ) -> Iterator[list[np.ndarray]]:
-        arrangement.tell(self.run)
-        if arrangement.layout is PACKED:
-            batch = arrangement.with_lengths(batch)
-            lengths = batch.lengths_at(0)
-            assert lengths is not None  # the search has found them
-            self._lengths_of_targets.update(zip(batch.index, lengths))
-            yield from self._samples(batch, n_sample)
-        elif arrangement.folds and not self._padding_moves_masks(batch):
-            yield from self._samples(self._with_lengths_of_target(batch), n_sample)
-        else:
-            # Each by itself, since targets of examples may differ in shape.
-            alone = []
-            for one in self._one_by_one(batch, arrangement):
-                parts = list(self._samples(one, n_sample))
-                alone.append(join_targets(parts, 0, np.nan))
-                if not arrangement.folds:
-                    self._lengths_of_targets[one.start] = self._length_of_target
-            yield join_targets(alone, 1, np.nan)
-
-    def _one_by_one(
-        self, batch: UserBatch, arrangement: Arrangement
-    ) -> Iterator[UserBatch]:
-        """Give batches of one example each, without what was padded."""
-        if not arrangement.folds:
-            yield from self._search.examples(batch)
-            return
-        for index in batch.index.tolist():  # as the converter makes it of one alone
-            yield replace(self._batches.load(index, index + 1), lengths=())
-
-    def is_ragged(self, batch: UserBatch) -> bool:
-        """Tell whether examples of a batch, once explained, have different lengths."""
-        found = self._lengths_of_targets
-        if batch.start in found:
-            return len({found[i] for i in batch.index}) > 1
-        return any(batch.is_ragged(i) for i in range(len(batch.lengths)))
-
-    def lengths_of_targets(self) -> np.ndarray | None:
-        """Return the length of each example's target, ``(N,)``.
-
-        None where it is known from the data or the same for all, as far as the batches
-        so far have shown.
-        """
-        if self._arrangement is None or self._arrangement.folds:
-            return None
-        self._arrangement.tell(self.run)
-        shapes = [
-            self._runner.clean.target_shapes(one)[0]
-            for batch in self._batches
-            for one in self._search.examples(batch)
-        ]
-        return np.array([shape[1] if len(shape) > 1 else 1 for shape in shapes])
-
-    def _padding_moves_masks(self, batch: UserBatch) -> bool:
-        """Tell whether dropout masks of an example depend on how far it is padded.
-
-        The numbers of a mask are drawn in a row, function by function. Those of an
-        example are its own if padding makes nothing longer than axis 1, as for tokens,
-        and calls no function more often, as in a loop over time.
-        """
-        if self.run.padding_moves_masks is not None:
-            return self.run.padding_moves_masks
-        pairs = [
-            self._batches.shortest_and_longest(position)
-            for position, lengths in enumerate(batch.lengths)
-            if self._settings.train and lengths is not None
-        ]
-        self.run.padding_moves_masks = any(
-            self._have_other_masks(*pair) for pair in pairs if pair is not None
-        )
-        return self.run.padding_moves_masks
-
-    def _have_other_masks(self, short: int, long: int) -> bool:
-        """Tell whether dropout masks of two examples differ in more than axis 1."""
-        of_short, of_long = (
-            self._runner.shapes_of_dropouts(self._batches.load(i, i + 1))
-            for i in (short, long)
-        )
-        self._runner.learn_anew()
-        return [(s[:1], s[2:]) for s in of_short] != [(s[:1], s[2:]) for s in of_long]
-
     def _samples(self, batch: UserBatch, n_sample: int) -> Iterator[list[np.ndarray]]:
-        assert self._arrangement is not None  # it has been found
-        if not self._arrangement.folds:
+        if not self.arranged.folds:
             self._plan = one_row
         elif not batch.can_gather():
             self._plan = whole_batch
@@ -452,7 +272,7 @@ class Job:
             try:
                 for completed in self._completed(batch, extent, classes):
                     for samples, _ in completed:
-                        _check_result(samples, batch, first)
+                        check_samples(samples, batch, first)
                     first += len(completed[0][0])
                     yield [
                         mark_padding(samples, batch.lengths_at(position), target_ndim)
@@ -496,7 +316,7 @@ class Job:
 
     def _run_pass(
         self, batch: UserBatch, classes: Classes, rows: Rows
-    ) -> tuple[Rows, list[_Contribution]]:
+    ) -> tuple[Rows, list[Contribution]]:
         # The pass and its graph end here, before another pass is run.
         with self._runner.one_pass(batch, rows) as this:
             self._check_plan(this, batch)
@@ -506,7 +326,8 @@ class Job:
             if is_finite:
                 results = self._contributions(this, explained)
         if not is_finite:
-            raise self._not_finite(batch, this, explained)
+            where = self._runner.where_not_finite(batch, rows)
+            raise scores_not_finite(batch, this, explained, where)
         if batch.can_gather():
             run = partial(self._runner.first_example, batch)
             self._values_of_batch.refuse(this, run)
@@ -514,7 +335,7 @@ class Job:
 
     def _contributions(
         self, this: ForwardPass, explained: Explained
-    ) -> list[_Contribution]:
+    ) -> list[Contribution]:
         """Return what rows contribute to the saliency of each target."""
         n_result = this.n_target if self._recipe.tells_targets_apart else 1
         return [
@@ -522,16 +343,16 @@ class Job:
             for position in range(n_result)
         ]
 
-    def _contribution(self, this: ForwardPass, explained: Explained) -> _Contribution:
+    def _contribution(self, this: ForwardPass, explained: Explained) -> Contribution:
         on_device = self._recipe.contribution(this, explained)
         origin = this.origins[0]
-        self._length_of_target = origin.shape[1] if origin.ndim > 1 else 1
+        self.arranged.length_of_target = origin.shape[1] if origin.ndim > 1 else 1
         dtype = origin.dtype
         result = dtype if dtype.kind == "f" else np.dtype(np.float32)
         of_rows: np.ndarray = chainer.cuda.to_cpu(on_device)
         if this.longest is not None and not self._recipe.keeps_steps:
-            of_rows = _as_long_as_batch(of_rows, this.longest, origin)
-        return _Contribution(of_rows, result, origin.ndim)
+            of_rows = as_long_as_batch(of_rows, this.longest, origin)
+        return Contribution(of_rows, result, origin.ndim)
 
     def _explained(self, this: ForwardPass, classes: Classes) -> Explained:
         """Return what of the output is explained in each row of a pass."""
@@ -547,63 +368,6 @@ class Job:
         if isinstance(classes, str):
             return self._recipe.predicted_classes(this)
         return classes
-
-    def _not_finite(
-        self, batch: UserBatch, this: ForwardPass, explained: Explained
-    ) -> ValueError:
-        """Return the error for scores that are not finite."""
-        scores = chainer.cuda.to_cpu(this.scores(explained))
-        row = int(np.argmin(np.isfinite(scores)))
-        example = batch.start + this.rows.example[row]
-        is_half = any(y.dtype == np.float16 for y in this.outputs)
-        return ValueError(
-            f"the explained output is {scores[row]:g} for example {example} (sample "
-            f"{this.rows.sample[row]}) although the data is finite; "
-            + self._runner.where_not_finite(batch, this.rows)
-            + _FLOAT16_ENDS * is_half
-        )
-
-    def _with_lengths_of_target(self, batch: UserBatch) -> UserBatch:
-        """Return the batch with the lengths that axis 1 of each target follows."""
-        if not any(batch.is_ragged(i) for i in range(len(batch.lengths))):
-            return replace(batch, lengths=())
-        found = tuple(
-            self._lengths_followed(position, batch.lengths, batch.start)
-            for position in range(len(self._targets))
-        )
-        return replace(batch, lengths=found)
-
-    def _lengths_followed(
-        self, position: int, of_inputs: Sequence[np.ndarray | None], start: int
-    ) -> np.ndarray | None:
-        """Return the lengths of an input that axis 1 of a target follows, if any.
-
-        Args:
-            position (int): Which of the targets.
-            of_inputs (sequence of numpy.ndarray or None): For each input, the lengths
-                of consecutive examples.
-            start (int): Index of the first of them.
-        """
-        target = self._targets[position]
-        for i in self._subject.inputs_behind(target, len(of_inputs)):
-            lengths = of_inputs[i] if i < len(of_inputs) else None
-            if lengths is None or len(set(lengths)) == 1:
-                continue
-            if (position, i) not in self._follows_lengths:
-                # Two examples, each by itself, show if the axis is as long as they.
-                self._follows_lengths[position, i] = all(
-                    self._axis_follows(start + int(k), position, int(lengths[k]))
-                    for k in (lengths.argmin(), lengths.argmax())
-                )
-            if self._follows_lengths[position, i]:
-                return lengths
-        return None
-
-    def _axis_follows(self, index: int, position: int, length: int) -> bool:
-        """Tell whether axis 1 of an example's target is as long as the example."""
-        one = self._batches.load(index, index + 1)
-        shape = self._runner.clean.target_shapes(one)[position]
-        return len(shape) > 1 and shape[1] == length
 
     def _check_plan(self, this: ForwardPass, batch: UserBatch) -> None:
         if self._plan is not self._folded or len(this.rows) == batch.size == 1:
@@ -626,33 +390,6 @@ class Job:
         return class_of_examples(class_index, batch.index, self._batches.n_example)
 
 
-class _Contribution(NamedTuple):
-    """What the rows of a pass contribute to the saliency of a target.
-
-    Attributes:
-        of_rows (numpy.ndarray): ``(n_row,) + shape``.
-        dtype (numpy.dtype): In which samples are given.
-        target_ndim (int): Number of axes of the target, with that of the batch.
-    """
-
-    of_rows: np.ndarray
-    dtype: np.dtype
-    target_ndim: int
-
-
-def _as_long_as_batch(of_rows: np.ndarray, longest: int, origin: Any) -> np.ndarray:
-    """Return contributions with room for the longest example of the batch.
-
-    A model that pads by itself does so to the longest of the pass.
-    """
-    axis = of_rows.ndim - (origin.ndim - 1)
-    if axis < 1 or not of_rows.shape[axis] == origin.shape[1] < longest:
-        return of_rows
-    room = [(0, 0)] * of_rows.ndim
-    room[axis] = (0, longest - origin.shape[1])
-    return np.pad(of_rows, room)
-
-
 def _as_numpy(value: Any) -> Any:
     """Return what ``postprocess_fn`` gave, perhaps a Variable, as a NumPy array."""
     array = value.array if isinstance(value, chainer.Variable) else value
@@ -664,23 +401,3 @@ def _as_numpy(value: Any) -> Any:
             f"{type(value).__name__}"
         )
     return chainer.cuda.to_cpu(array)
-
-
-_FLOAT16_ENDS = (
-    ". The largest number in float16 is 65504: compute in float32, with a model and "
-    "data of that dtype"
-)
-
-
-def _check_result(samples: np.ndarray, batch: UserBatch, first: int) -> None:
-    finite = np.isfinite(samples)
-    if finite.all():
-        return
-    sample, example = np.argwhere(~finite)[0][:2]
-    raise ValueError(
-        f"the saliency of example {batch.start + example} (sample {first + sample}) is "
-        "NaN or infinite although the data is finite; the model's output or its "
-        "gradient overflows or is undefined there"
-        + _FLOAT16_ENDS
-        * (samples.dtype == np.float16)
-    )

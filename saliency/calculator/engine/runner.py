@@ -7,33 +7,30 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.disturbance import Disturbance
-from saliency.calculator.engine.door import Door
-from saliency.calculator.engine.extraction import Extraction
 from saliency.calculator.engine.finite import WatchedLinks, leaves, suspects
-from saliency.calculator.engine.forward_pass import Caught, ForwardPass
-from saliency.calculator.engine.inputs import InputForms
-from saliency.calculator.engine.overwritten import Overwritten
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.learned_dropout import LearnedDropout
+from saliency.calculator.engine.model_passes import ModelPasses, Treatment
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
 from saliency.calculator.engine.rows import Rows, plain_rows
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
-from saliency.calculator.engine.shared_start import SharedStart, sharing
-from saliency.calculator.engine.stacked_calls import StackedCalls
-from saliency.calculator.engine.subject import Subject, Target
+from saliency.calculator.engine.shared_start import SharedStart
+from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.unchanged import Unchanged
 from saliency.calculator.randomness.drawn_networks import (
     DrawnNetworks,
     trained_network,
 )
-from saliency.calculator.randomness.dropout_posterior import DropoutPosterior
 from saliency.calculator.randomness.random_streams import (
     GlobalRandomState,
     RandomStreams,
@@ -42,10 +39,6 @@ from saliency.checks import is_finite
 from saliency.cpu import fast_cpu
 
 import chainer
-import chainer.functions as F
-
-Disturb = Callable[[chainer.Variable, int, ForwardPass], None]
-Watch = Callable[[], AbstractContextManager[Any]]
 
 
 class Runner:
@@ -59,7 +52,6 @@ class Runner:
         mean_will_do (bool): Whether nobody asks for more than the mean of samples.
 
     Attributes:
-        run (Run): What this call holds.
         row_limit (RowLimit): How many rows of a pass fit into memory.
         clean (CleanPasses): Passes over the data as it is.
     """
@@ -72,34 +64,42 @@ class Runner:
         n_example: int,
         mean_will_do: bool,
     ) -> None:
-        self.run = Run()
         self.row_limit = RowLimit()
         self.clean = CleanPasses(subject, self._run_clean, self.row_limit)
         self._recipe = recipe
         self._subject = subject
         self._settings = settings
-        self._mean_will_do = mean_will_do
         self._streams = RandomStreams(settings.seed)
         self._global_random = GlobalRandomState(subject.device)
-        self._dropout = DropoutPosterior(self._streams)
         self._networks = (
             None
             if settings.posterior is None
             else DrawnNetworks(settings.posterior, subject.model, self._streams)
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
-        self._links = subject.links
-        self._door = Door(subject, self._links)
-        self._extraction = Extraction(subject)
-        self._input_forms = InputForms(subject)
-        self._unchanged = Unchanged(self._links, n_example)
-        self._suspects = suspects(self._links)
+        links = subject.links
+        self._unchanged = Unchanged(links, n_example)
+        self._passes = ModelPasses(
+            subject,
+            links,
+            self._streams,
+            self._global_random,
+            self._unchanged,
+            recipe.needs_gradient,
+            mean_will_do,
+        )
+        self._suspects = suspects(links)
         self._blocks = contextlib.ExitStack()
-        self._model_differentiates = False
-        # Elements of the graph before the first dropout, for each example, and
-        # behind, for each row; None where passes do not share their start.
-        self._shared_sizes: tuple[float, float] | None = None
-        self._drew_random_numbers = False
+        self._learned = LearnedDropout(self._passes, self._run_left, self._may_share)
+
+    @property
+    def run(self) -> Run:
+        """What this call holds."""
+        return self._passes.run
+
+    @run.setter
+    def run(self, run: Run) -> None:
+        self._passes.run = run
 
     def __enter__(self) -> Runner:
         with contextlib.ExitStack() as stack:
@@ -109,7 +109,7 @@ class Runner:
             stack.enter_context(fast_cpu())
             # What @static_graph replays is not in the graph, and draws no new masks.
             stack.enter_context(chainer.using_config("use_static_graph", False))
-            stack.enter_context(self._extraction.registered())
+            stack.enter_context(self._passes.extraction.registered())
             self._blocks = stack.pop_all()
         return self
 
@@ -136,7 +136,11 @@ class Runner:
         own are not seen.
         """
         has_noise = self._settings.noise_sampler is not None
-        return has_noise or self._dropout.has_drawn or self._drew_random_numbers
+        return (
+            has_noise
+            or self._passes.dropout.has_drawn
+            or self._passes.drew_random_numbers
+        )
 
     def number_of_calls(self, batch: UserBatch) -> int | None:
         """Return how many calls of the target's link are explained one by one.
@@ -174,12 +178,9 @@ class Runner:
         Where samples share their start, it is as many as take the memory of
         ``batchsize`` rows that do not.
         """
-        self._learn_dropout(batch)
-        if self._shared_sizes is None:
-            return batchsize
-        before, behind = self._shared_sizes
-        room = batchsize * (before + behind) - batch.size * before
-        return max(batchsize, int(room / behind))
+        if self._settings.train:
+            self._learned.learn(batch)
+        return self._learned.rows_of_pass(batch.size, batchsize)
 
     def shapes_of_dropouts(self, batch: UserBatch) -> list[tuple[int, ...]]:
         """Return the shape of what each dropout function is applied to, in order.
@@ -187,16 +188,11 @@ class Runner:
         That is in a pass of the first example of a batch; from then on it is known
         which of them see the batch on axis 0.
         """
-        one_example = plain_rows(np.zeros(1, int))
-        learning = self._dropout.learning_batch_axes()
-        with self._unchanged.during_pass(), learning as shapes:
-            self._run_as_configured(batch, one_example, disturb=_leave)
-        return shapes
+        return self._learned.shapes(batch)
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model."""
-        self._dropout = DropoutPosterior(self._streams)
-        self._shared_sizes = None
+        self._learned.forget()
 
     def borrowed_random(self, batch: UserBatch) -> AbstractContextManager[Any]:
         """Return a block for code of the user's, which may draw random numbers."""
@@ -209,22 +205,22 @@ class Runner:
         The model is the network of the rows' sample, also on the way back; after the
         block it is as it was.
         """
-        self._learn_dropout(batch)
+        if self._settings.train:
+            self._learned.learn(batch)
         if self._subject.stacks_calls and self._disturbance.changes():
             self.clean.of(batch)  # before another network takes the model's place
-        start = SharedStart(rows.example, rows.sample)
-        shares = self._shared_sizes is not None and start.saves_rows
+        start = self._learned.start_of(rows)
         with self._unchanged.during_pass(), self._network_of(rows):
             if self._suspects:
                 self._check_suspects(batch, rows)
-            yield self._run_as_configured(batch, rows, start if shares else None)
+            yield self._run_as_configured(batch, rows, start)
 
     def where_not_finite(self, batch: UserBatch, rows: Rows) -> str:
         """Return the link of a pass that first gave NaN or infinity, for a message."""
         watched = WatchedLinks()
         with self._unchanged.during_pass(), self._network_of(rows), watched:
             self._run_as_configured(batch, rows)
-        return watched.described(self._links)
+        return watched.described(self._subject.links)
 
     def _check_suspects(self, batch: UserBatch, rows: Rows) -> None:
         """Raise a ValueError if what is not finite in the model is used."""
@@ -239,192 +235,74 @@ class Runner:
 
     def first_example(self, batch: UserBatch, n_row: int) -> ForwardPass:
         """Return a pass of a batch's first example, several times, as samples run."""
-        rows = plain_rows(np.zeros(n_row, int))
+        return self._run_left(batch, plain_rows(np.zeros(n_row, int)))
+
+    def _run_left(
+        self, batch: UserBatch, rows: Rows, start: SharedStart | None = None
+    ) -> ForwardPass:
+        """Run rows in the mode that samples want, with the target left as it is."""
         with self._unchanged.during_pass():
-            return self._run_as_configured(batch, rows, disturb=_leave)
+            return self._run_as_configured(batch, rows, start, is_left=True)
+
+    def _may_share(self) -> bool:
+        """Tell whether the rows of a pass may share what comes before dropout."""
+        return (
+            self._recipe.shares_start
+            and self._settings.noise_sampler is None
+            and not self._unchanged.has_state
+            and not self.run.is_whole_target
+        )
 
     def _network_of(self, rows: Rows) -> AbstractContextManager[None]:
         if self._networks is None:
             return contextlib.nullcontext()
         return self._networks.of_sample(int(rows.sample[0]))
 
-    def _learn_dropout(self, batch: UserBatch) -> None:
-        """Learn from the first example what the dropout functions see."""
-        is_known = self._dropout.knows_batch_axes or not batch.can_gather()
-        if not self._settings.train or is_known:
-            return
-        self.shapes_of_dropouts(batch)
-        may_share = self._recipe.shares_start and not self._unchanged.has_state
-        may_share = may_share and not self.run.is_whole_target
-        if self._settings.noise_sampler is None and may_share:
-            self._shared_sizes = self._try_shared_start(batch)
-
-    def _try_shared_start(self, batch: UserBatch) -> tuple[float, float] | None:
-        """Return the sizes if the model can share the start of a pass, else None.
-
-        Two examples with two samples each show whether it mixes rows from before the
-        first dropout with those behind it: their numbers do not fit.
-        """
-        example = np.zeros(4, int)
-        start = SharedStart(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
-        start.examples[...] = 0
-        with self._unchanged.during_pass():
-            try:
-                this = self._run_as_configured(
-                    batch, plain_rows(example), start, disturb=_leave
-                )
-            except Exception:
-                # Whatever a model says of numbers that do not fit. An error that has
-                # another cause comes again in the pass that follows.
-                return None
-            fits = all(y.ndim > 0 and len(y) == len(example) for y in this.outputs)
-            if not fits or this.drew_random_numbers:
-                return None
-            return start.sizes(this.outputs, this.all_targets)
-
     def _run_as_configured(
         self,
         batch: UserBatch,
         rows: Rows,
         start: SharedStart | None = None,
-        disturb: Disturb | None = None,
+        *,
+        is_left: bool = False,
         keeps_graph: bool = False,
     ) -> ForwardPass:
-        """Run rows in the mode that samples want."""
+        """Run rows in the mode that samples want.
+
+        Args:
+            batch (UserBatch): The examples.
+            rows (Rows): The rows.
+            start (SharedStart or None): The rows that share their start.
+            is_left (bool): Whether the target is left as it is.
+            keeps_graph (bool): Whether there is a graph in any case.
+        """
+        needs_graph = self._recipe.needs_gradient and self.run.needs_graph(rows)
+        treatment = Treatment(
+            watch=partial(self._recipe.watch_forward, self.run),
+            start=start,
+            needs_graph=needs_graph or keeps_graph,
+        )
+        if not is_left:
+            treatment = treatment._replace(
+                disturb=self._disturbance.apply, stacks=self._stacks(batch)
+            )
         with contextlib.ExitStack() as stack:
             stack.enter_context(chainer.using_config("train", self._settings.train))
             if self._settings.train:
-                stack.enter_context(self._dropout)
-            watch = partial(self._recipe.watch_forward, self.run)
-            disturb = disturb or self._disturbance.apply
-            run = partial(self._run, batch, rows, disturb, watch, start)
-            needs_graph = self._recipe.needs_gradient and self.run.needs_graph(rows)
-            return self._with_graph(run, needs_graph or keeps_graph)
+                stack.enter_context(self._passes.dropout)
+            return self._passes.of(batch, rows, treatment)
+
+    def _stacks(self, batch: UserBatch) -> dict[int, Array]:
+        """Return the stacked calls of each target that are going to be changed."""
+        if not (self._subject.stacks_calls and self._disturbance.changes()):
+            return {}
+        return {
+            position: self.clean.stack_of_calls(batch, position)
+            for position, target in enumerate(self._subject.targets_of(batch.inputs))
+            if not isinstance(target, int) and target.calls == "stack"
+        }
 
     def _run_clean(self, batch: UserBatch, rows: Rows) -> ForwardPass:
         """Run rows with the trained model as it is."""
-        run = partial(self._run, batch, rows, _leave, contextlib.nullcontext, None)
         with self._unchanged.during_pass(), chainer.using_config("train", False):
-            return self._with_graph(run, False)
-
-    def _with_graph(
-        self, run: Callable[[], ForwardPass], needs_gradient: bool
-    ) -> ForwardPass:
-        """Run with a graph if a gradient is taken, by the method or by the model.
-
-        A model that differentiates within its forward (forces, penalties) fails
-        without a graph; then it is given one.
-        """
-        error: Exception | None = None
-        if not (needs_gradient or self._model_differentiates):
-            try:
-                with chainer.no_backprop_mode():
-                    return run()
-            except MemoryError:
-                raise
-            except Exception as reason:
-                error = reason
-        with chainer.force_backprop_mode():
-            try:
-                this = run()
-            except Exception:
-                if error is None:
-                    raise
-                # It has another cause, which the first one tells better.
-                raise error from error.__cause__
-        self._model_differentiates = self._model_differentiates or error is not None
-        return this
-
-    def _run(
-        self,
-        batch: UserBatch,
-        rows: Rows,
-        disturb: Disturb,
-        watch: Watch,
-        start: SharedStart | None,
-    ) -> ForwardPass:
-        def seed() -> int:
-            first = int(batch.index[rows.example[0]])
-            return self._streams.global_seed(int(rows.sample[0]), first)
-
-        forward = partial(self._forward, batch, rows, disturb, watch, start)
-        this, drew_random_numbers = self._global_random.watch(forward, seed)
-        this.drew_random_numbers = drew_random_numbers
-        self._drew_random_numbers |= drew_random_numbers
-        return this
-
-    def _forward(
-        self,
-        batch: UserBatch,
-        rows: Rows,
-        disturb: Disturb,
-        watch: Watch,
-        start: SharedStart | None,
-    ) -> ForwardPass:
-        examples = rows.example if start is None else start.examples
-
-        changes = disturb == self._disturbance.apply and self._disturbance.changes()
-
-        def caught_at(position: int, target: Target) -> Caught:
-            stacked = None
-            if not isinstance(target, int) and target.calls == "stack":
-                expected = None
-                if changes:
-                    expected = self.clean.stack_of_calls(batch, position)[examples]
-                stacked = StackedCalls(expected)
-            lengths = batch.lengths_at(position)
-            if lengths is None:
-                return Caught(None, stacked=stacked)
-            longest = int(lengths.max())
-            return Caught(lengths[rows.example], longest, stacked)
-
-        def forward(inputs: list[Any]) -> ForwardPass:
-            targets = self._subject.targets_of(inputs)
-            this = ForwardPass(
-                rows,
-                batch.index[rows.example],
-                self.run,
-                [caught_at(*target) for target in enumerate(targets)],
-                start=start,
-                mean_will_do=self._mean_will_do,
-            )
-            # An input that is a target is going to be changed.
-            overwritten = Overwritten()
-            overwritten.watch(x for i, x in enumerate(inputs) if i not in targets)
-
-            def catch(position: int, target: Any, call: int) -> None:
-                at = this.at_target(position)
-                # Of what was run before in the same pass, if its calls start over.
-                del at.targets[call:], at.origins[call:]
-                at.check_target(target, self._recipe.needs_gradient)
-                disturb(target, call, at)
-                at.targets.append(target)
-                overwritten.watch([target])
-
-            packed = this.lengths if self.run.target_layout.pads else None
-            self._dropout.start_pass(this.sample_and_index(), packed)
-            self._unchanged.begin_forward(this.index)
-            if start is not None:
-                start.begin()
-            with watch(), sharing(start), self._door.opened(batch, inputs):
-                this.outputs = self._extraction.forward(inputs, catch)
-                if self.run.is_whole_output:
-                    this.outputs = [F.expand_dims(y, 0) for y in this.outputs]
-            overwritten.check()
-            for one in this.caught:
-                if one.stacked is not None:
-                    one.stacked.check_complete()
-                    one.origins = one.origins or [one.stacked.values]
-            return this
-
-        # The arrays of each try are its own, since the model may write into them.
-        return self._input_forms.run(lambda: batch.gather(examples), forward)
-
-
-def _leave(target: chainer.Variable, call: int, this: ForwardPass) -> None:
-    # A copy, since a model may write into the array of its input.
-    array = this.with_batch_axis(target.array.copy())
-    if this.stacked is None:
-        this.origins.append(array)
-    else:
-        this.stacked.receive(call, array)
+            return self._passes.of(batch, rows, Treatment())

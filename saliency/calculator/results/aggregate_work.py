@@ -225,7 +225,7 @@ class AggregateWork:
             for one, samples in zip(of_targets, found):
                 one.add(samples)
         summed = [one.summed for one in of_targets]
-        is_ragged = job.is_ragged(batch)
+        is_ragged = job.arranged.is_ragged(batch)
         for one, before in zip(of_targets, self._summed or summed):
             if one.summed != before or (is_ragged and one.has_no_sum()):
                 raise ValueError(
@@ -241,7 +241,7 @@ class AggregateWork:
             return
         summed = self._summed
         row = self._try(job, index)
-        self._lengths = job.lengths_of_targets()
+        self._lengths = job.arranged.lengths_of_targets()
         if self._lengths is not None and self._lengths[index] < self._lengths.max():
             row = self._try(job, int(self._lengths.argmax()))
         self._summed = summed
