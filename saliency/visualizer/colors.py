@@ -22,12 +22,19 @@ from saliency.checks import check_choice, is_int, is_number
 from saliency.visualizer.scalers import project_scaler
 from saliency.visualizer.scores import as_real_array
 
-# ColorBrewer's RdBu: the two can be told apart with every common colour vision
-# deficiency, and (unlike pure red and blue) they are about equally dark.
-POSITIVE_COLOR = "#b2182b"
-NEGATIVE_COLOR = "#2166ac"
-ZERO_COLOR = "#808080"
+#: The colours of bars, lines and dots. The two of signed scores can be told apart with
+#: every common colour vision deficiency, and in greyscale: blue is the darker one.
+POSITIVE_COLOR = "#d7302f"
+NEGATIVE_COLOR = "#15467f"
+#: The colour of what has no sign, such as mean magnitudes: neither for nor against.
+NEUTRAL_COLOR = "#6a51a3"
+ZERO_COLOR = "#a6a6a6"
 MISSING_COLOR = "#cccccc"
+
+#: What keys say of the two ends of signed scores, from the lowest on.
+SIGNED_KEY = ("speaks against", "speaks for")
+#: What pictures say that have no other scores.
+ALL_ZERO = "all scores are 0"
 
 
 def filled(cmap: Colormap) -> Colormap:
@@ -41,33 +48,37 @@ def filled(cmap: Colormap) -> Colormap:
 
 
 #: Diverging matplotlib colour map: blue, exact white in the middle, red; light grey for
-#: NaN. Use it with limits that are symmetric around zero, for example those of
+#: NaN. The blue end is the darker one, so that signs can be told in greyscale. Use it
+#: with limits that are symmetric around zero, for example those of
 #: ``matplotlib.colors.CenteredNorm()``.
 diverging_cmap = filled(
     LinearSegmentedColormap.from_list(
         "saliency_diverging",
         [
-            "#053061",
-            NEGATIVE_COLOR,
-            "#4393c3",
-            "#92c5de",
-            "#d1e5f0",
+            "#04254f",
+            "#1a4f8f",
+            "#3a88bd",
+            "#8fc1dd",
+            "#cfe4ef",
             "#ffffff",
-            "#fddbc7",
-            "#f4a582",
-            "#d6604d",
+            "#fddfd0",
+            "#fbbda3",
+            "#f5957a",
+            "#ec6a55",
             POSITIVE_COLOR,
-            "#67001f",
         ],
         N=257,  # odd, so that zero falls on the white entry and not beside it
     ).with_extremes(bad=MISSING_COLOR)
 )
 
-#: The half of `diverging_cmap` above zero, for maps without negative scores.
+#: Sequential matplotlib colour map for magnitudes, which have no sign: white at zero,
+#: then purple, which is neither for nor against; light grey for NaN.
 sequential_cmap = filled(
     LinearSegmentedColormap.from_list(
-        "saliency_sequential", diverging_cmap(np.linspace(0.5, 1, 129)), N=256
-    ).with_extremes(bad=diverging_cmap.get_bad())
+        "saliency_sequential",
+        ["#ffffff", "#e6def3", "#c8b8e4", "#a38ed0", NEUTRAL_COLOR, "#3b1f73"],
+        N=257,
+    ).with_extremes(bad=MISSING_COLOR)
 )
 
 

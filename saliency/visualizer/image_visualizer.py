@@ -95,7 +95,7 @@ class ImageVisualizer(BaseVisualizer):
                 unchanged.
             title: Title of the picture, or None.
             cmap: Colour map. Default: `diverging_cmap` if there are negative scores,
-                otherwise `sequential_cmap`, its half above zero.
+                otherwise `sequential_cmap`, which is neither for nor against.
             alpha: Opacity of the strongest score in an overlay, in [0, 1].
             show_colorbar: Whether to draw a colour bar.
             bbox_inches: As in `matplotlib.figure.Figure.savefig`.

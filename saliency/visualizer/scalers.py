@@ -177,6 +177,26 @@ def apply_scaler(values: np.ndarray, scaler: Scaler | None) -> np.ndarray:
     return scaled.astype(np.float64)
 
 
+def unit_of(scaler: Scaler | None) -> str:
+    """Return what a scaler's result is, as axes and colour bars are labelled.
+
+    Args:
+        scaler: A scaler, or `functools.partial` of one; None for scores as they are.
+    """
+    if scaler is None:
+        return "score"
+    scaler = getattr(scaler, "func", scaler)
+    units = [unit for known, unit in _UNITS if scaler is known]
+    return units[0] if units else "scaled score"
+
+
+_UNITS: tuple[tuple[Scaler, str], ...] = (
+    (abs_max_scaler, "relative score"),
+    (min_max_scaler, "share of the range"),
+    (normalize_scaler, "share of all scores"),
+)
+
+
 def _checked(saliency: Array) -> tuple[np.ndarray, np.ndarray]:
     """Return the array itself (for its dtype) and its values in float64."""
     array = as_real_array(saliency, "saliency")

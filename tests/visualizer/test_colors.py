@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from matplotlib.colors import CenteredNorm
+from matplotlib.colors import CenteredNorm, to_rgb
 
 from saliency import (
     atom_color,
@@ -20,7 +20,13 @@ from saliency import (
     sequential_cmap,
     signed_colors,
 )
-from saliency.visualizer.colors import ColorScale, limit_of_colors
+from saliency.visualizer.colors import (
+    MISSING_COLOR,
+    NEUTRAL_COLOR,
+    POSITIVE_COLOR,
+    ColorScale,
+    limit_of_colors,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,11 +83,116 @@ def test_signed_colors():
     assert zero[0] == zero[2] != missing[0] == missing[2]
 
 
-def test_signed_colors_are_dark_and_equally_strong():
-    # Dark enough for thin lines on white, and neither sign much darker than the other.
-    blue, red = (signed_colors([-1, 1])[:, :3] ** 2.2) @ [0.2126, 0.7152, 0.0722]
-    assert max(blue, red) < 0.2
-    assert 0.5 < blue / red < 2
+# What readers with one kind of cone missing see, as linear RGB. Machado, Oliveira and
+# Fernandes (2009), A Physiologically-based Model for Simulation of Color Vision
+# Deficiency, severity 1.0.
+VISION = {
+    "common": np.eye(3),
+    "protanopia": np.array(
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ]
+    ),
+    "deuteranopia": np.array(
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ]
+    ),
+    "tritanopia": np.array(
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ]
+    ),
+}
+
+
+def cielab(colors, vision="common"):
+    """Return L*, a* and b* (CIE 1976, white point D65) of sRGB colours, as it is seen.
+
+    IEC 61966-2-1 says what sRGB is.
+    """
+    colors = np.asarray(colors, np.float64)[..., :3]
+    low, high = colors / 12.92, ((colors + 0.055) / 1.055) ** 2.4
+    linear = np.where(colors <= 0.04045, low, high)
+    linear = np.clip(linear @ VISION[vision].T, 0, 1)
+    to_xyz = np.array(
+        [
+            [0.4124564, 0.3575761, 0.1804375],
+            [0.2126729, 0.7151522, 0.0721750],
+            [0.0193339, 0.1191920, 0.9503041],
+        ]
+    )
+    shares = linear @ to_xyz.T / [0.95047, 1, 1.08883]
+    bent, straight = np.cbrt(shares), shares / (3 * (6 / 29) ** 2) + 4 / 29
+    x, y, z = np.moveaxis(np.where(shares > (6 / 29) ** 3, bent, straight), -1, 0)
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def test_lightness_is_that_of_known_colours():
+    lightness = cielab(
+        [to_rgb(color) for color in ("black", "white", "red", "#777777")]
+    )
+    np.testing.assert_allclose(lightness[:, 0], [0, 100, 53.24, 50.03], atol=0.01)
+    np.testing.assert_allclose(lightness[2], [53.24, 80.09, 67.20], atol=0.02)
+
+
+MAGNITUDES = np.linspace(0, 1, 129)
+
+
+@pytest.mark.parametrize(
+    "colors",
+    [
+        diverging_cmap(0.5 + MAGNITUDES / 2),
+        diverging_cmap(0.5 - MAGNITUDES / 2),
+        sequential_cmap(MAGNITUDES),
+    ],
+    ids=["for", "against", "no sign"],
+)
+def test_stronger_scores_are_darker(colors):
+    lightness = cielab(colors)[:, 0]
+    assert lightness[0] == pytest.approx(100, abs=0.01)
+    assert (np.diff(lightness) < -0.2).all()
+
+
+def test_signs_can_be_told_in_greyscale():
+    shares = np.linspace(0.5, 1, 65)
+    lighter = cielab(diverging_cmap(0.5 + shares / 2))[:, 0]
+    darker = cielab(diverging_cmap(0.5 - shares / 2))[:, 0]
+    difference = lighter - darker
+    assert difference.min() > 10
+    assert difference[-1] > 30
+    against, zero, for_ = cielab(signed_colors([-1, 0, 1]))[:, 0]
+    assert against + 15 < for_ < zero - 15
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_signs_can_be_told_with_every_colour_vision(vision):
+    """A distance of 2.3 is just noticeable (Mahy et al., 1994)."""
+    shares = np.linspace(0.5, 1, 65)
+    warm = cielab(diverging_cmap(0.5 + shares / 2), vision)
+    cold = cielab(diverging_cmap(0.5 - shares / 2), vision)
+    assert np.linalg.norm(warm - cold, axis=1).min() > 40
+    against, for_ = cielab(signed_colors([-1, 1]), vision)
+    assert np.linalg.norm(against - for_) > 40
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_what_has_no_sign_is_not_taken_for_positive(vision):
+    shares = np.linspace(0.5, 1, 65)
+    neutral = cielab(sequential_cmap(shares), vision)
+    warm = cielab(diverging_cmap(0.5 + shares / 2), vision)
+    assert np.linalg.norm(neutral - warm, axis=1).min() > 35
+
+
+def test_bars_are_dark_enough_for_thin_lines():
+    bars = [*signed_colors([-1, 1])[:, :3], to_rgb(NEUTRAL_COLOR)]
+    assert cielab(bars)[:, 0].max() < 50
 
 
 def test_atom_color_diverges_from_white_at_zero():
@@ -95,12 +206,14 @@ def test_atom_color_diverges_from_white_at_zero():
     assert atom_color(7) == red and atom_color(-7) == blue
 
 
-def test_sequential_cmap_is_the_upper_half_of_the_diverging_one():
-    shares = np.linspace(0, 1, 20)
+def test_colour_maps_have_the_colours_of_bars():
+    np.testing.assert_array_equal(diverging_cmap(1.0)[:3], to_rgb(POSITIVE_COLOR))
     np.testing.assert_allclose(
-        sequential_cmap(shares), diverging_cmap(0.5 + shares / 2), atol=0.02
+        sequential_cmap(0.8)[:3], to_rgb(NEUTRAL_COLOR), atol=0.01
     )
-    np.testing.assert_array_equal(sequential_cmap.get_bad(), diverging_cmap.get_bad())
+    np.testing.assert_array_equal(sequential_cmap(0.0), [1, 1, 1, 1])
+    for cmap in (diverging_cmap, sequential_cmap):
+        np.testing.assert_array_equal(cmap.get_bad()[:3], to_rgb(MISSING_COLOR))
 
 
 def test_colour_maps_have_nothing_left_to_fill():

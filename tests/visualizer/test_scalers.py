@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from saliency.visualizer.scalers import (
     min_max_scaler,
     normalize_scaler,
     project_scaler,
+    unit_of,
 )
 
 SCALERS = [abs_max_scaler, min_max_scaler, normalize_scaler]
@@ -279,3 +281,22 @@ def test_project_scaler_has_zero_in_the_middle(saliency):
     projected = project_scaler(saliency)
     largest = np.nanmax(np.abs(saliency)) or 1
     np.testing.assert_allclose(projected, 0.5 + saliency / (2 * largest), atol=1e-12)
+
+
+# --- units ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("scaler", "unit"),
+    [
+        (None, "score"),
+        (abs_max_scaler, "relative score"),
+        (partial(abs_max_scaler, logger=None), "relative score"),
+        (min_max_scaler, "share of the range"),
+        (normalize_scaler, "share of all scores"),
+        (np.tanh, "scaled score"),
+        (lambda scores: 100 * scores, "scaled score"),
+    ],
+)
+def test_unit_of_scores(scaler, unit):
+    assert unit_of(scaler) == unit

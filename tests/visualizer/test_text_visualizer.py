@@ -162,8 +162,8 @@ class TestColours:
         (passage,) = passages_of([-2, 0, 2], ["a", "b", "c"])
         blue, white, red = passage.grounds
         assert_allclose(white, 1)
-        assert_allclose(red, to_rgb("#b2182b"), atol=0.02)
-        assert_allclose(blue, to_rgb("#2166ac"), atol=0.02)
+        assert_allclose(red, to_rgb("#ec6a55"), atol=0.02)
+        assert_allclose(blue, to_rgb("#1a4f8f"), atol=0.02)
 
     def test_stronger_scores_have_stronger_colours(self):
         (passage,) = passages_of(np.linspace(0, 1, 9), list("abcdefghi"))
@@ -185,7 +185,7 @@ class TestColours:
 
     def test_both_colours_of_letters_occur(self):
         assert text_color((1, 1, 1)) == "black"
-        assert text_color(to_rgb("#b2182b")) == text_color((0, 0, 0)) == "white"
+        assert text_color(to_rgb("#1a4f8f")) == text_color((0, 0, 0)) == "white"
 
 
 class TestKey:
