@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from functools import partial
@@ -394,6 +395,15 @@ CHANGES = {
 }
 
 
+def identity(call):
+    """Returns what calls have in common that are made of the very same objects."""
+    return tuple(map(id, call.values()))
+
+
+# A change of each call that is begun, which many of them share.
+ONE_CHANGE = {identity(first): name for name, (first, _) in CHANGES.items()}
+
+
 def run(call, out, **how):
     """Makes a call."""
     call = dict(call)
@@ -428,23 +438,48 @@ def contents(path):
     return {p: p.read_bytes() for p in paths if p.is_file()}
 
 
+@pytest.fixture(scope="module")
+def begin(tmp_path_factory):
+    """Has a call blow in the middle, once for all tests; each is given a copy."""
+    begun = {}
+
+    def copy_of(call, folder):
+        key = identity(call)
+        if key not in begun:
+            begun[key] = tmp_path_factory.mktemp("begun")
+            interrupted(call, begun[key] / "x.npy")
+        shutil.copytree(begun[key], folder, dirs_exist_ok=True)
+        return folder / "x.npy"
+
+    return copy_of
+
+
 class TestChange:
     def test_there_are_more_than_thirty(self):
         assert len(CHANGES) > 50
 
-    @pytest.mark.parametrize("name", CHANGES)
-    def test_is_refused(self, name, tmp_path, monkeypatch):
-        first, second = CHANGES[name]
-        out = tmp_path / "x.npy"
-        interrupted(first, out)
-        before = contents(tmp_path)
+    def refuse(self, second, out, monkeypatch):
+        """Makes a call that is refused, and compares what is there before and after."""
+        before = contents(out.parent)
         if second["patch"]:
             second["patch"](monkeypatch)
         with pytest.raises(ValueError, match=r"x\.npy'.* To begin anew, remove"):
             run(second, out)
-        assert contents(tmp_path) == before
+        assert contents(out.parent) == before
         monkeypatch.undo()
-        # The call that began it still can go on.
+
+    @pytest.mark.parametrize("name", CHANGES)
+    def test_is_refused(self, name, begin, tmp_path, monkeypatch):
+        first, second = CHANGES[name]
+        self.refuse(second, begin(first, tmp_path), monkeypatch)
+
+    @pytest.mark.parametrize("name", ONE_CHANGE.values())
+    def test_the_call_that_began_it_still_can_go_on(
+        self, name, begin, tmp_path, monkeypatch
+    ):
+        first, second = CHANGES[name]
+        out = begin(first, tmp_path)
+        self.refuse(second, out, monkeypatch)
         run(first, out)
         assert out.read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
@@ -457,10 +492,9 @@ class TestChange:
         with pytest.raises(ValueError, match="To begin anew"):
             run(second, out)
 
-    def test_is_told(self, tmp_path):
+    def test_is_told(self, begin, tmp_path):
         first, second = CHANGES["function of a link"]
-        out = tmp_path / "x.npy"
-        interrupted(first, out)
+        out = begin(first, tmp_path)
         there, now = run(first, None), run(second, None)
         differs = abs(now[:2] - there[:2]).max() / abs(there[:2]).max()
         message = (
@@ -650,9 +684,8 @@ class TestAnotherMachine:
     """Where the last digits may be others."""
 
     @pytest.fixture
-    def out(self, tmp_path):
-        interrupted(CALL, tmp_path / "x.npy")
-        return tmp_path / "x.npy"
+    def out(self, begin, tmp_path):
+        return begin(CALL, tmp_path)
 
     def other_machine(self, monkeypatch):
         elsewhere = lambda: ["openblas 0.0 Z80"]  # noqa: E731
