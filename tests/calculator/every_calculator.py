@@ -34,12 +34,12 @@ CALCULATORS = {
     "gradient_times_target": partial(GradientCalculator, multiply_target=True),
     "smooth_grad": SmoothGradCalculator,
     "bayes_grad": BayesGradCalculator,
-    "integrated_gradients": partial(IntegratedGradientsCalculator, steps=3),
+    "integrated_gradients": partial(IntegratedGradientsCalculator, steps=2),
     "expected_gradients": partial(
-        IntegratedGradientsCalculator, steps=2, baseline=[None, "mean", 0.5]
+        IntegratedGradientsCalculator, steps=2, baseline=["mean", 0.5]
     ),
     "adaptive_integrated_gradients": partial(
-        IntegratedGradientsCalculator, steps=5, method="adaptive", baseline=[None, 0.5]
+        IntegratedGradientsCalculator, steps=4, method="adaptive", baseline=[None, 0.5]
     ),
     # Without an epsilon, and without a rule for the first layer alone: what is first
     # depends on the target.
@@ -48,7 +48,7 @@ CALCULATORS = {
         LRPCalculator, rule=Composite(AlphaBeta(2, -1), sums=Zero())
     ),
     "occlusion": partial(OcclusionCalculator, slide_axis=1, size=2),
-    "convergence_delta": partial(ConvergenceDelta, steps=2, baseline=[1.0, "mean"]),
+    "convergence_delta": partial(ConvergenceDelta, steps=1, baseline=[1.0, "mean"]),
 }
 
 # What does not hold for layer-wise relevance propagation, and why.

@@ -27,7 +27,7 @@ METHODS = [("raw", None), ("abs", None), ("square", 2), ("abs", (2, 3)), ("raw",
 
 
 def assert_is_aggregate_of_samples(calculator, data, method="abs", ch_axis=None, **how):
-    how = {"M": 5, "seed": 0, **how}
+    how = {"M": 3, "seed": 0, **how}
     result = calculator.compute_aggregate(data, method=method, ch_axis=ch_axis, **how)
     samples = calculator.compute(data, **how)
     expected = calculator.aggregate(samples, method, ch_axis)

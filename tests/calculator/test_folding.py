@@ -40,7 +40,7 @@ class GlobalNoise:
 
 
 def assert_same_for_every_batchsize(calculator, data, batchsizes=BATCHSIZES, **how):
-    how = {"M": 3, "seed": 0, **how}
+    how = {"M": 2, "seed": 0, **how}
     one_by_one = calculator.compute(data, batchsize=1, **how)
     for batchsize in batchsizes:
         together = calculator.compute(data, batchsize=batchsize, **how)
@@ -79,7 +79,7 @@ def test_of_a_convolutional_network(new_calculator, disturbance, rng):
     batchsizes=st.tuples(st.integers(1, 50), st.integers(1, 50)),
     seed=st.integers(0, 2**64),
 )
-@settings(max_examples=80)
+@settings(max_examples=50)
 def test_of_random_networks(
     calculator,
     width,
@@ -129,26 +129,26 @@ class TestModelsThatDrawNumbersOfTheirOwn:
     def test_from_the_global_state(self, new_calculator, noise, class_index, x):
         calculator = new_calculator(build(OwnNoise), class_index=class_index)
         samples = assert_same_for_every_batchsize(
-            calculator, x[:5], (3, 16), noise_sampler=noise
+            calculator, x[:4], (3, 16), noise_sampler=noise
         )
-        assert len(np.unique(samples[:, 0].reshape(3, -1), axis=0)) == 3
+        assert len(np.unique(samples[:, 0].reshape(2, -1), axis=0)) == 2
 
     @every_calculator
     def test_with_zoneout(self, new_calculator, x):
         calculator = new_calculator(build(Zoneout), class_index=0)
         samples = assert_same_for_every_batchsize(
-            calculator, x[:5], (3, 16), train=True
+            calculator, x[:4], (3, 16), train=True
         )
-        assert len(np.unique(samples[:, 0].reshape(3, -1), axis=0)) == 3
+        assert len(np.unique(samples[:, 0].reshape(2, -1), axis=0)) == 2
 
     @every_calculator_with(every_value, n_time=[2, 4])
     def test_with_dropout_where_axis_0_is_time(self, new_calculator, n_time, x):
         """Also where there happen to be as many steps of time as rows in a pass."""
         calculator = new_calculator(build(TimeMajor, n_time), class_index=0)
         samples = assert_same_for_every_batchsize(
-            calculator, np.ascontiguousarray(x[:5, :n_time]), (n_time, 16), train=True
+            calculator, np.ascontiguousarray(x[:4, :n_time]), (n_time, 16), train=True
         )
-        assert len(np.unique(samples[:, 0].reshape(3, -1), axis=0)) > 1
+        assert len(np.unique(samples[:, 0].reshape(2, -1), axis=0)) > 1
 
     @every_calculator_with(every_value, rows=[3, 5, 8])
     def test_with_dropout_of_weights(self, new_calculator, rows, x):
@@ -159,7 +159,7 @@ class TestModelsThatDrawNumbersOfTheirOwn:
             return F.sum(F.linear(v, F.dropout(weight, 0.5)), axis=1)
 
         calculator = new_calculator(model)
-        assert_same_for_every_batchsize(calculator, x[:5], (rows, 16), train=True)
+        assert_same_for_every_batchsize(calculator, x[:4], (rows, 16), train=True)
 
     @every_calculator
     def test_with_spectral_normalization(self, new_calculator, x):

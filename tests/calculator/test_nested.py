@@ -17,7 +17,7 @@ def subject():
 
 def check(outer, inner, when, outer_subject, inner_subject, folder):
     """Explains within an explanation, and compares both with what each gives alone."""
-    data = images(0, 3)
+    data = images(0, 2)
     inside = Call(inner, inner_subject, images(1, 2), folder)
     expected = inside()
     expected_outside = Call(outer, outer_subject, data, folder)()
@@ -53,12 +53,17 @@ INNER = ["bayes_grad", "smooth_grad", "extractor", "ensemble", "lrp"]
 
 
 # Within a drawn network, what the model is would be a matter of opinion.
-@every_pair(
-    outer=[kind for kind in KINDS if kind not in (*INNER, "ensemble")],
-    inner=INNER,
-    when=TIMES,
-)
+OUTER = [kind for kind in KINDS if kind not in INNER]
+
+
+@every_value(outer=OUTER, inner=INNER, when=TIMES)
 def test_a_calculator_within_another(outer, inner, when, subject, tmp_path):
+    check(outer, inner, when, subject, subject, tmp_path)
+
+
+@pytest.mark.large
+@every_pair(outer=OUTER, inner=INNER, when=TIMES)
+def test_any_calculator_within_any_other(outer, inner, when, subject, tmp_path):
     check(outer, inner, when, subject, subject, tmp_path)
 
 
@@ -72,7 +77,7 @@ def test_a_calculator_of_another_model_within_a_posterior(
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_calculator_within_itself(kind, subject, tmp_path):
     """The eval_fun of a calculator that calls this calculator, but for the first."""
-    data, found, depth = images(0, 3), [], []
+    data, found, depth = images(0, 2), [], []
     expected = Call(kind, subject, data, tmp_path)()
     expected_inside = Call(kind, subject, images(1, 2), tmp_path)()
 
@@ -107,9 +112,9 @@ def test_an_inner_call_that_raises_leaves_the_outer_as_it_is(subject, tmp_path):
                 broken()
             return subject.model(v)
 
-        expected = Call(kind, subject, images(0, 3), tmp_path)()
+        expected = Call(kind, subject, images(0, 2), tmp_path)()
         before = state_of_all(subject)
-        outside = Call(kind, subject, images(0, 3), tmp_path, eval_fun=eval_fun)
+        outside = Call(kind, subject, images(0, 2), tmp_path, eval_fun=eval_fun)
         assert outside() == expected, kind
         assert state_of_all(subject) == before, kind
 
@@ -130,5 +135,5 @@ def test_the_model_runs_as_before_behind_an_inner_call(subject, tmp_path):
             outputs.append(np.random.normal())
             return first + second
 
-        Call("bayes_grad", subject, images(0, 3), tmp_path, eval_fun=eval_fun)()
+        Call("bayes_grad", subject, images(0, 2), tmp_path, eval_fun=eval_fun)()
     assert calls[True] == calls[False]

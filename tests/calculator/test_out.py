@@ -213,9 +213,13 @@ def interrupted(call, calculator, at, out):
 
 
 class TestRestart:
-    @every_value(new_calculator=AGGREGATING, kind=["npy", "zarr"])
+    @every_value(
+        new_calculator=AGGREGATING,
+        kind=["npy", "zarr"],
+        passes={"early": lambda n: (1, n // 2), "late": lambda n: (n - 1, n)},
+    )
     def test_gives_the_bytes_of_an_uninterrupted_run(
-        self, new_calculator, kind, x, tmp_path
+        self, new_calculator, kind, passes, x, tmp_path
     ):
         """With the very calculator, and with a new one as in a new process."""
         how = {"M": 3, "batchsize": 2, "seed": 0, "train": True}
@@ -225,8 +229,7 @@ class TestRestart:
 
         whole = new()
         whole.compute_aggregate(x, out=tmp_path / f"0.{kind}", **how)
-        n_pass = whole.model.calls.n
-        for i, at in enumerate({1, n_pass // 2, n_pass - 1, n_pass}, 1):
+        for i, at in enumerate(passes(whole.model.calls.n), 1):
             calculator, out = new(), tmp_path / f"{i}.{kind}"
             call = partial(calculator.compute_aggregate, x, **how)
             interrupted(call, calculator, at, out)
@@ -290,7 +293,7 @@ class TestRestart:
         call = partial(calculator.compute_aggregate, sequences, 40, **how)
         call(out=tmp_path / f"0.{kind}")
         n_call = fuse.n_call
-        for at in range(2, n_call, n_call // 6):
+        for at in range(2, n_call, n_call // 3):
             out = tmp_path / f"{at}.{kind}"
             fuse.n_call, fuse.blows_at = 0, at
             with pytest.raises(RuntimeError, match="fuse"):
@@ -572,7 +575,7 @@ assert n_kill > 2 * len(firsts), n_kill
 
 
 @every_kind
-@pytest.mark.parametrize("step", [192, pytest.param(21, marks=pytest.mark.large)])
+@pytest.mark.parametrize("step", [299, pytest.param(21, marks=pytest.mark.large)])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_a_process_that_is_killed_at_any_line_loses_nothing(kind, step, tmp_path):
     """SIGKILL at some line of the modules that write, again and again until done."""

@@ -90,8 +90,8 @@ METHODS = {
     "times_target": partial(GradientCalculator, multiply_target=True),
     "smooth_grad": SmoothGradCalculator,
     "bayes_grad": BayesGradCalculator,
-    "integrated_gradients": partial(IntegratedGradientsCalculator, steps=4),
-    "adaptive": partial(IntegratedGradientsCalculator, steps=6, method="adaptive"),
+    "integrated_gradients": partial(IntegratedGradientsCalculator, steps=2),
+    "adaptive": partial(IntegratedGradientsCalculator, steps=4, method="adaptive"),
     "occlusion": partial(OcclusionCalculator, slide_axis=1),
     "lrp": LRPCalculator,
 }
@@ -103,7 +103,7 @@ def explain(new_calculator, cls, kind, sentences, call="compute", **how):
         model, VariableMonitorLinkHook(model.embed), class_index="argmax"
     )
     converter = pads if cls is Padded else as_list
-    how = {"M": 3, "seed": 0, "converter": converter, **how}
+    how = {"M": 2, "seed": 0, "converter": converter, **how}
     result = getattr(calculator, call)(sentences, **how)
     return np.asarray(result), calculator.lengths
 
@@ -114,7 +114,7 @@ def test_equal_their_padded_twin(new_calculator, kind, batchsize, sentences):
         new_calculator, Encoder, kind, sentences, batchsize=batchsize
     )
     padded, _ = explain(new_calculator, Padded, kind, sentences, batchsize=batchsize)
-    assert packed.shape[:3] == (3, 4, 5)
+    assert packed.shape[:3] == (2, 4, 5)
     np.testing.assert_array_equal(lengths, LENGTHS)
     for i, n in enumerate(LENGTHS):
         assert np.isnan(packed[:, i, n:]).all()
@@ -147,15 +147,13 @@ def test_noise_comes_by_example_whatever_the_batch(sentences):
     assert np.ptp(first[:, 0, :3], axis=0).max() > 1e-3  # the first has three tokens
 
 
-@pytest.mark.parametrize("batchsize", [1, 3, 16])
-@pytest.mark.parametrize(
-    "where",
-    [
-        {"of_embedding": 0.4},
-        {"n_layer": 2, "inside": 0.3},
-        {"n_layer": 2, "of_embedding": 0.4, "inside": 0.3},
-    ],
-    ids=["embedding", "inside", "both"],
+@every_value(
+    where={
+        "embedding": {"of_embedding": 0.4},
+        "inside": {"n_layer": 2, "inside": 0.3},
+        "both": {"n_layer": 2, "of_embedding": 0.4, "inside": 0.3},
+    },
+    batchsize=[1, 3, 16],
 )
 def test_masks_are_those_of_a_padded_twin(where, batchsize, sentences):
     """Whichever sentences stand beside a token, and however long the longest is."""
@@ -380,7 +378,7 @@ def test_calls_for_one_word_are_told_from_rows(new_calculator, sentences):
         for data in ([ids[:2] for ids in sentences[:2]], [sentences[0][:2]])
         for n in (1, 16)
     ]
-    assert results[0].shape[:3] == (3, 2, 1)
+    assert results[0].shape[:3] == (2, 2, 1)
     np.testing.assert_allclose(results[1], results[0], rtol=1e-9, atol=1e-13)
     for alone in results[2:]:
         np.testing.assert_allclose(alone, results[0][:, :1], rtol=1e-9, atol=1e-13)
@@ -546,7 +544,7 @@ def test_an_encoder_and_a_decoder(part, sentences, tmp_path):
     ]
     model = build(Seq2seq)
     hook = VariableMonitorLinkHook(getattr(model, part))
-    calculator = IntegratedGradientsCalculator(model, hook, steps=10)
+    calculator = IntegratedGradientsCalculator(model, hook, steps=5)
     results = [
         calculator.compute(pairs, batchsize=n, converter=list_examples) for n in (1, 16)
     ]

@@ -69,7 +69,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def x():
-    return images(0)
+    return images(0, 3)
 
 
 def new(calculator, model, /, **settings):
@@ -124,7 +124,7 @@ SETTINGS = [
                 "output_extractor",
                 lambda m: VariableMonitorLinkHook(m.hidden),
             ),
-            Setting(calculator, "class_index", always([2, 1, 0, 2, 1])),
+            Setting(calculator, "class_index", always([2, 1, 0])),
             Setting(calculator, "device", always("@numpy"), is_seen=False),
         )
     ),
@@ -188,8 +188,7 @@ def test_a_setting_may_be_changed(setting, model, x):
     """To what gives the result of a calculator that was made so, and back again."""
     calculator, name, value, others, is_seen = setting
     value = value(model)
-    made_so = new(calculator, model, **{**others, name: value})
-    expected = made_so.compute(x, **HOW)
+    expected = new(calculator, model, **{**others, name: value}).compute(x, **HOW)
     changed = new(calculator, model, **others)
     before = changed.compute(x, **HOW)
     first = getattr(changed, name)
@@ -197,9 +196,8 @@ def test_a_setting_may_be_changed(setting, model, x):
     after = changed.compute(x, **HOW)
     assert after.tobytes() == expected.tobytes()
     assert is_seen == (after.tobytes() != before.tobytes())
-    for calculator in (changed, made_so):
-        setattr(calculator, name, first)
-        assert calculator.compute(x, **HOW).tobytes() == before.tobytes()
+    setattr(changed, name, first)
+    assert changed.compute(x, **HOW).tobytes() == before.tobytes()
 
 
 def test_no_class_is_the_predicted_one_in_lrp(model, x):
