@@ -328,7 +328,15 @@ class TestTogether:
 
         return answer
 
-    @pytest.mark.parametrize("killed", ["none", "first", "second", "both"])
+    @pytest.mark.parametrize(
+        "killed",
+        [
+            "none",
+            "first",
+            pytest.param("second", marks=pytest.mark.large),
+            pytest.param("both", marks=pytest.mark.large),
+        ],
+    )
     def test_the_file_is_whole_or_absent(self, start, killed, tmp_path):
         go_on, sent = threading.Event(), threading.Semaphore(0)
         with running({"/file": self.half(go_on, sent)}) as server:

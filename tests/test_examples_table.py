@@ -28,7 +28,7 @@ def run(script: str, *arguments: object) -> str:
 
 def test_posteriors(tmp_path: Path) -> None:
     printed = run(
-        *("posteriors.py", "--epoch", 8, "--n-member", 2, "--M", 4),
+        *("posteriors.py", "--epoch", 5, "--n-member", 2, "--M", 4),
         *("--out", tmp_path),
     )
     rows = dict(re.findall(r"^(\S.*?) {2,}(\d\.\d+) ", printed, re.MULTILINE))

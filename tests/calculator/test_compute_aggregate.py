@@ -212,9 +212,9 @@ class TestMemory:
             )
 
         aggregate(1)  # caches, and memory that is kept
-        of_few, many = (self.peak(lambda m=m: aggregate(m)) for m in (few, 300))
+        of_few, many = (self.peak(lambda m=m: aggregate(m)) for m in (few, 200))
         assert many < 1.2 * of_few
-        samples = self.peak(lambda: calculator.compute(images, 300, seed=0))
+        samples = self.peak(lambda: calculator.compute(images, 200, seed=0))
         assert samples > 2 * many  # so that the measure does measure
 
     def test_does_not_grow_with_the_number_of_examples(self, tmp_path):
@@ -239,7 +239,7 @@ class TestMemory:
             )
 
         aggregate(1)
-        few, many = (self.peak(lambda n=n: aggregate(n)) for n in (32, 640))
+        few, many = (self.peak(lambda n=n: aggregate(n)) for n in (32, 320))
         assert many < 1.2 * few
 
 

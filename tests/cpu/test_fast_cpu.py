@@ -115,7 +115,7 @@ class TestConvolution:
     def test_any_deconvolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
 
-    @settings(max_examples=40)
+    @settings(max_examples=25)
     @given(
         st.integers(1, 3),
         st.integers(16, 80),

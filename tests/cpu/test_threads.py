@@ -205,7 +205,7 @@ class TestFork:
         for thread in others:
             thread.start()
         try:
-            for _ in range(10):
+            for _ in range(5):
                 result, after = forked(lambda: (convolve_fast(), n_blas_thread()))
                 np.testing.assert_array_equal(result, expected)
                 assert after == before

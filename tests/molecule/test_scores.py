@@ -54,7 +54,7 @@ class TestOrder:
     @every_model
     @pytest.mark.parametrize("name", [n for n in NAMES if n[:2] not in ("Sm", "Ba")])
     @given(case=permuted_molecules())
-    @settings(max_examples=5)
+    @settings(max_examples=3)
     def test_permuting_atoms_permutes_scores_and_nothing_else(self, model, name, case):
         mol, order = case
         graph = molecules.to_graph(mol, count_hydrogens=False)
@@ -93,8 +93,8 @@ class TestPadding:
     @every_model
     @every_method
     def test_a_molecule_has_the_scores_that_it_has_alone(self, model, name):
-        together = scores_of(model, name, GRAPHS, M=2, batchsize=4)
-        assert [len(s) for s in together] == [mol.GetNumAtoms() for mol in MOLS]
+        together = scores_of(model, name, GRAPHS[:6], M=2, batchsize=4)
+        assert [len(s) for s in together] == [mol.GetNumAtoms() for mol in MOLS[:6]]
         # Noise and masks go by the index in the data; here it is the first.
         alone = scores_of(model, name, [GRAPHS[0]], M=2)
         assert_allclose(together[0], alone[0], rtol=1e-6, atol=1e-9)

@@ -90,7 +90,7 @@ def test_scores_do_not_depend_on_the_batch(network, name):
     model = made(network)
     baseline = methods.mean_embedding(model, SENTENCES)
     calculator, wants_samples = methods.calculators(model, baseline)[name]
-    n_sample = 4 if wants_samples else 1
+    n_sample = 2 if wants_samples else 1
     results = [
         methods.token_scores(
             calculator, SENTENCES, n_sample, batchsize, seed=3, show_progress=False

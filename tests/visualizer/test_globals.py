@@ -88,7 +88,7 @@ def test_threads_that_draw_at_once_draw_what_each_draws_alone(tmp_path):
     for i, drawing in enumerate(calls):
         drawing.draw(tmp_path / f"alone_{i}.png")
         alone.append((tmp_path / f"alone_{i}.png").read_bytes())
-    start, pictures, errors = threading.Barrier(4), {}, []
+    start, pictures, errors = threading.Barrier(3), {}, []
 
     def work(thread: int) -> None:
         start.wait()
@@ -104,7 +104,7 @@ def test_threads_that_draw_at_once_draw_what_each_draws_alone(tmp_path):
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
-        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -112,7 +112,7 @@ def test_threads_that_draw_at_once_draw_what_each_draws_alone(tmp_path):
     finally:
         sys.setswitchinterval(interval)
     assert not errors
-    assert len(pictures) == 4 * len(calls)
+    assert len(pictures) == 3 * len(calls)
     wrong = {
         str(calls[i]) for (_, i), picture in pictures.items() if picture != alone[i]
     }
