@@ -43,6 +43,7 @@ def test_difference_is_relative_to_the_length_of_the_second(table):
     assert table.difference(np.array([3.0, 4.5]), np.array([3.0, 4.0])) == "1e-01"
 
 
+@pytest.mark.filterwarnings("ignore:the attributions of")  # at few steps
 @pytest.mark.parametrize(
     ("name", "subject"),
     [("mlp", "Table"), ("ggnn", "Molecules")],

@@ -317,6 +317,7 @@ class TestOpenML:
         assert "mnist can not be downloaded" in said and "no way out" in said
         assert "data: digits" in said
 
+    @pytest.mark.filterwarnings("ignore:Invalid cache, redownloading")
     def test_a_connection_that_ends_early_is_no_data(self, internet, data, capsys):
         internet(EndsEarly())
         assert data.load_digits("auto").x_train.shape[1:] == (1, 8, 8)

@@ -484,7 +484,7 @@ def test_a_layer_that_returns_no_variable(images):
 
     pair = build(Pair)
     calculator = GradCAMCalculator(
-        pair, eval_fun=lambda x: pair(x)[0], class_index=0, layer=pair
+        pair, eval_fun=lambda x: pair(x)[0], class_index=(0, 0, 0), layer=pair
     )
     with pytest.raises(TypeError, match=r"layer must return a .*Variable.*tuple"):
         calculator.compute(images)

@@ -74,7 +74,8 @@ class TestClosedForms:
     def test_sums_a_class_over_the_positions_of_an_output_map(self, rng):
         images = rng.normal(size=(2, 3, 4, 4))
         model = build(L.Convolution2D, 3, 2, 1)
-        samples = GradientCalculator(model, class_index=1).compute(images)
+        with pytest.warns(UserWarning, match="what is behind is summed"):
+            samples = GradientCalculator(model, class_index=1).compute(images)
         weight = model.W.array[1, :, 0, 0].reshape(3, 1, 1)
         assert_allclose(samples[0], np.broadcast_to(weight, images.shape))
 

@@ -140,6 +140,7 @@ class TestWithoutAPredictedClass:
         with pytest.raises(ValueError, match="class_index='argmax' needs"):
             LRPCalculator(model, class_index="argmax").compute(x)
 
+    @pytest.mark.filterwarnings("ignore:class_index picks along axis 1")
     @pytest.mark.parametrize("class_index", [1, "sum"])
     def test_what_it_advises_works(self, class_index, x):
         model, _ = WITHOUT_CLASSES["sequence"]

@@ -201,6 +201,7 @@ class TestTargets:
             (1, 7, 3),
         ]
 
+    @pytest.mark.filterwarnings("ignore:no rectifier")
     @every_method
     def test_may_be_links(self, new_calculator, tokens):
         """The embeddings of two links, beside the network behind them."""
