@@ -243,6 +243,7 @@ class TestOverflow:
             with pytest.raises(ValueError, match=r"a saliency is 90000,.*65504"):
                 getattr(Sum(self.model), name)(self.x)
 
+    @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
     def test_within_the_model(self):
         calculator = GradientCalculator(lambda v: self.model(v * np.float16(4)))
         with pytest.raises(ValueError, match=r"is inf .*65504: compute in float32"):
