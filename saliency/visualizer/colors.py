@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import (
     Colormap,
     LinearSegmentedColormap,
     Normalize,
     to_rgba_array,
 )
-from matplotlib.figure import Figure
 
 from saliency.array_types import Array
 from saliency.checks import check_choice, is_int, is_number
@@ -31,8 +28,9 @@ NEUTRAL_COLOR = "#6a51a3"
 ZERO_COLOR = "#a6a6a6"
 MISSING_COLOR = "#cccccc"
 
-#: What keys say of the two ends of signed scores, from the lowest on.
+#: What keys say of the two ends of signed scores, and of those without a sign.
 SIGNED_KEY = ("speaks against", "speaks for")
+UNSIGNED_KEY = ("no influence", "strong influence")
 #: What pictures say that have no other scores.
 ALL_ZERO = "all scores are 0"
 
@@ -235,15 +233,12 @@ class ColorScale(NamedTuple):
         """The magnitude of the strongest scores that have a colour of their own."""
         return max(abs(self.low), abs(self.high))
 
+    @property
+    def is_signed(self) -> bool:
+        """Whether it has colours for scores on both sides of zero."""
+        return self.low < 0 < self.high
+
     def strength(self, scores: np.ndarray) -> np.ndarray:
         """Return how strong scores are, in [0, 1]."""
         strength: np.ndarray = np.clip(np.abs(scores) / self.limit, 0, 1)
         return strength
-
-
-def draw_color_bar(
-    figure: Figure, scale: ColorScale, beside: Axes | Sequence[Axes]
-) -> None:
-    """Draw a colour bar beside axes of the figure, which make room for it."""
-    colors = ScalarMappable(scale.norm, scale.cmap)
-    figure.colorbar(colors, ax=beside, shrink=0.8)

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.colors import diverging_cmap, draw_color_bar
+from saliency.visualizer.colors import diverging_cmap
+from saliency.visualizer.keys import Key, draw_color_bar
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.tiles import compute_tiles, draw_tiles
 
@@ -45,9 +46,10 @@ class FilterVisualizer(BaseVisualizer):
         show_colorbar: bool = True,
         bbox_inches: Any = "tight",
         *,
-        labels: Sequence[str] | None = None,
-        n_column: int | None = None,
         limit: float | None = None,
+        n_column: int | None = None,
+        labels: Sequence[str] | None = None,
+        unit: str = "value",
         ax: Axes | None = None,
     ) -> Figure:
         """Draw filters or maps side by side.
@@ -61,12 +63,14 @@ class FilterVisualizer(BaseVisualizer):
             cmap: Colour map, with zero in its middle; not for RGB.
             show_colorbar: Whether to draw a colour bar; there is none for RGB.
             bbox_inches: As in `matplotlib.figure.Figure.savefig`.
-            labels: What stands above each filter.
-            n_column: How many are in a row. Default: as many as make the grid about
-                square.
             limit: Value of the strongest colours, which go from -limit to limit. Give
                 several pictures the same limit to compare them. Default: the largest
                 magnitude.
+            n_column: How many are in a row. Default: as many as make the grid about
+                square.
+            labels: What stands above each filter.
+            unit: What the values are, such as ``'weight'`` or ``'relevance'``, which
+                stands beside the colour bar.
             ax: Axes to draw on. Default: those of a new figure.
 
         Returns:
@@ -86,5 +90,6 @@ class FilterVisualizer(BaseVisualizer):
         if title is not None:
             ax.set_title(plain(title), **AS_IT_IS)
         if show_colorbar and tiles.has_scores:
-            draw_color_bar(ax.figure.figure, tiles.scale, beside=ax)
+            key = Key(tiles.scale, "", "", plain(unit))
+            draw_color_bar([ax], key, has_ends=False)
         return self._finish(ax, path, bbox_inches)

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap
 from PIL import Image
 
 from saliency.array_types import Array
 from saliency.checks import check_number, is_number
 from saliency.visualizer.colors import (
+    ALL_ZERO,
     ColorScale,
     checked_cmap,
     diverging_cmap,
+    filled,
     limit_of_colors,
     sequential_cmap,
 )
 from saliency.visualizer.grids import columns_of, names_of_methods, shared_by_scale
 from saliency.visualizer.images import looks_channels_last, resized
-from saliency.visualizer.scalers import Scaler, apply_scaler
+from saliency.visualizer.keys import Key, ends_of
+from saliency.visualizer.scalers import Scaler, apply_scaler, unit_of
 from saliency.visualizer.scores import (
     as_real_array,
     checked_errors,
@@ -38,6 +42,13 @@ UNCERTAIN_SHOWN_AS = {
 }
 MODES = tuple(UNCERTAIN_SHOWN_AS)
 
+#: What says which columns of a grid have which kind of scores, where there are both.
+SIGNED, UNSIGNED = "signed", "magnitudes"
+
+#: How bright the photograph is in a mask.
+_BRIGHTNESS = filled(
+    LinearSegmentedColormap.from_list("saliency_brightness", ["black", "white"])
+)
 _CONTOURS = (0.25, 0.5, 0.75)  # of the limit of the colours
 _LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue are
 
@@ -48,10 +59,14 @@ class ScoreMap(NamedTuple):
     Attributes:
         scores: As they are drawn, ``(h, w)``.
         is_uncertain: Which of them cannot be distinguished from zero, ``(h, w)``.
+        keeps_signs: Whether a scaler has left them the signs that they had.
+        is_zero: Whether all of them were 0 before they were scaled.
     """
 
     scores: np.ndarray
     is_uncertain: np.ndarray
+    keeps_signs: bool
+    is_zero: bool
 
     @property
     def certain(self) -> np.ndarray:
@@ -61,7 +76,9 @@ class ScoreMap(NamedTuple):
     def resized(self, shape: tuple[int, ...]) -> ScoreMap:
         """Return the map in another size."""
         is_uncertain = resized(self.is_uncertain, shape, Image.Resampling.NEAREST)
-        return ScoreMap(resized(self.scores, shape), is_uncertain > 0)
+        return self._replace(
+            scores=resized(self.scores, shape), is_uncertain=is_uncertain > 0
+        )
 
 
 class Panel(NamedTuple):
@@ -75,6 +92,7 @@ class Panel(NamedTuple):
         opacity: Opacity of these colours, ``(h, w)``; None for opaque ones.
         heights: Scores that contour lines are drawn of, ``(h, w)``; None without lines.
         levels: The scores of the lines, from the lowest on.
+        note: What is written across it; empty for nothing.
     """
 
     scale: ColorScale
@@ -83,6 +101,19 @@ class Panel(NamedTuple):
     opacity: np.ndarray | None = None
     heights: np.ndarray | None = None
     levels: Sequence[float] = ()
+    note: str = ""
+
+
+class Kind(NamedTuple):
+    """Columns of a grid with one kind of scores.
+
+    Attributes:
+        key: What their colours mean.
+        methods: The names of their methods.
+    """
+
+    key: Key
+    methods: list[str]
 
 
 # --- what is shown ----------------------------------------------------------------
@@ -110,7 +141,13 @@ def compute_map(
     """
     scores = _checked_scores(saliency, name)
     errors = checked_errors(errors, scores, errors_name)
-    return ScoreMap(apply_scaler(scores, scaler), uncertain(scores, errors))
+    scaled = apply_scaler(scores, scaler)
+    return ScoreMap(
+        scaled,
+        uncertain(scores, errors),
+        keeps_signs=np.array_equal(np.sign(scaled), np.sign(scores)),
+        is_zero=not scores.any(),
+    )
 
 
 def compute_maps(
@@ -149,69 +186,160 @@ def compute_maps(
 def compute_scale(
     scores: np.ndarray,
     percentile: float,
-    limits: tuple[float, float] | None,
+    limit: float | tuple[float, float] | None,
     cmap: str | Colormap | None,
 ) -> ColorScale:
-    """Return how the scores of one map, or of several, become colours.
+    """Return how the scores of one map become colours.
 
     Args:
         scores: Finite scores of any shape.
         percentile: The limit of the colours is this percentile of the magnitudes.
-        limits: The lowest and the highest score of the colours, instead.
-        cmap: Colour map. Default: a diverging one where there are negative scores.
+        limit: The score of the strongest colours, or the lowest and the highest score
+            of the colours, instead.
+        cmap: Colour map. Default: `diverging_cmap` if the scale is signed, and
+            otherwise `sequential_cmap`.
 
     Raises:
-        ValueError: ``percentile``, ``limits`` or ``cmap`` is not what is allowed.
+        ValueError: ``percentile``, ``limit`` or ``cmap`` is not what is allowed.
     """
     check_number("percentile", percentile, 0, 100)
-    is_signed = scores.min() < 0
+    limit = _checked_limit(limit)
+    if limit is None:
+        limit = limit_of_colors(scores, percentile)
+    return _scale_to(limit, _has_signs(scores, cmap), cmap)
+
+
+def _has_signs(scores: np.ndarray, cmap: str | Colormap | None) -> bool:
+    """Tell whether a scale goes to both sides of zero."""
+    return bool(scores.min() < 0) or cmap == diverging_cmap
+
+
+def _scale_to(
+    limit: float | tuple[float, float], is_signed: bool, cmap: str | Colormap | None
+) -> ColorScale:
+    if isinstance(limit, tuple):
+        low, high = limit
+        is_signed = low < 0
+    else:
+        low, high = (-limit if is_signed else 0.0), limit
     if cmap is None:
         cmap = diverging_cmap if is_signed else sequential_cmap
-    cmap = checked_cmap(cmap)
-    if limits is not None:
-        low, high = _checked_limits(limits)
-        return ColorScale(cmap, float(low), float(high))
-    limit = limit_of_colors(scores, percentile)
-    return ColorScale(cmap, -limit if is_signed else 0.0, limit)
+    return ColorScale(checked_cmap(cmap), low, high)
 
 
-def _checked_limits(limits: Any) -> tuple[float, float]:
-    is_pair = isinstance(limits, (tuple, list, np.ndarray)) and len(limits) == 2
+def _checked_limit(limit: Any) -> float | tuple[float, float] | None:
+    """Return a limit as a float, a pair of them, or None."""
+    if limit is None:
+        return None
+    if is_number(limit) and 0 < limit < np.inf:
+        return float(limit)
+    is_pair = isinstance(limit, (tuple, list, np.ndarray)) and len(limit) == 2
     if not (
         is_pair
-        and all(map(is_number, limits))
-        and np.isfinite(limits).all()
-        and limits[0] < limits[1]
+        and all(map(is_number, limit))
+        and np.isfinite(limit).all()
+        and limit[0] < limit[1]
     ):
         raise ValueError(
-            f"limits must be two numbers, the smaller first, got {limits!r}"
+            "limit must be a number > 0, two numbers with the smaller first, or None, "
+            f"got {limit!r}"
         )
-    return limits[0], limits[1]
+    return float(limit[0]), float(limit[1])
 
 
 def compute_scales(
     maps: Mapping[str, Sequence[ScoreMap]],
     scale: str,
     percentile: float,
+    limit: float | tuple[float, float] | None,
     cmap: str | Colormap | None,
 ) -> list[list[ColorScale]]:
     """Return the colour scale of each map, by row (image) and column (method).
 
+    All maps of a method are signed if one of them is.
+
     Args:
         maps: As `compute_maps` returns them.
-        scale: Which maps share a scale, one of `grids.SCALES`.
+        scale: Which maps share a limit, one of `grids.SCALES`.
         percentile: As in `compute_scale`, of the maps that share one.
+        limit: As in `compute_scale`, for all maps.
         cmap: As in `compute_scale`.
 
     Raises:
         ValueError: As in `compute_scale`.
     """
+    check_number("percentile", percentile, 0, 100)
+    limit = _checked_limit(limit)
 
-    def scale_of(members: Sequence[ScoreMap]) -> ColorScale:
-        scores = np.concatenate([member.scores.ravel() for member in members])
-        return compute_scale(scores, percentile, None, cmap)
+    def limit_of(members: Sequence[ScoreMap]) -> float | tuple[float, float]:
+        return limit or limit_of_colors(_all_scores(members), percentile)
 
-    return shared_by_scale(list(zip(*maps.values())), scale, scale_of)
+    have_signs = [_has_signs(_all_scores(column), cmap) for column in maps.values()]
+    return [
+        [
+            _scale_to(limit_of_map, is_signed, cmap)
+            for limit_of_map, is_signed in zip(row, have_signs)
+        ]
+        for row in shared_by_scale(list(zip(*maps.values())), scale, limit_of)
+    ]
+
+
+def _all_scores(maps: Sequence[ScoreMap]) -> np.ndarray:
+    return np.concatenate([score_map.scores.ravel() for score_map in maps])
+
+
+def compute_key(
+    scale: ColorScale, maps: Sequence[ScoreMap], scaler: Scaler | None, mode: str
+) -> Key:
+    """Return what the colours of maps mean.
+
+    Args:
+        scale: How their scores become colours.
+        maps: The maps.
+        scaler: What has scaled their scores.
+        mode: One of `MODES`.
+    """
+    scores, unit = _all_scores(maps), unit_of(scaler)
+    if mode == "mask":
+        unit = f"magnitude of the {unit}" if scale.is_signed else unit
+        scale, scores = ColorScale(_BRIGHTNESS, 0.0, scale.limit), np.abs(scores)
+    low, high = ends_of(scale, all(score_map.keeps_signs for score_map in maps))
+    beyond = bool(scores.min() < scale.low), bool(scores.max() > scale.high)
+    extend = {
+        (False, False): "neither",
+        (True, True): "both",
+        (True, False): "min",
+        (False, True): "max",
+    }
+    return Key(scale, low, high, unit, extend=extend[beyond])
+
+
+def compute_kinds(
+    maps: Mapping[str, Sequence[ScoreMap]],
+    scales: Sequence[Sequence[ColorScale]],
+    scaler: Scaler | None,
+    mode: str,
+) -> list[Kind]:
+    """Return the kinds of scores in a grid; if there is only one, it has no name.
+
+    Args:
+        maps: As `compute_maps` returns them.
+        scales: As `compute_scales` returns them.
+        scaler: As in `compute_key`.
+        mode: As in `compute_key`.
+    """
+    methods: dict[str, dict[str, ColorScale]] = {}
+    for method, scale in zip(maps, scales[0]):
+        kind = SIGNED if scale.is_signed and mode != "mask" else UNSIGNED
+        methods.setdefault(kind, {})[method] = scale
+    kinds = []
+    for name, scale_of in methods.items():
+        scale = next(iter(scale_of.values()))
+        members = list(chain.from_iterable(maps[method] for method in scale_of))
+        key = compute_key(scale, members, scaler, mode)
+        key = key._replace(kind=name if len(methods) > 1 else "")
+        kinds.append(Kind(key, list(scale_of)))
+    return kinds
 
 
 def compute_panel(
@@ -237,19 +365,24 @@ def compute_panel(
             score_map = score_map.resized(picture.shape[:2])
         else:
             picture = _resized_picture(picture, score_map.scores.shape)
+    panel = Panel(scale, picture, note=ALL_ZERO if score_map.is_zero else "")
     if picture is None or mode == "heatmap":
         cmap = scale.cmap.with_extremes(bad=diverging_cmap.get_bad())
         scores = np.ma.masked_array(score_map.scores, score_map.is_uncertain)
-        return Panel(scale._replace(cmap=cmap), scores=scores)
+        return panel._replace(
+            scale=scale._replace(cmap=cmap), picture=None, scores=scores
+        )
     if mode == "contour":
         levels = _contour_levels(score_map.certain, scale)
-        return Panel(scale, picture, heights=score_map.certain, levels=levels)
+        return panel._replace(heights=score_map.certain, levels=levels)
     strength = scale.strength(score_map.certain)
     if mode == "mask":
-        return Panel(scale, picture * strength[..., None])
+        return panel._replace(picture=picture * strength[..., None])
     # A grey photograph leaves the colours to the scores.
     grey = np.repeat((picture @ _LUMA)[..., None], 3, axis=2)
-    return Panel(scale, grey, scores=score_map.scores, opacity=alpha * strength)
+    return panel._replace(
+        picture=grey, scores=score_map.scores, opacity=alpha * strength
+    )
 
 
 def compute_panels(
@@ -335,6 +468,22 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
         ax.imshow(panel.scores, alpha=panel.opacity, **colors)
     if panel.levels:
         ax.contour(panel.heights, panel.levels, linewidths=1.5, **colors)
+    if panel.note:
+        draw_note(ax, panel.note)
+
+
+def draw_note(ax: Axes, note: str) -> None:
+    """Write across a picture."""
+    ax.text(
+        0.5,
+        0.5,
+        note,
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        fontsize="small",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85},
+    )
 
 
 def _remove_ticks(ax: Axes) -> None:

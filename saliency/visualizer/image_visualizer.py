@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from os import PathLike
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from PIL import Image
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.colors import draw_color_bar
 from saliency.visualizer.grids import SCALES, one_for_each_row
 from saliency.visualizer.heatmaps import (
     MODES,
+    Kind,
+    compute_key,
+    compute_kinds,
     compute_map,
     compute_maps,
     compute_panel,
@@ -31,6 +34,7 @@ from saliency.visualizer.heatmaps import (
     note_on_uncertain,
 )
 from saliency.visualizer.images import as_rgb
+from saliency.visualizer.keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
@@ -38,8 +42,19 @@ from saliency.visualizer.scalers import Scaler, abs_max_scaler
 # Sizes of a new figure, in inches.
 WIDTH = 4.0
 CELL = 1.9
+GAP = 0.1
 TITLE_HEIGHT = 0.35
 
+LETTER = 0.075  # the width of one in the titles of rows
+ROW_TITLE = 24  # letters in a line of these
+
+# What is said of the scales of a grid's maps.
+_SCALES = {
+    "separate": "each map has its own scale",
+    "row": "one scale for each row",
+    "column": "one scale for each column",
+    "all": "one scale for all maps",
+}
 _RESIZED = ("saliency", "image")
 
 
@@ -72,13 +87,14 @@ class ImageVisualizer(BaseVisualizer):
         show_colorbar: bool = False,
         bbox_inches: Any = "tight",
         *,
+        errors: Array | None = None,
         mode: str = "overlay",
         percentile: float = 99.0,
-        limits: tuple[float, float] | None = None,
+        limit: float | tuple[float, float] | None = None,
+        show_key: bool = True,
         image_layout: str | None = None,
         resize: str = "saliency",
         ax: Axes | None = None,
-        errors: Array | None = None,
     ) -> Figure:
         """Draw one saliency map.
 
@@ -95,27 +111,33 @@ class ImageVisualizer(BaseVisualizer):
                 unchanged.
             title: Title of the picture, or None.
             cmap: Colour map. Default: `diverging_cmap` if there are negative scores,
-                otherwise `sequential_cmap`, which is neither for nor against.
+                from blue, against, to red, for what is explained; otherwise
+                `sequential_cmap`, which is purple: magnitudes are neither for nor
+                against. For scores that have signs but happen to be positive pass
+                ``cmap=diverging_cmap``.
             alpha: Opacity of the strongest score in an overlay, in [0, 1].
-            show_colorbar: Whether to draw a colour bar.
+            show_colorbar: Whether to draw a colour bar, with numbers and their unit.
             bbox_inches: As in `matplotlib.figure.Figure.savefig`.
+            errors: How far each pixel's score may be off, ``(h, w)``, in the units of
+                ``saliency``, for example the standard deviation over samples. A pixel
+                whose score is no further from 0 than that has no colour (in a
+                heatmap it is grey), and a note below the picture says so.
             mode: ``'overlay'``: colours over the grey photograph, more opaque the
                 stronger the score; ``'contour'``: lines at a quarter, a half and three
                 quarters of the limit; ``'mask'``: the photograph alone, as bright as
                 the score is strong; ``'heatmap'``: the map by itself.
             percentile: The limit of the colours is this percentile of the magnitudes;
                 100 is the largest.
-            limits: The lowest and the highest score of the colours, instead. Default:
-                symmetric around 0 if there are negative scores, so that 0 is the
-                middle of the colour map; otherwise they begin at 0.
+            limit: The score of the strongest colours, instead: colours go from -limit
+                to limit if the colour map is the diverging one, otherwise from 0. Or
+                the lowest and the highest score of the colours, of which the lowest
+                decides on the default colour map: the diverging one if it is negative.
+            show_key: Whether to say below the picture what the colours mean. A colour
+                bar says it, too, and has no key below it.
             image_layout: ``'hwc'`` or ``'chw'``, for an array that could be either.
             resize: What is resized if the sizes differ: ``'saliency'`` to the size
                 of the image (bilinear), or ``'image'`` to that of the map.
             ax: Axes to draw on. Default: those of a new figure.
-            errors: How far each pixel's score may be off, ``(h, w)``, in the units of
-                ``saliency``, for example the standard deviation over samples. A pixel
-                whose score is no further from 0 than that has no colour (in a
-                heatmap it is grey), and a note below the picture says so.
 
         Returns:
             The figure, which is not registered with pyplot unless ``ax`` is from there.
@@ -132,20 +154,25 @@ class ImageVisualizer(BaseVisualizer):
         if picture is None and mode in ("contour", "mask"):
             raise ValueError(f"mode={mode!r} needs an image, got image=None")
         mode = "heatmap" if picture is None else mode
-        scale = compute_scale(score_map.scores, percentile, limits, cmap)
+        scale = compute_scale(score_map.scores, percentile, limit, cmap)
         panel = compute_panel(score_map, picture, scale, mode, alpha, resize)
+        key = compute_key(scale, [score_map], scaler, mode)
         note = note_on_uncertain(mode, [score_map])
 
         if ax is None:
             shape = score_map.scores.shape if picture is None else picture.shape[:2]
-            ax = self._new_ax(_figure_size(shape, title is not None))
+            ax = self._new_ax(
+                _figure_size(shape, title is not None, show_colorbar, show_key)
+            )
         draw_panel(ax, panel)
         if title is not None:
             ax.set_title(plain(title), **AS_IT_IS)
         if note:
             ax.set_xlabel(note, fontsize="small")
         if show_colorbar:
-            draw_color_bar(ax.figure.figure, scale, beside=[ax])
+            draw_color_bar([ax], key)
+        elif show_key:
+            draw_keys([ax], [key])
         return self._finish(ax, path, bbox_inches)
 
     @checked_arguments
@@ -161,17 +188,21 @@ class ImageVisualizer(BaseVisualizer):
         show_colorbar: bool = False,
         bbox_inches: Any = "tight",
         *,
+        errors: Mapping[str, Array] | None = None,
         mode: str = "overlay",
-        percentile: float = 99.0,
         scale: str = "separate",
+        percentile: float = 99.0,
+        limit: float | tuple[float, float] | None = None,
         row_titles: Sequence[str] | None = None,
+        show_key: bool = True,
         image_layout: str | None = None,
         resize: str = "saliency",
-        errors: Mapping[str, Array] | None = None,
     ) -> Figure:
         """Draw the maps of several methods for several images.
 
         There is a row for each image, which holds the image and its map by each method.
+        The maps of a method are signed if any of them has negative scores. Where other
+        methods have none, its title says which it is.
 
         Args:
             saliency: From the name of each method to its maps, ``(n, h, w)`` or
@@ -186,16 +217,19 @@ class ImageVisualizer(BaseVisualizer):
             show_colorbar: Whether to draw colour bars: one for all with
                 ``scale='all'``, otherwise one for each map.
             bbox_inches: As in `matplotlib.figure.Figure.savefig`.
+            errors: As in `visualize`, ``(n, h, w)`` or a list, by the names of methods.
+                A method may be left out.
             mode: As in `visualize`.
-            percentile: As in `visualize`, of the maps that share a scale.
             scale: Which maps have the same limits of their colours: none
                 (``'separate'``), those of an image (``'row'``), those of a method
                 (``'column'``), or ``'all'``.
-            row_titles: Text beside each image, such as its class.
+            percentile: As in `visualize`, of the maps that share a scale.
+            limit: As in `visualize`, for all maps.
+            row_titles: Text beside each image, such as its class. Lines that are too
+                long are broken.
+            show_key: Whether to say below the maps what the colours mean.
             image_layout: As in `visualize`.
             resize: As in `visualize`.
-            errors: As in `visualize`, ``(n, h, w)`` or a list, by the names of methods.
-                A method may be left out.
 
         Returns:
             The figure, which is not registered with pyplot.
@@ -210,30 +244,43 @@ class ImageVisualizer(BaseVisualizer):
         maps = compute_maps(saliency, scaler, errors, len(pictures))
         _check_drawing(mode, resize, alpha)
         check_choice("scale", scale, SCALES)
+        titles = [""] * len(pictures)
         if row_titles is not None:
-            row_titles = one_for_each_row(
+            titles = one_for_each_row(
                 "row_titles", list(row_titles), len(pictures), "image"
             )
-        scales = compute_scales(maps, scale, percentile, cmap)
+        titles = [_broken(plain(text)) for text in titles]
+        scale = "all" if limit is not None else scale
+        scales = compute_scales(maps, scale, percentile, limit, cmap)
         panels = compute_panels(maps, pictures, scales, mode, alpha, resize)
+        kinds = compute_kinds(maps, scales, scaler, mode)
         note = note_on_uncertain(mode, chain.from_iterable(maps.values()))
 
-        axes = _new_grid(pictures, len(maps), title, show_colorbar)
-        figure = axes[0, 0].figure
-        for ax, name in zip(axes[0], ("image", *maps)):
-            ax.set_title(plain(name), fontsize="medium", **AS_IT_IS)
-        for i, picture in enumerate(pictures):
-            draw_picture(axes[i, 0], picture)
-            if row_titles is not None:
-                axes[i, 0].set_ylabel(plain(row_titles[i]), **AS_IT_IS)
-            for ax, panel, color_scale in zip(axes[i, 1:], panels[i], scales[i]):
+        has_one_bar = show_colorbar and scale == "all"
+        has_keys = show_key and not has_one_bar
+        n_bar = show_colorbar * (len(kinds) if has_one_bar else len(maps))
+        n_line = (len(kinds) > 1) + (len(kinds) + 1) * has_keys
+        axes = _new_grid(
+            pictures, titles, len(maps), title, n_bar * WIDTH_OF_BAR, n_line
+        )
+        _draw_titles(axes, titles, list(maps), kinds)
+        for row, picture, panels_of_image in zip(axes, pictures, panels):
+            draw_picture(row[0], picture)
+            for ax, panel in zip(row[1:], panels_of_image):
                 draw_panel(ax, panel)
-                if show_colorbar and scale != "all":
-                    draw_color_bar(figure, color_scale, beside=[ax])
-        if show_colorbar and scale == "all":
-            draw_color_bar(figure, scales[0][0], beside=list(axes.flat))
+        if has_one_bar:
+            for kind in kinds:
+                draw_color_bar(list(axes.flat), kind.key)
+        elif show_colorbar:
+            for j, of_method in enumerate(maps.values()):
+                for i, score_map in enumerate(of_method):
+                    key = compute_key(scales[i][j], [score_map], scaler, mode)
+                    draw_color_bar([axes[i, 1 + j]], key, has_ends=False)
+        if has_keys:
+            keys = [kind.key for kind in kinds]
+            draw_keys(list(axes.flat), keys, _SCALES[scale])
         if note:
-            figure.supxlabel(note, fontsize="small")
+            axes[0, 0].figure.supxlabel(note, fontsize="small")
         return self._finish(axes[0, 0], path, bbox_inches)
 
 
@@ -243,19 +290,43 @@ def _check_drawing(mode: str, resize: str, alpha: float) -> None:
     check_number("alpha", alpha, 0, 1)
 
 
-def _figure_size(shape: tuple[int, ...], has_title: bool) -> tuple[float, float]:
+def _figure_size(
+    shape: tuple[int, ...], has_title: bool, has_bar: bool, has_key: bool
+) -> tuple[float, float]:
     """Return the width and height for one map, in inches."""
-    height = WIDTH * shape[0] / shape[1]
-    return WIDTH, min(max(height, 0.5), 3 * WIDTH) + TITLE_HEIGHT * has_title
+    height = min(max(WIDTH * shape[0] / shape[1], 0.5), 3 * WIDTH)
+    height += TITLE_HEIGHT * has_title + LINE * (has_key and not has_bar)
+    return WIDTH + WIDTH_OF_BAR * has_bar, height
+
+
+def _broken(text: str) -> str:
+    """Return a text with lines of at most `ROW_TITLE` letters."""
+    lines = [wrap(line, ROW_TITLE) or [""] for line in text.split("\n")]
+    return "\n".join(chain.from_iterable(lines))
 
 
 def _new_grid(
-    pictures: list[np.ndarray], n_method: int, title: str | None, has_bars: bool
+    pictures: list[np.ndarray],
+    titles: list[str],
+    n_method: int,
+    title: str | None,
+    width_of_bars: float,
+    n_line: int,
 ) -> np.ndarray:
-    """Return the axes of a new figure, for each picture and its maps."""
+    """Return the axes of a new figure, for each picture and its maps.
+
+    Args:
+        pictures: The pictures, ``(h, w, 3)``.
+        titles: What stands beside each, in lines.
+        n_method: The number of maps of each picture.
+        title: Title of the whole figure, or None.
+        width_of_bars: How wide all colour bars of a row are, in inches.
+        n_line: How many lines of text there are above and below.
+    """
     heights = [CELL * picture.shape[0] / picture.shape[1] for picture in pictures]
-    width = CELL * (1 + n_method) * (1.2 if has_bars else 1)
-    height = sum(heights) + TITLE_HEIGHT * (1 + (title is not None))
+    width = (CELL + GAP) * (1 + n_method) + width_of_bars
+    width += LETTER * max(len(line) for text in titles for line in text.split("\n"))
+    height = sum(heights) + TITLE_HEIGHT * (1 + (title is not None)) + LINE * n_line
     figure = NotebookFigure(figsize=(width, height), layout="constrained")
     axes: np.ndarray = figure.subplots(
         len(pictures), 1 + n_method, squeeze=False, height_ratios=heights
@@ -263,3 +334,24 @@ def _new_grid(
     if title is not None:
         figure.suptitle(plain(title), **AS_IT_IS)
     return axes
+
+
+def _draw_titles(
+    axes: np.ndarray, titles: list[str], methods: list[str], kinds: list[Kind]
+) -> None:
+    """Draw the titles of rows and columns, and say which columns have which kind."""
+    for ax, title in zip(axes[:, 0], titles):
+        ax.set_ylabel(
+            title,
+            rotation=0,
+            ha="right",
+            va="center",
+            multialignment="left",
+            fontsize="medium",
+            **AS_IT_IS,
+        )
+    axes[0, 0].set_title("image", fontsize="medium")
+    kind_of = {method: kind.key.kind for kind in kinds for method in kind.methods}
+    for ax, method in zip(axes[0, 1:], methods):
+        text = f"{method}\n{kind_of[method]}".rstrip("\n")
+        ax.set_title(plain(text), fontsize="medium", **AS_IT_IS)

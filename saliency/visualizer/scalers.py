@@ -167,6 +167,8 @@ def apply_scaler(values: np.ndarray, scaler: Scaler | None) -> np.ndarray:
         return values
     if not callable(scaler):
         raise TypeError(f"scaler must be callable or None, got {scaler!r}")
+    if scaler in _KEEP_ZEROS and not values.any():
+        return values  # the picture says so, and nothing needs to be logged
     # A copy, since the user's scaler may work in place.
     scaled = as_real_array(scaler(values.copy()), "the result of scaler")
     if scaled.shape != values.shape or not np.isfinite(scaled).all():
@@ -195,6 +197,9 @@ _UNITS: tuple[tuple[Scaler, str], ...] = (
     (min_max_scaler, "share of the range"),
     (normalize_scaler, "share of all scores"),
 )
+
+
+_KEEP_ZEROS = (abs_max_scaler, min_max_scaler, normalize_scaler)
 
 
 def _checked(saliency: Array) -> tuple[np.ndarray, np.ndarray]:

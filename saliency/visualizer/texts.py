@@ -9,7 +9,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_text
-from saliency.visualizer.colors import SIGNED_KEY, diverging_cmap
+from saliency.visualizer.colors import SIGNED_KEY, UNSIGNED_KEY, diverging_cmap
 from saliency.visualizer.grids import (
     SCALES,
     columns_of,
@@ -21,7 +21,6 @@ from saliency.visualizer.names import is_drawable
 from saliency.visualizer.scalers import Scaler, apply_scaler
 from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
 
-UNSIGNED_KEY = ("no influence", "strong influence")
 UNCERTAIN_KEY = "not distinguishable from 0"
 
 GREY = (0.83, 0.83, 0.83)  # the ground of what cannot be distinguished from zero

@@ -13,11 +13,13 @@ from matplotlib.patches import Rectangle
 from saliency.array_types import Array
 from saliency.checks import check_positive
 from saliency.visualizer.colors import (
+    ALL_ZERO,
     ColorScale,
     checked_cmap,
     checked_limit,
     limit_of_colors,
 )
+from saliency.visualizer.heatmaps import draw_note
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.scores import as_real_array, checked_finite
 
@@ -28,6 +30,7 @@ TITLE_HEIGHT = 0.35
 FRAME_COLOR = "#cccccc"
 # Sizes in widths of a tile.
 GAP = 0.12
+EDGE = 0.005
 LABEL_HEIGHT = 0.3
 
 
@@ -161,10 +164,12 @@ def draw_tiles(ax: Axes, tiles: Tiles) -> None:
         style = {"ha": "center", "va": "bottom", "fontsize": "small"}
         ax.text(center, top, label, **style, **AS_IT_IS)
     width, height = tiles.size
-    ax.set_xlim(-GAP, width)
-    ax.set_ylim(height + GAP, 0)
+    ax.set_xlim(-EDGE, width - GAP + EDGE)
+    ax.set_ylim(height + EDGE, GAP - EDGE)
     ax.set_aspect("equal")
     ax.axis("off")
+    if tiles.has_scores and not tiles.images.any():
+        draw_note(ax, ALL_ZERO)
 
 
 def _draw_tile(

@@ -93,6 +93,18 @@ class TestColours:
         (image,) = drawn(visualizer.visualize(np.zeros((1, 2, 2))))
         assert image.norm(0) == 0.5
 
+    def test_zeros_everywhere_are_called_so(self, filters):
+        (text,) = visualizer.visualize(0 * filters).axes[0].texts
+        assert text.get_text() == "all scores are 0"
+        assert not visualizer.visualize(filters).axes[0].texts
+
+    def test_the_bar_says_what_the_values_are(self, filters):
+        labels = [
+            visualizer.visualize(filters, **how).axes[1].get_ylabel()
+            for how in ({}, {"unit": "weight"})
+        ]
+        assert labels == ["value", "weight"]
+
     def test_one_channel_is_left_out(self, filters):
         (image, *_) = drawn(visualizer.visualize(filters[:, None]))
         assert_array_equal(image.get_array(), filters[0])
@@ -111,6 +123,29 @@ class TestColours:
 
 
 class TestFigure:
+    @pytest.mark.parametrize("n, n_column", [(1, 1), (10, 5), (30, 10)])
+    def test_the_title_is_over_the_filters_and_the_bar_as_high_as_they(
+        self, n, n_column
+    ):
+        """Side by side, bars of pictures of one height have one height, too."""
+        figure = Figure((11, 4), layout="constrained")
+        for ax in figure.subplots(1, 2):
+            visualizer.visualize(
+                np.ones((n, 4, 5)), title="title", n_column=n_column, ax=ax
+            )
+        figure.draw_without_rendering()
+        heights = set()
+        for ax, bar in zip(figure.axes[:2], figure.axes[2:]):
+            boxes = [image.get_window_extent() for image in ax.get_images()]
+            left, right = min(b.x0 for b in boxes), max(b.x1 for b in boxes)
+            title, beside = ax.title.get_window_extent(), bar.get_window_extent()
+            assert_allclose((title.x0 + title.x1) / 2, (left + right) / 2, atol=1)
+            top, bottom = max(b.y1 for b in boxes), min(b.y0 for b in boxes)
+            assert_allclose((beside.y1, beside.y0), (top, bottom), atol=4)
+            assert 0 < beside.x0 - right < 20
+            heights.add(round(beside.height))
+        assert len(heights) == 1
+
     def test_it_is_saved(self, filters, tmp_path):
         visualizer.visualize(filters, tmp_path / "f.png", title="filters")
         with Image.open(tmp_path / "f.png") as picture:

@@ -84,13 +84,18 @@ def test_map_and_picture_get_one_size(score_map, resize, shape):
     [
         (SCORES, {}, (diverging_cmap, -4, 4)),
         (abs(SCORES), {}, (sequential_cmap, 0, 4)),
-        (SCORES, {"limits": (-1, 9)}, (diverging_cmap, -1, 9)),
+        (SCORES, {"limit": (-1, 9)}, (diverging_cmap, -1, 9)),
+        (SCORES, {"limit": (0, 9)}, (sequential_cmap, 0, 9)),
+        (SCORES, {"limit": 3}, (diverging_cmap, -3, 3)),
+        (abs(SCORES), {"limit": np.float32(3)}, (sequential_cmap, 0, 3)),
+        (abs(SCORES), {"limit": [-3, 3]}, (diverging_cmap, -3, 3)),
+        (abs(SCORES), {"cmap": diverging_cmap}, (diverging_cmap, -4, 4)),
         (0 * SCORES, {}, (sequential_cmap, 0, 1)),
         (SCORES, {"percentile": 50}, (diverging_cmap, -1.5, 1.5)),
     ],
 )
 def test_scales(scores, how, expected):
-    how = {"percentile": 100, "limits": None, "cmap": None, **how}
+    how = {"percentile": 100, "limit": None, "cmap": None, **how}
     assert tuple(compute_scale(scores, **how)) == expected
 
 
@@ -99,7 +104,8 @@ def test_scales_of_a_grid():
     maps = compute_maps(maps, None, None, 2)
     limits = {
         scale: [
-            [one.limit for one in row] for row in compute_scales(maps, scale, 100, None)
+            [one.limit for one in row]
+            for row in compute_scales(maps, scale, 100, None, None)
         ]
         for scale in ("separate", "row", "column", "all")
     }
@@ -149,5 +155,6 @@ def test_scores_with_channels_last_are_not_added_up_over_the_height(shape, is_re
             with pytest.raises(ValueError, match=message):
                 call()
         else:
-            image = call().axes[-1].get_images()[-1].get_array()
+            drawn = [ax.get_images() for ax in call().axes if ax.get_images()]
+            image = drawn[-1][-1].get_array()
             assert image.shape[:2] in (shape[1:], (8, 8))

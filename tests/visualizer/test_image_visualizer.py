@@ -13,7 +13,12 @@ from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from saliency import ImageVisualizer, diverging_cmap, sequential_cmap
+from saliency import (
+    ImageVisualizer,
+    diverging_cmap,
+    min_max_scaler,
+    sequential_cmap,
+)
 
 visualizer = ImageVisualizer()
 
@@ -36,6 +41,18 @@ def photograph(rng):
 def drawn(figure: Figure, ax: int = 0) -> list:
     """Returns the images on axes, from the lowest to the topmost."""
     return figure.axes[ax].get_images()
+
+
+def panels(figure: Figure, n_column: int = 3) -> np.ndarray:
+    """Return the axes of a grid with two rows."""
+    return np.array(figure.axes[: 2 * n_column]).reshape(2, n_column)
+
+
+def keys(figure: Figure) -> list[str]:
+    """Return the words of the keys, which have no ticks."""
+    strips = [ax for ax in figure.axes if ax.texts and not ax.get_images()]
+    words = [text.get_text() for ax in strips for text in ax.texts]
+    return words + [ax.get_xlabel() for ax in strips if ax.get_xlabel()]
 
 
 class TestSaliency:
@@ -103,9 +120,9 @@ class TestColours:
         (image,) = drawn(visualizer.visualize(np.zeros((4, 4)), scaler=None))
         assert image.norm.vmin == 0 < image.norm.vmax
 
-    def test_limits_and_colour_map_of_ones_own(self, signed):
+    def test_a_limit_and_a_colour_map_of_ones_own(self, signed):
         figure = visualizer.visualize(
-            signed, scaler=None, cmap="viridis", limits=(-3, 7)
+            signed, scaler=None, cmap="viridis", limit=(-3, 7)
         )
         (image,) = drawn(figure)
         assert image.cmap.name == "viridis"
@@ -118,8 +135,10 @@ class TestColours:
     @pytest.mark.parametrize(
         "arguments, message",
         [
-            ({"limits": (1, 1)}, "limits must be two numbers"),
-            ({"limits": (0, np.nan)}, "limits must be two numbers"),
+            ({"limit": (1, 1)}, r"limit must be .* two numbers with the smaller first"),
+            ({"limit": (0, np.nan)}, r"limit must be .*, got \(0, nan\)"),
+            ({"limit": 0}, "limit must be a number > 0, .*, got 0"),
+            ({"limit": "1"}, "limit must be a number > 0, .*, got '1'"),
             ({"cmap": "no such map"}, "cmap must be a matplotlib colour map"),
             (
                 {"percentile": 101},
@@ -139,6 +158,113 @@ class TestColours:
     def test_a_scaler_that_is_none(self, signed):
         with pytest.raises(TypeError, match="scaler must be callable or None"):
             visualizer.visualize(signed, scaler="abs")
+
+
+class TestKey:
+    """What the colours mean is said in words."""
+
+    @pytest.mark.parametrize(
+        ("change", "how", "expected"),
+        [
+            (np.asarray, {}, ["speaks against", "speaks for"]),
+            (np.abs, {}, ["no influence", "strong influence"]),
+            (np.abs, {"cmap": diverging_cmap}, ["speaks against", "speaks for"]),
+            (np.abs, {"limit": (-1, 1)}, ["speaks against", "speaks for"]),
+            (np.abs, {"limit": (1, 2)}, ["low", "high"]),
+            (np.asarray, {"mode": "mask"}, ["no influence", "strong influence"]),
+            (np.asarray, {"scaler": np.tanh}, ["speaks against", "speaks for"]),
+            # These scalers change the signs, and nobody knows what the ends mean.
+            (np.asarray, {"scaler": min_max_scaler}, ["low", "high"]),
+            (np.asarray, {"scaler": lambda v: v - 1}, ["low", "high"]),
+            (np.asarray, {"show_key": False}, []),
+        ],
+    )
+    def test_without_a_bar(self, signed, photograph, change, how, expected):
+        figure = visualizer.visualize(change(signed), photograph, **how)
+        assert keys(figure) == expected
+
+    @pytest.mark.parametrize(
+        ("how", "unit", "low", "high"),
+        [
+            ({}, "relative score", "speaks against", "speaks for"),
+            ({"scaler": None}, "score", "speaks against", "speaks for"),
+            (
+                {"mode": "mask"},
+                "magnitude of the relative score",
+                "no influence",
+                "strong influence",
+            ),
+        ],
+    )
+    def test_a_bar_has_a_unit_and_words_at_its_ends(
+        self, signed, photograph, how, unit, low, high
+    ):
+        figure = visualizer.visualize(signed, photograph, show_colorbar=True, **how)
+        _, bar = figure.axes
+        assert bar.get_ylabel() == unit
+        assert (bar.get_xlabel(), bar.get_title("left")) == (low, high)
+
+    def test_the_bar_of_a_mask_is_grey(self, signed, photograph, tmp_path):
+        figure = visualizer.visualize(
+            signed, photograph, mode="mask", show_colorbar=True, percentile=100
+        )
+        bar = figure.axes[1].collections[-1]
+        colors = bar.cmap(np.linspace(0, 1, 5))[:, :3]
+        assert_allclose(colors, np.linspace(0, 1, 5)[:, None].repeat(3, 1), atol=0.01)
+        assert figure.axes[1].get_ylim() == (0, 1)
+
+    @pytest.mark.parametrize("shape", [(8, 10), (40, 9), (9, 40)])
+    def test_a_bar_is_as_high_as_the_picture_and_beside_it(self, rng, shape):
+        figure = visualizer.visualize(
+            rng.normal(size=shape), show_colorbar=True, title="title"
+        )
+        figure.draw_without_rendering()
+        picture, bar = (ax.get_window_extent() for ax in figure.axes)
+        assert_allclose((bar.y0, bar.y1), (picture.y0, picture.y1), atol=0.5)
+        assert 0 < bar.x0 - picture.x1 < 0.2 * figure.dpi
+        title = figure.axes[0].title.get_window_extent()
+        middle = (picture.x0 + picture.x1) / 2
+        assert_allclose((title.x0 + title.x1) / 2, middle, atol=1)
+
+    @pytest.mark.parametrize(
+        ("layout", "how"),
+        [
+            (None, {}),
+            ("constrained", {}),
+            ("constrained", {"show_colorbar": True}),
+            ("tight", {}),
+            ("tight", {"show_colorbar": True}),
+        ],
+    )
+    def test_axes_of_ones_own_make_room(self, signed, layout, how):
+        figure = Figure(layout=layout)
+        left, right = figure.subplots(1, 2)
+        for ax in (left, right):
+            visualizer.visualize(signed, ax=ax, errors=np.ones((8, 10)), **how)
+        figure.draw_without_rendering()
+        boxes = [
+            [ax.get_tightbbox() for ax in (first, second)]
+            for first, second in ((left, figure.axes[2]), (right, figure.axes[3]))
+        ]
+        for (picture, bar), other in zip(boxes, boxes[::-1]):
+            assert not any(bar.overlaps(box) for box in other)
+            assert not bar.overlaps(picture.shrunk(0.98, 0.98))
+
+    def test_all_zero_is_said(self, photograph, caplog):
+        for picture in (None, photograph):
+            figure = visualizer.visualize(np.zeros((8, 10)), picture)
+            (text,) = figure.axes[0].texts
+            assert text.get_text() == "all scores are 0"
+        figure = visualizer.visualize_grid(
+            {"a": np.stack([np.zeros((8, 10)), np.eye(8, 10)])}, [photograph] * 2
+        )
+        texts = [[t.get_text() for t in row[1].texts] for row in panels(figure, 2)]
+        assert texts == [["all scores are 0"], []]
+        assert not caplog.records
+
+    def test_other_constants_are_not_called_zero(self):
+        figure = visualizer.visualize(np.ones((8, 10)), scaler=min_max_scaler)
+        assert not figure.axes[0].texts
 
 
 class TestModes:
@@ -387,8 +513,12 @@ class TestGrid:
         figure = visualizer.visualize_grid(
             maps, photographs, title="All", row_titles=["dog", "cat"]
         )
-        axes = np.array(figure.axes).reshape(2, 3)
-        assert [ax.get_title() for ax in axes[0]] == ["image", "one", "two"]
+        axes = panels(figure)
+        assert [ax.get_title() for ax in axes[0]] == [
+            "image",
+            "one\nsigned",
+            "two\nmagnitudes",
+        ]
         assert [ax.get_ylabel() for ax in axes[:, 0]] == ["dog", "cat"]
         assert figure.get_suptitle() == "All"
         assert_allclose(axes[0, 0].get_images()[0].get_array(), photographs[0] / 255)
@@ -407,22 +537,86 @@ class TestGrid:
         figure = visualizer.visualize_grid(
             maps, photographs, scale=scale, mode="heatmap", percentile=100
         )
-        axes = np.array(figure.axes).reshape(2, 3)[:, 1:]
         limits = {}
-        for ax, group in zip(axes.flat, np.ravel(same)):
+        for ax, group in zip(panels(figure)[:, 1:].flat, np.ravel(same)):
             image = ax.get_images()[0]
-            limits.setdefault(int(group), []).append(image.get_clim())
+            limits.setdefault(int(group), []).append(image.norm.vmax)
             scores = np.asarray(image.get_array())
             assert abs(scores).max() <= image.norm.vmax * (1 + 1e-12)
         assert all(len(set(some)) == 1 for some in limits.values())
         assert len({some[0] for some in limits.values()}) == len(limits)
 
-    @pytest.mark.parametrize("scale, n_bar", [("all", 1), ("separate", 4)])
-    def test_colour_bars(self, maps, photographs, scale, n_bar):
+    def test_signed_methods_and_magnitudes_are_told_apart(self, maps, photographs):
+        """A method of which one map alone has negative scores is signed."""
+        maps["one"][1] = abs(maps["one"][1])
+        figure = visualizer.visualize_grid(maps, photographs)
+        for one, two in panels(figure)[:, 1:]:
+            assert one.get_images()[-1].cmap == diverging_cmap
+            assert two.get_images()[-1].cmap == sequential_cmap
+        assert keys(figure) == [
+            "signed: speaks against",
+            "speaks for",
+            "magnitudes: no influence",
+            "strong influence",
+            "each map has its own scale",
+        ]
+
+    @pytest.mark.parametrize("mode", ["overlay", "mask"])
+    def test_one_kind_needs_no_name(self, maps, photographs, mode):
         figure = visualizer.visualize_grid(
-            maps, photographs, scale=scale, show_colorbar=True
+            {"two": maps["two"]}, photographs, mode=mode, scale="row"
         )
-        assert len(figure.axes) == 6 + n_bar
+        assert panels(figure, 2)[0, 1].get_title() == "two"
+        assert keys(figure) == [
+            "no influence",
+            "strong influence",
+            "one scale for each row",
+        ]
+
+    def test_every_map_may_have_a_colour_bar(self, maps, photographs):
+        figure = visualizer.visualize_grid(maps, photographs, show_colorbar=True)
+        bars, shown = figure.axes[6:10], panels(figure)[:, 1:].T.ravel()
+        for bar, ax in zip(bars, shown):
+            assert bar.get_ylabel() == "score"
+            assert bar.get_ylim() == ax.get_images()[-1].get_clim()
+        assert len(keys(figure)) == 5
+
+    def test_maps_on_one_scale_have_a_bar_for_each_kind(self, maps, photographs):
+        figure = visualizer.visualize_grid(
+            maps, photographs, scale="all", show_colorbar=True
+        )
+        signed, other = figure.axes[6:]
+        assert (signed.get_title("left"), other.get_title("left")) == (
+            "speaks for",
+            "strong influence",
+        )
+        low, high = signed.get_ylim()
+        assert -low == high == other.get_ylim()[1]
+
+    def test_a_limit_is_for_all_maps(self, maps, photographs):
+        figure = visualizer.visualize_grid(maps, photographs, limit=3)
+        limits = [
+            ax.get_images()[-1].get_clim() for ax in panels(figure)[:, 1:].ravel()
+        ]
+        assert limits == [(-3, 3), (0, 3)] * 2
+        assert keys(figure)[-1] == "one scale for all maps"
+
+    def test_long_titles_of_rows_are_broken_into_lines(self, maps, photographs):
+        titles = ["true: cat\npredicted: aircraft carrier, warship 71 %", ""]
+        figure = visualizer.visualize_grid(maps, photographs, row_titles=titles)
+        first, second = (ax.yaxis.label for ax in panels(figure)[:, 0])
+        assert first.get_text().split("\n") == [
+            "true: cat",
+            "predicted: aircraft",
+            "carrier, warship 71 %",
+        ]
+        assert second.get_text() == ""
+        assert first.get_rotation() == 0
+        figure.draw_without_rendering()
+        photograph, text = (
+            artist.get_window_extent() for artist in (panels(figure)[0, 0], first)
+        )
+        assert 0 <= text.x0 < text.x1 < photograph.x0
 
     def test_is_saved(self, maps, photographs, tmp_path):
         visualizer.visualize_grid(maps, photographs, tmp_path / "grid.png")

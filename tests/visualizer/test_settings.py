@@ -109,7 +109,7 @@ class TestSubclassWithSettings:
 def test_a_call_leaves_nothing_behind_for_the_next(tmp_path):
     visualizer, saliency = ImageVisualizer(), np.array([[1.0, -2.0], [3.0, 4.0]])
     visualizer.visualize(saliency, save_filepath=tmp_path / "before.png")
-    visualizer.visualize(saliency, cmap="viridis", limits=(0, 9), show_colorbar=True)
+    visualizer.visualize(saliency, cmap="viridis", limit=(0, 9), show_colorbar=True)
     with pytest.raises(ValueError, match="percentile"):
         visualizer.visualize(saliency, percentile=101)
     visualizer.visualize(saliency, save_filepath=tmp_path / "after.png")
