@@ -31,12 +31,15 @@ from PIL import Image
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import ImageVisualizer, top_classes
+from saliency.models.imagenet import RankedClass
 
 import chainer
 
 
-def default_images(network: Network) -> tuple[list[np.ndarray], list[str]]:
-    """Return images for the network, and their names."""
+def default_images(
+    network: Network,
+) -> tuple[list[np.ndarray], list[str], list[str | None]]:
+    """Return images for the network, their names, and their classes if known."""
     folder = Path(chainer.dataset.get_dataset_directory("pfnet/chainer/cifar", False))
     if network.size == SIZE and (folder / "cifar-10.npz").exists():
         _, test = chainer.datasets.get_cifar10(scale=255.0)
@@ -44,14 +47,25 @@ def default_images(network: Network) -> tuple[list[np.ndarray], list[str]]:
         images = np.moveaxis(images, 1, -1).round().astype(np.uint8)
         is_right = class_scores(network, network.prepare(images)).argmax(axis=1) == t
         shown = [np.flatnonzero(is_right & (t == k))[0] for k in (0, 1, 4, 5, 7)]
-        return list(images[shown]), [f"{CLASSES[t[i]]}_{i}" for i in shown]
+        classes = [CLASSES[t[i]] for i in shown]
+        return (
+            list(images[shown]),
+            [f"{name}_{i}" for name, i in zip(classes, shown)],
+            classes,
+        )
     from sklearn.datasets import load_sample_images
 
     bunch = load_sample_images()
     names = [Path(name).stem for name in bunch.filenames]
-    return [
-        square(Image.fromarray(image), network.size) for image in bunch.images
-    ], names
+    images = [square(Image.fromarray(image), network.size) for image in bunch.images]
+    return images, names, [None] * len(images)
+
+
+def row_title(true: str | None, predicted: RankedClass) -> str:
+    """Return the true class if it is known, and the predicted one with its share."""
+    label = predicted.label.partition(",")[0]
+    lines = [f"predicted: {label}", f"{predicted.probability:.1%}"]
+    return "\n".join(lines if true is None else [f"true: {true}", *lines])
 
 
 def main() -> None:
@@ -70,8 +84,9 @@ def main() -> None:
     if args.images:
         images = [square(read_photograph(path), network.size) for path in args.images]
         names = [path.stem for path in args.images]
+        true: list[str | None] = [None] * len(images)
     else:
-        images, names = default_images(network)
+        images, names, true = default_images(network)
     x = np.stack([network.prepare(image) for image in images])
     scores = class_scores(network, x)
     best = [top_classes(of_image, labels=network.labels) for of_image in scores]
@@ -95,7 +110,10 @@ def main() -> None:
                 show_colorbar=True,
             )
     ImageVisualizer().visualize_grid(
-        maps, images, args.out / "grid.png", row_titles=titles
+        maps,
+        images,
+        args.out / "grid.png",
+        row_titles=[row_title(t, classes[0]) for t, classes in zip(true, best)],
     )
     print(f"\nPictures in {args.out}/, all of them in {args.out / 'grid.png'}")
 

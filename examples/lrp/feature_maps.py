@@ -100,6 +100,7 @@ def draw(networks: dict[str, dict[str, np.ndarray]], path: Path) -> None:
                 title=f"{title}: {what}{height} x {width}",
                 n_column=LAYERS.get(layer, 1),
                 limit=limit,
+                unit="relevance",
                 ax=ax,
             )
     figure.suptitle(

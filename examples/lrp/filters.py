@@ -42,6 +42,7 @@ def main() -> None:
         f"{len(W)} filters of the first convolution, 5 x 5",
         n_column=5,
         labels=[str(i) for i in range(len(W))],
+        unit="weight",
     )
     W = chainer.cuda.to_cpu(mlp.l1.W.array).reshape(-1, *digits.x_train.shape[2:])
     strongest = np.sort(np.square(W).sum(axis=(1, 2)).argsort()[-N_UNIT:])
@@ -50,6 +51,7 @@ def main() -> None:
         args.out / "linear.png",
         f"weights of {len(strongest)} of the {len(W)} units of a linear layer",
         labels=[str(unit) for unit in strongest],
+        unit="weight",
     )
     print(f"\nPictures: {args.out / 'conv1.png'} and {args.out / 'linear.png'}")
 

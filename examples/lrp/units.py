@@ -185,7 +185,8 @@ def show_units(
         heatmaps,
         names,
         "Relevance 1 on one unit of the last pooling layer.\n"
-        "Above: the unit, and the class that it separates. One scale for all",
+        "Red: for that unit; blue: against it. One scale for all.\n"
+        "Above: the unit, and the class that it separates",
         path,
         scale="all",
     )

@@ -51,6 +51,7 @@ _BRIGHTNESS = filled(
 )
 _CONTOURS = (0.25, 0.5, 0.75)  # of the limit of the colours
 _LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue are
+_DARKEST = 0.3  # how bright what is black in a photograph is below colours
 
 
 class ScoreMap(NamedTuple):
@@ -378,8 +379,10 @@ def compute_panel(
     strength = scale.strength(score_map.certain)
     if mode == "mask":
         return panel._replace(picture=picture * strength[..., None])
-    # A grey photograph leaves the colours to the scores.
+    # A grey photograph leaves the colours to the scores, of which the strongest are
+    # dark: they are seen on what is not black.
     grey = np.repeat((picture @ _LUMA)[..., None], 3, axis=2)
+    grey = _DARKEST + (1 - _DARKEST) * grey
     return panel._replace(
         picture=grey, scores=score_map.scores, opacity=alpha * strength
     )

@@ -48,7 +48,7 @@ def test_heatmap(score_map):
 
 def test_overlay(score_map):
     panel = panel_of(score_map, "overlay")
-    grey = 0.299 * 0.2 + 0.587 * 0.4 + 0.114 * 0.6
+    grey = 0.3 + 0.7 * (0.299 * 0.2 + 0.587 * 0.4 + 0.114 * 0.6)
     assert_allclose(panel.picture, np.full((2, 2, 3), grey))
     assert_array_equal(panel.scores, SCORES)
     assert_allclose(panel.opacity, [[0.2, 0], [0.8, 0]])
