@@ -46,9 +46,9 @@ def filled(cmap: Colormap) -> Colormap:
 
 
 #: Diverging matplotlib colour map: blue, exact white in the middle, red; light grey for
-#: NaN. The blue end is the darker one, so that signs can be told in greyscale. Use it
-#: with limits that are symmetric around zero, for example those of
-#: ``matplotlib.colors.CenteredNorm()``.
+#: NaN. The blue end is the darker one, so that strong scores of both signs can be told
+#: apart in greyscale. Use it with limits that are symmetric around zero, for example
+#: those of ``matplotlib.colors.CenteredNorm()``.
 diverging_cmap = filled(
     LinearSegmentedColormap.from_list(
         "saliency_diverging",

@@ -50,6 +50,7 @@ _BRIGHTNESS = filled(
     LinearSegmentedColormap.from_list("saliency_brightness", ["black", "white"])
 )
 _CONTOURS = (0.25, 0.5, 0.75)  # of the limit of the colours
+_LINE_COLOR = 0.8  # the score whose colour all of them have, likewise
 _LUMA = (0.299, 0.587, 0.114)  # how bright red, green and blue are
 _DARKEST = 0.3  # how bright what is black in a photograph is below colours
 
@@ -470,9 +471,21 @@ def draw_panel(ax: Axes, panel: Panel) -> None:
     if panel.scores is not None:
         ax.imshow(panel.scores, alpha=panel.opacity, **colors)
     if panel.levels:
-        ax.contour(panel.heights, panel.levels, linewidths=1.5, **colors)
+        _draw_contours(ax, panel)
     if panel.note:
         draw_note(ax, panel.note)
+
+
+def _draw_contours(ax: Axes, panel: Panel) -> None:
+    """Draw lines of full colour, wider for stronger scores, with a white edge."""
+    cmap, norm, limit = panel.scale.cmap, panel.scale.norm, panel.scale.limit
+    colors = [
+        cmap(norm(np.sign(level) * _LINE_COLOR * limit)) for level in panel.levels
+    ]
+    widths = 0.7 + 2 * panel.scale.strength(np.array(panel.levels))
+    lines = {"levels": panel.levels, "linestyles": "solid"}
+    ax.contour(panel.heights, colors="white", linewidths=widths + 1.2, **lines)
+    ax.contour(panel.heights, colors=colors, linewidths=widths, **lines)
 
 
 def draw_note(ax: Axes, note: str) -> None:

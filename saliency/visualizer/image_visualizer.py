@@ -46,7 +46,7 @@ GAP = 0.1
 TITLE_HEIGHT = 0.35
 
 LETTER = 0.075  # the width of one in the titles of rows
-ROW_TITLE = 24  # letters in a line of these
+ROW_TITLE = 30  # letters in a line of these
 
 # What is said of the scales of a grid's maps.
 _SCALES = {
@@ -124,8 +124,9 @@ class ImageVisualizer(BaseVisualizer):
                 heatmap it is grey), and a note below the picture says so.
             mode: ``'overlay'``: colours over the grey photograph, more opaque the
                 stronger the score; ``'contour'``: lines at a quarter, a half and three
-                quarters of the limit; ``'mask'``: the photograph alone, as bright as
-                the score is strong; ``'heatmap'``: the map by itself.
+                quarters of the limit, the wider the stronger; ``'mask'``: the
+                photograph alone, as bright as the score is strong; ``'heatmap'``: the
+                map by itself.
             percentile: The limit of the colours is this percentile of the magnitudes;
                 100 is the largest.
             limit: The score of the strongest colours, instead: colours go from -limit
@@ -259,7 +260,7 @@ class ImageVisualizer(BaseVisualizer):
         has_one_bar = show_colorbar and scale == "all"
         has_keys = show_key and not has_one_bar
         n_bar = show_colorbar * (len(kinds) if has_one_bar else len(maps))
-        n_line = (len(kinds) > 1) + (len(kinds) + 1) * has_keys
+        n_line = (len(kinds) > 1) + (len(kinds) + 1) * has_keys + bool(note)
         axes = _new_grid(
             pictures, titles, len(maps), title, n_bar * WIDTH_OF_BAR, n_line
         )

@@ -291,10 +291,15 @@ class TestModes:
         figure = visualizer.visualize(
             scores, photograph, mode="contour", percentile=100
         )
-        (lines,) = (
+        edges, lines = (
             c for c in figure.axes[0].get_children() if isinstance(c, QuadContourSet)
         )
         assert_allclose(lines.levels, [-0.75, -0.5, -0.25, 0.25, 0.5, 0.75])
+        blue, red = diverging_cmap([0.1, 0.9])
+        assert_allclose(lines.get_edgecolor(), [blue] * 3 + [red] * 3)
+        assert_allclose(lines.get_linewidth(), np.abs(lines.levels) * 2 + 0.7)
+        assert (np.array(edges.get_edgecolor()) == 1).all()
+        assert (edges.get_linewidth() > np.array(lines.get_linewidth())).all()
 
     def test_contours_of_zeros_are_none(self, photograph):
         figure = visualizer.visualize(np.zeros((8, 10)), photograph, mode="contour")
@@ -607,8 +612,8 @@ class TestGrid:
         first, second = (ax.yaxis.label for ax in panels(figure)[:, 0])
         assert first.get_text().split("\n") == [
             "true: cat",
-            "predicted: aircraft",
-            "carrier, warship 71 %",
+            "predicted: aircraft carrier,",
+            "warship 71 %",
         ]
         assert second.get_text() == ""
         assert first.get_rotation() == 0
