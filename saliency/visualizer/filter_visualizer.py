@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
+from saliency.visualizer.color_keys import Key, draw_color_bar
 from saliency.visualizer.colors import diverging_cmap
-from saliency.visualizer.keys import Key, draw_color_bar
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.tiles import compute_tiles, draw_tiles
 

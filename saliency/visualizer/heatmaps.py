@@ -13,6 +13,7 @@ from PIL import Image
 
 from saliency.array_types import Array
 from saliency.checks import check_number, is_number
+from saliency.visualizer.color_keys import Key, ends_of
 from saliency.visualizer.colors import (
     ALL_ZERO,
     ColorScale,
@@ -24,7 +25,6 @@ from saliency.visualizer.colors import (
 )
 from saliency.visualizer.grids import columns_of, names_of_methods, shared_by_scale
 from saliency.visualizer.images import looks_channels_last, resized
-from saliency.visualizer.keys import Key, ends_of
 from saliency.visualizer.scalers import Scaler, apply_scaler, unit_of
 from saliency.visualizer.scores import (
     as_real_array,

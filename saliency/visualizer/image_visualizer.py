@@ -17,6 +17,7 @@ from PIL import Image
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
+from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
 from saliency.visualizer.grids import SCALES, one_for_each_row
 from saliency.visualizer.heatmaps import (
     MODES,
@@ -34,7 +35,6 @@ from saliency.visualizer.heatmaps import (
     note_on_uncertain,
 )
 from saliency.visualizer.images import as_rgb
-from saliency.visualizer.keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
