@@ -13,6 +13,7 @@ from matplotlib.gridspec import SubplotSpec
 from matplotlib.transforms import Bbox
 
 from saliency.visualizer.colors import SIGNED_KEY, UNSIGNED_KEY, ColorScale
+from saliency.visualizer.names import AS_IT_IS
 
 # Sizes in inches.
 BAR_WIDTH = 0.11
@@ -77,10 +78,9 @@ def draw_color_bar(axes: Sequence[Axes], key: Key, has_ends: bool = True) -> Non
         extendfrac=ARROW / height,
         panchor=False,
         shrink=0.8,
-        label=key.unit,
     )
+    bar.set_label(key.unit, fontsize=_SMALL, **AS_IT_IS)
     bar.ax.tick_params(labelsize=_SMALL)
-    bar.ax.yaxis.label.set_fontsize(_SMALL)
     if len(axes) == 1:
         bar.ax.set_axes_locator(_Beside(bar.ax, axes))
     if has_ends:

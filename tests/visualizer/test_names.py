@@ -52,8 +52,8 @@ def images(name: str, path: object = None) -> Figure:
 
 
 def filters(name: str, path: object = None) -> Figure:
-    texts = {"title": name, "labels": [name, "b"], "save_filepath": path}
-    return FilterVisualizer().visualize(np.ones((2, 3, 3)), **texts)
+    texts = {"title": name, "labels": [name, "b"], "unit": name}
+    return FilterVisualizer().visualize(np.ones((2, 3, 3)), path, **texts)
 
 
 def tokens(name: str, path: object = None) -> Figure:
@@ -70,7 +70,7 @@ def molecules(name: str, path: object = None) -> str:
     return SmilesVisualizer().visualize_grid({name: [SCORES]}, ["CCO"], path, **texts)
 
 
-FIGURES = {table: 3, summary: 3, image: 1, images: 3, filters: 2}
+FIGURES = {table: 3, summary: 3, image: 1, images: 3, filters: 3}
 MOLECULES = [molecule, molecules]
 
 
