@@ -104,8 +104,8 @@ def draw(networks: dict[str, dict[str, np.ndarray]], path: Path) -> None:
                 ax=ax,
             )
     figure.suptitle(
-        "Relevance of the true class, 1 at the output, below each pooling layer. "
-        "One scale for each row"
+        "Relevance of the true class, 1 at the output, below each pooling layer.\n"
+        "Red: for the class; blue: against it. One scale for each row"
     )
     figure.savefig(path, dpi=110)
 
