@@ -31,7 +31,12 @@ from saliency.calculator.results.aggregation import (
     RunningStatistics,
     mean_dtype,
 )
-from saliency.calculator.results.explain_work import ExplainWork
+from saliency.calculator.results.explain_work import (
+    ExplainedAggregation,
+    ExplainWork,
+    Known,
+    names_in,
+)
 from saliency.calculator.results.room import check_room
 from saliency.checks import for_each_target, narrowed
 from saliency.configured import (
@@ -41,7 +46,8 @@ from saliency.configured import (
     takes_settings_of,
     with_defaults,
 )
-from saliency.explanation import Explanation, checked_names
+from saliency.explanation import Explanation
+from saliency.explanation.groups import Groups
 
 import chainer
 from chainer.dataset import concat_examples
@@ -167,6 +173,16 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         return self._last_run.lengths
 
     @property
+    def feature_names(self) -> list[str] | None:
+        """What the columns of the table that was explained are called.
+
+        In the last call of this thread, for pictures of what it returned:
+        ``TableVisualizer().visualize(saliency, calculator.feature_names)``. None where
+        the data was no table, saliency was read at a link, or at several targets.
+        """
+        return self._last_run.feature_names
+
+    @property
     def _last_run(self) -> Run:
         return _last_runs.of.get(self) or Run()
 
@@ -194,8 +210,9 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
         Args:
             data: The examples: an array ``(N, ...)``, a list of examples, a Chainer
-                dataset, a DataFrame of pandas with numeric columns, or a tuple of
-                arrays of N rows for models of several inputs. Floating-point inputs
+                dataset, a table with numeric columns (a DataFrame of pandas or polars,
+                a Table of pyarrow), or a tuple of arrays or tables of N rows for models
+                of several inputs. Floating-point inputs
                 are cast to the dtype of the model's floating-point parameters, if
                 they all have one: without a warning, since float64 is NumPy's default
                 and not a choice. The saliency is then of that dtype.
@@ -281,7 +298,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             job.run.lengths = job.lengths_of_examples(lengths)
         if retain_inputs:
             job.run.inputs = tuple(_of_all_batches(parts) for parts in zip(*inputs))
-        _last_runs.of[self] = job.run
+        self._keep(job.run, data, subject)
         result = join_targets(blocks, 1, np.nan)
         return tuple(result) if job.gives_tuple else result[0]
 
@@ -375,8 +392,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             result = work.into(out, show_progress, repair)
         else:
             result = work.in_memory(show_progress)
-        assert work.run is not None  # it has been started
-        _last_runs.of[self] = work.run
+        self._keep(work.run, data, subject)
         return result
 
     @takes_settings_of(compute, but=("retain_inputs", "postprocess_fn"))
@@ -389,6 +405,10 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         *,
         feature_names: Sequence[str] | None = None,
         class_names: Sequence[str] | None = None,
+        element_names: Sequence[Sequence[str]] | None = None,
+        molecules: Sequence[Any] | None = None,
+        images: Sequence[Any] | None = None,
+        groups: Groups | None = None,
         show_progress: bool = True,
         **settings: Any,
     ) -> Explanation:
@@ -403,9 +423,20 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             method (str): As in :meth:`aggregate`.
             ch_axis (int, tuple or None): As in :meth:`aggregate`.
             feature_names (sequence of str or None): One for each column of the values
-                ``(N, n_feature)``. By default, the names of the columns of a DataFrame
+                ``(N, n_feature)``. By default, the names of the columns of a table
                 that is explained.
             class_names (sequence of str or None): One for each class of the output.
+            element_names (sequence of sequence of str or None): For each example the
+                names of its elements, such as the tokens of a text, which lie along
+                the first axis of its values.
+            molecules (sequence or None): The molecule of each example, to whose atoms
+                its values belong: SMILES, or molecules of RDKit.
+            images (sequence or None): The photograph of each example, over which its
+                map is drawn: images of PIL, or arrays of uint8 or of floats in [0, 1].
+            groups (dict or None): Names of features that are explained as one, by the
+                name of the group, as in :meth:`saliency.Explanation.grouped`: the
+                columns of a categorical feature. They are summed in each sample, so
+                that the errors are those of the sums.
 
         Returns:
             Explanation: The values, ``(N,) + target shape`` without ``ch_axis``, their
@@ -413,28 +444,35 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             that were explained, and the settings. Integrated Gradients with
             ``method='raw'`` have base values, f(baseline); these and the scores are
             means over the samples, so that values add up to what is between them.
+            With ``class_index='all'``, which Occlusion takes, there is an axis of
+            classes, ``(N, n_class) + target shape``.
 
         Raises:
-            TypeError, ValueError: As :meth:`compute` and :meth:`aggregate`; if names do
-                not fit, or there are several targets or ``class_index='all'``.
+            ImportError: If there are ``molecules`` without ``element_names``, and RDKit
+                is not installed.
+            TypeError, ValueError: As :meth:`compute` and :meth:`aggregate`; if names or
+                groups do not fit, there is not one molecule, image or list of names for
+                each example, or there are several targets.
         """
-        names = checked_names("feature_names", feature_names)
-        of_classes = checked_names("class_names", class_names)
+        known = Known.of(
+            feature_names, class_names, element_names, molecules, images, groups
+        )
         sampling = self._sampling(M=M, postprocess_fn=None, **settings)
         subject = self._subject()
         subject.refuse_several_targets("explain")
-        if isinstance(subject.class_index, str) and subject.class_index == "all":
-            raise ValueError(
-                "class_index must be one class for each example in explain, got 'all'; "
-                "compute_aggregate gives the values of all classes"
-            )
-        statistic = "std" if sampling.M > 1 else "mean"
-        aggregation = Aggregation(method, ch_axis, statistic, sampling.M)
+        columns, index = names_in(data, subject)
+        aggregation = ExplainedAggregation(
+            method,
+            ch_axis,
+            sampling.M,
+            subject.explains_all_classes,
+            groups,
+            known.feature_names or columns,
+        )
         batches = self._batches(data, sampling, subject)
         work = ExplainWork(self, subject, sampling, aggregation, batches)
-        result = work.explain(data, names, of_classes, show_progress)
-        assert work.run is not None  # it has been started
-        _last_runs.of[self] = work.run
+        result = work.explain(known, columns, index, show_progress)
+        self._keep(work.run, data, subject)
         return result
 
     def aggregate(
@@ -523,6 +561,13 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             own = getattr(self, "noise_sampler", None)
             settings["noise_sampler"] = GaussianNoiseSampler() if own is None else own
         return ComputeSettings(**settings)
+
+    def _keep(self, run: Run | None, data: Any, subject: Subject) -> None:
+        """Keep what a call of this thread leaves behind."""
+        assert run is not None  # it has been started
+        if not subject.gives_tuple:
+            run.feature_names, _ = names_in(data, subject)
+        _last_runs.of[self] = run
 
     def _batches(
         self, data: Any, settings: ComputeSettings, subject: Subject

@@ -1,66 +1,193 @@
-"""Tables of pandas as data, without importing pandas."""
+"""Tables of pandas, polars and pyarrow as data, without importing any of them."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Callable, Optional
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table, or one column of a table, says of itself.
+
+    Attributes:
+        what (str): What messages call it, such as ``"DataFrame"``.
+        names (list of str or None): The names of its columns, if it has some.
+        index (numpy.ndarray or None): What its rows are called.
+        others (list of str): The columns that are not numeric.
+        drop (str): How such columns are dropped, for messages.
+        to_array (callable): Returns the numbers.
+        dtype (object): That of the column, if it is one alone; None for a table.
+    """
+
+    what: str
+    names: list[str] | None
+    index: Any
+    others: list[str]
+    drop: str
+    to_array: Callable[[], np.ndarray]
+    dtype: Any = None
+
+    def check(self) -> None:
+        """Raise a TypeError if columns are not numeric."""
+        if not self.others:
+            return
+        if self.dtype is not None:
+            raise TypeError(
+                f"data must be numeric, but the {self.what} is of dtype {self.dtype}"
+            )
+        more = ", ..." if len(self.others) > 4 else ""
+        raise TypeError(
+            f"data must be numeric, but the {self.what} has the columns "
+            f"{', '.join(map(repr, self.others[:4]))}{more}; drop or encode them: "
+            f"data.{self.drop.format(self.others[:4])}"
+        )
 
 
 def names_in_table(data: Any) -> tuple[list[str] | None, Any]:
     """Return the names of a table's columns, and what its rows are called.
 
-    Both are None for what is no DataFrame or Series of pandas, and the names of columns
-    for a Series without a name.
+    Both are None for what is no table; so are the names for a Series without one, and
+    what rows are called unless the table is one of pandas.
     """
-    pandas = sys.modules.get("pandas")
-    if pandas is None:
-        return None, None
-    if isinstance(data, pandas.DataFrame):
-        return [_name_of_column(name) for name in data.columns], data.index.to_numpy()
+    table = _as_table(data)
+    return (None, None) if table is None else (table.names, table.index)
+
+
+def from_table(data: Any) -> Any:
+    """Return the array that a table or a column holds; anything else as it is.
+
+    A table becomes an array of floats, ``(n_row, n_column)``, of one floating-point
+    dtype if all its columns have it and of float64 otherwise, with NaN for what is
+    missing. A column by itself keeps its dtype: it may hold labels.
+
+    Raises:
+        TypeError: If columns are not numeric, or a table of polars is a lazy one.
+    """
+    table = _as_table(data)
+    if table is None:
+        return data
+    table.check()
+    return table.to_array()
+
+
+def _as_table(data: Any) -> Table | None:
+    if isinstance(data, np.ndarray):
+        return None
+    for package, read in _READ_BY.items():
+        # Whoever has a table has imported its package.
+        module = sys.modules.get(package)
+        found = None if module is None else read(module, data)
+        if found is not None:
+            return found
+    return None
+
+
+def _of_pandas(pandas: Any, data: Any) -> Table | None:
+    is_numeric = pandas.api.types.is_numeric_dtype
     if isinstance(data, pandas.Series):
-        return None if data.name is None else [str(data.name)], data.index.to_numpy()
-    return None, None
+        names = None if data.name is None else [str(data.name)]
+        return Table(
+            f"Series {data.name!r}",
+            names,
+            data.index.to_numpy(),
+            [] if is_numeric(data.dtype) else [str(data.name)],
+            "",
+            lambda: np.asarray(data.to_numpy()),
+            data.dtype,
+        )
+    if not isinstance(data, pandas.DataFrame):
+        return None
+    dtypes = set(data.dtypes)
+    only = dtypes.pop() if len(dtypes) == 1 else None
+    is_float = isinstance(only, np.dtype) and only.kind == "f"
+    return Table(
+        "DataFrame",
+        [_name_of_column(name) for name in data.columns],
+        data.index.to_numpy(),
+        [str(name) for name, dtype in data.dtypes.items() if not is_numeric(dtype)],
+        "drop(columns={})",
+        lambda: data.to_numpy(only if is_float else np.float64, na_value=np.nan),
+    )
+
+
+def _of_polars(polars: Any, data: Any) -> Table | None:
+    def is_numeric(dtype: Any) -> bool:
+        return bool(dtype.is_numeric() or dtype == polars.Boolean)
+
+    if isinstance(data, polars.LazyFrame):
+        raise TypeError("data must hold values, got a LazyFrame; pass data.collect()")
+    if isinstance(data, polars.Series):
+        return Table(
+            f"Series {data.name!r}",
+            [data.name] if data.name else None,
+            None,
+            [] if is_numeric(data.dtype) else [data.name],
+            "",
+            data.to_numpy,
+            data.dtype,
+        )
+    if not isinstance(data, polars.DataFrame):
+        return None
+    dtypes = set(data.dtypes)
+    is_float = len(dtypes) == 1 and data.dtypes[0].is_float()
+    dtype = data.dtypes[0] if is_float else polars.Float64
+    return Table(
+        "DataFrame",
+        list(data.columns),
+        None,
+        [
+            name
+            for name, found in zip(data.columns, data.dtypes)
+            if not is_numeric(found)
+        ],
+        "drop({})",
+        lambda: data.cast(dtype).to_numpy(),
+    )
+
+
+def _of_pyarrow(pyarrow: Any, data: Any) -> Table | None:
+    types = pyarrow.types
+
+    def is_numeric(of_column: Any) -> bool:
+        tests = types.is_integer, types.is_floating, types.is_decimal, types.is_boolean
+        return any(test(of_column) for test in tests)
+
+    if isinstance(data, (pyarrow.Array, pyarrow.ChunkedArray)):
+        return Table(
+            type(data).__name__,
+            None,
+            None,
+            [] if is_numeric(data.type) else [""],
+            "",
+            lambda: np.asarray(data),
+            data.type,
+        )
+    if not isinstance(data, (pyarrow.Table, pyarrow.RecordBatch)):
+        return None
+    of_columns = list(data.schema.types)
+    is_float = len(set(of_columns)) == 1 and types.is_floating(of_columns[0])
+    dtype = of_columns[0] if is_float else pyarrow.float64()
+    return Table(
+        type(data).__name__,
+        list(data.schema.names),
+        None,
+        [n for n, of in zip(data.schema.names, of_columns) if not is_numeric(of)],
+        "drop_columns({})",
+        lambda: np.stack([np.asarray(c.cast(dtype)) for c in data.columns], axis=1),
+    )
+
+
+_READ_BY: dict[str, Callable[[Any, Any], Optional[Table]]] = {
+    "pandas": _of_pandas,
+    "polars": _of_polars,
+    "pyarrow": _of_pyarrow,
+}
 
 
 def _name_of_column(name: Any) -> str:
     # Columns of several levels have tuples as names.
     return " ".join(map(str, name)) if isinstance(name, tuple) else str(name)
-
-
-def from_pandas(data: Any) -> Any:
-    """Return the array that a DataFrame or a Series holds; anything else as it is.
-
-    A DataFrame becomes an array of floats, ``(n_row, n_column)``, of one floating-point
-    dtype if all its columns have it and of float64 otherwise, with NaN for what is
-    missing. A Series keeps its dtype: it may hold labels.
-
-    Raises:
-        TypeError: If columns are not numeric.
-    """
-    # Whoever has a table has imported pandas.
-    pandas = sys.modules.get("pandas")
-    if pandas is None:
-        return data
-    is_numeric = pandas.api.types.is_numeric_dtype
-    if isinstance(data, pandas.Series):
-        if not is_numeric(data.dtype):
-            raise TypeError(
-                f"data must be numeric, but the Series {data.name!r} is of dtype "
-                f"{data.dtype}"
-            )
-        return np.asarray(data.to_numpy())
-    if not isinstance(data, pandas.DataFrame):
-        return data
-    others = [str(name) for name, dtype in data.dtypes.items() if not is_numeric(dtype)]
-    if others:
-        raise TypeError(
-            "data must be numeric, but the DataFrame has the columns "
-            f"{', '.join(map(repr, others[:4]))}{', ...' if len(others) > 4 else ''}; "
-            f"drop or encode them: data.drop(columns={others[:4]!r})"
-        )
-    dtypes = set(data.dtypes)
-    dtype = dtypes.pop() if len(dtypes) == 1 else None
-    is_float = isinstance(dtype, np.dtype) and dtype.kind == "f"
-    return data.to_numpy(dtype if is_float else np.float64, na_value=np.nan)

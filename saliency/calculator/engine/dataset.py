@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from saliency.calculator.engine.data_frames import from_pandas
+from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.randomness.random_streams import (
     GlobalRandomState,
     RandomStreams,
@@ -96,8 +96,8 @@ class Batches:
     """Iterates over the data in batches of ``batchsize`` consecutive examples.
 
     Args:
-        data: Array, list, Chainer dataset, Variable, DataFrame or Series of pandas, or
-            tuple of arrays.
+        data: Array, list, Chainer dataset, Variable, table or column of pandas, polars
+            or pyarrow, or tuple of arrays.
         batchsize (int): Number of examples in a batch; the last may be smaller.
         converter (callable): ``converter(examples, device)``.
         preprocess_fn (callable or None): Called with the converted inputs; returns
@@ -374,7 +374,7 @@ def _unwrap(x: Any) -> Any:
         return x.array
     if type(x) is tuple:
         return tuple(_unwrap(element) for element in x)
-    return from_pandas(x)
+    return from_table(x)
 
 
 def _as_inputs(converted: Any) -> tuple[Any, ...]:

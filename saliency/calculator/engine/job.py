@@ -181,14 +181,14 @@ class Job:
         Returns:
             tuple: The classes, ``(size,)``, or None where what is explained is no one
             column; and the scores, ``(size,)``, which the trained model gives without
-            noise and dropout.
+            noise and dropout. With ``class_index='all'`` both are ``(size, n_class)``.
         """
         classes, scores = [], []
         for part in self.arranged.parts(batch):
             for this in self._runner.clean.of(part):
-                explained = self._explained_of_clean(this)
+                explained, of_it = self._explained_of_clean(this)
                 classes.append(explained)
-                scores.append(chainer.cuda.to_cpu(this.scores(explained)))
+                scores.append(chainer.cuda.to_cpu(of_it))
         found = [one for one in classes if isinstance(one, np.ndarray)]
         has_classes = len(found) == len(classes)
         return (
@@ -196,12 +196,22 @@ class Job:
             np.concatenate(scores),
         )
 
-    def _explained_of_clean(self, this: ForwardPass) -> Explained:
-        """Return what of the output is explained in each row of a clean pass."""
+    def _explained_of_clean(self, this: ForwardPass) -> tuple[Explained, Any]:
+        """Return what of the output is explained in each row of a clean pass.
+
+        Returns:
+            tuple: What is explained, and the scores of that, in float64.
+        """
         class_index = self._subject.class_index
+        if self._subject.explains_all_classes:
+            scores = this.scores_of_all_classes().astype("d")
+            return np.broadcast_to(np.arange(scores.shape[1]), scores.shape), scores
         if isinstance(class_index, str):
-            return self._recipe.predicted_classes(this)
-        return class_of_examples(class_index, this.index, self._batches.n_example)
+            classes: Explained = self._recipe.predicted_classes(this)
+        else:
+            n_example = self._batches.n_example
+            classes = class_of_examples(class_index, this.index, n_example)
+        return classes, this.scores(classes)
 
     def lengths_of_examples(
         self, of_batches: Sequence[tuple[np.ndarray | None, ...]]
@@ -380,7 +390,7 @@ class Job:
 
     def _classes(self, batch: UserBatch, extent: Extent) -> Classes:
         class_index = self._subject.class_index
-        if isinstance(class_index, str) and class_index == "all":
+        if self._subject.explains_all_classes:
             return None
         if isinstance(class_index, str):
             if extent.n_part == 1 and self._runner.is_deterministic:

@@ -30,6 +30,8 @@ class Run:
             for each input an array, or a list.
         lengths (numpy.ndarray, tuple or None): The true lengths of examples that
             differ in it; in a tuple for each of several targets.
+        feature_names (list of str or None): What the data calls the columns of the
+            input that is explained.
         target_layout (TargetLayout): How the targets of a pass's rows lie in the
             variable that is caught.
         is_whole_output (bool): Whether the output of each pass is that of one example,
@@ -45,6 +47,7 @@ class Run:
         self.plan = plan
         self.inputs: tuple[Any, ...] | None = None
         self.lengths: Lengths = None
+        self.feature_names: list[str] | None = None
         self.target_layout: TargetLayout = BATCH_FIRST
         self.is_whole_output = False
         self.lacks_batch_axis: bool | None = None

@@ -116,6 +116,11 @@ class Subject:
         return tuple(dict.fromkeys(found))
 
     @property
+    def explains_all_classes(self) -> bool:
+        """Whether every column of the output is explained by itself."""
+        return isinstance(self.class_index, str) and self.class_index == "all"
+
+    @property
     def is_of_one_link(self) -> bool:
         """Whether saliency is read at one link, rather than at an input or several."""
         return not (self.gives_tuple or isinstance(self.targets[0], int))

@@ -113,7 +113,8 @@ class Aggregation:
             raise ValueError(
                 f"ch_axis must be an int in {first}..{ndim - 1}, or a tuple of "
                 f"different ones, for samples with {ndim} axes (axis 0 holds the "
-                f"samples, axis 1 the examples); got {self.ch_axis!r}"
+                f"samples, axis 1 the examples{', axis 2 the classes' * (first > 2)}); "
+                f"got {self.ch_axis!r}"
             )
 
 

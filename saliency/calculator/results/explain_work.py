@@ -3,51 +3,194 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency.calculator.engine.data_frames import names_in_table
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.padding import join_padded
+from saliency.calculator.engine.subject import Subject
 from saliency.calculator.results.aggregate_work import AggregateWork
-from saliency.explanation import Explanation, check_names, fit_features
+from saliency.calculator.results.aggregation import Aggregation
+from saliency.explanation import Explanation
+from saliency.explanation.groups import Grouping, Groups, check_groups
+from saliency.explanation.images import checked_images
+from saliency.explanation.molecules import checked_molecules, symbols_of
+from saliency.explanation.names import (
+    check_names,
+    check_names_of_elements,
+    checked_names,
+    checked_names_of_elements,
+    fit_features,
+)
 
 import chainer
+
+
+class Known(NamedTuple):
+    """What the user says of the data; None for what is not said.
+
+    Attributes:
+        feature_names (tuple of str or None): Names of columns.
+        class_names (tuple of str or None): Names of classes.
+        element_names (tuple of tuple of str or None): Names of each example's elements.
+        molecules (tuple of str or None): Molecules as texts.
+        images (tuple of numpy.ndarray or None): Photographs.
+        groups (dict or None): Names of the features of each group.
+    """
+
+    feature_names: tuple[str, ...] | None
+    class_names: tuple[str, ...] | None
+    element_names: tuple[tuple[str, ...], ...] | None
+    molecules: tuple[str, ...] | None
+    images: tuple[np.ndarray, ...] | None
+    groups: Groups | None
+
+    @classmethod
+    def of(
+        cls,
+        feature_names: Any,
+        class_names: Any,
+        element_names: Any,
+        molecules: Any,
+        images: Any,
+        groups: Any,
+    ) -> Known:
+        """Return what the arguments of ``explain`` say.
+
+        Raises:
+            ImportError: If molecules have to be read, and RDKit is not installed.
+            TypeError, ValueError: If an argument is not what it must be.
+        """
+        if groups is not None:
+            check_groups(groups)
+        texts = checked_molecules(molecules)
+        of_elements = checked_names_of_elements(element_names)
+        if texts is not None and of_elements is None:
+            of_elements = symbols_of(texts)
+        return cls(
+            checked_names("feature_names", feature_names),
+            checked_names("class_names", class_names),
+            of_elements,
+            texts,
+            checked_images(images),
+            groups,
+        )
+
+    def check_number(self, n_example: int) -> None:
+        """Raise a ValueError unless there is one for each example."""
+        for name in ("molecules", "element_names", "images"):
+            given = getattr(self, name)
+            if given is not None and len(given) != n_example:
+                raise ValueError(
+                    f"{name} must hold one for each of the {n_example} examples of "
+                    f"data, got {len(given)}"
+                )
+
+
+class ExplainedAggregation(Aggregation):
+    """The aggregation of samples that may be of all classes, or summed by groups.
+
+    Its other arguments are those of
+    :class:`~saliency.calculator.results.aggregation.Aggregation`. The statistic is the
+    standard deviation where there are several samples.
+
+    Args:
+        has_class_axis (bool): Whether axis 2 of samples is that of classes.
+        groups (dict or None): Names of the features of each group. Samples are summed
+            after they are transformed, so that there is a spread of the sums.
+        names (sequence of str or None): Names of the features, by default numbers.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        ch_axis: Any,
+        M: int,
+        has_class_axis: bool,
+        groups: Groups | None,
+        names: Sequence[str] | None,
+    ) -> None:
+        super().__init__(method, ch_axis, "std" if M > 1 else "mean", M)
+        self.has_class_axis = has_class_axis
+        self._groups = groups
+        self._names = names
+        self._groupings: dict[int, Grouping] = {}
+
+    def check_axes(self, ndim: int, first: int) -> None:
+        """Raise a ValueError if ``ch_axis`` is one of the classes, or not there."""
+        super().check_axes(ndim, first + (first > 1 and self.has_class_axis))
+
+    def reduce(self, samples: np.ndarray) -> np.ndarray:
+        """Return samples transformed and summed, those of groups as well."""
+        values = super().reduce(samples)
+        if self._groups is None:
+            return values
+        n_lead = 2 + self.has_class_axis
+        if values.ndim != n_lead + 1:
+            raise ValueError(
+                "groups are of the features of values (N, n_feature), got values with "
+                f"the axes {values.shape[n_lead:]} behind that of the examples"
+            )
+        return self.grouping(values.shape[-1]).sums(values)
+
+    def grouping(self, n_feature: int) -> Grouping:
+        """Return which of so many features are summed up."""
+        if n_feature not in self._groupings:
+            assert self._groups is not None  # whoever asks has looked
+            names = self._names or [str(i) for i in range(n_feature)]
+            if len(names) != n_feature:
+                raise ValueError(
+                    f"feature_names must have one name for each of the {n_feature} "
+                    f"features, got {len(names)}"
+                )
+            self._groupings[n_feature] = Grouping(self._groups, names)
+        return self._groupings[n_feature]
+
+    @property
+    def found_grouping(self) -> Grouping | None:
+        """Which features were summed up; None if there are no groups."""
+        return next(iter(self._groupings.values()), None)
 
 
 class ExplainWork(AggregateWork):
     """What is to be computed, and kept beside the values; there is one target.
 
     Its arguments are those of
-    :class:`~saliency.calculator.results.aggregate_work.AggregateWork`. The statistic of
-    the aggregation is the standard deviation where there are several samples.
+    :class:`~saliency.calculator.results.aggregate_work.AggregateWork`, with an
+    :class:`ExplainedAggregation`.
     """
+
+    _aggregation: ExplainedAggregation
 
     def explain(
         self,
-        data: Any,
-        feature_names: Sequence[str] | None,
-        class_names: Sequence[str] | None,
+        known: Known,
+        columns: Sequence[str] | None,
+        index: Any,
         show_progress: bool,
     ) -> Explanation:
         """Return the explanation of all batches.
 
         Args:
-            data: The data as the user gave it, which may name its columns and rows.
-            feature_names (sequence of str or None): Names that the user gave.
-            class_names (sequence of str or None): Names of classes.
+            known (Known): What the user says of the data.
+            columns (sequence of str or None): What the data calls its columns.
+            index: What it calls its rows, or None.
             show_progress (bool): Whether to show a progress bar.
         """
         has_errors = self._settings.M > 1
+        is_grouped = known.groups is not None
+        known.check_number(self.batches.n_example)
         of_batches: dict[str, list[Any]] = {}
         with self.running(self.batches.n_example, show_progress) as job:
             job.run.keep_ends(self.batches.n_example)
             for batch in self.batches:
                 (reduced,) = self.reduced(job, batch)
                 classes, scores = job.classes_and_scores(batch)
+                values = reduced.result("mean" if has_errors else None)
                 found: dict[str, Any] = {
-                    "values": reduced.result("mean" if has_errors else None),
+                    "values": values,
                     "errors": reduced.result("std") if has_errors else None,
                     "data": self._explained_input(batch),
                     "classes": classes,
@@ -55,7 +198,9 @@ class ExplainWork(AggregateWork):
                     "lengths": batch.lengths,
                 }
                 if not of_batches:
-                    check_names(found["values"], classes, feature_names, class_names)
+                    names = None if is_grouped else known.feature_names
+                    check_names(values, classes, names, known.class_names)
+                self._check_elements(values, known, batch)
                 for name, part in found.items():
                     of_batches.setdefault(name, []).append(part)
             lengths: Any = job.lengths_of_examples(of_batches.pop("lengths"))
@@ -68,20 +213,41 @@ class ExplainWork(AggregateWork):
         if ends is not None:
             at_reference, arrays["scores"] = ends
             base_values = at_reference if self._aggregation.method == "raw" else None
-        columns, index = self._names_in(data)
-        if columns is not None and fit_features(arrays["values"], columns):
-            feature_names = feature_names or columns
+        feature_names = known.feature_names
+        grouping = self._aggregation.found_grouping
+        if grouping is not None:
+            arrays["data"] = _grouped_data(grouping, arrays["data"])
+            feature_names = tuple(grouping.names)
+        elif columns is not None and fit_features(
+            arrays["values"], columns, self._n_lead
+        ):
+            feature_names = feature_names or tuple(columns)
         return Explanation(
             **arrays,
             base_values=base_values,
             lengths=lengths,
             index=index,
             feature_names=feature_names,
-            class_names=class_names,
+            class_names=known.class_names,
             calculator=repr(self.recipe),
             method=self._aggregation.method,
             n_sample=self._settings.M,
+            element_names=known.element_names,
+            molecules=known.molecules,
+            images=known.images,
         )
+
+    @property
+    def _n_lead(self) -> int:
+        return 1 + self._aggregation.has_class_axis
+
+    def _check_elements(
+        self, values: np.ndarray, known: Known, batch: UserBatch
+    ) -> None:
+        """Raise a ValueError unless names of elements fit the values of a batch."""
+        if known.element_names is not None:
+            names = known.element_names[batch.start : batch.start + batch.size]
+            check_names_of_elements(values, names, self._n_lead, batch.start)
 
     def _explained_input(self, batch: UserBatch) -> np.ndarray | None:
         """Return the input that is explained, or the first, if it is an array."""
@@ -94,13 +260,30 @@ class ExplainWork(AggregateWork):
         array: np.ndarray = chainer.cuda.to_cpu(x).copy()
         return array
 
-    def _names_in(self, data: Any) -> tuple[list[str] | None, Any]:
-        """Return the names of columns that are explained, and those of rows."""
-        target = self._subject.targets[0]
-        if isinstance(data, tuple) and data:
-            data = data[target if isinstance(target, int) else 0]
-        columns, index = names_in_table(data)
-        return columns if isinstance(target, int) else None, index
+
+def names_in(data: Any, subject: Subject) -> tuple[list[str] | None, Any]:
+    """Return the names of columns that are explained, and those of rows.
+
+    Args:
+        data: The data as the user gave it.
+        subject (Subject): What is explained, with one target.
+
+    Returns:
+        tuple: The names of columns, None where saliency is read at a link; and what the
+        data calls its rows, or None.
+    """
+    target = subject.targets[0]
+    if isinstance(data, tuple) and data:
+        data = data[target if isinstance(target, int) else 0]
+    columns, index = names_in_table(data)
+    return columns if isinstance(target, int) else None, index
+
+
+def _grouped_data(grouping: Grouping, data: np.ndarray | None) -> np.ndarray | None:
+    """Return the data of features that are in no group, if it is a table of them."""
+    if data is None or data.shape[1:] != (grouping.n_feature,):
+        return data
+    return grouping.data(data)
 
 
 def _joined(parts: list[Any]) -> np.ndarray | None:
