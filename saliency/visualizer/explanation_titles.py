@@ -4,19 +4,71 @@ from __future__ import annotations
 
 from saliency.explanation import Explanation
 
+#: More examples than that are too many for one picture; so many are drawn then.
+_MANY, _OF_MANY = 50, 20
+
 
 def title_of(explanation: Explanation) -> str:
     """Return what was explained, and its score if it is one example's."""
     classes = explanation.classes
     if classes is None:
         title = "Saliency"
+    elif explanation.has_class_axis:
+        title = f"Saliency for each of {classes.shape[1]} classes"
     elif len(set(classes.tolist())) == 1:
         title = f"Saliency for class {explanation.name_of_class(int(classes[0]))}"
     else:
         title = "Saliency for the class explained of each example"
-    if len(explanation) > 1 or explanation.scores is None:
+    if len(explanation) > 1 or explanation.scores is None or explanation.has_class_axis:
         return title
     title += f"\nf(x) = {explanation.scores[0]:.3g}"
     if explanation.base_values is not None:
         title += f", base value {explanation.base_values[0]:.3g}"
     return title
+
+
+def legends_of(explanation: Explanation) -> list[str]:
+    """Return what there is to say of each example in a line: its name, class, score.
+
+    With an axis of classes it is the name alone, or its number.
+    """
+    legends = []
+    for i in range(len(explanation)):
+        index = explanation.index
+        parts = [] if index is None else [str(index[i])]
+        if explanation.has_class_axis:
+            parts = parts or [str(i)]
+        else:
+            if explanation.classes is not None:
+                number = int(explanation.classes[i])
+                parts.append(f"class {explanation.name_of_class(number)}")
+            if explanation.scores is not None:
+                parts.append(f"f(x) = {explanation.scores[i]:.3g}")
+        legends.append(", ".join(parts))
+    return legends
+
+
+def names_of_class_axis(explanation: Explanation) -> list[str]:
+    """Return what each entry of the axis of classes is called.
+
+    Raises:
+        ValueError: If that differs from example to example.
+    """
+    classes = explanation.classes
+    assert classes is not None  # there is such an axis
+    if (classes != classes[0]).any():
+        raise ValueError(
+            "classes that differ from example to example have no columns in common; "
+            "plot explanation[i] or explanation.of_class(...)"
+        )
+    return [explanation.name_of_class(int(number)) for number in classes[0]]
+
+
+def first_of_many(explanation: Explanation) -> tuple[Explanation, str]:
+    """Return the examples that a picture has room for, and what its title says of it.
+
+    All of up to 50, and the first 20 of more.
+    """
+    if len(explanation) <= _MANY:
+        return explanation, ""
+    return explanation[:_OF_MANY], f" (the first {_OF_MANY} of {len(explanation):,})"

@@ -2,41 +2,86 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import Any, Callable
 
 from saliency.checks import check_choice
 from saliency.explanation import Explanation
-from saliency.visualizer import explanations_of_images, explanations_of_tables
+from saliency.visualizer import (
+    explanations_of_images,
+    explanations_of_molecules,
+    explanations_of_tables,
+    explanations_of_texts,
+)
 
-# What draws each kind of picture.
-_DRAWN_BY = {**explanations_of_tables.KINDS, **explanations_of_images.KINDS}
+# What draws each kind of picture: a figure, or of molecules the text of an SVG.
+_DRAWN_BY: dict[str, Callable[[Explanation, dict[str, Any]], Any]] = {
+    **explanations_of_tables.KINDS,
+    **explanations_of_images.KINDS,
+    **explanations_of_texts.KINDS,
+    **explanations_of_molecules.KINDS,
+}
+# Those that draw an axis of classes.
+_OF_CLASSES = {
+    *explanations_of_tables.OF_CLASSES,
+    *explanations_of_images.KINDS,
+    *explanations_of_texts.KINDS,
+    *explanations_of_molecules.KINDS,
+}
+# What these arguments are for.
+_KIND_OF_ARGUMENT = {
+    "mols": "molecule",
+    "tokens": "text",
+    "image": "image",
+    "images": "image",
+}
 
 
 def draw_explanation(
     explanation: Explanation, kind: str | None = None, **arguments: Any
-) -> Figure:
+) -> Any:
     """Draw an explanation; see :meth:`saliency.Explanation.plot`."""
     if len(explanation) == 0:
         raise ValueError("the explanation has no examples to plot")
     if kind is None:
-        kind = _kind_of(explanation)
+        kind = _kind_of(explanation, arguments)
     check_choice("kind", kind, _DRAWN_BY)
-    figure: Figure = _DRAWN_BY[kind](explanation, arguments)
-    return figure
+    if explanation.has_class_axis and kind not in _OF_CLASSES:
+        assert explanation.classes is not None  # it has the axis
+        first = int(explanation.classes[0, 0])
+        has_names = explanation.class_names is not None
+        name = explanation.name_of_class(first) if has_names else first
+        raise ValueError(
+            f"kind={kind!r} draws one class, but {explanation.classes.shape[1]} were "
+            f"explained; pick one: explanation.of_class({name!r}).plot({kind!r})"
+        )
+    return _DRAWN_BY[kind](explanation, arguments)
 
 
-def _kind_of(explanation: Explanation) -> str:
-    """Return what fits the shape of the values."""
-    values, data = explanation.values, explanation.data
-    if explanation.lengths is None and values.ndim == 2:
-        has_data = data is not None and data.shape == values.shape
-        return "beeswarm" if has_data and len(values) > 1 else "bar"
-    if data is not None and data.ndim == 4 and values.ndim in (3, 4):
+def _kind_of(explanation: Explanation, arguments: dict[str, Any]) -> str:
+    """Return what fits what the explanation has, and the arguments."""
+    for name, kind in _KIND_OF_ARGUMENT.items():
+        if name in arguments:
+            return kind
+    if explanation.molecules is not None:
+        return "molecule"
+    if explanations_of_images.is_of_images(explanation):
         return "image"
+    if explanation.element_names is not None:
+        return "text"
+    values, data = explanation.values, explanation.data
+    of_class = values[:, 0] if explanation.has_class_axis else values
+    if explanation.lengths is None and of_class.ndim == 2:
+        has_data = data is not None and data.shape == of_class.shape
+        return "beeswarm" if has_data and len(values) > 1 else "bar"
+    if explanation.lengths is not None:
+        raise ValueError(
+            "plot needs to know what the elements of the examples are: pass "
+            "element_names (the tokens of each text) or molecules to explain, or plot("
+            "tokens=[...]) or plot(mols=[...])"
+        )
     raise ValueError(
         f"plot cannot tell how to draw values of shape {values.shape}: it draws tables "
-        "(N, n_feature) and images (N, ch, h, w) or (N, h, w). Pass explanation.values "
-        "to a TextVisualizer or MolVisualizer, together with the tokens or molecules"
+        "(N, n_feature), images (N, ch, h, w) or (N, h, w) whose data is (N, ch, h, w) "
+        "or that have images, and texts and molecules if explain was given "
+        "element_names or molecules"
     )

@@ -56,3 +56,5 @@ def draw_beeswarm(explanation: Explanation, arguments: dict[str, Any]) -> Figure
 #: What draws each kind: it is called with the explanation and with the arguments that
 #: were given to ``Explanation.plot``, which come before its own.
 KINDS = {"bar": draw_bar, "beeswarm": draw_beeswarm}
+#: The kinds that draw several classes at once, where values have an axis for them.
+OF_CLASSES: frozenset[str] = frozenset()
