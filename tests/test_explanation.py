@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
+import json
+import sys
 
 import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from saliency import Explanation
 
@@ -36,6 +38,36 @@ def explanation() -> Explanation:
     )
 
 
+@pytest.fixture
+def of_classes() -> Explanation:
+    """Three classes of each of six examples."""
+    rng = np.random.default_rng(1)
+    values = rng.normal(size=(6, 3, 4))
+    return Explanation(
+        values,
+        errors=abs(values),
+        data=rng.normal(size=(6, 4)),
+        feature_names=NAMES,
+        class_names=["setosa", "versicolor", "virginica"],
+        classes=np.tile([0, 1, 2], (6, 1)),
+        scores=rng.normal(size=(6, 3)),
+        base_values=rng.normal(size=(6, 3)),
+        index=np.array(list("abcdef")),
+    )
+
+
+@pytest.fixture
+def texts() -> Explanation:
+    return Explanation(
+        np.array([[0.5, -2.0, 1.0], [3.0, -4.0, np.nan]]),
+        classes=np.array([1, 0]),
+        scores=np.array([-0.5, -1.0]),
+        lengths=np.array([3, 2]),
+        class_names=["bad", "good"],
+        element_names=[["not", "a", "film"], ["<b>", "film"]],
+    )
+
+
 def assert_same(one: Explanation, other: Explanation) -> None:
     for field in dataclasses.fields(Explanation):
         a, b = getattr(one, field.name), getattr(other, field.name)
@@ -57,8 +89,46 @@ class TestFiles:
         bare.save(tmp_path / "v1.2.npz")
         assert_same(Explanation.load(tmp_path / "v1.2.npz"), bare)
 
-    def test_other_files_are_refused(self, tmp_path):
+    def test_a_file_of_the_first_version(self, explanation, tmp_path):
+        arrays, header = {}, {"format": "saliency.Explanation", "version": 1}
+        for field in dataclasses.fields(Explanation)[:13]:
+            value = getattr(explanation, field.name)
+            where = arrays if isinstance(value, np.ndarray) else header
+            where[field.name] = value
+        np.savez(tmp_path / "old.npz", header=np.array(json.dumps(header)), **arrays)
+        assert_same(Explanation.load(tmp_path / "old.npz"), explanation)
+
+    def test_classes_texts_molecules_and_images(self, of_classes, texts, tmp_path):
+        rng = np.random.default_rng(0)
+        images = [rng.integers(0, 256, (n, 5, 3), np.uint8) for n in (4, 7)]
+        smiles = ["CCO", "CO"]
+        full = dataclasses.replace(
+            texts,
+            element_names=[["C", "C", "O"], ["C", "O"]],
+            molecules=smiles,
+            images=images,
+        )
+        for i, one in enumerate((of_classes, texts, full)):
+            one.save(tmp_path / f"{i}")
+            loaded = Explanation.load(tmp_path / f"{i}.npz")
+            np.testing.assert_array_equal(loaded.values, one.values)
+            for name in ("classes", "scores", "class_names", "element_names"):
+                np.testing.assert_equal(getattr(loaded, name), getattr(one, name))
+        assert loaded.molecules == ("CCO", "CO")
+        np.testing.assert_equal(loaded.images, tuple(images))
+
+    def test_other_files_are_refused(self, explanation, tmp_path):
         path = tmp_path / "x.npz"
+        explanation.save(path)
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(ValueError, match="holds no explanation"):
+            Explanation.load(path)
+        newer = {"format": "saliency.Explanation", "version": 3}
+        header = np.frombuffer(json.dumps(newer).encode(), np.uint8)
+        np.savez(path, header=header, values=np.zeros(3))
+        with pytest.raises(ValueError, match="that this version reads"):
+            Explanation.load(path)
         np.savez(path, values=np.zeros(3))
         with pytest.raises(ValueError, match="holds no explanation"):
             Explanation.load(path)
@@ -108,6 +178,269 @@ class TestExamples:
         assert found == explanation.scores.tolist()
 
 
+class TestClasses:
+    @pytest.mark.parametrize("which", [1, np.int32(1), "versicolor"])
+    def test_one_of_several(self, of_classes, which):
+        assert of_classes.has_class_axis
+        for one in (of_classes.of_class(which), of_classes[:, which]):
+            assert not one.has_class_axis
+            for name in ("values", "errors", "classes", "scores", "base_values"):
+                expected = getattr(of_classes, name)[:, 1]
+                np.testing.assert_array_equal(getattr(one, name), expected)
+            np.testing.assert_array_equal(one.data, of_classes.data)
+
+    def test_an_example_and_a_class(self, of_classes):
+        one = of_classes[4, "virginica"]
+        np.testing.assert_array_equal(one.values, of_classes.values[4:5, 2])
+        np.testing.assert_array_equal(one.index, ["e"])
+
+    def test_some_classes_keep_their_axis(self, of_classes):
+        some = of_classes[1:3, ["virginica", 0]]
+        expected = of_classes.values[1:3][:, [2, 0]]
+        np.testing.assert_array_equal(some.values, expected)
+        np.testing.assert_array_equal(some.classes, [[2, 0], [2, 0]])
+        np.testing.assert_array_equal(some[:, 0].values, expected[:, 1])
+        assert of_classes[1:3, :].has_class_axis
+
+    def test_of_one_for_each_example_it_picks_examples(self, explanation):
+        for found in (explanation.of_class("<yes>"), explanation[:, 1]):
+            np.testing.assert_array_equal(found.index, list("bcef"))
+            np.testing.assert_array_equal(found.classes, 1)
+        assert len(explanation[[0, 3], 1]) == 0
+
+    def test_classes_that_differ_from_example_to_example(self):
+        values = np.arange(12.0).reshape(2, 2, 3)
+        top = Explanation(values, classes=np.array([[2, 0], [1, 2]]))
+        found = top.of_class(2)
+        np.testing.assert_array_equal(found.values, [values[0, 0], values[1, 1]])
+        assert len(top.of_class(0)) == 1
+
+    @pytest.mark.parametrize(
+        ("which", "message"),
+        [
+            (3, r"numbered 0\.\.2, got 3"),
+            (-1, "got -1"),
+            ("iris", "no class 'iris'; classes are: setosa, versicolor, virginica"),
+            (1.5, "an int or a str"),
+        ],
+    )
+    def test_classes_that_are_not_there(self, of_classes, which, message):
+        with pytest.raises((TypeError, ValueError), match=message):
+            of_classes.of_class(which)
+        with pytest.raises(IndexError, match=message):
+            of_classes[:, which]
+
+    def test_what_is_no_class(self, of_classes):
+        with pytest.raises(ValueError, match="a sum of several"):
+            Explanation(np.zeros((2, 3))).of_class(0)
+        with pytest.raises(ValueError, match="was not explained"):
+            of_classes[:, ["setosa", "versicolor"]].of_class("virginica")
+        with pytest.raises(IndexError, match="no axis of classes"):
+            of_classes[:, 0][:, [0, 1]]
+
+    def test_explanations_of_one_class_each_are_joined(self, of_classes):
+        joined = Explanation.of_classes(of_classes[:, c] for c in range(3))
+        assert_same(joined, of_classes)
+
+    def test_explanations_that_do_not_go_together(self, of_classes, texts):
+        with pytest.raises(ValueError, match="at least one"):
+            Explanation.of_classes([])
+        with pytest.raises(ValueError, match="must agree"):
+            Explanation.of_classes([of_classes[:, 0], texts])
+        with pytest.raises(ValueError, match="one class for each example"):
+            Explanation.of_classes([of_classes])
+        with pytest.raises(TypeError, match="must be Explanations"):
+            Explanation.of_classes([np.zeros(3)])
+
+    def test_a_table_has_a_row_for_each_class(self, of_classes):
+        frame = of_classes.to_dataframe()
+        assert frame.shape == (18, 4)
+        found = frame.loc[("c", "virginica"), "green"]
+        assert found == of_classes.values[2, 2, 2]
+
+    def test_a_tidy_table_names_the_class(self, of_classes):
+        frame = of_classes.to_dataframe(tidy=True)
+        assert len(frame) == 6 * 3 * 4
+        for i, c, f in np.ndindex(6, 3, 4):
+            row = frame.iloc[(i * 3 + c) * 4 + f]
+            assert row["example"] == "abcdef"[i] and row["feature"] == NAMES[f]
+            assert row["class"] == of_classes.class_names[c]
+            assert row["value"] == of_classes.values[i, c, f]
+            assert row["error"] == of_classes.errors[i, c, f]
+            assert row["score"] == of_classes.scores[i, c]
+            assert row["base_value"] == of_classes.base_values[i, c]
+            assert row["data"] == of_classes.data[i, f]
+
+    def test_groups_of_every_class(self, of_classes):
+        grouped = of_classes.grouped(GROUPS)
+        expected = of_classes.values[:, :, 1] + of_classes.values[:, :, 2]
+        np.testing.assert_allclose(grouped.values[:, :, 1], expected)
+        np.testing.assert_array_equal(grouped[:, 2].values, grouped.values[:, 2])
+
+    def test_a_notebook_shows_a_row_for_each(self, of_classes):
+        html = of_classes._repr_html_()
+        assert html.count("<tr>") == 12
+        assert html.count("<td>virginica</td>") == 3
+        assert "3 classes" in html and "and 8 more" in html
+
+    def test_kinds_of_one_class_say_how_to_pick_one(self, of_classes):
+        message = r"draws one class, but 3 .*of_class\('setosa'\)\.plot\('beeswarm'\)"
+        with pytest.raises(ValueError, match=message):
+            of_classes.plot("beeswarm")
+        assert isinstance(of_classes[:, 0].plot(), Figure)
+
+
+class TestElements:
+    """Tokens and atoms: each example has its own."""
+
+    def test_names_go_with_their_examples(self, texts):
+        assert texts[1].element_names == (("<b>", "film"),)
+        assert texts.numbers_of_elements() == [3, 2]
+
+    def test_a_tidy_table_has_no_rows_for_padding(self, texts):
+        frame = texts.to_dataframe(tidy=True)
+        assert list(frame["element"]) == [0, 1, 2, 0, 1]
+        assert list(frame["name"]) == ["not", "a", "film", "<b>", "film"]
+        assert list(frame["value"]) == [0.5, -2, 1, 3, -4]
+        assert list(frame["class"]) == ["good"] * 3 + ["bad"] * 2
+
+    def test_a_notebook_shows_the_text_and_the_strongest(self, texts):
+        html = texts._repr_html_()
+        assert "<td>not a film</td><td>a -2, film 1, not 0.5</td>" in html
+        assert "&lt;b&gt;" in html and "<b>" not in html
+
+    @pytest.mark.parametrize(
+        ("names", "error", "message"),
+        [
+            ([["a"] * 3], ValueError, "each of the 2 examples, got 1"),
+            ([["a"] * 3, ["b"] * 3], ValueError, "2 elements of example 1, got 3"),
+            (["not", "film"], TypeError, "a list of names for each example"),
+            ("no", TypeError, "a list of names for each example"),
+        ],
+    )
+    def test_names_that_do_not_fit(self, texts, names, error, message):
+        with pytest.raises(error, match=message):
+            dataclasses.replace(texts, element_names=names)
+
+    def drawn(self, figure):
+        return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+    def test_texts_are_drawn(self, texts, tmp_path):
+        figure = texts.plot(save_filepath=tmp_path / "x.png")
+        drawn = self.drawn(figure)
+        assert {"not", "a", "film", "<b>"} <= set(drawn)
+        assert any("good" in t and "-0.5" in t.replace("\u2212", "-") for t in drawn)
+        assert (tmp_path / "x.png").stat().st_size > 1000
+
+    def test_tokens_may_be_given_to_plot(self, texts):
+        bare = dataclasses.replace(texts, element_names=None)
+        with pytest.raises(ValueError, match=r"element_names .* molecules"):
+            bare.plot()
+        with pytest.raises(ValueError, match=r"pass element_names.*tokens="):
+            bare.plot("text")
+        assert "x" in self.drawn(bare.plot(tokens=[["x", "y", "z"], ["v", "w"]]))
+        with pytest.raises(ValueError, match="each of the 2 examples, got 1"):
+            bare.plot(tokens=[["x", "y", "z"]])
+
+    def test_one_line_for_each_class(self, texts):
+        both = Explanation.of_classes(
+            dataclasses.replace(texts, classes=np.full(2, c)) for c in (0, 1)
+        )
+        drawn = self.drawn(both.plot())
+        assert drawn.count("film") == 4
+        assert drawn.count("bad") == drawn.count("good") == 2
+
+    def test_the_first_of_many(self):
+        many = Explanation(np.ones((60, 1)), element_names=[["word"]] * 60)
+        drawn = self.drawn(many.plot())
+        assert drawn.count("word") == 20
+        titles = [ax.get_title() + ax.get_title("left") for ax in many.plot().axes]
+        assert "the first 20 of 60" in " ".join([*titles, *drawn])
+        assert self.drawn(many[:50].plot()).count("word") == 50
+
+    def test_axes_behind_the_elements_have_to_be_summed(self, texts):
+        deep = Explanation(np.ones((1, 2, 5)), element_names=[["a", "b"]])
+        with pytest.raises(ValueError, match="pass ch_axis=3 to explain"):
+            deep.plot()
+
+
+class TestMolecules:
+    @pytest.fixture
+    def chem(self):
+        return pytest.importorskip("rdkit.Chem", reason="needs RDKit")
+
+    def of_mols(self, mols):
+        numbers = [len(m.GetAtoms()) for m in mols]
+        values = np.full((len(mols), max(numbers)), np.nan)
+        for row, n in zip(values, numbers):
+            row[:n] = np.linspace(-1, 1, n)
+        return Explanation(values, molecules=mols)
+
+    @pytest.mark.parametrize("kind", ["as it is", "reversed", "hydrogens", "placed"])
+    @pytest.mark.parametrize(
+        "smiles", ["CC(=O)Oc1ccccc1C(=O)[O-]", "N[C@@H](C)C(=O)N1C=NC2=C1C2"]
+    )
+    def test_atoms_keep_their_order(self, chem, smiles, kind, tmp_path):
+        from rdkit.Chem import AllChem
+
+        mol = chem.MolFromSmiles(smiles)
+        if kind == "hydrogens":
+            mol = chem.AddHs(mol)
+        if kind == "reversed":
+            mol = chem.RenumberAtoms(mol, [*range(mol.GetNumAtoms())][::-1])
+        if kind == "placed":
+            AllChem.Compute2DCoords(mol)
+        explanation = self.of_mols([mol])
+        explanation.save(tmp_path / "x")
+        (loaded,) = Explanation.load(tmp_path / "x.npz").to_mols()
+        atoms = [(a.GetSymbol(), a.GetFormalCharge()) for a in mol.GetAtoms()]
+        found = [(a.GetSymbol(), a.GetFormalCharge()) for a in loaded.GetAtoms()]
+        assert found == atoms
+        bonds = {
+            frozenset((b.GetBeginAtomIdx(), b.GetEndAtomIdx())) for b in mol.GetBonds()
+        }
+        assert bonds == {
+            frozenset((b.GetBeginAtomIdx(), b.GetEndAtomIdx()))
+            for b in loaded.GetBonds()
+        }
+        assert chem.MolToSmiles(loaded) == chem.MolToSmiles(mol)
+        assert loaded.GetNumConformers() == mol.GetNumConformers()
+        assert explanation.element_names == (tuple(symbol for symbol, _ in atoms),)
+
+    def test_smiles_stay_what_they_are(self, chem):
+        smiles = ["OCC", "[H]O[H]"]
+        explanation = Explanation(
+            np.array([[1, 2, 3], [4, np.nan, np.nan]]), molecules=smiles
+        )
+        assert explanation.molecules == tuple(smiles)
+        assert explanation.element_names == (("O", "C", "C"), ("O",))
+        assert "OCC" in explanation._repr_html_()
+
+    def test_a_molecule_and_a_grid_are_drawn(self, chem, tmp_path):
+        mols = [chem.MolFromSmiles(s) for s in ("CCO", "c1ccccc1N")]
+        grid = self.of_mols(mols)
+        assert grid.plot().count("</svg>") == 1
+        one = dataclasses.replace(grid[1], scores=np.array([2.5]))
+        one.plot(save_filepath=tmp_path / "x.svg")
+        assert "f(x) = 2.5" in (tmp_path / "x.svg").read_text()
+        bare = Explanation(grid.values)
+        assert bare.plot(mols=mols) == dataclasses.replace(grid, molecules=mols).plot()
+        with pytest.raises(ValueError, match=r"needs molecules.*mols="):
+            bare.plot("molecule")
+
+    def test_molecules_that_do_not_fit(self, chem):
+        with pytest.raises(ValueError, match="'C1' cannot be read"):
+            Explanation(np.zeros((1, 1)), molecules=["C1"])
+        with pytest.raises(ValueError, match="an atom for each of the 4 .* got 3"):
+            Explanation(np.zeros((1, 4)), molecules=["CCO"])
+        with pytest.raises(TypeError, match="got int among them"):
+            Explanation(np.zeros((1, 4)), molecules=[3])
+        with pytest.raises(TypeError, match="must be a list of SMILES"):
+            Explanation(np.zeros((1, 4)), molecules="CCO")
+        with pytest.raises(ValueError, match="there are no molecules"):
+            Explanation(np.zeros((1, 4))).to_mols()
+
+
 class TestTables:
     def test_a_column_for_each_feature(self, explanation):
         frame = explanation.to_dataframe()
@@ -130,17 +463,9 @@ class TestTables:
         maps = Explanation(np.zeros((2, 3, 4)))
         with pytest.raises(ValueError, match="values must have the shape"):
             maps.to_dataframe()
-        assert "<table>" not in maps._repr_html_()
 
     def test_without_pandas_it_says_what_to_install(self, explanation, monkeypatch):
-        real = builtins.__import__
-
-        def without(name, *args, **kwargs):
-            if name == "pandas":
-                raise ImportError(name)
-            return real(name, *args, **kwargs)
-
-        monkeypatch.setattr(builtins, "__import__", without)
+        monkeypatch.setitem(sys.modules, "pandas", None)
         with pytest.raises(ImportError, match="pip install pandas"):
             explanation.to_dataframe()
 
@@ -232,8 +557,55 @@ class TestPictures:
         images = rng.normal(size=(2, 3, 8, 8))
         maps = Explanation(images.sum(axis=1), data=images)
         assert isinstance(maps[0].plot(), Figure)
-        with pytest.raises(ValueError, match="draws one image, got 2"):
+        with pytest.raises(
+            ValueError, match=r"pass images to explain, or plot\(images"
+        ):
             maps.plot()
+        photographs = [Image.new("RGB", (9, 9), color) for color in ("red", "blue")]
+        grid = maps.plot(images=photographs).axes
+        shown = [ax.images[0].get_array()[0, 0] for ax in grid[::2][:2]]
+        np.testing.assert_allclose(np.asarray(shown), [[1, 0, 0], [0, 0, 1]])
+        with pytest.raises(ValueError, match="each of the 2 examples, got 1"):
+            maps.plot(images=photographs[:1])
+
+    def test_photographs_lie_under_their_maps(self):
+        rng = np.random.default_rng(0)
+        photographs = [Image.new(mode, (9, 7), 200) for mode in ("L", "P")]
+        photographs.append(rng.random((3, 7, 9)))
+        maps = Explanation(
+            rng.normal(size=(3, 2, 7, 9)),
+            classes=np.tile([0, 1], (3, 1)),
+            class_names=["cat", "dog"],
+            images=photographs,
+        )
+        assert [image.shape for image in maps.images] == [
+            (7, 9, 3),
+            (7, 9, 4),
+            (3, 7, 9),
+        ]
+        titles = [ax.get_title() for ax in maps.plot().axes]
+        assert titles[:3] == ["image", "cat", "dog"]
+        one = maps[1, "dog"]
+        assert len(one.images) == 1 and one.plot().axes[0].get_title().endswith("dog")
+
+    def test_data_in_the_range_of_colours_is_a_picture(self):
+        images = np.random.default_rng(0).random((2, 3, 8, 8))
+        grid = Explanation(images - 0.5, data=images).plot().axes
+        shown = grid[0].images[0].get_array()
+        np.testing.assert_allclose(shown, images[0].transpose(1, 2, 0))
+
+    @pytest.mark.parametrize(
+        ("images", "error", "message"),
+        [
+            ([np.zeros((4, 4))], ValueError, "images must hold one for each of the 2"),
+            ([np.zeros((4, 4), int)] * 2, TypeError, "of uint8 or of floats"),
+            ([Image.new("I;16", (4, 4))] * 2, TypeError, "mode 'I;16'"),
+            ("photo.jpg", TypeError, "a list or an array of images"),
+        ],
+    )
+    def test_images_that_do_not_fit(self, images, error, message):
+        with pytest.raises(error, match=message):
+            Explanation(np.zeros((2, 4, 4)), images=images)
 
     def test_what_cannot_be_drawn(self, explanation):
         with pytest.raises(ValueError, match="kind must be one of 'bar'"):
@@ -259,6 +631,22 @@ def test_shap_draws_it(explanation):
         pyplot.close("all")
 
 
+def test_shap_has_classes_last(of_classes):
+    shap = pytest.importorskip("shap")
+    converted = of_classes.to_shap()
+    assert converted.shape == (6, 4, 3)
+    for c, name in enumerate(of_classes.class_names):
+        one = converted[:, :, name]
+        np.testing.assert_array_equal(one.values, of_classes.values[:, c])
+        np.testing.assert_array_equal(one.base_values, of_classes.base_values[:, c])
+        np.testing.assert_array_equal(one.data, of_classes.data)
+    with matplotlib.rc_context({"backend": "agg"}):
+        shap.plots.waterfall(converted[2, :, "virginica"], show=False)
+        from matplotlib import pyplot
+
+        pyplot.close("all")
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -266,6 +654,17 @@ def test_shap_draws_it(explanation):
         ({"errors": np.zeros((2, 2))}, ValueError, "errors must have the shape"),
         ({"scores": np.zeros(3)}, ValueError, "scores must have one row"),
         ({"scores": np.zeros((2, 1))}, ValueError, "scores must have one row"),
+        (
+            {"classes": np.zeros((2, 2), int)},
+            ValueError,
+            r"\(N, n_class\) of the first",
+        ),
+        ({"classes": np.int64(1)}, ValueError, "classes must have one row"),
+        (
+            {"classes": np.zeros((2, 3), int), "scores": np.zeros(2)},
+            ValueError,
+            "a column for each of the 3 classes",
+        ),
         ({"classes": np.zeros(2)}, TypeError, "classes must hold integers"),
         ({"values": np.array([["a"]])}, TypeError, "values must hold real numbers"),
         ({"feature_names": ["a"]}, ValueError, "feature_names must have one name"),

@@ -421,7 +421,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
         Args:
             method (str): As in :meth:`aggregate`.
-            ch_axis (int, tuple or None): As in :meth:`aggregate`.
+            ch_axis (int, tuple or None): As in :meth:`aggregate`; from 3 on with
+                ``class_index='all'``, since axis 2 is that of the classes.
             feature_names (sequence of str or None): One for each column of the values
                 ``(N, n_feature)``. By default, the names of the columns of a table
                 that is explained.

@@ -85,7 +85,9 @@ class LRPCalculator(GraphCalculator):
         """Return the rules, and the relevance to start with."""
         start = _as_start(self.relevance)
         given = None if start is None else start.for_data(batches, passes)
-        return RelevanceRun(self.composite, given)
+        run = RelevanceRun(self.composite, given)
+        run.explains_scores = np.ndim(self.relevance) == 0
+        return run
 
     def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:
         """Return the predicted classes; None where no class is meant.

@@ -67,7 +67,8 @@ class Explanation:
             each example, ``(N,)``; or the columns, ``(N, n_class)``, which says that
             there is an axis of classes. None where that is a sum of several.
         scores (numpy.ndarray or None): The output that was explained of each example,
-            f(x), ``(N,)``, in float64; with an axis of classes ``(N, n_class)``.
+            f(x), ``(N,)``, in float64; with an axis of classes ``(N, n_class)``. None
+            where no score was explained, but a relevance that was given.
         base_values (numpy.ndarray or None): f(reference), of the shape of ``scores``,
             in float64, where the method has a reference: the values of an example add
             up to ``scores - base_values``.
@@ -127,14 +128,16 @@ class Explanation:
         self._set("element_names", checked_names_of_elements(self.element_names))
         self._set("molecules", checked_molecules(self.molecules))
         self._set("images", checked_images(self.images))
-        if self.molecules is not None and self.element_names is None:
+        are_atoms = self.molecules is not None and self.element_names is None
+        if self.molecules is not None and are_atoms:
             self._set("element_names", symbols_of(self.molecules))
         if self.values.ndim == 0:
             raise ValueError("values must have an axis for the examples, got shape ()")
         self._check_shapes()
         check_names(self.values, self.classes, self.feature_names, self.class_names)
         if self.element_names is not None:
-            check_names_of_elements(self.values, self.element_names, self._n_lead)
+            names = self.element_names
+            check_names_of_elements(self.values, names, self._n_lead, 0, are_atoms)
         checked_text("calculator", self.calculator)
         checked_text("method", self.method)
         check_positive("n_sample", self.n_sample)

@@ -96,7 +96,11 @@ def fit_features(values: np.ndarray, names: Sequence[str], n_lead: int) -> bool:
 
 
 def check_names_of_elements(
-    values: np.ndarray, names: Sequence[Sequence[str]], n_lead: int, first: int = 0
+    values: np.ndarray,
+    names: Sequence[Sequence[str]],
+    n_lead: int,
+    first: int = 0,
+    are_atoms: bool = False,
 ) -> None:
     """Raise a ValueError unless each element of each example has a name.
 
@@ -105,19 +109,21 @@ def check_names_of_elements(
         names (sequence of sequence of str): Those of the elements of each.
         n_lead (int): As in :func:`number_of_leading_axes`.
         first (int): The index of the first of them, for messages.
+        are_atoms (bool): Whether names come from molecules, for messages.
     """
+    what = "molecules must have an atom" if are_atoms else "element_names must have one"
     if values.ndim <= n_lead:
         raise ValueError(
-            f"element_names name the elements along axis {n_lead} of values, which "
-            f"have the shape {values.shape}"
+            f"{what} for each element along axis {n_lead} of values, which have the "
+            f"shape {values.shape}"
         )
     for i, (n, of_example) in enumerate(
         zip(numbers_of_elements(values, n_lead), names)
     ):
         if len(of_example) != n:
             raise ValueError(
-                f"element_names must have one name for each of the {n} elements of "
-                f"example {first + i}, got {len(of_example)}"
+                f"{what} for each of the {n} elements of example {first + i}, got "
+                f"{len(of_example)}"
             )
 
 

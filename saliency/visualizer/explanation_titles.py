@@ -28,22 +28,23 @@ def title_of(explanation: Explanation) -> str:
 
 
 def legends_of(explanation: Explanation) -> list[str]:
-    """Return what there is to say of each example in a line: its name, class, score.
+    """Return what there is to say of each example in a line.
 
-    With an axis of classes it is the name alone, or its number.
+    That is its name, the class if it is another one than that of other examples, and
+    the score. With an axis of classes it is the name alone, or its number.
     """
+    classes, scores = explanation.classes, explanation.scores
     legends = []
     for i in range(len(explanation)):
         index = explanation.index
         parts = [] if index is None else [str(index[i])]
         if explanation.has_class_axis:
-            parts = parts or [str(i)]
-        else:
-            if explanation.classes is not None:
-                number = int(explanation.classes[i])
-                parts.append(f"class {explanation.name_of_class(number)}")
-            if explanation.scores is not None:
-                parts.append(f"f(x) = {explanation.scores[i]:.3g}")
+            legends += parts or [f"example {i}"]
+            continue
+        if classes is not None and (len(classes) == 1 or (classes != classes[0]).any()):
+            parts.append(f"class {explanation.name_of_class(int(classes[i]))}")
+        if scores is not None:
+            parts.append(f"f(x) = {scores[i]:.3g}")
         legends.append(", ".join(parts))
     return legends
 

@@ -39,7 +39,7 @@ def draw_text(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
     if len(explanation) > 1 or explanation.has_class_axis:
         legends, title = legends_of(explanation), title_of(explanation) + note
     else:
-        legends, title = None, title_of(explanation)
+        legends, title = None, title_of(explanation).replace("\n", ", ")
     settings = {"title": title, "legends": legends, "scale": "all", **arguments}
     tokens = list(given)[: len(explanation)]
     return TextVisualizer().visualize(scores, tokens, **settings)

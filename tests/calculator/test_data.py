@@ -213,6 +213,86 @@ class TestPandas:
             calculator.compute(frame)
 
 
+class TestOtherTables:
+    """Tables of polars and of pyarrow, which need not be installed."""
+
+    @pytest.fixture(params=["polars", "pyarrow"])
+    def package(self, request):
+        name = request.param
+        return pytest.importorskip(name, reason=f"needs {name}: pip install {name}")
+
+    @staticmethod
+    def table(package, columns):
+        make = package.table if package.__name__ == "pyarrow" else package.DataFrame
+        return make(columns)
+
+    @every_calculator
+    def test_a_table(self, new_calculator, package, x):
+        calculator = new_calculator(build(MLP, n_out=1))
+        table = self.table(package, {name: x[:, i] for i, name in enumerate("abcd")})
+        samples = calculator.compute(table, batchsize=3, seed=0)
+        assert_array_equal(samples, calculator.compute(x, batchsize=3, seed=0))
+
+    def test_columns_of_several_numeric_dtypes(self, package, x):
+        columns = {"a": x[:, 0], "b": range(7), "c": x[:, 2] > 0, "d": x[:, 3].round()}
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        table = self.table(package, {name: list(c) for name, c in columns.items()})
+        samples = calculator.compute(table)
+        expected = np.stack([np.asarray(c, "d") for c in columns.values()], axis=1)
+        assert_array_equal(samples, calculator.compute(expected))
+
+    def test_names_of_columns(self, package, x):
+        table = self.table(package, {"age": x[:, 0], "weight": x[:, 1]})
+        calculator = GradientCalculator(lambda v: F.sum(v**2, axis=1))
+        explanation = calculator.explain(table)
+        assert explanation.feature_names == ("age", "weight")
+        assert explanation.index is None
+
+    def test_float32_stays(self, package, x):
+        x = x[:, :2].astype(np.float32)
+        table = self.table(package, {"a": x[:, 0], "b": x[:, 1]})
+        samples = GradientCalculator(lambda v: F.sum(v**2, axis=1)).compute(table)
+        assert samples.dtype == np.float32
+        assert_allclose(samples[0], 2 * x)
+
+    def test_a_column_of_labels_keeps_its_dtype(self, package, x):
+        model = build(MLP)
+        t = np.arange(7) % 3
+        make = {"polars": "Series", "pyarrow": "array"}[package.__name__]
+        calculator = GradientCalculator(
+            model, eval_fun=lambda v, t: F.select_item(model(v), t)
+        )
+        samples = calculator.compute((x, getattr(package, make)(t)))
+        assert_array_equal(samples, calculator.compute((x, t)))
+
+    def test_columns_that_are_no_numbers(self, package, x):
+        table = self.table(package, {"a": x[:, 0], "name": ["iris"] * 7, "b": x[:, 1]})
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        with pytest.raises(TypeError, match=r"columns 'name'; drop .*\['name'\]\)"):
+            calculator.compute(table)
+        with pytest.raises(TypeError, match=r"data must be numeric, .* is of dtype"):
+            calculator.compute((x, table["name"]))
+
+    def test_missing_values(self, package, x):
+        table = self.table(package, {"a": [1, 2, None, 4, 5, 6, 7], "b": x[:, 1]})
+        calculator = GradientCalculator(lambda v: F.sum(v**2, axis=1))
+        with pytest.raises(ValueError, match=r"example 2 holds NaN.*\(0,\)"):
+            calculator.compute(table)
+
+    def test_a_record_batch(self, x):
+        pyarrow = pytest.importorskip("pyarrow", reason="needs pyarrow")
+        table = pyarrow.table({name: x[:, i] for i, name in enumerate("abcd")})
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        samples = calculator.compute(table.to_batches()[0])
+        assert_array_equal(samples, calculator.compute(x))
+
+    def test_a_lazy_frame_has_to_be_collected(self, x):
+        polars = pytest.importorskip("polars", reason="needs polars")
+        frame = polars.DataFrame(x).lazy()
+        with pytest.raises(TypeError, match=r"pass data\.collect\(\)"):
+            GradientCalculator(build(MLP, n_out=1)).compute(frame)
+
+
 def test_a_large_dataset_is_read_in_batches_and_in_order(x):
     read = []
 

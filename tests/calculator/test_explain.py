@@ -12,6 +12,7 @@ from link_hooks import VariableMonitorLinkHook
 from saliency import (
     BayesGradCalculator,
     Explanation,
+    GradCAMCalculator,
     GradientCalculator,
     GuidedBackpropCalculator,
     IntegratedGradientsCalculator,
@@ -27,6 +28,9 @@ import chainer.links as L
 from chainer.dataset import concat_examples
 
 COLUMNS = ["age", "red", "green", "weight"]
+GROUPS = {"colour": ["green", "red"]}
+SENTENCES = [np.arange(n, dtype=np.int32) for n in (3, 5, 2)]
+TOKENS = [["a", "b", "c"], [*"vwxyz"], ["n", "o"]]
 
 
 @pytest.fixture
@@ -128,6 +132,27 @@ def test_other_methods_have_no_base_value(model, table):
 
 
 class TestNames:
+    @pytest.mark.parametrize("method", ["compute", "compute_aggregate", "explain"])
+    def test_the_calculator_remembers_columns(self, model, table, method):
+        calculator = GradientCalculator(model, class_index=0)
+        assert calculator.feature_names is None
+        getattr(calculator, method)(table)
+        assert calculator.feature_names == COLUMNS
+        getattr(calculator, method)(table.to_numpy())
+        assert calculator.feature_names is None
+
+    def test_columns_of_several_inputs(self, table):
+        def add(x, y):
+            return F.sum(x * y, axis=1)
+
+        other = table.rename(columns=str.upper)
+        calculator = GradientCalculator(None, eval_fun=add, targets=(1,))
+        calculator.compute((table, other))
+        assert calculator.feature_names is None  # there may be several
+        calculator = GradientCalculator(None, eval_fun=add)
+        calculator.compute((table, other))
+        assert calculator.feature_names == COLUMNS
+
     def test_a_data_frame_names_columns_and_rows(self, model, table):
         explanation = GradientCalculator(model, class_index=0).explain(table)
         assert explanation.feature_names == tuple(COLUMNS)
@@ -242,6 +267,162 @@ class TestOtherShapes:
         np.testing.assert_allclose(explanation.scores, expected)
 
 
+class TestAllClasses:
+    """Occlusion explains all classes in the same passes."""
+
+    @pytest.mark.filterwarnings("ignore:all .* samples are equal")
+    @pytest.mark.parametrize("M", [1, 2])
+    def test_each_is_explained_as_if_alone(self, model, table, M):
+        settings = {"M": M, "seed": 0, "train": M > 1, "batchsize": 7}
+        names = ["no", "yes", "maybe"]
+        calculator = OcclusionCalculator(model, class_index="all", slide_axis=1)
+        explanation = calculator.explain(table, class_names=names, **settings)
+        assert explanation.values.shape == (20, 3, 4)
+        scores = scores_of(model, table)
+        np.testing.assert_allclose(explanation.scores, scores, rtol=1e-5, atol=1e-6)
+        for c, name in enumerate(names):
+            calculator = OcclusionCalculator(model, class_index=c, slide_axis=1)
+            alone = calculator.explain(table, **settings)
+            one = explanation[:, name]
+            np.testing.assert_allclose(one.values, alone.values, atol=1e-6)
+            np.testing.assert_allclose(one.scores, alone.scores, rtol=1e-6)
+            np.testing.assert_array_equal(one.classes, alone.classes)
+            assert (one.errors is None) == (M == 1)
+            if M > 1:
+                np.testing.assert_allclose(one.errors, alone.errors, atol=1e-6)
+        assert explanation.feature_names == tuple(COLUMNS)
+
+    def test_the_axis_of_classes_is_not_summed(self, model, table):
+        calculator = OcclusionCalculator(model, class_index="all", slide_axis=1)
+        with pytest.raises(ValueError, match=r"ch_axis .* 3\.\.3.*axis 2 the classes"):
+            calculator.explain(table, ch_axis=2)
+        summed = calculator.explain(table, ch_axis=3)
+        samples = calculator.compute(table)
+        np.testing.assert_allclose(summed.values, samples[0].sum(axis=2), rtol=1e-5)
+
+
+class TestGroups:
+    @pytest.mark.parametrize("method", ["raw", "abs", "square"])
+    def test_errors_are_those_of_the_sums(self, model, table, method):
+        calculator = BayesGradCalculator(model, class_index=1)
+        settings = {"M": 5, "seed": 0, "batchsize": 7}
+        samples = calculator.compute(table, **settings).astype("d")
+        change = {"raw": lambda s: s, "abs": np.abs, "square": np.square}[method]
+        explanation = calculator.explain(
+            table, method=method, groups=GROUPS, **settings
+        )
+        assert explanation.feature_names == ("age", "colour", "weight")
+        for n in range(20):
+            for column, members in enumerate([(0,), (1, 2), (3,)]):
+                sums = [sum(change(s[n, i]) for i in members) for s in samples]
+                found = explanation.values[n, column], explanation.errors[n, column]
+                expected = np.mean(sums), np.std(sums, ddof=1)
+                np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+        afterwards = calculator.explain(table, method=method, **settings)
+        grouped = afterwards.grouped(GROUPS)
+        np.testing.assert_allclose(grouped.values, explanation.values, rtol=1e-5)
+        np.testing.assert_array_equal(grouped.data, explanation.data)
+
+    def test_columns_without_names_have_numbers(self, model, table):
+        calculator = GradientCalculator(model, class_index=1)
+        plain = calculator.explain(table.to_numpy())
+        grouped = calculator.explain(table.to_numpy(), groups={"a": ["0", "3"]})
+        assert grouped.feature_names == ("a", "1", "2")
+        expected = plain.values[:, 0] + plain.values[:, 3]
+        np.testing.assert_allclose(grouped.values[:, 0], expected, rtol=1e-6)
+
+    def test_of_all_classes(self, model, table):
+        calculator = OcclusionCalculator(model, class_index="all", slide_axis=1)
+        grouped = calculator.explain(table, groups=GROUPS)
+        expected = calculator.explain(table).grouped(GROUPS)
+        np.testing.assert_allclose(grouped.values, expected.values, rtol=1e-6)
+
+    def test_groups_that_do_not_fit(self, model, table):
+        calculator = GradientCalculator(model, class_index=1)
+        with pytest.raises(ValueError, match="got 'blue'"):
+            calculator.explain(table, groups={"colour": ["red", "blue"]})
+        with pytest.raises(TypeError, match="groups must be a dict"):
+            calculator.explain(table, groups=["red"])
+        with pytest.raises(ValueError, match="feature_names must have one name"):
+            calculator.explain(table, groups={"a": ["b"]}, feature_names=["b"])
+        images = np.zeros((2, 3, 4, 4), np.float32)
+        calculator = GradientCalculator(lambda x: F.sum(x**2, axis=(1, 2, 3)))
+        with pytest.raises(ValueError, match="groups are of the features"):
+            calculator.explain(images, groups={"a": ["0"]})
+
+
+class TestElements:
+    @pytest.fixture
+    def calculator(self):
+        embed = L.EmbedID(9, 5)
+
+        def rating(sentences):
+            return F.stack([F.sum(F.tanh(embed(x)), axis=0)[:2] for x in sentences])
+
+        return GradientCalculator(
+            embed, VariableMonitorLinkHook(embed), eval_fun=rating, class_index=1
+        )
+
+    def test_tokens_stay_with_their_values(self, calculator):
+        explanation = calculator.explain(
+            SENTENCES, ch_axis=3, batchsize=2, element_names=TOKENS
+        )
+        assert explanation.element_names == tuple(map(tuple, TOKENS))
+        assert explanation.numbers_of_elements() == [3, 5, 2]
+        frame = explanation.to_dataframe(tidy=True)
+        samples = calculator.aggregate(calculator.compute(SENTENCES), ch_axis=3)
+        expected = [
+            (i, token, samples[i, k])
+            for i, of_text in enumerate(TOKENS)
+            for k, token in enumerate(of_text)
+        ]
+        assert list(zip(frame["example"], frame["name"], frame["value"])) == expected
+
+    def test_tokens_that_do_not_fit(self, calculator):
+        tokens = [*TOKENS[:2], ["n"]]
+        with pytest.raises(ValueError, match=r"2 elements of example 2, got 1"):
+            calculator.explain(SENTENCES, batchsize=2, element_names=tokens)
+        with pytest.raises(ValueError, match=r"each of the 3 examples of data, got 2"):
+            calculator.explain(SENTENCES, element_names=TOKENS[:2])
+
+    def test_molecules_name_their_atoms(self, calculator):
+        chem = pytest.importorskip("rdkit.Chem", reason="needs RDKit")
+        mols = [chem.MolFromSmiles(s) for s in ("CCO", "CCOCN", "CO")]
+        explanation = calculator.explain(SENTENCES, ch_axis=3, molecules=mols)
+        assert explanation.element_names[1] == ("C", "C", "O", "C", "N")
+        assert [m.GetNumAtoms() for m in explanation.to_mols()] == [3, 5, 2]
+        with pytest.raises(
+            ValueError, match=r"molecules .* an atom .* example 0, got 2"
+        ):
+            calculator.explain(SENTENCES, molecules=["CO", "CCOCN", "CO"])
+
+
+def test_grad_cam_and_photographs():
+    model = chainer.Sequential(
+        L.Convolution2D(3, 4, 3), F.relu, functools.partial(F.mean, axis=(2, 3))
+    )
+    images = np.random.default_rng(0).random((3, 3, 8, 8), np.float32)
+    calculator = GradCAMCalculator(model, class_index="argmax")
+    explanation = calculator.explain(images, images=list(images), batchsize=2)
+    expected = calculator.aggregate(calculator.compute(images, batchsize=2))
+    np.testing.assert_array_equal(explanation.values, expected)
+    scores = scores_of(model, images)
+    np.testing.assert_array_equal(explanation.classes, scores.argmax(axis=1))
+    np.testing.assert_allclose(explanation.scores, scores.max(axis=1), rtol=1e-5)
+    assert len(explanation.images) == 3
+    with pytest.raises(ValueError, match="images must hold one for each of the 3"):
+        calculator.explain(images, images=list(images[:2]))
+
+
+def test_a_relevance_that_is_given_is_no_score(model, table):
+    start = np.array([1, -1, 0], np.float32)
+    explanation = LRPCalculator(model, relevance=start).explain(table)
+    assert explanation.scores is None and explanation.classes is None
+    one = LRPCalculator(model, class_index=1, relevance=1.0).explain(table)
+    expected = scores_of(model, table)[:, 1]
+    np.testing.assert_allclose(one.scores, expected, rtol=1e-5, atol=1e-6)
+
+
 class TestErrors:
     def test_names_that_do_not_fit(self, model, table):
         calculator = GradientCalculator(model, class_index=2)
@@ -252,12 +433,9 @@ class TestErrors:
         with pytest.raises(TypeError, match="feature_names must be a list"):
             calculator.explain(table, feature_names="abcd")
 
-    def test_several_targets_and_all_classes_are_refused(self, model, table):
+    def test_several_targets_are_refused(self, model, table):
         calculator = GradientCalculator(model, class_index=0, targets="all")
         with pytest.raises(ValueError, match="explain explains one target"):
-            calculator.explain(table)
-        calculator = OcclusionCalculator(model, class_index="all", slide_axis=1)
-        with pytest.raises(ValueError, match=r"class_index .* got 'all'"):
             calculator.explain(table)
 
     def test_what_it_does_not_take(self, model, table):

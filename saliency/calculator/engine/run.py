@@ -32,6 +32,8 @@ class Run:
             differ in it; in a tuple for each of several targets.
         feature_names (list of str or None): What the data calls the columns of the
             input that is explained.
+        explains_scores (bool): Whether what is explained is a score of the model, or a
+            sum of scores.
         target_layout (TargetLayout): How the targets of a pass's rows lie in the
             variable that is caught.
         is_whole_output (bool): Whether the output of each pass is that of one example,
@@ -48,6 +50,7 @@ class Run:
         self.inputs: tuple[Any, ...] | None = None
         self.lengths: Lengths = None
         self.feature_names: list[str] | None = None
+        self.explains_scores = True
         self.target_layout: TargetLayout = BATCH_FIRST
         self.is_whole_output = False
         self.lacks_batch_axis: bool | None = None

@@ -9,6 +9,7 @@ import numpy as np
 
 from saliency.calculator.engine.data_frames import names_in_table
 from saliency.calculator.engine.dataset import UserBatch
+from saliency.calculator.engine.job import Job
 from saliency.calculator.engine.padding import join_padded
 from saliency.calculator.engine.subject import Subject
 from saliency.calculator.results.aggregate_work import AggregateWork
@@ -38,6 +39,7 @@ class Known(NamedTuple):
         molecules (tuple of str or None): Molecules as texts.
         images (tuple of numpy.ndarray or None): Photographs.
         groups (dict or None): Names of the features of each group.
+        are_atoms (bool): Whether the names of elements come from the molecules.
     """
 
     feature_names: tuple[str, ...] | None
@@ -46,6 +48,7 @@ class Known(NamedTuple):
     molecules: tuple[str, ...] | None
     images: tuple[np.ndarray, ...] | None
     groups: Groups | None
+    are_atoms: bool = False
 
     @classmethod
     def of(
@@ -67,7 +70,8 @@ class Known(NamedTuple):
             check_groups(groups)
         texts = checked_molecules(molecules)
         of_elements = checked_names_of_elements(element_names)
-        if texts is not None and of_elements is None:
+        are_atoms = texts is not None and of_elements is None
+        if texts is not None and are_atoms:
             of_elements = symbols_of(texts)
         return cls(
             checked_names("feature_names", feature_names),
@@ -76,6 +80,7 @@ class Known(NamedTuple):
             texts,
             checked_images(images),
             groups,
+            are_atoms,
         )
 
     def check_number(self, n_example: int) -> None:
@@ -187,7 +192,7 @@ class ExplainWork(AggregateWork):
             job.run.keep_ends(self.batches.n_example)
             for batch in self.batches:
                 (reduced,) = self.reduced(job, batch)
-                classes, scores = job.classes_and_scores(batch)
+                classes, scores = self._explained(job, batch)
                 values = reduced.result("mean" if has_errors else None)
                 found: dict[str, Any] = {
                     "values": values,
@@ -237,6 +242,15 @@ class ExplainWork(AggregateWork):
             images=known.images,
         )
 
+    def _explained(self, job: Job, batch: UserBatch) -> tuple[Any, Any]:
+        """Return the classes and scores that are explained, None where there are none.
+
+        A relevance that is given for all of the output is none of its scores.
+        """
+        if not job.run.explains_scores:
+            return None, None
+        return job.classes_and_scores(batch)
+
     @property
     def _n_lead(self) -> int:
         return 1 + self._aggregation.has_class_axis
@@ -247,7 +261,9 @@ class ExplainWork(AggregateWork):
         """Raise a ValueError unless names of elements fit the values of a batch."""
         if known.element_names is not None:
             names = known.element_names[batch.start : batch.start + batch.size]
-            check_names_of_elements(values, names, self._n_lead, batch.start)
+            check_names_of_elements(
+                values, names, self._n_lead, batch.start, known.are_atoms
+            )
 
     def _explained_input(self, batch: UserBatch) -> np.ndarray | None:
         """Return the input that is explained, or the first, if it is an array."""
