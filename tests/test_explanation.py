@@ -431,7 +431,7 @@ class TestMolecules:
     def test_molecules_that_do_not_fit(self, chem):
         with pytest.raises(ValueError, match="'C1' cannot be read"):
             Explanation(np.zeros((1, 1)), molecules=["C1"])
-        with pytest.raises(ValueError, match="an atom for each of the 4 .* got 3"):
+        with pytest.raises(ValueError, match=r"an atom for each of the 4 .* got 3"):
             Explanation(np.zeros((1, 4)), molecules=["CCO"])
         with pytest.raises(TypeError, match="got int among them"):
             Explanation(np.zeros((1, 4)), molecules=[3])

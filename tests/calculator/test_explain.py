@@ -392,7 +392,7 @@ class TestElements:
         assert explanation.element_names[1] == ("C", "C", "O", "C", "N")
         assert [m.GetNumAtoms() for m in explanation.to_mols()] == [3, 5, 2]
         with pytest.raises(
-            ValueError, match=r"molecules .* an atom .* example 0, got 2"
+            ValueError, match=r"an atom for .* example 0, got 2"
         ):
             calculator.explain(SENTENCES, molecules=["CO", "CCOCN", "CO"])
 
