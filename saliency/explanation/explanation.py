@@ -320,7 +320,9 @@ class Explanation:
     def of_classes(cls, explanations: Iterable[Explanation]) -> Explanation:
         """Return explanations of the same examples as one, with an axis of classes.
 
-        For methods that explain one class at a time.
+        For methods that explain one class at a time:
+        ``Explanation.of_classes(GradientCalculator(model, class_index=c).explain(x)
+        for c in range(3))``.
 
         Args:
             explanations (iterable of Explanation): One for each class.
