@@ -14,7 +14,7 @@ import numpy as np
 
 from saliency.checks import check_positive, checked_text, is_int
 from saliency.explanation.files import read_file, write_file
-from saliency.explanation.groups import Grouping, Groups
+from saliency.explanation.groups import GroupedColumns, Groups
 from saliency.explanation.images import checked_images
 from saliency.explanation.molecules import checked_molecules, mols_of, symbols_of
 from saliency.explanation.names import (
@@ -631,14 +631,14 @@ class Explanation:
                 name unknown or in several groups, or two features would have one name.
         """
         columns = self._columns()
-        grouping = Grouping(groups, self.names_of_features())
+        grouped = GroupedColumns(groups, self.names_of_features())
         given = self._table()
         return replace(
             self,
-            values=grouping.sums(columns).astype(np.result_type(columns, np.float16)),
+            values=grouped.sums(columns).astype(np.result_type(columns, np.float16)),
             errors=None,
-            data=self.data if given is None else grouping.data(given),
-            feature_names=grouping.names,
+            data=self.data if given is None else grouped.data(given),
+            feature_names=grouped.names,
         )
 
     def plot(self, kind: str | None = None, **arguments: Any) -> Any:

@@ -12,7 +12,7 @@ from saliency.explanation.names import checked_names
 Groups = Mapping[str, Iterable[str]]
 
 
-class Grouping:
+class GroupedColumns:
     """Which columns of a table are summed up.
 
     A group stands where the first of its features stood.

@@ -11,11 +11,10 @@ from saliency.visualizer.explanation_titles import (
     title_of,
 )
 from saliency.visualizer.explanations_of_texts import scores_of_elements
-from saliency.visualizer.mol_canvas import SvgPicture
 from saliency.visualizer.mol_visualizer import MolVisualizer
 
 
-def draw_molecule(explanation: Explanation, arguments: dict[str, Any]) -> SvgPicture:
+def draw_molecule(explanation: Explanation, arguments: dict[str, Any]) -> Any:
     """Draw a molecule, or a grid of several; with a column for each class, if any.
 
     Raises:

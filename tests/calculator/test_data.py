@@ -103,6 +103,12 @@ class TestDtype:
         expected = calculator.compute(x.astype(dtype).astype(of_model))
         assert_array_equal(samples, expected)
 
+    @pytest.mark.filterwarnings("error")
+    def test_without_a_warning(self, x):
+        """Nobody chose float64: it is what NumPy and pandas make."""
+        samples = GradientCalculator(build(MLP, n_out=1, dtype=np.float32)).compute(x)
+        assert samples.dtype == np.float32
+
     @pytest.mark.parametrize("form", ["list", "tuples", "preprocess_fn", "nested"])
     def test_in_every_form(self, form, x, rng):
         model = build(TwoInputs, dtype=np.float32)

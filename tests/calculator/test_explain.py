@@ -391,9 +391,7 @@ class TestElements:
         explanation = calculator.explain(SENTENCES, ch_axis=3, molecules=mols)
         assert explanation.element_names[1] == ("C", "C", "O", "C", "N")
         assert [m.GetNumAtoms() for m in explanation.to_mols()] == [3, 5, 2]
-        with pytest.raises(
-            ValueError, match=r"an atom for .* example 0, got 2"
-        ):
+        with pytest.raises(ValueError, match=r"an atom for .* example 0, got 2"):
             calculator.explain(SENTENCES, molecules=["CO", "CCOCN", "CO"])
 
 

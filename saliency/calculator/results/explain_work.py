@@ -15,7 +15,7 @@ from saliency.calculator.engine.subject import Subject
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.aggregation import Aggregation
 from saliency.explanation import Explanation
-from saliency.explanation.groups import Grouping, Groups, check_groups
+from saliency.explanation.groups import GroupedColumns, Groups, check_groups
 from saliency.explanation.images import checked_images
 from saliency.explanation.molecules import checked_molecules, symbols_of
 from saliency.explanation.names import (
@@ -121,7 +121,7 @@ class ExplainedAggregation(Aggregation):
         self.has_class_axis = has_class_axis
         self._groups = groups
         self._names = names
-        self._groupings: dict[int, Grouping] = {}
+        self._by_number: dict[int, GroupedColumns] = {}
 
     def check_axes(self, ndim: int, first: int) -> None:
         """Raise a ValueError if ``ch_axis`` is one of the classes, or not there."""
@@ -138,11 +138,11 @@ class ExplainedAggregation(Aggregation):
                 "groups are of the features of values (N, n_feature), got values with "
                 f"the axes {values.shape[n_lead:]} behind that of the examples"
             )
-        return self.grouping(values.shape[-1]).sums(values)
+        return self.columns_of(values.shape[-1]).sums(values)
 
-    def grouping(self, n_feature: int) -> Grouping:
+    def columns_of(self, n_feature: int) -> GroupedColumns:
         """Return which of so many features are summed up."""
-        if n_feature not in self._groupings:
+        if n_feature not in self._by_number:
             assert self._groups is not None  # whoever asks has looked
             names = self._names or [str(i) for i in range(n_feature)]
             if len(names) != n_feature:
@@ -150,13 +150,13 @@ class ExplainedAggregation(Aggregation):
                     f"feature_names must have one name for each of the {n_feature} "
                     f"features, got {len(names)}"
                 )
-            self._groupings[n_feature] = Grouping(self._groups, names)
-        return self._groupings[n_feature]
+            self._by_number[n_feature] = GroupedColumns(self._groups, names)
+        return self._by_number[n_feature]
 
     @property
-    def found_grouping(self) -> Grouping | None:
+    def found_groups(self) -> GroupedColumns | None:
         """Which features were summed up; None if there are no groups."""
-        return next(iter(self._groupings.values()), None)
+        return next(iter(self._by_number.values()), None)
 
 
 class ExplainWork(AggregateWork):
@@ -184,53 +184,26 @@ class ExplainWork(AggregateWork):
             index: What it calls its rows, or None.
             show_progress (bool): Whether to show a progress bar.
         """
-        has_errors = self._settings.M > 1
-        is_grouped = known.groups is not None
         known.check_number(self.batches.n_example)
-        of_batches: dict[str, list[Any]] = {}
         with self.running(self.batches.n_example, show_progress) as job:
             job.run.keep_ends(self.batches.n_example)
-            for batch in self.batches:
-                (reduced,) = self.reduced(job, batch)
-                classes, scores = self._explained(job, batch)
-                values = reduced.result("mean" if has_errors else None)
-                found: dict[str, Any] = {
-                    "values": values,
-                    "errors": reduced.result("std") if has_errors else None,
-                    "data": self._explained_input(batch),
-                    "classes": classes,
-                    "scores": scores,
-                    "lengths": batch.lengths,
-                }
-                if not of_batches:
-                    names = None if is_grouped else known.feature_names
-                    check_names(values, classes, names, known.class_names)
-                self._check_elements(values, known, batch)
-                for name, part in found.items():
-                    of_batches.setdefault(name, []).append(part)
-            lengths: Any = job.lengths_of_examples(of_batches.pop("lengths"))
-            job.run.lengths = lengths
+            arrays = self._arrays(job, known)
+            job.run.lengths = arrays["lengths"]
             ends = job.run.mean_ends()
-        arrays: dict[str, Any] = {
-            name: _joined(parts) for name, parts in of_batches.items()
-        }
         base_values = None
         if ends is not None:
             at_reference, arrays["scores"] = ends
             base_values = at_reference if self._aggregation.method == "raw" else None
-        feature_names = known.feature_names
-        grouping = self._aggregation.found_grouping
-        if grouping is not None:
-            arrays["data"] = _grouped_data(grouping, arrays["data"])
-            feature_names = tuple(grouping.names)
-        elif columns is not None and fit_features(
-            arrays["values"], columns, self._n_lead
-        ):
-            feature_names = feature_names or tuple(columns)
+        feature_names: Sequence[str] | None = known.feature_names
+        grouped = self._aggregation.found_groups
+        if grouped is not None:
+            arrays["data"] = _grouped_data(grouped, arrays["data"])
+            feature_names = grouped.names
+        elif columns and fit_features(arrays["values"], columns, self._n_lead):
+            feature_names = feature_names or columns
         return Explanation(
             **arrays,
             base_values=base_values,
-            lengths=lengths,
             index=index,
             feature_names=feature_names,
             class_names=known.class_names,
@@ -241,6 +214,32 @@ class ExplainWork(AggregateWork):
             molecules=known.molecules,
             images=known.images,
         )
+
+    def _arrays(self, job: Job, known: Known) -> dict[str, Any]:
+        """Return the arrays of an explanation of all batches, by name."""
+        has_errors = self._settings.M > 1
+        of_batches: dict[str, list[Any]] = {}
+        for batch in self.batches:
+            (reduced,) = self.reduced(job, batch)
+            classes, scores = self._explained(job, batch)
+            values = reduced.result("mean" if has_errors else None)
+            if not of_batches:
+                names = None if known.groups is not None else known.feature_names
+                check_names(values, classes, names, known.class_names)
+            self._check_elements(values, known, batch)
+            found: dict[str, Any] = {
+                "values": values,
+                "errors": reduced.result("std") if has_errors else None,
+                "data": self._explained_input(batch),
+                "classes": classes,
+                "scores": scores,
+                "lengths": batch.lengths,
+            }
+            for name, part in found.items():
+                of_batches.setdefault(name, []).append(part)
+        lengths = job.lengths_of_examples(of_batches.pop("lengths"))
+        joined = {name: _joined(parts) for name, parts in of_batches.items()}
+        return {**joined, "lengths": lengths}
 
     def _explained(self, job: Job, batch: UserBatch) -> tuple[Any, Any]:
         """Return the classes and scores that are explained, None where there are none.
@@ -295,11 +294,13 @@ def names_in(data: Any, subject: Subject) -> tuple[list[str] | None, Any]:
     return columns if isinstance(target, int) else None, index
 
 
-def _grouped_data(grouping: Grouping, data: np.ndarray | None) -> np.ndarray | None:
+def _grouped_data(
+    grouped: GroupedColumns, data: np.ndarray | None
+) -> np.ndarray | None:
     """Return the data of features that are in no group, if it is a table of them."""
-    if data is None or data.shape[1:] != (grouping.n_feature,):
+    if data is None or data.shape[1:] != (grouped.n_feature,):
         return data
-    return grouping.data(data)
+    return grouped.data(data)
 
 
 def _joined(parts: list[Any]) -> np.ndarray | None:
