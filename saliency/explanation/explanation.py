@@ -212,8 +212,13 @@ class Explanation:
         Raises:
             IndexError: If there are no such examples or classes.
         """
-        if not (isinstance(key, tuple) and len(key) == 2):
+        if not isinstance(key, tuple):
             return self._at(key)
+        if len(key) != 2:
+            raise IndexError(
+                f"an explanation is indexed by examples and a class, got {len(key)} "
+                "indices; pass a list for several examples"
+            )
         some, which = self._at(key[0]), key[1]
         try:
             if isinstance(which, slice) and which == slice(None):
