@@ -242,7 +242,9 @@ class TestOtherTables:
     def test_columns_of_several_numeric_dtypes(self, package, x):
         columns = {"a": x[:, 0], "b": range(7), "c": x[:, 2] > 0, "d": x[:, 3].round()}
         calculator = GradientCalculator(build(MLP, n_out=1))
-        table = self.table(package, {name: list(c) for name, c in columns.items()})
+        table = self.table(
+            package, {name: np.asarray(c).tolist() for name, c in columns.items()}
+        )
         samples = calculator.compute(table)
         expected = np.stack([np.asarray(c, "d") for c in columns.values()], axis=1)
         assert_array_equal(samples, calculator.compute(expected))

@@ -407,7 +407,9 @@ def test_grad_cam_and_photographs():
     scores = scores_of(model, images)
     np.testing.assert_array_equal(explanation.classes, scores.argmax(axis=1))
     np.testing.assert_allclose(explanation.scores, scores.max(axis=1), rtol=1e-5)
-    assert len(explanation.images) == 3
+    explanation.images[0][...] = 0
+    np.testing.assert_array_equal(explanation.images[1], images[1])
+    assert images[0].any()  # they are copies
     with pytest.raises(ValueError, match="images must hold one for each of the 3"):
         calculator.explain(images, images=list(images[:2]))
 

@@ -73,12 +73,13 @@ class Known(NamedTuple):
         are_atoms = texts is not None and of_elements is None
         if texts is not None and are_atoms:
             of_elements = symbols_of(texts)
+        photographs = checked_images(images)
         return cls(
             checked_names("feature_names", feature_names),
             checked_names("class_names", class_names),
             of_elements,
             texts,
-            checked_images(images),
+            None if photographs is None else tuple(map(np.array, photographs)),
             groups,
             are_atoms,
         )
