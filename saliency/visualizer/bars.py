@@ -1,8 +1,8 @@
-"""Bars: one score per feature."""
+"""Bars: one score per feature, in one panel or in several."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 
 from saliency.array_types import Array
-from saliency.visualizer.colors import signed_colors
+from saliency.visualizer.colors import NEUTRAL_COLOR, signed_colors
 from saliency.visualizer.feature_rows import (
     checked_names,
     checked_scores,
@@ -18,8 +18,18 @@ from saliency.visualizer.feature_rows import (
     note_on_more,
     order_of_features,
 )
+from saliency.visualizer.panels import (
+    Sheet,
+    common_strengths,
+    draw_rows,
+    share_scores,
+)
 from saliency.visualizer.scalers import Scaler, apply_scaler
+from saliency.visualizer.score_keys import draw_all_zero
 from saliency.visualizer.scores import checked_errors, uncertain
+
+# What grey bars mean: none is grey but for its error, or because it is 0.
+GREY = "grey: no further from 0 than its error"
 
 
 class Bars(NamedTuple):
@@ -31,6 +41,9 @@ class Bars(NamedTuple):
         errors: Half the lengths of the error bars, shape (n,); all 0 without errors.
         colors: RGBA colours, shape (n, 4).
         note: What is said of features that are left out.
+        signed: Whether the side of zero matters: that of bars that speak for, or
+            against.
+        grey: What grey bars mean, or nothing where none is grey for that.
     """
 
     names: list[str]
@@ -38,46 +51,78 @@ class Bars(NamedTuple):
     errors: np.ndarray
     colors: np.ndarray
     note: str
+    signed: bool
+    grey: str
 
     @property
-    def are_on_both_sides(self) -> bool:
-        """Whether bars or error bars lie on both sides of zero."""
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest score that is drawn, zero included."""
         low, high = self.values - self.errors, self.values + self.errors
-        return bool(low.min() < 0 < high.max())
+        return min(low.min(), 0.0), max(high.max(), 0.0)
 
 
 # --- what is shown ----------------------------------------------------------------
 
 
 def compute_bars(
-    saliency: Array,
+    saliency: Mapping[str, Array],
     feature_names: Iterable[Any] | None,
     num_visualize: int | None,
     scaler: Scaler | None,
     sort: str,
     color: Any,
-    errors: Array | None,
-) -> Bars:
-    """Return the bars that `TableVisualizer.visualize` draws; as it describes.
+    errors: Mapping[str, Array | None],
+    signed: bool | None = None,
+) -> list[Bars]:
+    """Return the bars of each panel; as `TableVisualizer` describes them.
+
+    Args:
+        saliency: The scores of each panel, by what messages call them.
+        feature_names: One name for each feature, or None.
+        num_visualize: How many features to show, or None.
+        scaler: What is applied to the scores of each panel, or None.
+        sort: What comes at the top; the order is that of the mean over panels.
+        color: One colour of all bars, or None.
+        errors: How far the scores of each panel may be off, in the same order.
+        signed: Whether scores have a sign, or None.
 
     Raises:
         ValueError: An argument has the wrong shape, is not finite, or is not among the
             values allowed.
         TypeError: An argument has the wrong type.
     """
-    values = checked_scores(saliency, ("n_feature",))
-    names = checked_names(feature_names, len(values))
-    order = order_of_features(values, sort, num_visualize)
-    scaled = apply_scaler(values, scaler)
-    errors = checked_errors(errors, values)
-    lengths = errors if scaler is None else _scaled_errors(errors, values, scaled)
-    if color is None:
-        colors = signed_colors(np.where(uncertain(values, errors), 0, scaled))
-    else:
-        colors = np.tile(_checked_color(color), (len(values), 1))
+    values = [checked_scores(s, ("n_feature",), name) for name, s in saliency.items()]
+    of_magnitudes = sort == "magnitude"
+    strength = common_strengths([np.abs(v) if of_magnitudes else v for v in values])
+    names = checked_names(feature_names, len(strength))
+    order = order_of_features(strength, sort, num_visualize)
+    note = note_on_more(len(names), len(order))
     names = [names[i] for i in order]
-    note = note_on_more(len(values), len(order))
-    return Bars(names, scaled[order], lengths[order], colors[order], note)
+    scaled = [apply_scaler(v, scaler) for v in values]
+    if signed is None:
+        signed = any((s < 0).any() for s in scaled)
+    found = []
+    for v, s, (name, error) in zip(values, scaled, errors.items()):
+        lengths = checked_errors(error, v, name)
+        is_grey = uncertain(v, lengths)
+        if scaler is not None:
+            lengths = _scaled_errors(lengths, v, s)
+        colors = _colors(np.where(is_grey, 0, s), color, signed)
+        grey = GREY if color is None and is_grey.any() else ""
+        found.append(
+            Bars(names, s[order], lengths[order], colors[order], note, signed, grey)
+        )
+    return found
+
+
+def _colors(values: np.ndarray, color: Any, signed: bool) -> np.ndarray:
+    """Return the colours of bars: by their sign, or one for all that have none."""
+    if color is not None:
+        return np.tile(_checked_color(color), (len(values), 1))
+    colors = signed_colors(values)
+    if not signed:
+        colors[values != 0] = to_rgba(NEUTRAL_COLOR)
+    return colors
 
 
 def _checked_color(color: Any) -> tuple[float, float, float, float]:
@@ -123,8 +168,27 @@ def _slope(values: np.ndarray, scaled: np.ndarray) -> float:
 # --- how it is drawn --------------------------------------------------------------
 
 
-def draw_bars(ax: Axes, bars: Bars) -> None:
-    """Draw bars from the top down, and a line at zero if they lie on both sides."""
+def draw_bars(sheet: Sheet, panels: Sequence[Bars], limit: float | None = None) -> None:
+    """Draw bars from the top down, and a line at zero if they lie on both sides.
+
+    Args:
+        sheet: Axes for each panel.
+        panels: The bars of each panel.
+        limit: The score at the end of the axis, or None.
+    """
+    low = min(bars.ends[0] for bars in panels)
+    high = max(bars.ends[1] for bars in panels)
+    for ax, bars in zip(sheet.axes, panels):
+        _draw_bars(ax, bars)
+        if low < 0 < high:
+            draw_zero_line(ax)
+        if not (bars.values.any() or bars.errors.any()):
+            draw_all_zero(ax)
+    draw_rows(sheet, panels[0].names, panels[0].note)
+    share_scores(sheet, low, high, limit, panels[0].signed)
+
+
+def _draw_bars(ax: Axes, bars: Bars) -> None:
     ax.barh(
         np.arange(len(bars.values)),
         bars.values,
@@ -133,5 +197,3 @@ def draw_bars(ax: Axes, bars: Bars) -> None:
         xerr=bars.errors if bars.errors.any() else None,
         error_kw={"ecolor": "0.15", "elinewidth": 1.2, "capsize": 2.5},
     )
-    if bars.are_on_both_sides:
-        draw_zero_line(ax)

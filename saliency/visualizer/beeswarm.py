@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import ListedColormap
 
 from saliency.array_types import Array
@@ -20,6 +21,14 @@ from saliency.visualizer.feature_rows import (
     note_on_more,
     order_of_features,
 )
+from saliency.visualizer.names import AS_IT_IS
+from saliency.visualizer.panels import (
+    Sheet,
+    common_strengths,
+    draw_rows,
+    share_scores,
+)
+from saliency.visualizer.score_keys import draw_all_zero
 from saliency.visualizer.scores import as_real_array
 
 DOT_DIAMETER = 3.4  # points
@@ -69,47 +78,76 @@ class Swarms(NamedTuple):
 
 
 def compute_swarms(
-    saliency: Array,
-    features: Array,
+    saliency: Mapping[str, Array],
+    features: Mapping[str, Array],
     feature_names: Iterable[Any] | None,
     num_visualize: int | None,
-) -> Swarms:
-    """Return the dots that `TableVisualizer.visualize_summary` draws, as it describes.
+    n_column: int = 1,
+) -> list[Swarms]:
+    """Return the dots of each panel; as `visualize_summary` describes them.
+
+    Args:
+        saliency: The scores of each panel, by what messages call them.
+        features: The values of the features of each panel, in the same order.
+        feature_names: One name for each feature, or None.
+        num_visualize: How many features to show, or None.
+        n_column: How many panels stand side by side, which leaves less room for dots.
 
     Raises:
         ValueError: An argument has the wrong shape, is not finite, or is not among the
             values allowed.
         TypeError: An argument has the wrong type.
     """
-    scores = checked_scores(saliency, ("n_sample", "n_feature"))
-    features = _checked_features(features, scores.shape)
-    names = checked_names(feature_names, scores.shape[1])
-    importance = np.abs(scores).mean(axis=0)
+    scores = [
+        checked_scores(s, ("n_sample", "n_feature"), name)
+        for name, s in saliency.items()
+    ]
+    values = [
+        checked_features(f, s.shape, name)
+        for s, (name, f) in zip(scores, features.items())
+    ]
+    importance = common_strengths([np.abs(s).mean(axis=0) for s in scores])
+    names = checked_names(feature_names, len(importance))
     order = order_of_features(importance, "descending", num_visualize)
-    scores = scores[:, order].T
-    relative = np.stack([_relative_values(features[:, i]) for i in order])
-    limits = (scores.min(), scores.max())
-    offsets = np.stack([_offsets(*row, limits) for row in zip(scores, relative)])
-    heights = np.arange(len(order))[:, np.newaxis] - offsets
     note = note_on_more(len(names), len(order))
-    return Swarms([names[i] for i in order], scores, heights, relative, note)
+    names = [names[i] for i in order]
+    limits = (min(s.min() for s in scores), max(s.max() for s in scores))
+    n_dot = SWARM_COLUMNS // min(n_column, 4)
+    together = np.concatenate(values)
+    relative = np.stack([relative_values(together[:, i]) for i in order])
+    ends = np.cumsum([len(s) for s in scores])[:-1]
+    found = []
+    for s, colors in zip(scores, np.split(relative, ends, axis=1)):
+        rows = s[:, order].T
+        offsets = np.stack([_offsets(*row, limits, n_dot) for row in zip(rows, colors)])
+        heights = np.arange(len(order))[:, np.newaxis] - offsets
+        found.append(Swarms(names, rows, heights, colors, note))
+    return found
 
 
-def _checked_features(value: Array, shape: tuple[int, ...]) -> np.ndarray:
-    array = as_real_array(value, "features")
+def checked_features(
+    value: Array, shape: tuple[int, ...], name: str = "features"
+) -> np.ndarray:
+    """Return the values of features in float64; NaN is a missing one.
+
+    Raises:
+        ValueError: They have another shape than the scores, or are infinite.
+        TypeError: They are no real numbers.
+    """
+    array = as_real_array(value, name)
     if array.shape != shape:
         raise ValueError(
-            f"features must have the shape of saliency, {shape}, got {array.shape}"
+            f"{name} must have the shape of saliency, {shape}, got {array.shape}"
         )
     if np.isinf(array).any():
         raise ValueError(
-            f"features must not be infinite, got {np.isinf(array).sum()} infinite of "
+            f"{name} must not be infinite, got {np.isinf(array).sum()} infinite of "
             f"{array.size} values; a missing value is NaN"
         )
     return array.astype(np.float64)
 
 
-def _relative_values(column: np.ndarray) -> np.ndarray:
+def relative_values(column: np.ndarray) -> np.ndarray:
     """Return the values of one feature from 0 (low) to 1 (high), with NaN kept.
 
     The ends are the 5th and 95th percentile, so that one outlier does not take all the
@@ -128,7 +166,10 @@ def _relative_values(column: np.ndarray) -> np.ndarray:
 
 
 def _offsets(
-    scores: np.ndarray, relative: np.ndarray, limits: tuple[float, float]
+    scores: np.ndarray,
+    relative: np.ndarray,
+    limits: tuple[float, float],
+    n_column: int = SWARM_COLUMNS,
 ) -> np.ndarray:
     """Return the vertical offsets of the dots of one row, in rows, upwards.
 
@@ -140,11 +181,12 @@ def _offsets(
         relative: Values in [0, 1] that decide on the layers of a column, with the
             lowest at the bottom and NaN below them, shape (n_sample,).
         limits: Lowest and highest score of all rows.
+        n_column: How many columns there are.
 
     Returns:
         Offsets in ``[-SWARM_HALF_WIDTH, SWARM_HALF_WIDTH]``, shape (n_sample,).
     """
-    width = (limits[1] - limits[0]) / SWARM_COLUMNS or 1.0
+    width = (limits[1] - limits[0]) / n_column or 1.0
     columns = np.floor((scores - limits[0]) / width)
     layers = np.floor(np.nan_to_num(relative, nan=-1) * SWARM_LAYERS)
     order = np.lexsort((_spread(scores, relative), layers, columns))
@@ -172,12 +214,29 @@ def _spread(scores: np.ndarray, relative: np.ndarray) -> np.ndarray:
 # --- how it is drawn --------------------------------------------------------------
 
 
-def draw_swarms(ax: Axes, swarms: Swarms) -> ScalarMappable:
-    """Draw a dot for each cell, and a line at zero.
+def draw_swarms(sheet: Sheet, panels: Sequence[Swarms], limit: float | None) -> None:
+    """Draw a dot for each cell, a line at zero, and a colour bar from low to high.
 
-    Returns:
-        The dots, for a colour bar from 0 (low) to 1 (high).
+    Args:
+        sheet: Axes for each panel.
+        panels: The dots of each panel.
+        limit: The score at the ends of the axis, or None.
     """
+    draw_rows(sheet, panels[0].names, panels[0].note)
+    for ax, swarms in zip(sheet.axes, panels):
+        dots = _draw_dots(ax, swarms)
+        if not swarms.scores.any():
+            draw_all_zero(ax)
+    low = min(swarms.scores.min() for swarms in panels)
+    high = max(swarms.scores.max() for swarms in panels)
+    share_scores(sheet, low, high, limit, low < 0)
+    label = max((swarms.color_label for swarms in panels), key=len)
+    bar = draw_bar_of_features(sheet, dots, label)
+    bar.set_ticks([0, 1], labels=["low", "high"])
+    bar.ax.yaxis.labelpad = -10
+
+
+def _draw_dots(ax: Axes, swarms: Swarms) -> ScalarMappable:
     draw_zero_line(ax)
     return ax.scatter(
         swarms.scores.ravel(),
@@ -193,11 +252,15 @@ def draw_swarms(ax: Axes, swarms: Swarms) -> ScalarMappable:
     )
 
 
-def draw_feature_bar(ax: Axes, dots: ScalarMappable, label: str) -> None:
-    """Draw a colour bar from low to high beside the axes."""
+def draw_bar_of_features(
+    sheet: Sheet, dots: ScalarMappable, label: str, **settings: Any
+) -> Colorbar:
+    """Draw the colour bar of dots beside all panels."""
+    (ax, *_) = sheet.axes
     height = ax.get_window_extent().height / ax.figure.dpi  # inches
     aspect = max(height / COLOR_BAR_WIDTH, 5)
-    bar = ax.figure.colorbar(dots, ax=ax, ticks=[0, 1], aspect=aspect, pad=0.02)
-    bar.ax.set_yticklabels(["low", "high"])
-    bar.set_label(label, labelpad=-10)
+    beside = sheet.axes if len(sheet.axes) > 1 else ax
+    bar = ax.figure.colorbar(dots, ax=beside, aspect=aspect, pad=0.02, **settings)
+    bar.set_label(label, **AS_IT_IS)
     bar.outline.set_visible(False)
+    return bar

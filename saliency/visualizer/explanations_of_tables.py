@@ -2,59 +2,223 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from saliency.explanation import Explanation
+from saliency.visualizer.additivity import ADDITIVE_METHODS
 from saliency.visualizer.explanation_titles import title_of
+from saliency.visualizer.names import plain
 from saliency.visualizer.table_visualizer import TableVisualizer
 
-# Magnitudes have no sign, so that they are neither red nor blue.
-NEUTRAL = "0.45"
+# More classes than that are too many panels to be read.
+MANY_CLASSES = 12
+# What the scores of a method are called.
+SCORES = {"abs": "magnitude of the score", "square": "squared score"}
 
 
 def draw_bar(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
-    """Draw one example, or the mean magnitudes of several."""
-    values = explanation.values
+    """Draw the values of one example, or the mean magnitudes of several."""
+    name = _name_of_scores(explanation)
+    values = _columns(explanation)
+    if len(values) > 1:
+        return _draw_means(explanation, arguments)
     settings: dict[str, Any] = {
-        "feature_names": explanation.names_of_features(),
+        **_texts(explanation),
         "scaler": None,
-        "title": title_of(explanation),
         "sort": "magnitude",
+        "xlabel": name,
+        "signed": explanation.method == "raw",
     }
-    values = values.reshape(len(values), -1)
-    if len(values) == 1:
-        settings["xlabel"] = "Saliency"
-        if explanation.errors is not None:
-            settings["errors"] = explanation.errors.reshape(-1)
-        shown = values[0]
-    else:
-        settings.update(xlabel="Mean magnitude of saliency", color=NEUTRAL)
-        shown = np.abs(values).mean(axis=0)
-    return TableVisualizer().visualize(shown, **{**settings, **arguments})
+    if explanation.errors is not None:
+        settings["errors"] = explanation.errors.reshape(-1)
+        settings["xlabel"] = f"{name}, with its standard deviation over samples"
+    return TableVisualizer().visualize(values[0], **{**settings, **arguments})
+
+
+def _draw_means(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+    """Draw means of magnitudes; or of scores, if ``magnitudes`` is False."""
+    settings: dict[str, Any] = {**_texts(explanation), "magnitudes": True}
+    settings.update(arguments)
+    what = "magnitude" if settings["magnitudes"] else "score"
+    if explanation.method != "raw":
+        what = SCORES.get(explanation.method, "score")
+    settings.setdefault("xlabel", f"mean {what}, with its 95 % interval")
+    return TableVisualizer().visualize_mean(by_class(explanation, _columns), **settings)
 
 
 def draw_beeswarm(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
     """Draw a dot for each example and feature."""
-    values, data = explanation.values, explanation.data
-    if data is None or data.shape != values.shape:
+    _check_has_table(explanation, "beeswarm", "colours dots by")
+    settings = {**_texts(explanation), "xlabel": _name_of_scores(explanation)}
+    return TableVisualizer().visualize_summary(
+        by_class(explanation, _columns),
+        by_class(explanation, _table),
+        **{**settings, **arguments},
+    )
+
+
+def draw_waterfall(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+    """Draw how the contributions to one example lead to f(x)."""
+    if len(explanation) > 1:
         raise ValueError(
-            "kind='beeswarm' colours dots by the data, which must have the shape "
-            f"{values.shape} of values, got {None if data is None else data.shape}"
+            f"kind='waterfall' draws one example, got {len(explanation)}; plot "
+            "explanation[i], or kind='decision' for all of them"
         )
+    scores, base_values = _ends(explanation, "waterfall")
     settings = {
+        **_texts(explanation),
+        "score": scores[0],
+        "base_value": base_values[0],
+        "features": _table(explanation)[0] if _has_table(explanation) else None,
+    }
+    return TableVisualizer().visualize_waterfall(
+        _columns(explanation)[0], **{**settings, **arguments}
+    )
+
+
+def draw_decision(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+    """Draw every example as a path from the base value to f(x)."""
+    _ends(explanation, "decision")
+    settings = {
+        **_texts(explanation),
+        "scores": by_class(explanation, lambda some: _ends(some, "decision")[0]),
+        "base_values": by_class(explanation, lambda some: _ends(some, "decision")[1]),
+    }
+    return TableVisualizer().visualize_decision(
+        by_class(explanation, _columns), **{**settings, **arguments}
+    )
+
+
+def draw_dependence(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+    """Draw the scores of a feature, by default the strongest, against its values."""
+    _check_has_table(explanation, "dependence", "shows scores against")
+    strongest = int(np.abs(_columns(explanation)).mean(axis=0).argmax())
+    settings = {**_texts(explanation), "feature": strongest}
+    return TableVisualizer().visualize_dependence(
+        by_class(explanation, _columns),
+        by_class(explanation, _table),
+        **{**settings, **arguments},
+    )
+
+
+def draw_heatmap(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+    """Draw every score as a colour, and f(x) above if it is known."""
+    settings = {**_texts(explanation), "signed": explanation.method == "raw"}
+    if explanation.scores is not None:
+        settings["scores"] = by_class(explanation, lambda some: some.scores)
+    return TableVisualizer().visualize_heatmap(
+        by_class(explanation, _columns), **{**settings, **arguments}
+    )
+
+
+def by_class(explanation: Explanation, value_of: Callable[[Explanation], Any]) -> Any:
+    """Return what the examples of each class have, by what the class is called.
+
+    Scores of different classes speak for different things, so that one panel never
+    shows those of several.
+
+    Args:
+        explanation: All examples.
+        value_of: Takes from the examples of one class what is wanted.
+
+    Returns:
+        A dict with a value for each class; where there is one class, its value.
+
+    Raises:
+        ValueError: There are more than `MANY_CLASSES`.
+    """
+    classes = explanation.classes
+    if classes is None:
+        return value_of(explanation)
+    found = np.unique(classes)
+    if len(found) == 1:
+        return value_of(explanation)
+    if len(found) > MANY_CLASSES:
+        raise ValueError(
+            f"plot draws a panel for each class that is explained, at most "
+            f"{MANY_CLASSES}, got {len(found)} classes; pick one of them: "
+            f"explanation[explanation.classes == {found[0]}]"
+        )
+    panels = {}
+    for index in found:
+        some = explanation[classes == index]
+        name = f"{plain(explanation.name_of_class(int(index)))}"
+        name += f" ({len(some)} example{'s' * (len(some) > 1)})"
+        panels[name if name not in panels else f"{index}: {name}"] = value_of(some)
+    return panels
+
+
+def _columns(explanation: Explanation) -> np.ndarray:
+    """Return the values with an axis for features, ``(N, n_feature)``."""
+    return explanation.values.reshape(len(explanation), -1)
+
+
+def _texts(explanation: Explanation) -> dict[str, Any]:
+    """Return what all pictures are told: the title, and the names of features."""
+    return {
         "feature_names": explanation.names_of_features(),
         "title": title_of(explanation),
     }
-    return TableVisualizer().visualize_summary(
-        values, data, **{**settings, **arguments}
-    )
+
+
+def _name_of_scores(explanation: Explanation) -> str:
+    return SCORES.get(explanation.method, "score")
+
+
+def _has_table(explanation: Explanation) -> bool:
+    """Tell whether there is a value of the data for each score."""
+    data = explanation.data
+    return data is not None and data.shape == explanation.values.shape
+
+
+def _table(explanation: Explanation) -> np.ndarray:
+    """Return the data of an explanation that has it, ``(N, n_feature)``."""
+    return np.asarray(explanation.data).reshape(len(explanation), -1)
+
+
+def _check_has_table(explanation: Explanation, kind: str, what: str) -> None:
+    if not _has_table(explanation):
+        shape = None if explanation.data is None else explanation.data.shape
+        raise ValueError(
+            f"kind={kind!r} {what} the data, which must have the shape "
+            f"{explanation.values.shape} of values, got {shape}"
+        )
+
+
+def _ends(explanation: Explanation, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return f(x) and the base values, which are 0 for methods that have none.
+
+    Raises:
+        ValueError: The values are no contributions, or f(x) is not known.
+    """
+    if explanation.method != "raw":
+        raise ValueError(
+            f"kind={kind!r} draws contributions that add up to f(x), which values of "
+            f"method={explanation.method!r} do not. {ADDITIVE_METHODS}"
+        )
+    scores = explanation.scores
+    if scores is None:
+        raise ValueError(
+            f"kind={kind!r} draws how contributions lead to f(x), and the explanation "
+            "has no scores"
+        )
+    base_values = explanation.base_values
+    return scores, np.zeros(len(scores)) if base_values is None else base_values
 
 
 #: What draws each kind: it is called with the explanation and with the arguments that
 #: were given to ``Explanation.plot``, which come before its own.
-KINDS = {"bar": draw_bar, "beeswarm": draw_beeswarm}
+KINDS = {
+    "bar": draw_bar,
+    "beeswarm": draw_beeswarm,
+    "waterfall": draw_waterfall,
+    "decision": draw_decision,
+    "dependence": draw_dependence,
+    "heatmap": draw_heatmap,
+}
 #: The kinds that draw several classes at once, where values have an axis for them.
 OF_CLASSES: frozenset[str] = frozenset()

@@ -16,11 +16,8 @@ from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.scores import as_real_array, checked_finite
 
 # Sizes of a new figure, in inches.
-PLOT_WIDTH = 4.6
 LETTER_WIDTH = 0.085
 LINE_HEIGHT = 0.17
-MARGIN_HEIGHT = 1.1
-MAX_HEIGHT = 100.0  # what the renderer can still take
 
 NAME_LENGTH = 40  # letters in a line of a feature name
 # More features than that are too many to draw without being asked for them; so many are
@@ -31,28 +28,31 @@ MANY, OF_MANY = 100, 20
 # --- what is shown ----------------------------------------------------------------
 
 
-def checked_scores(saliency: Array, axes: tuple[str, ...]) -> np.ndarray:
+def checked_scores(
+    saliency: Array, axes: tuple[str, ...], name: str = "saliency"
+) -> np.ndarray:
     """Return the scores in float64.
 
     Args:
         saliency: The scores.
         axes: What messages call their axes; as many as ``saliency`` must have.
+        name: What messages call the scores.
 
     Raises:
         ValueError: ``saliency`` has other axes, is empty, or is not finite.
         TypeError: It does not hold real numbers.
     """
-    array = as_real_array(saliency, "saliency")
+    array = as_real_array(saliency, name)
     if array.ndim != len(axes) or array.size == 0:
         shape = f"({axes[0]},)" if len(axes) == 1 else f"({', '.join(axes)})"
         hint = ""
         if (array.ndim, len(axes)) == (2, 1):
             hint = "; for one sample pass saliency[0], for all saliency.mean(axis=0)"
         raise ValueError(
-            f"saliency must have the shape {shape} and not be empty, got the shape "
+            f"{name} must have the shape {shape} and not be empty, got the shape "
             f"{array.shape}{hint}"
         )
-    return checked_finite(array, "saliency")
+    return checked_finite(array, name)
 
 
 def checked_names(feature_names: Iterable[Any] | None, n_feature: int) -> list[str]:
@@ -81,6 +81,37 @@ def checked_names(feature_names: Iterable[Any] | None, n_feature: int) -> list[s
     return [textwrap.fill(plain(name), NAME_LENGTH) for name in names]
 
 
+def with_values(names: list[str], features: Array | None) -> list[str]:
+    """Return names with the value of each feature, such as ``age = 41``.
+
+    Args:
+        names: The names.
+        features: The values of one example, shape (n_feature,), or None; a value that
+            is missing (NaN) has none written.
+
+    Raises:
+        ValueError: ``features`` has another shape.
+        TypeError: It does not hold real numbers.
+    """
+    if features is None:
+        return names
+    values = as_real_array(features, "features")
+    if values.shape != (len(names),):
+        raise ValueError(
+            f"features must have the shape of saliency, ({len(names)},), got "
+            f"{values.shape}"
+        )
+    return [
+        name if np.isnan(value) else f"{name} = {written(value, '.4g')}"
+        for name, value in zip(names, values)
+    ]
+
+
+def written(number: float, form: str) -> str:
+    """Return a number with a sign as long as that of matplotlib's axes."""
+    return format(number, form).replace("-", "\N{MINUS SIGN}")
+
+
 def order_of_features(
     values: np.ndarray, sort: str, num_visualize: int | None
 ) -> np.ndarray:
@@ -107,7 +138,7 @@ def order_of_features(
     order = np.argsort(keys[sort], kind="stable")
     if num_visualize is None:
         return order if len(order) <= MANY else order[:OF_MANY]
-    return order[: _checked_count(num_visualize)]
+    return order[: checked_count(num_visualize)]
 
 
 def note_on_more(n_feature: int, n_shown: int) -> str:
@@ -115,19 +146,20 @@ def note_on_more(n_feature: int, n_shown: int) -> str:
     return f"and {n_feature - n_shown:,} more" if n_shown < n_feature else ""
 
 
-def figure_size(
-    names: list[str], row_height: float, note: str = ""
-) -> tuple[float, float]:
-    """Return the width and height of a figure with room for every name, in inches."""
+def width_of_names(names: list[str], note: str = "") -> float:
+    """Return the width that every name fits into, in inches."""
     lines = [note, *(line for name in names for line in name.split("\n"))]
-    width = PLOT_WIDTH + LETTER_WIDTH * max(len(line) for line in lines)
+    return LETTER_WIDTH * max(len(line) for line in lines)
+
+
+def height_of_rows(names: list[str], row_height: float, note: str = "") -> float:
+    """Return the height of rows with room for every name, in inches."""
     tallest = max(name.count("\n") + 1 for name in names)
     row = max(row_height, LINE_HEIGHT * tallest + 0.06)
-    height = MARGIN_HEIGHT + row * (len(names) + bool(note))
-    return width, min(height, MAX_HEIGHT)
+    return row * (len(names) + bool(note))
 
 
-def _checked_count(num_visualize: int) -> int | None:
+def checked_count(num_visualize: int) -> int | None:
     """Return the end of a slice; None for all."""
     try:
         count = operator.index(num_visualize)
@@ -148,23 +180,21 @@ def draw_zero_line(ax: Axes) -> None:
     ax.axvline(0, color="0.35", linewidth=0.8, zorder=2.5)
 
 
-def draw_axes(
-    ax: Axes, names: list[str], note: str, title: str | None, xlabel: str | None
-) -> None:
-    """Draw the names at the left from the top down, title, label and a light grid.
+def draw_names(ax: Axes, names: list[str], note: str, has_note: bool) -> None:
+    """Draw the names at the left from the top down, and a light grid.
 
-    The note has a row below the names, where there would be more of them.
+    Args:
+        ax: The axes.
+        names: The names of the rows.
+        note: What is said of features that are left out, or nothing.
+        has_note: Whether it has a row below the names, where there would be more.
     """
     ax.set_yticks(range(len(names)), labels=names, **AS_IT_IS)
-    ax.set_ylim(len(names) + bool(note) - 0.5, -0.5)
+    ax.set_ylim(len(names) + has_note - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color="0.9", linewidth=0.8)
     ax.set_axisbelow(True)
     ax.spines[["top", "right", "left"]].set_visible(False)
-    if title is not None:
-        ax.set_title(plain(title), **AS_IT_IS)
-    if xlabel is not None:
-        ax.set_xlabel(plain(xlabel), **AS_IT_IS)
     if note:
         size = ax.yaxis.get_major_ticks()[0].label1.get_fontsize()
         ax.annotate(

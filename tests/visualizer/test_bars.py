@@ -21,7 +21,10 @@ def compute(saliency=SCORES, **how):
         "color": None,
         "errors": None,
     }
-    return compute_bars(saliency, **{**defaults, **how})
+    how = {**defaults, **how}
+    how["errors"] = {"errors": how["errors"]}
+    (bars,) = compute_bars({"saliency": saliency}, **how)
+    return bars
 
 
 def test_names_values_errors_and_colours_have_one_order():
@@ -55,8 +58,8 @@ def test_the_order_is_that_of_sorted(scores, sort):
     assert bars.values.tolist() == [scores[i] for i in order]
 
 
-def test_the_zero_line_is_drawn_where_something_is_on_both_sides():
-    assert compute([1, -1]).are_on_both_sides
-    assert not compute([1, 2]).are_on_both_sides
-    assert not compute([-1, 0]).are_on_both_sides
-    assert compute([1, 2], errors=[1.5, 0]).are_on_both_sides
+def test_the_ends_hold_zero_and_the_error_bars():
+    assert compute([1, -1]).ends == (-1, 1)
+    assert compute([1, 2]).ends == (0, 2)
+    assert compute([-1, 0]).ends == (-1, 0)
+    assert compute([1, 2], errors=[1.5, 0]).ends == (-0.5, 2.5)

@@ -1,0 +1,343 @@
+"""Dependence: the score of a feature against its value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+
+from saliency.array_types import Array
+from saliency.checks import is_int
+from saliency.visualizer.beeswarm import (
+    FEATURE_CMAP,
+    checked_features,
+    draw_bar_of_features,
+)
+from saliency.visualizer.feature_rows import checked_names, checked_scores
+from saliency.visualizer.names import AS_IT_IS
+from saliency.visualizer.panels import SCORE_MARGIN, Sheet, common_strengths
+from saliency.visualizer.score_keys import draw_all_zero, draw_key_beside
+
+DOT_DIAMETER = 4.2  # points
+#: Asks for the feature whose interaction with the one that is drawn is the strongest.
+STRONGEST = "strongest"
+# A feature of whole numbers is categorical if there are at most so many of them.
+MANY_CATEGORIES = 12
+CATEGORY_SPREAD = 0.3  # of the way to the next category
+MISSING_GAP = 0.08  # between the values and those that are missing, as a share
+PER_GROUP, MANY_GROUPS = 15, 10  # examples of similar values, see `interactions`
+NO_INTERACTION = 1e-9  # what is left of scores, as a share, and is only rounding
+
+
+class Dependence(NamedTuple):
+    """One dot for each example.
+
+    Attributes:
+        name: The name of the feature.
+        values: Its values, shape (n_sample,); NaN where one is missing.
+        scores: Its scores, same shape.
+        color_name: The name of the feature that the dots are coloured by, or None.
+        colors: Its values, same shape; NaN where one is missing.
+    """
+
+    name: str
+    values: np.ndarray
+    scores: np.ndarray
+    color_name: str | None
+    colors: np.ndarray
+
+
+# --- what is shown ----------------------------------------------------------------
+
+
+def compute_dependence(
+    saliency: Mapping[str, Array],
+    features: Mapping[str, Array],
+    feature: int | str,
+    feature_names: Iterable[Any] | None,
+    color_by: int | str | None,
+) -> list[Dependence]:
+    """Return the dots of each panel; as `visualize_dependence` describes them.
+
+    Args:
+        saliency: The scores of each panel, by what messages call them.
+        features: The values of the features of each panel, in the same order.
+        feature: The feature that is drawn, by its name or its column.
+        feature_names: One name for each feature, or None.
+        color_by: The feature of the colours, by its name or its column; `STRONGEST`, or
+            None for no colours.
+
+    Raises:
+        ValueError: An argument has the wrong shape, is not finite, or is not among the
+            values allowed.
+        TypeError: An argument has the wrong type.
+    """
+    scores = [
+        checked_scores(s, ("n_sample", "n_feature"), name)
+        for name, s in saliency.items()
+    ]
+    values = [
+        checked_features(f, s.shape, name)
+        for s, (name, f) in zip(scores, features.items())
+    ]
+    common_strengths([s[0] for s in scores])  # checks that features are the same
+    names = checked_names(feature_names, scores[0].shape[1])
+    column = _column_of("feature", feature, names)
+    if color_by == STRONGEST:
+        by = _strongest_interaction(scores, values, column)
+    else:
+        by = None if color_by is None else _column_of("color_by", color_by, names)
+    return [
+        Dependence(
+            names[column],
+            v[:, column],
+            s[:, column],
+            None if by is None else names[by],
+            np.full(len(v), np.nan) if by is None else v[:, by],
+        )
+        for s, v in zip(scores, values)
+    ]
+
+
+def _column_of(name: str, feature: int | str, names: list[str]) -> int:
+    """Return the column of a feature.
+
+    Raises:
+        ValueError: There is no such feature, or several have the name.
+        TypeError: ``feature`` is neither a name nor a number.
+    """
+    if isinstance(feature, str):
+        if names.count(feature) == 1:
+            return names.index(feature)
+        some = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
+        raise ValueError(f"{name} must be one of {some}, got {feature!r}")
+    if not is_int(feature):
+        raise TypeError(
+            f"{name} must be the name or the column of a feature, got {feature!r}"
+        )
+    if not -len(names) <= feature < len(names):
+        raise ValueError(
+            f"{name} must be a column of {len(names)} features, got {feature}"
+        )
+    return int(feature) % len(names)
+
+
+def _strongest_interaction(
+    scores: Sequence[np.ndarray], values: Sequence[np.ndarray], column: int
+) -> int | None:
+    """Return the feature that explains most of what the value leaves open."""
+    strength = np.sum(
+        [interactions(s[:, column], v, column) for s, v in zip(scores, values)], axis=0
+    )
+    return int(strength.argmax()) if strength.max() > 0 else None
+
+
+def interactions(scores: np.ndarray, values: np.ndarray, column: int) -> np.ndarray:
+    """Return how much of a feature's scores each other feature explains.
+
+    Examples are put into groups with similar values of the feature. Within a group,
+    scores of a feature without interactions lie on a line. What is left beside that
+    line is an interaction, and a feature explains as much of it as the square of its
+    correlation says.
+
+    Args:
+        scores: Scores of the feature, shape (n_sample,).
+        values: Values of all features, shape (n_sample, n_feature); NaN is missing.
+        column: The column of the feature.
+
+    Returns:
+        The share of the scores' sum of squares that each feature explains, shape
+        (n_feature,); 0 for the feature itself, and where only rounding is left.
+    """
+    x = values[:, column]
+    strength = np.zeros(values.shape[1])
+    total = np.square(scores - scores.mean()).sum()
+    for group in _groups_of_similar(x):
+        left = _beside_line(x[group], scores[group])
+        if np.square(left).sum() <= NO_INTERACTION * total:
+            continue
+        for j in range(values.shape[1]):
+            z = values[group, j]
+            there = ~np.isnan(z)
+            if j == column or there.sum() < 3:
+                continue
+            z = _beside_line(x[group][there], z[there])
+            norm, y = np.square(z).sum(), left[there] - left[there].mean()
+            if norm > NO_INTERACTION * np.square(values[group, j][there]).sum():
+                strength[j] += (z @ y) ** 2 / norm / total
+    return strength
+
+
+def _groups_of_similar(x: np.ndarray) -> list[np.ndarray]:
+    """Return rows with similar values, at least `PER_GROUP` in each if there are."""
+    present = np.flatnonzero(~np.isnan(x))
+    categories = np.unique(x[present])
+    if len(categories) <= MANY_GROUPS:
+        return [present[x[present] == value] for value in categories]
+    n_group = int(np.clip(len(present) // PER_GROUP, 1, MANY_GROUPS))
+    return np.array_split(present[np.argsort(x[present], kind="stable")], n_group)
+
+
+def _beside_line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return what is left of y beside its line of least squares on x."""
+    x, y = x - x.mean(), y - y.mean()
+    norm = np.square(x).sum()
+    left: np.ndarray = y - x * ((x @ y) / norm) if norm > 0 else y
+    return left
+
+
+def are_categories(values: np.ndarray) -> bool:
+    """Tell whether values are a few whole numbers; NaN counts for nothing."""
+    present = np.unique(values[~np.isnan(values)])
+    is_whole = bool((present == np.round(present)).all())
+    return is_whole and 0 < len(present) <= MANY_CATEGORIES
+
+
+# --- how it is drawn --------------------------------------------------------------
+
+
+def draw_dependence(sheet: Sheet, panels: Sequence[Dependence]) -> None:
+    """Draw the dots of all panels on the same axes, and the colour bar.
+
+    Args:
+        sheet: Axes for each panel.
+        panels: What each panel shows.
+    """
+    values = np.concatenate([panel.values for panel in panels])
+    scores = np.concatenate([panel.scores for panel in panels])
+    low, high = min(scores.min(), 0.0), max(scores.max(), 0.0)
+    margin = SCORE_MARGIN * (high - low) or 1.0
+    places = _Places.of(values)
+    scale = _scale_of(np.concatenate([panel.colors for panel in panels]))
+    for panel, dependence in zip(sheet.panels, panels):
+        ax = panel.ax
+        ax.set_ylim(low - margin, high + margin)
+        ax.axhline(0, color="0.35", linewidth=0.8, zorder=2.5)
+        ax.grid(axis="y", color="0.9", linewidth=0.8)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelleft=panel.is_first)
+        if panel.is_first:
+            ax.set_ylabel(f"score of {dependence.name}", **AS_IT_IS)
+            draw_key_beside(ax)
+        places.draw_axis(ax)
+        dots = _draw_dots(ax, places, dependence, scale)
+        if not dependence.scores.any():
+            draw_all_zero(ax)
+    _draw_color_bar(sheet, dots, panels)
+
+
+class _Places(NamedTuple):
+    """Where values stand on the horizontal axis.
+
+    Attributes:
+        low: The lowest value that there is.
+        high: The highest.
+        categories: The values, if they are a few whole numbers.
+        missing: Where dots stand whose value is missing, or None.
+    """
+
+    low: float
+    high: float
+    categories: np.ndarray | None
+    missing: float | None
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> _Places:
+        present = values[~np.isnan(values)]
+        if not len(present):
+            return cls(0.0, 0.0, np.zeros(0), 0.0)
+        low, high = float(present.min()), float(present.max())
+        categories = np.unique(present) if are_categories(values) else None
+        step = 1.0 if categories is not None else 2 * MISSING_GAP * (high - low) or 1.0
+        has_missing = len(present) < len(values)
+        return cls(low, high, categories, low - step if has_missing else None)
+
+    @property
+    def margin(self) -> float:
+        """How far the axis goes beyond what stands on it."""
+        if self.categories is not None:
+            return 0.6
+        return MISSING_GAP * (self.high - self.low) or 1.0
+
+    def x(self, values: np.ndarray) -> np.ndarray:
+        """Return where values are drawn; those of a category are spread."""
+        if self.missing is not None:
+            values = np.where(np.isnan(values), self.missing, values)
+        if self.categories is None:
+            return values
+        # Multiples of the golden ratio, modulo 1: even, and without randomness.
+        spread = np.arange(len(values)) * 0.6180339887498949 % 1 - 0.5
+        x: np.ndarray = values + CATEGORY_SPREAD * spread
+        return x
+
+    def draw_axis(self, ax: Axes) -> None:
+        """Draw ticks, and a line between the values and those that are missing."""
+        first = self.low if self.missing is None else self.missing
+        ax.set_xlim(first - self.margin, self.high + self.margin)
+        ticks = self.categories
+        if ticks is None:
+            ticks = ax.get_xticks()
+            ticks = ticks[(ticks >= self.low) & (ticks <= self.high)]
+        labels = ax.xaxis.get_major_formatter().format_ticks(ticks)
+        if self.missing is not None:
+            if len(ticks):
+                between = (self.missing + self.low) / 2
+                ax.axvline(between, color="0.6", linewidth=0.8, linestyle=(0, (2, 2)))
+            ticks, labels = np.append(self.missing, ticks), ["missing", *labels]
+        if self.missing is not None or self.categories is not None:
+            ax.set_xticks(ticks, labels)
+
+
+def _scale_of(colors: np.ndarray) -> Normalize:
+    """Return the scale of colours, whose ends are the 5th and 95th percentile."""
+    present = colors[~np.isnan(colors)]
+    if not len(present):
+        return Normalize(0, 1)
+    low, high = np.percentile(present, [5, 95])
+    if low == high or are_categories(colors):
+        low, high = present.min(), present.max()
+    return Normalize(low, high if low < high else low + 1)
+
+
+def _draw_dots(
+    ax: Axes, places: _Places, dependence: Dependence, scale: Normalize
+) -> ScalarMappable:
+    is_plain = dependence.color_name is None
+    how: dict[str, Any] = {"color": FEATURE_CMAP(0.0)}
+    if not is_plain:
+        how = {
+            "c": dependence.colors,
+            "cmap": FEATURE_CMAP,
+            "norm": scale,
+            "plotnonfinite": True,
+        }
+    return ax.scatter(
+        places.x(dependence.values),
+        dependence.scores,
+        s=DOT_DIAMETER**2,
+        linewidths=0,
+        alpha=0.85,
+        zorder=3,
+        **how,
+    )
+
+
+def _draw_color_bar(
+    sheet: Sheet, dots: ScalarMappable, panels: Sequence[Dependence]
+) -> None:
+    name = panels[0].color_name
+    if name is None:
+        return
+    colors = np.concatenate([panel.colors for panel in panels])
+    missing = " (grey: missing)" if np.isnan(colors).any() else ""
+    present = colors[~np.isnan(colors)]
+    is_cut = len(present) and not are_categories(colors)
+    settings = {"extend": "both"} if is_cut and dots.norm.vmax < present.max() else {}
+    bar = draw_bar_of_features(sheet, dots, name + missing, **settings)
+    if are_categories(colors):
+        bar.set_ticks(np.unique(present))

@@ -1,0 +1,55 @@
+"""Means over examples, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from saliency.array_types import Array
+from saliency.visualizer.feature_rows import checked_scores
+
+#: Half the width of the interval that holds 95 % of a normal distribution, in standard
+#: deviations.
+NORMAL_95 = 1.959963984540054
+
+
+class Means(NamedTuple):
+    """Means over examples.
+
+    Attributes:
+        values: The means, shape (n_feature,).
+        errors: Half the width of their 95 % intervals, same shape; 0 with one example.
+        n_example: Over how many examples they are taken.
+    """
+
+    values: np.ndarray
+    errors: np.ndarray
+    n_example: int
+
+
+def compute_means(saliency: Mapping[str, Array], of_magnitudes: bool) -> list[Means]:
+    """Return the means of each panel over its examples.
+
+    The interval is the normal one, mean -/+ 1.96 std / sqrt(n), with the standard
+    deviation of a sample: it says where the mean over many more such examples would be,
+    and not how far single examples are spread.
+
+    Args:
+        saliency: Scores of each panel, shape (n_sample, n_feature), by what messages
+            call them.
+        of_magnitudes: Whether the means are those of magnitudes.
+
+    Raises:
+        ValueError: Scores have another shape, are not finite, or there are none.
+        TypeError: They are no real numbers.
+    """
+    found = []
+    for name, given in saliency.items():
+        scores = checked_scores(given, ("n_sample", "n_feature"), name)
+        scores = np.abs(scores) if of_magnitudes else scores
+        n = len(scores)
+        spread = scores.std(axis=0, ddof=1) if n > 1 else np.zeros(scores.shape[1])
+        found.append(Means(scores.mean(axis=0), NORMAL_95 * spread / np.sqrt(n), n))
+    return found
