@@ -12,9 +12,10 @@ from saliency.visualizer.scores import as_real_array, checked_finite
 ADDITIVE_METHODS = (
     "Additive are Integrated Gradients with method='raw', given enough steps or "
     "IntegratedGradientsCalculator(method='adaptive'); and, from a base value of 0, "
-    "LRP where no bias absorbs relevance (LRPCalculator.conservation shows where it "
-    "goes), and the gradient times the input of ReLU networks without biases. "
-    "SmoothGrad, BayesGrad, plain gradients, Grad-CAM and Occlusion are not"
+    "LRP where nothing is absorbed: rule='lrp0' or 'zplus' for networks without "
+    "biases, or rules with bias='ignore' (LRPCalculator.conservation shows where "
+    "relevance goes). SmoothGrad, BayesGrad, plain gradients, Grad-CAM and Occlusion "
+    "are not"
 )
 # How far a sum may be off, as a share of the sizes that are added. Networks of float32
 # round at every layer, and their quadrature cannot be better than their gradients.
