@@ -223,6 +223,91 @@ CASES = {
             "title": TEXT,
             "num_visualize": ["a", 1.5, NOTHING],
             "save_filepath": [3, NOTHING],
+            "limit": ["a", 0, -1, np.nan, NOTHING],
+            "signed": FLAG,
+        },
+    ),
+    "TableVisualizer.visualize_grid": (
+        drawn(
+            saliency.TableVisualizer,
+            "visualize_grid",
+            saliency={"a": np.arange(4.0), "b": np.ones(4)},
+        ),
+        {
+            "saliency": [None, NOTHING, {}, np.ones(4), {"a": [1], "b": [1, 2]}],
+            "errors": [3, NOTHING, {"c": np.ones(4)}, {"a": -np.ones(4)}],
+            "scaler": FUNCTION,
+            "sort": CHOICE,
+            "n_column": COUNT,
+            "signed": FLAG,
+        },
+    ),
+    "TableVisualizer.visualize_mean": (
+        drawn(saliency.TableVisualizer, "visualize_mean", saliency=x),
+        {
+            "saliency": ["a", NOTHING, None, {}, np.ones(4), np.full((2, 2), np.nan)],
+            "sort": CHOICE,
+            "magnitudes": FLAG,
+            "n_column": COUNT,
+            "xlabel": TEXT,
+            "ax": [3, NOTHING],
+        },
+    ),
+    "TableVisualizer.visualize_summary": (
+        drawn(saliency.TableVisualizer, "visualize_summary", saliency=x, features=x),
+        {"features": ["a", NOTHING, None, x[:2], {"a": x}], "n_column": COUNT},
+    ),
+    "TableVisualizer.visualize_waterfall": (
+        drawn(
+            saliency.TableVisualizer,
+            "visualize_waterfall",
+            saliency=np.arange(4.0),
+            score=6.0,
+        ),
+        {
+            "saliency": ["a", NOTHING, None, x],
+            "score": ["a", NOTHING, None, np.nan, 7.0, [1, 2]],
+            "base_value": ["a", NOTHING, None, np.inf, 1.0],
+            "features": ["a", NOTHING, [1, 2]],
+            "num_visualize": ["a", 1.5, NOTHING, 0],
+        },
+    ),
+    "TableVisualizer.visualize_decision": (
+        drawn(
+            saliency.TableVisualizer,
+            "visualize_decision",
+            saliency=x,
+            scores=x.sum(axis=1),
+        ),
+        {
+            "scores": ["a", NOTHING, None, 7.0, [1, 2], {"a": 1}],
+            "base_values": ["a", NOTHING, None, 7.0, [1, 2], {"a": 1}],
+            "num_visualize": ["a", 1.5, NOTHING, 0],
+        },
+    ),
+    "TableVisualizer.visualize_dependence": (
+        drawn(
+            saliency.TableVisualizer,
+            "visualize_dependence",
+            saliency=x,
+            features=x,
+            feature=0,
+        ),
+        {
+            "features": ["a", NOTHING, None, x[:2]],
+            "feature": ["a", NOTHING, None, 4, 1.5, [0]],
+            "color_by": ["a", NOTHING, 4, 1.5, [0]],
+            "n_column": COUNT,
+        },
+    ),
+    "TableVisualizer.visualize_heatmap": (
+        drawn(saliency.TableVisualizer, "visualize_heatmap", saliency=x),
+        {
+            "scores": ["a", NOTHING, 3, [1, 2], {"a": 1}],
+            "order": CHOICE,
+            "percentile": [*NUMBER, -1, 101],
+            "limit": ["a", 0, np.nan],
+            "signed": FLAG,
         },
     ),
     "ImageVisualizer": (

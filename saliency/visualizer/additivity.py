@@ -58,10 +58,9 @@ def checked_sums(
     if misses[worst] > tolerance * sizes[worst]:
         which = f" of example {worst}" if n > 1 else ""
         raise ValueError(
-            f"{name} must add up to f(x): from the base value "
-            f"{starts[worst]:.6g} on, the contributions{which} lead to "
-            f"{sums[worst]:.6g}; f(x) is {ends[worst]:.6g}, which they miss by "
-            f"{misses[worst]:.2g}. "
+            f"{name} must add up to f(x): from {name_of_start}={starts[worst]:.6g} on, "
+            f"the contributions{which} lead to {sums[worst]:.6g} and miss "
+            f"{name_of_end}={ends[worst]:.6g} by {misses[worst]:.2g}. "
             f"{ADDITIVE_METHODS}"
         )
     return contributions, starts, ends

@@ -42,12 +42,12 @@ def draw_bar(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
 def _draw_means(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
     """Draw means of magnitudes; or of scores, if ``magnitudes`` is False."""
     settings: dict[str, Any] = {**_texts(explanation), "magnitudes": True}
-    settings.update(arguments)
-    what = "magnitude" if settings["magnitudes"] else "score"
     if explanation.method != "raw":
-        what = SCORES.get(explanation.method, "score")
-    settings.setdefault("xlabel", f"mean {what}, with its 95 % interval")
-    return TableVisualizer().visualize_mean(by_class(explanation, _columns), **settings)
+        what = _name_of_scores(explanation)
+        settings["xlabel"] = f"mean {what}, with its 95 % interval"
+    return TableVisualizer().visualize_mean(
+        by_class(explanation, _columns), **{**settings, **arguments}
+    )
 
 
 def draw_beeswarm(explanation: Explanation, arguments: dict[str, Any]) -> Figure:

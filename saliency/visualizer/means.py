@@ -21,12 +21,12 @@ class Means(NamedTuple):
     Attributes:
         values: The means, shape (n_feature,).
         errors: Half the width of their 95 % intervals, same shape; 0 with one example.
-        n_example: Over how many examples they are taken.
+        has_signs: Whether there are scores below 0 among those whose mean it is.
     """
 
     values: np.ndarray
     errors: np.ndarray
-    n_example: int
+    has_signs: bool
 
 
 def compute_means(saliency: Mapping[str, Array], of_magnitudes: bool) -> list[Means]:
@@ -51,5 +51,7 @@ def compute_means(saliency: Mapping[str, Array], of_magnitudes: bool) -> list[Me
         scores = np.abs(scores) if of_magnitudes else scores
         n = len(scores)
         spread = scores.std(axis=0, ddof=1) if n > 1 else np.zeros(scores.shape[1])
-        found.append(Means(scores.mean(axis=0), NORMAL_95 * spread / np.sqrt(n), n))
+        errors = NORMAL_95 * spread / np.sqrt(n)
+        has_signs = bool((scores < 0).any())
+        found.append(Means(scores.mean(axis=0), errors, has_signs))
     return found

@@ -284,7 +284,7 @@ class TableVisualizer(BaseVisualizer):
         num_visualize: int | None = None,
         sort: str = "magnitude",
         title: str | None = "Mean over Examples",
-        xlabel: str | None = "mean score, with its 95 % interval",
+        xlabel: str | None = "",
         bbox_inches: Any = "tight",
         *,
         magnitudes: bool = False,
@@ -301,6 +301,7 @@ class TableVisualizer(BaseVisualizer):
         Args:
             saliency: Scores, shape (n_sample, n_feature), or such by title.
             sort: As in `visualize`.
+            xlabel: Label of the score axis. Default (''): which means these are.
             magnitudes: Whether to draw the means of magnitudes, which are purple,
                 instead of those of the scores, in which signs cancel.
 
@@ -320,12 +321,15 @@ class TableVisualizer(BaseVisualizer):
             sort,
             None,
             {f"errors of {name}": mean.errors for name, mean in zip(panels, means)},
-            False if magnitudes else None,
+            any(mean.has_signs for mean in means),
         )
         names, note = bars[0].names, bars[0].note
         sheet = sheet_of_rows(ax, titles, n_column, names, BAR_HEIGHT, note)
         draw_bars(sheet, bars, limit)
         grey = "grey: the interval holds 0" if any(b.grey for b in bars) else ""
+        if xlabel == "":
+            what = "magnitude" if magnitudes else "score"
+            xlabel = f"mean {what}, with its 95 % interval"
         draw_texts(sheet, title, xlabel, bars[0].signed, grey)
         return self._finish(sheet.axes[0], path, bbox_inches)
 

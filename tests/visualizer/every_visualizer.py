@@ -29,6 +29,11 @@ _MAP = _rng.normal(size=(8, 10))
 _PHOTOGRAPH = _rng.integers(0, 256, (16, 20, 3)).astype(np.uint8)
 _TABLE = _rng.normal(size=(30, 4))
 _HOLES = np.where(_TABLE > 1.5, np.nan, _TABLE)
+# What methods of tables need by keyword.
+_ALSO = {
+    "visualize_waterfall": {"score": _TABLE[0].sum()},
+    "visualize_decision": {"scores": _TABLE.sum(axis=1)},
+}
 
 
 class Drawing(NamedTuple):
@@ -50,7 +55,8 @@ class Drawing(NamedTuple):
     def draw(self, path=None, visualizer=None, **options):
         """Draws, and saves the picture if there is a path."""
         draw = getattr(visualizer or self.visualizer(), self.method)
-        return draw(*self.arguments, save_filepath=path, **options)
+        how = {**_ALSO.get(self.method, {}), **options}
+        return draw(*self.arguments, save_filepath=path, **how)
 
 
 def drawings() -> list[Drawing]:
@@ -61,6 +67,11 @@ def drawings() -> list[Drawing]:
         Drawing(ImageVisualizer, "visualize_grid", ({"a": _MAP[None]}, [_PHOTOGRAPH])),
         Drawing(TableVisualizer, "visualize", (_TABLE[0],)),
         Drawing(TableVisualizer, "visualize_summary", (_TABLE, _HOLES)),
+        Drawing(TableVisualizer, "visualize_mean", ({"a": _TABLE, "b": _TABLE[:9]},)),
+        Drawing(TableVisualizer, "visualize_waterfall", (_TABLE[0],)),
+        Drawing(TableVisualizer, "visualize_dependence", (_TABLE, _HOLES, 0)),
+        Drawing(TableVisualizer, "visualize_heatmap", (_TABLE,)),
+        Drawing(TableVisualizer, "visualize_decision", (_TABLE,)),
         Drawing(TextVisualizer, "visualize", ([1.0, -2.0], ["not", "bad"])),
     ]
     try:

@@ -1,0 +1,167 @@
+"""Scores of a feature against its values, and what interacts with it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
+
+from saliency import TableVisualizer
+from saliency.visualizer.dependence import interactions
+
+NAMES = ["a", "b", "c", "d"]
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(200, 4))
+
+
+def draw(scores, features=X, feature=0, names=NAMES, **how):
+    table = np.zeros(np.shape(features))
+    table[:, feature if isinstance(feature, int) else names.index(feature)] = scores
+    return TableVisualizer().visualize_dependence(
+        table, features, feature, names, **how
+    )
+
+
+def dots(figure):
+    (collection,) = (
+        c for c in figure.axes[0].collections if isinstance(c, PathCollection)
+    )
+    return collection
+
+
+def color_label(figure):
+    return figure.axes[1].get_ylabel()
+
+
+def ticks(figure):
+    return [label.get_text() for label in figure.axes[0].get_xticklabels()]
+
+
+def test_a_dot_is_at_the_value_and_the_score():
+    scores = X[:, 1] ** 2
+    figure = draw(scores, feature="b", color_by=None)
+    expected = np.column_stack([X[:, 1], scores])
+    np.testing.assert_allclose(np.asarray(dots(figure).get_offsets()), expected)
+    (ax,) = figure.axes
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("b", "score of b")
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        (X[:, 0] * X[:, 2], "c"),
+        (X[:, 0] ** 2 + 0.5 * X[:, 0] * X[:, 3], "d"),
+        (X[:, 0] * (X[:, 1] > 0) + 0.1 * X[:, 0] * X[:, 2], "b"),
+    ],
+)
+def test_colours_are_those_of_the_strongest_interaction(scores, expected):
+    figure = draw(scores)
+    assert color_label(figure) == expected
+    shown = X[:, NAMES.index(expected)]
+    np.testing.assert_array_equal(np.ma.getdata(dots(figure).get_array()), shown)
+
+
+def test_without_interactions_there_is_one_colour():
+    figure = draw(3 * X[:, 0])
+    assert len(figure.axes) == 1
+    assert len({to_hex(color) for color in dots(figure).get_facecolor()}) == 1
+
+
+def test_interactions_are_shares_of_the_spread():
+    scores = X[:, 0] * X[:, 2]
+    found = interactions(scores, X, 0)
+    assert found[0] == 0
+    assert 0.8 < found[2] <= 1
+    assert found[[1, 3]].max() < 0.2
+    # A missing value says nothing, and its example does of others.
+    holes = X.copy()
+    holes[::3, 2] = np.nan
+    assert interactions(scores, holes, 0).argmax() == 2
+
+
+def test_the_colour_may_be_chosen():
+    assert color_label(draw(X[:, 0] * X[:, 2], color_by="b")) == "b"
+    assert color_label(draw(X[:, 0] * X[:, 2], color_by=-1)) == "d"
+    assert len(draw(X[:, 0] * X[:, 2], color_by=None).axes) == 1
+
+
+def test_missing_values_stand_apart():
+    features = X.copy()
+    features[:10, 0] = np.nan
+    figure = draw(X[:, 0], features, color_by="c")
+    assert ticks(figure)[0] == "missing"
+    at = np.asarray(dots(figure).get_offsets())[:, 0]
+    assert len(set(at[:10])) == 1
+    assert at[0] < np.nanmin(features[:, 0])
+    np.testing.assert_array_equal(at[10:], features[10:, 0])
+    assert "grey" not in color_label(figure)
+
+
+def test_missing_colours_are_grey_and_named():
+    features = X.copy()
+    features[:10, 2] = np.nan
+    figure = draw(X[:, 0], features, color_by="c")
+    assert color_label(figure) == "c (grey: missing)"
+    figure.draw_without_rendering()
+    colors = dots(figure).get_facecolor()[:, :3]
+    np.testing.assert_array_equal(np.ptp(colors, axis=1) == 0, np.arange(200) < 10)
+
+
+def test_nothing_but_missing_values():
+    features = np.full((5, 1), np.nan)
+    figure = draw(np.arange(5.0), features, names=["a"])
+    assert ticks(figure) == ["missing"]
+
+
+def test_categories_have_their_ticks_and_dots_do_not_hide_each_other():
+    features = X.copy()
+    features[:, 0] = np.arange(200) % 3
+    figure = draw(np.zeros(200), features, color_by=None)
+    assert ticks(figure) == ["0", "1", "2"]
+    at = np.asarray(dots(figure).get_offsets())[:, 0]
+    np.testing.assert_array_equal(np.round(at), features[:, 0])
+    assert len(set(at)) == 200
+    features[0, 0] = np.nan
+    assert ticks(draw(np.zeros(200), features)) == ["missing", "0", "1", "2"]
+
+
+def test_many_whole_numbers_are_no_categories():
+    features = X.copy()
+    features[:, 0] = np.arange(200)
+    figure = draw(np.ones(200), features, color_by=None)
+    at = np.asarray(dots(figure).get_offsets())[:, 0]
+    np.testing.assert_array_equal(at, features[:, 0])
+
+
+def test_the_colour_bar_has_the_values_of_categories():
+    features = X.copy()
+    features[:, 2] = np.arange(200) % 2
+    figure = draw(X[:, 0], features, color_by="c")
+    assert figure.axes[1].get_yticks().tolist() == [0, 1]
+
+
+def test_panels_have_one_scale_of_colours():
+    halves = {"x": X[:100], "y": 3 * X[100:]}
+    figure = TableVisualizer().visualize_dependence(halves, halves, 0, color_by=1)
+    first, second = (ax.collections[-1] for ax in figure.axes[:2])
+    assert first.get_clim() == second.get_clim()
+    together = np.concatenate([X[:100, 1], 3 * X[100:, 1]])
+    np.testing.assert_allclose(first.get_clim(), np.percentile(together, [5, 95]))
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ({"feature": 4}, ValueError, "feature must be a column of 4 features, got 4"),
+        ({"feature": "e"}, ValueError, "feature must be one of 'a', 'b', 'c', 'd'"),
+        ({"feature": 1.5}, TypeError, "feature must be the name or the column"),
+        ({"color_by": "e"}, ValueError, "color_by must be one of 'a'"),
+        ({"color_by": [1]}, TypeError, "color_by must be the name or the column"),
+        ({"features": X[:, :2]}, ValueError, "features must have the shape of salie"),
+    ],
+)
+def test_wrong_arguments(how, error, message):
+    how = {"features": X, "feature": 0, "feature_names": NAMES, **how}
+    with pytest.raises(error, match=message):
+        TableVisualizer().visualize_dependence(X, **how)
