@@ -34,7 +34,8 @@ def test_posteriors(tmp_path: Path) -> None:
     rows = dict(re.findall(r"^(\S.*?) {2,}(\d\.\d+) ", printed, re.MULTILINE))
     assert list(rows) == ["the network alone", "dropout", "SWAG", "ensemble of 2"]
     assert all(float(accuracy) > 0.8 for accuracy in rows.values())
-    assert (tmp_path / "posteriors.png").stat().st_size > 5000
+    for name in ("posteriors", "pixels"):
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
 
 
 @pytest.mark.large
@@ -49,5 +50,7 @@ def test_importances(tmp_path: Path, dataset: str, measure: str) -> None:
     reached = re.search(rf"^test {measure}: (\S+)$", printed, re.MULTILINE)
     assert reached is not None
     assert float(reached[1]) > {"accuracy": 0.8, "R2": 0.2}[measure]
-    for name in ("one_example", "dataset_mean", "summary"):
-        assert (tmp_path / f"{name}.png").stat().st_size > 5000
+    pictures = re.findall(r"^  (\S+\.png)$", printed, re.MULTILINE)
+    assert len(pictures) == 9
+    for picture in pictures:
+        assert Path(picture).stat().st_size > 5000

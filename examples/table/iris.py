@@ -1,7 +1,8 @@
 """Which features of a table made the network say this?
 
 Trains a multilayer perceptron with dropout on a data set of scikit-learn, explains it
-with five methods, and holds the result against scikit-learn's own importances:
+with five methods, holds the result against scikit-learn's own importances, and draws
+every kind of picture that there is for tables:
 
     python examples/table/iris.py
     python examples/table/iris.py --dataset breast_cancer --out results/breast_cancer
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 from sklearn import datasets
 from sklearn.base import BaseEstimator
@@ -28,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import (
     BayesGradCalculator,
+    Explanation,
     GradientCalculator,
     IntegratedGradientsCalculator,
     OcclusionCalculator,
@@ -152,28 +153,40 @@ class FittedModel(BaseEstimator):
         return float(measure(y.ravel(), self.predict(x)))
 
 
-def explain(model: MLP, table: Table, M: int, seed: int) -> dict[str, np.ndarray]:
-    """Return the saliency samples of each method, ``(M or 1, n_test, n_feature)``."""
+def explain(
+    model: MLP, table: Table, M: int, seed: int
+) -> tuple[dict[str, np.ndarray], Explanation]:
+    """Return what each method finds, and all that is known of one of them.
+
+    The saliency samples of each method have the shape ``(M or 1, n_test, n_feature)``;
+    the explanation is by Integrated Gradients.
+    """
     # A regression has one output; of a classifier the predicted class is explained.
     what: dict[str, Any] = {"class_index": None if table.is_regression else "argmax"}
     x = table.x_test
     how: dict[str, Any] = {"batchsize": 256, "seed": seed}
     # The gradient of a ReLU network jumps along the path: 'adaptive' looks where.
-    paths = IntegratedGradientsCalculator(
+    explanation = IntegratedGradientsCalculator(
         model, baseline=0, steps=32, method="adaptive", **what
+    ).explain(
+        x,
+        feature_names=table.feature_names,
+        class_names=table.target_names or None,
+        **how,
     )
-    integrated = paths.compute(x, **how)
-    delta = np.abs(paths.convergence_delta(integrated, x, **how)).max()
+    total = explanation.base_values + explanation.values.sum(axis=1)
+    delta = np.abs(total - explanation.scores).max()
     print(f"Integrated Gradients miss f(x) - f(baseline) by at most {delta:.0e}")
-    return {
+    samples = {
         "VanillaGrad": GradientCalculator(model, **what).compute(x, **how),
         "SmoothGrad": SmoothGradCalculator(model, **what).compute(x, M, **how),
         "BayesGrad": BayesGradCalculator(model, **what).compute(x, M, **how),
-        "IntegratedGradients": integrated,
+        "IntegratedGradients": explanation.values[np.newaxis],
         "Occlusion": OcclusionCalculator(model, slide_axis=1, fill=0, **what).compute(
             x, **how
         ),
     }
+    return samples, explanation
 
 
 def reference_importances(
@@ -197,51 +210,42 @@ def draw_example(
     samples: dict[str, np.ndarray], i: int, table: Table, title: str, path: Path
 ) -> None:
     """Draw the signed scores of one example, with their spread over samples."""
-    figure, axes = panels(len(samples), table)
-    for ax, (name, s) in zip(axes, samples.items()):
-        TableVisualizer().visualize(
-            s[:, i].mean(axis=0),
-            feature_names=table.feature_names,
-            num_visualize=N_BAR,
-            scaler=None,
-            sort="magnitude",
-            title=name,
-            xlabel="score",
-            errors=s[:, i].std(axis=0) if len(s) > 1 else None,
-            ax=ax,
-        )
-    figure.suptitle(title)
-    figure.savefig(path, dpi=120)
+    TableVisualizer().visualize_grid(
+        {name: s[:, i].mean(axis=0) for name, s in samples.items()},
+        feature_names=table.feature_names,
+        save_filepath=path,
+        num_visualize=N_BAR,
+        title=title,
+        xlabel="relative score; with its standard deviation over samples",
+        errors={name: s[:, i].std(axis=0) for name, s in samples.items() if len(s) > 1},
+        signed=True,
+    )
 
 
 def draw_mean(importances: dict[str, np.ndarray], table: Table, path: Path) -> None:
     """Draw what each method finds important over the test set."""
-    figure, axes = panels(len(importances), table)
-    for ax, (name, importance) in zip(axes, importances.items()):
-        TableVisualizer().visualize(
-            importance,
-            feature_names=table.feature_names,
-            num_visualize=N_BAR,
-            scaler=normalize_scaler,
-            title=name,
-            xlabel="share of the importance",
-            ax=ax,
-        )
-    figure.suptitle("Mean over the test set, beside scikit-learn's importances")
-    figure.savefig(path, dpi=120)
-
-
-def panels(n: int, table: Table) -> tuple[Figure, list[Any]]:
-    """Return a figure with two rows of panels, and the axes of ``n`` of them."""
-    n_column = (n + 1) // 2
-    n_bar = min(N_BAR, len(table.feature_names))
-    figure = Figure(
-        figsize=(4.4 * n_column, 2 * (1.2 + 0.3 * n_bar)), layout="constrained"
+    TableVisualizer().visualize_grid(
+        importances,
+        feature_names=table.feature_names,
+        save_filepath=path,
+        num_visualize=N_BAR,
+        scaler=normalize_scaler,
+        title="Mean magnitude over the test set, beside scikit-learn's importances",
+        xlabel="share of the importance",
+        n_column=len(importances),
+        signed=False,
     )
-    axes = figure.subplots(2, n_column).ravel()
-    for ax in axes[n:]:
-        ax.remove()
-    return figure, list(axes[:n])
+
+
+def draw_explanation(explanation: Explanation, i: int, out: Path) -> list[Path]:
+    """Draw one example, and the whole test set in several ways; return the files."""
+    of_all = ("beeswarm", "bar", "dependence", "heatmap", "decision")
+    paths = [out / f"{kind}.png" for kind in of_all]
+    for kind, path in zip(of_all, paths):
+        explanation.plot(kind, save_filepath=path)
+    paths.append(out / "waterfall.png")
+    explanation[i].plot("waterfall", save_filepath=paths[-1])
+    return paths
 
 
 def print_rank_correlations(
@@ -278,7 +282,7 @@ def main() -> None:
     ):
         print(f"{part} {measure}: {fitted.score(x, y):.3f}")
 
-    samples = explain(model, table, args.M, args.seed)
+    samples, explanation = explain(model, table, args.M, args.seed)
     aggregate = GradientCalculator(model).aggregate
     importances = {
         name: aggregate(s, "abs").mean(axis=0) for name, s in samples.items()
@@ -286,29 +290,32 @@ def main() -> None:
     references = reference_importances(fitted, table, args.seed)
     print_rank_correlations(importances, references)
 
-    predicted = fitted.predict(table.x_test[:1])[0]
-    shown = predicted if table.is_regression else table.target_names[int(predicted)]
+    predicted, truth = fitted.predict(table.x_test)[0], table.y_test.ravel()[0]
+    if table.is_regression:
+        said = f"predicted {predicted:.2f}, true {truth:.2f}"
+    else:
+        names = table.target_names
+        said = f"predicted {names[int(predicted)]}, true {names[truth]}"
+    paths = [args.out / "one_example.png", args.out / "dataset_mean.png"]
     draw_example(
         samples,
         0,
         table,
-        f"Test example 0 of {args.dataset}, predicted: {shown}",
-        args.out / "one_example.png",
+        f"Test example 0 of {args.dataset}, {said}",
+        paths[0],
     )
-    draw_mean({**importances, **references}, table, args.out / "dataset_mean.png")
-    TableVisualizer().visualize_summary(
-        aggregate(samples["IntegratedGradients"]),
-        table.x_test,
+    draw_mean({**importances, **references}, table, paths[1])
+    paths += draw_explanation(explanation, 0, args.out)
+    # What the README draws of its network.
+    paths.append(args.out / "importance.png")
+    TableVisualizer().visualize(
+        importances["BayesGrad"],
         feature_names=table.feature_names,
-        title=f"Integrated Gradients over the test set of {args.dataset}",
-        xlabel="contribution to the predicted class"
-        if not table.is_regression
-        else "contribution to the prediction (standard deviations)",
-        save_filepath=args.out / "summary.png",
+        save_filepath=paths[-1],
     )
     print(f"\nPictures in {args.out}/:")
-    for name in ("one_example.png", "dataset_mean.png", "summary.png"):
-        print(f"  {args.out / name}")
+    for path in paths:
+        print(f"  {path}")
 
 
 if __name__ == "__main__":

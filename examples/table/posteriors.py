@@ -31,6 +31,7 @@ from saliency import (
     EnsemblePosterior,
     ImageVisualizer,
     SWAGPosterior,
+    TableVisualizer,
 )
 
 import chainer
@@ -39,6 +40,7 @@ import chainer.links as L
 from chainer.datasets import TupleDataset
 
 N_DRAWN = 5  # digits in the picture
+N_PIXEL = 12  # pixels in the other one
 SWAG_SHARE = 0.5  # of the epochs, at the end, that SWAG is fitted in
 
 
@@ -110,6 +112,7 @@ def draw(
     std: dict[str, np.ndarray],
     x: np.ndarray,
     t: np.ndarray,
+    predicted: np.ndarray,
     path: Path,
 ) -> None:
     """Draw digits beside the scores that can be told from zero."""
@@ -125,8 +128,24 @@ def draw(
         title="Gradients that can be told from zero, by three posteriors",
         mode="heatmap",
         scale="row",
-        row_titles=[str(t[i]) for i in some],
+        row_titles=[f"true {t[i]}, predicted {predicted[i]}" for i in some],
         percentile=100,
+    )
+
+
+def draw_pixels(
+    mean: dict[str, np.ndarray], std: dict[str, np.ndarray], path: Path
+) -> None:
+    """Draw the strongest pixels of the first digit, with the interval of each score."""
+    TableVisualizer().visualize_grid(
+        {name: of_all[0] for name, of_all in mean.items()},
+        [f"row {i // 8 + 1}, column {i % 8 + 1}" for i in range(64)],
+        path,
+        num_visualize=N_PIXEL,
+        scaler=None,
+        title="Strongest pixels of the first test digit, and how sure they are",
+        xlabel="gradient, with the interval that holds 95 % of its posterior",
+        errors={name: 1.96 * of_all[0] for name, of_all in std.items()},
     )
 
 
@@ -176,9 +195,11 @@ def main() -> None:
         for statistic, of_posteriors in statistics.items():
             of_posteriors[name] = explain.aggregate(samples, statistic=statistic)
     report(probabilities, statistics["snr"], statistics["std"], t_test)
-    path = args.out / "posteriors.png"
-    draw(statistics["mean"], statistics["std"], x_test, t_test, path)
-    print(f"\nPicture: {path}")
+    paths = [args.out / "posteriors.png", args.out / "pixels.png"]
+    predicted = probabilities["the network alone"].argmax(axis=1)
+    draw(statistics["mean"], statistics["std"], x_test, t_test, predicted, paths[0])
+    draw_pixels(statistics["mean"], statistics["std"], paths[1])
+    print("\nPictures:", *paths, sep="\n  ")
 
 
 if __name__ == "__main__":

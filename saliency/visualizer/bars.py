@@ -108,7 +108,7 @@ def compute_bars(
         if scaler is not None:
             lengths = _scaled_errors(lengths, v, s)
         colors = _colors(np.where(is_grey, 0, s), color, signed)
-        grey = GREY if color is None and is_grey.any() else ""
+        grey = GREY if color is None and is_grey[order].any() else ""
         found.append(
             Bars(names, s[order], lengths[order], colors[order], note, signed, grey)
         )

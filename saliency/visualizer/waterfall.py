@@ -23,7 +23,7 @@ from saliency.visualizer.panels import Sheet, draw_rows
 
 BAR_HEIGHT = 0.62  # in rows
 LABEL_GAP = 3  # points between a bar and its number
-SIDE_MARGIN = 0.14  # room for numbers, as a share of the range
+SIDE_MARGIN = 0.2  # room for numbers, as a share of the range
 DARK, GREY = "0.15", "0.45"
 
 
@@ -153,5 +153,6 @@ def _draw_number(
         fontsize="small",
         color=DARK,
         fontweight=weight,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over lines
         **AS_IT_IS,
     )

@@ -63,3 +63,10 @@ def test_the_ends_hold_zero_and_the_error_bars():
     assert compute([1, 2]).ends == (0, 2)
     assert compute([-1, 0]).ends == (-1, 0)
     assert compute([1, 2], errors=[1.5, 0]).ends == (-0.5, 2.5)
+
+
+def test_grey_is_explained_where_a_grey_bar_is_shown():
+    errors = [0.1, 0.1, 0.1, 0.5]
+    assert compute(errors=errors).grey.startswith("grey:")
+    assert not compute(errors=errors, num_visualize=3).grey
+    assert not compute(errors=errors, color="red").grey
