@@ -51,6 +51,6 @@ def test_importances(tmp_path: Path, dataset: str, measure: str) -> None:
     assert reached is not None
     assert float(reached[1]) > {"accuracy": 0.8, "R2": 0.2}[measure]
     pictures = re.findall(r"^  (\S+\.png)$", printed, re.MULTILINE)
-    assert len(pictures) == 9
+    assert len(pictures) == 8
     for picture in pictures:
         assert Path(picture).stat().st_size > 5000

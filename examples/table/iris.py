@@ -306,13 +306,6 @@ def main() -> None:
     )
     draw_mean({**importances, **references}, table, paths[1])
     paths += draw_explanation(explanation, 0, args.out)
-    # What the README draws of its network.
-    paths.append(args.out / "importance.png")
-    TableVisualizer().visualize(
-        importances["BayesGrad"],
-        feature_names=table.feature_names,
-        save_filepath=paths[-1],
-    )
     print(f"\nPictures in {args.out}/:")
     for path in paths:
         print(f"  {path}")
