@@ -107,7 +107,8 @@ def compute_swarms(
         for s, (name, f) in zip(scores, features.items())
     ]
     importance = common_strengths([np.abs(s).mean(axis=0) for s in scores])
-    names = checked_names(feature_names, len(importance))
+    tables = (*saliency.values(), *features.values())
+    names = checked_names(feature_names, len(importance), *tables)
     order = order_of_features(importance, "descending", num_visualize)
     note = note_on_more(len(names), len(order))
     names = [names[i] for i in order]

@@ -71,7 +71,7 @@ def compute_paths(
         )
     ]
     strength = common_strengths([np.abs(values).mean(axis=0) for values, *_ in sums])
-    names = checked_names(feature_names, len(strength))
+    names = checked_names(feature_names, len(strength), *saliency.values())
     shown, others = strongest(strength, num_visualize)
     rows = [names[i] for i in shown]
     if len(others):

@@ -85,7 +85,8 @@ def compute_dependence(
         for s, (name, f) in zip(scores, features.items())
     ]
     common_strengths([s[0] for s in scores])  # checks that features are the same
-    names = checked_names(feature_names, scores[0].shape[1])
+    tables = (*saliency.values(), *features.values())
+    names = checked_names(feature_names, scores[0].shape[1], *tables)
     column = _column_of("feature", feature, names)
     if color_by == STRONGEST:
         by = _strongest_interaction(scores, values, column)

@@ -55,19 +55,25 @@ def checked_scores(
     return checked_finite(array, name)
 
 
-def checked_names(feature_names: Iterable[Any] | None, n_feature: int) -> list[str]:
+def checked_names(
+    feature_names: Iterable[Any] | None, n_feature: int, *tables: Any
+) -> list[str]:
     """Return the names as they stand beside the axis, long ones in several lines.
 
     Args:
-        feature_names: One name per feature. Default: the column numbers.
+        feature_names: One name per feature. Default: those of the first of ``tables``
+            that has them, or the column numbers.
         n_feature: The number of features.
+        tables: What may have names: DataFrames, or the row of one.
 
     Raises:
         TypeError: ``feature_names`` is not a list or an array.
         ValueError: There are not as many names as features.
     """
     if feature_names is None:
-        return [str(i) for i in range(n_feature)]
+        known = [_names_in(table) for table in tables]
+        fitting = (names for names in known if len(names) == n_feature)
+        feature_names = next(fitting, range(n_feature))
     if isinstance(feature_names, str) or not isinstance(feature_names, Iterable):
         raise TypeError(
             f"feature_names must be a list or an array of names, got {feature_names!r}"
@@ -79,6 +85,14 @@ def checked_names(feature_names: Iterable[Any] | None, n_feature: int) -> list[s
             f"of saliency, got {len(names)}"
         )
     return [textwrap.fill(plain(name), NAME_LENGTH) for name in names]
+
+
+def _names_in(table: Any) -> list[Any]:
+    """Return what a DataFrame calls its columns, or a Series of pandas its rows."""
+    names: Any = getattr(table, "columns", None)
+    if names is None and hasattr(table, "to_numpy"):
+        names = getattr(table, "index", None)
+    return [] if names is None or callable(names) else list(names)
 
 
 def with_values(names: list[str], features: Array | None) -> list[str]:
@@ -138,7 +152,7 @@ def order_of_features(
     order = np.argsort(keys[sort], kind="stable")
     if num_visualize is None:
         return order if len(order) <= MANY else order[:OF_MANY]
-    return order[: checked_count(num_visualize)]
+    return order[: _checked_count(num_visualize)]
 
 
 def note_on_more(n_feature: int, n_shown: int) -> str:
@@ -159,7 +173,7 @@ def height_of_rows(names: list[str], row_height: float, note: str = "") -> float
     return row * (len(names) + bool(note))
 
 
-def checked_count(num_visualize: int) -> int | None:
+def _checked_count(num_visualize: int) -> int | None:
     """Return the end of a slice; None for all."""
     try:
         count = operator.index(num_visualize)

@@ -107,13 +107,13 @@ def compute_matrices(
     if order == "score" and any(given is None for given in ends):
         raise ValueError("order='score' needs scores, f(x) of each example")
     strength = common_strengths([np.abs(s).mean(axis=0) for s in scores])
-    names = checked_names(feature_names, len(strength))
+    names = checked_names(feature_names, len(strength), *saliency.values())
     rows = order_of_features(strength, "descending", num_visualize)
     note = note_on_more(len(names), len(rows))
     scale = _scale_of([s[:, rows] for s in scores], percentile, limit, signed)
     found = []
     for s, given in zip(scores, ends):
-        columns = order_of_examples(s, given, order)
+        columns = order_of_examples(s[:, rows], given, order)
         values = s[np.ix_(columns, rows)].T
         line = None if given is None else given[columns]
         found.append(ScoreMatrix([names[i] for i in rows], values, line, note, scale))

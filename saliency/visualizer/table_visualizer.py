@@ -21,6 +21,7 @@ from saliency.visualizer.dependence import (
     compute_dependence,
     draw_dependence,
 )
+from saliency.visualizer.feature_rows import checked_names
 from saliency.visualizer.means import compute_means
 from saliency.visualizer.panels import (
     columns_of_sheet,
@@ -77,7 +78,8 @@ class TableVisualizer(BaseVisualizer):
       classes or methods, each in a panel of its own. All panels have the same order of
       features, in which each panel counts the same, and the same scale.
     * ``feature_names``: one name per feature, drawn as it is: a dollar sign is one, and
-      no mathematics. Default: the column numbers.
+      no mathematics. Default: the columns of ``saliency`` or ``features`` if these are
+      DataFrames, or else the column numbers.
     * ``save_filepath``: file to write; the extension decides on the format. Default:
       nothing is saved.
     * ``num_visualize``: how many features to show, from the top; -1, or more than there
@@ -315,7 +317,7 @@ class TableVisualizer(BaseVisualizer):
         means = compute_means(panels, magnitudes)
         bars = compute_bars(
             {name: mean.values for name, mean in zip(panels, means)},
-            feature_names,
+            checked_names(feature_names, len(means[0].values), *panels.values()),
             num_visualize,
             None,
             sort,

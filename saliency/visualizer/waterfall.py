@@ -12,9 +12,9 @@ from saliency.array_types import Array
 from saliency.visualizer.additivity import checked_sums
 from saliency.visualizer.colors import signed_colors
 from saliency.visualizer.feature_rows import (
-    checked_count,
     checked_names,
     checked_scores,
+    order_of_features,
     with_values,
     written,
 )
@@ -67,7 +67,8 @@ def compute_waterfall(
     (values,), (start,), (end,) = checked_sums(
         np.asarray(saliency)[np.newaxis], base_value, score
     )
-    names = with_values(checked_names(feature_names, len(values)), features)
+    names = checked_names(feature_names, len(values), saliency, features)
+    names = with_values(names, features)
     shown, others = strongest(np.abs(values), num_visualize)
     lengths, rows = values[shown], [names[i] for i in shown]
     if len(others):
@@ -87,12 +88,12 @@ def strongest(
 
     Args:
         strength: What decides on the order, shape (n_feature,).
-        num_visualize: How many to show; -1 or None for all.
+        num_visualize: How many to show, as in `order_of_features`.
     """
     order = np.argsort(-strength, kind="stable")
-    count = None if num_visualize is None else checked_count(num_visualize)
-    if count is None or count >= len(order) - 1:
-        count = len(order)
+    count = len(order_of_features(strength, "descending", num_visualize))
+    if count == len(order) - 1:
+        count += 1
     return order[:count], order[count:]
 
 

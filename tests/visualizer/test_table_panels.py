@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
@@ -361,3 +362,32 @@ class TestExplanations:
     def test_without_data(self, kind):
         with pytest.raises(ValueError, match=f"kind='{kind}' .* the data"):
             Explanation(np.zeros((2, 3))).plot(kind)
+
+
+class TestNamesOfDataFrames:
+    def test_columns_are_the_names(self):
+        frame = pd.DataFrame(TABLES["one"], columns=["x", "y", "z"])
+        assert labels(draw("visualize", frame.iloc[0]).axes[0])[0] in {"x", "y", "z"}
+        figures = [
+            draw("visualize_mean", frame),
+            draw("visualize_heatmap", {"a": frame}),
+            draw("visualize_summary", TABLES["one"], frame),
+            draw("visualize_dependence", TABLES["one"], frame, "x"),
+            draw("visualize_decision", frame, scores=frame.sum(axis=1)),
+            draw("visualize_waterfall", frame.iloc[0], score=frame.iloc[0].sum()),
+        ]
+        for figure in figures:
+            figure.draw_without_rendering()
+            names = {t.get_text() for ax in figure.axes for t in ax.get_yticklabels()}
+            names.add(figure.axes[0].get_xlabel())
+            assert names & {"x", "y", "z"}
+
+    def test_given_names_come_first(self):
+        frame = pd.DataFrame(TABLES["one"], columns=["x", "y", "z"])
+        assert set(labels(draw("visualize_mean", frame, NAMES).axes[0])) == {*NAMES}
+
+    def test_lists_have_no_names(self):
+        assert set(labels(draw("visualize_mean", [[1, 2], [3, 4]]).axes[0])) == {
+            "0",
+            "1",
+        }
