@@ -87,7 +87,7 @@ def compute_dependence(
     tables = (*saliency.values(), *features.values())
     names = checked_names(feature_names, scores[0].shape[1], *tables)
     column = _column_of("feature", feature, names)
-    if color_by == STRONGEST:
+    if isinstance(color_by, str) and color_by == STRONGEST:
         by = _strongest_interaction(scores, values, column)
     else:
         by = None if color_by is None else _column_of("color_by", color_by, names)
@@ -111,8 +111,9 @@ def _column_of(name: str, feature: int | str, names: list[str]) -> int:
         TypeError: ``feature`` is neither a name nor a number.
     """
     if isinstance(feature, str):
-        if names.count(feature) == 1:
-            return names.index(feature)
+        (drawn,) = checked_names([feature], 1)  # as names are, in several lines if long
+        if names.count(drawn) == 1:
+            return names.index(drawn)
         some = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
         raise ValueError(f"{name} must be one of {some}, got {feature!r}")
     if not is_int(feature):

@@ -86,6 +86,12 @@ def test_the_colour_may_be_chosen():
     assert len(draw(X[:, 0] * X[:, 2], color_by=None).axes) == 1
 
 
+def test_features_with_long_names_are_found():
+    names = ["a", "b", "c", "a very long name of a feature, longer than a line"]
+    figure = draw(X[:, 3], feature=names[3], names=names, color_by=names[3])
+    assert figure.axes[0].get_xlabel().replace("\n", " ") == names[3]
+
+
 def test_missing_values_stand_apart():
     features = X.copy()
     features[:10, 0] = np.nan
