@@ -18,10 +18,12 @@ from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
+from saliency.visualizer.colors import ColorScale
 from saliency.visualizer.grids import SCALES, one_for_each_row
 from saliency.visualizer.heatmaps import (
     MODES,
     Kind,
+    ScoreMap,
     compute_key,
     compute_kinds,
     compute_map,
@@ -245,40 +247,30 @@ class ImageVisualizer(BaseVisualizer):
         maps = compute_maps(saliency, scaler, errors, len(pictures))
         _check_drawing(mode, resize, alpha)
         check_choice("scale", scale, SCALES)
-        titles = [""] * len(pictures)
-        if row_titles is not None:
-            titles = one_for_each_row(
-                "row_titles", list(row_titles), len(pictures), "image"
-            )
-        titles = [_broken(plain(text)) for text in titles]
+        titles = _row_titles(row_titles, len(pictures))
         scale = "all" if limit is not None else scale
         scales = compute_scales(maps, scale, percentile, limit, cmap)
         panels = compute_panels(maps, pictures, scales, mode, alpha, resize)
         kinds = compute_kinds(maps, scales, scaler, mode)
+        keys = [kind.key for kind in kinds]
         note = note_on_uncertain(mode, chain.from_iterable(maps.values()))
 
         has_one_bar = show_colorbar and scale == "all"
         has_keys = show_key and not has_one_bar
-        n_bar = show_colorbar * (len(kinds) if has_one_bar else len(maps))
-        n_line = (len(kinds) > 1) + (len(kinds) + 1) * has_keys + bool(note)
-        axes = _new_grid(
-            pictures, titles, len(maps), title, n_bar * WIDTH_OF_BAR, n_line
-        )
+        n_bar = show_colorbar * (len(keys) if has_one_bar else len(maps))
+        n_line = (len(keys) > 1) + (len(keys) + 1) * has_keys + bool(note)
+        axes = _new_grid(pictures, titles, len(maps), title, n_bar, n_line)
         _draw_titles(axes, titles, list(maps), kinds)
         for row, picture, panels_of_image in zip(axes, pictures, panels):
             draw_picture(row[0], picture)
             for ax, panel in zip(row[1:], panels_of_image):
                 draw_panel(ax, panel)
         if has_one_bar:
-            for kind in kinds:
-                draw_color_bar(list(axes.flat), kind.key)
+            for key in keys:
+                draw_color_bar(list(axes.flat), key)
         elif show_colorbar:
-            for j, of_method in enumerate(maps.values()):
-                for i, score_map in enumerate(of_method):
-                    key = compute_key(scales[i][j], [score_map], scaler, mode)
-                    draw_color_bar([axes[i, 1 + j]], key, has_ends=False)
+            _draw_color_bars(axes, maps, scales, scaler, mode)
         if has_keys:
-            keys = [kind.key for kind in kinds]
             draw_keys(list(axes.flat), keys, _SCALES[scale])
         if note:
             axes[0, 0].figure.supxlabel(note, fontsize="small")
@@ -300,10 +292,16 @@ def _figure_size(
     return WIDTH + WIDTH_OF_BAR * has_bar, height
 
 
-def _broken(text: str) -> str:
-    """Return a text with lines of at most `ROW_TITLE` letters."""
-    lines = [wrap(line, ROW_TITLE) or [""] for line in text.split("\n")]
-    return "\n".join(chain.from_iterable(lines))
+def _row_titles(row_titles: Sequence[str] | None, n_image: int) -> list[str]:
+    """Return a text for each image, in lines of at most `ROW_TITLE` letters."""
+    if row_titles is None:
+        return [""] * n_image
+    titles = one_for_each_row("row_titles", list(row_titles), n_image, "image")
+    broken = []
+    for title in titles:
+        lines = [wrap(line, ROW_TITLE) or [""] for line in plain(title).split("\n")]
+        broken.append("\n".join(chain.from_iterable(lines)))
+    return broken
 
 
 def _new_grid(
@@ -311,7 +309,7 @@ def _new_grid(
     titles: list[str],
     n_method: int,
     title: str | None,
-    width_of_bars: float,
+    n_bar: int,
     n_line: int,
 ) -> np.ndarray:
     """Return the axes of a new figure, for each picture and its maps.
@@ -321,11 +319,11 @@ def _new_grid(
         titles: What stands beside each, in lines.
         n_method: The number of maps of each picture.
         title: Title of the whole figure, or None.
-        width_of_bars: How wide all colour bars of a row are, in inches.
+        n_bar: The number of colour bars side by side.
         n_line: How many lines of text there are above and below.
     """
     heights = [CELL * picture.shape[0] / picture.shape[1] for picture in pictures]
-    width = (CELL + GAP) * (1 + n_method) + width_of_bars
+    width = (CELL + GAP) * (1 + n_method) + WIDTH_OF_BAR * n_bar
     width += LETTER * max(len(line) for text in titles for line in text.split("\n"))
     height = sum(heights) + TITLE_HEIGHT * (1 + (title is not None)) + LINE * n_line
     figure = NotebookFigure(figsize=(width, height), layout="constrained")
@@ -356,3 +354,17 @@ def _draw_titles(
     for ax, method in zip(axes[0, 1:], methods):
         text = f"{method}\n{kind_of[method]}".rstrip("\n")
         ax.set_title(plain(text), fontsize="medium", **AS_IT_IS)
+
+
+def _draw_color_bars(
+    axes: np.ndarray,
+    maps: dict[str, list[ScoreMap]],
+    scales: list[list[ColorScale]],
+    scaler: Scaler | None,
+    mode: str,
+) -> None:
+    """Draw a colour bar beside each map."""
+    for i, maps_of_image in enumerate(zip(*maps.values())):
+        for ax, scale, score_map in zip(axes[i, 1:], scales[i], maps_of_image):
+            key = compute_key(scale, [score_map], scaler, mode)
+            draw_color_bar([ax], key, has_ends=False)

@@ -580,7 +580,7 @@ class TestGrid:
 
     def test_every_map_may_have_a_colour_bar(self, maps, photographs):
         figure = visualizer.visualize_grid(maps, photographs, show_colorbar=True)
-        bars, shown = figure.axes[6:10], panels(figure)[:, 1:].T.ravel()
+        bars, shown = figure.axes[6:10], panels(figure)[:, 1:].ravel()
         for bar, ax in zip(bars, shown):
             assert bar.get_ylabel() == "score"
             assert bar.get_ylim() == ax.get_images()[-1].get_clim()
