@@ -284,9 +284,9 @@ class TestClasses:
         assert "3 classes" in html and "and 8 more" in html
 
     def test_kinds_of_one_class_say_how_to_pick_one(self, of_classes):
-        message = r"draws one class, but 3 .*of_class\('setosa'\)\.plot\('beeswarm'\)"
+        message = r"draws one class, but 3 .*of_class\('setosa'\)\.plot\('waterfall'\)"
         with pytest.raises(ValueError, match=message):
-            of_classes.plot("beeswarm")
+            of_classes[0].plot("waterfall")
         assert isinstance(of_classes[:, 0].plot(), Figure)
 
 

@@ -650,16 +650,26 @@ class Explanation:
         """Draw the explanation.
 
         Args:
-            kind (str or None): ``'bar'``, the values of one example, or the mean
-                magnitudes of several; ``'beeswarm'``, a dot for each example and
-                feature; ``'image'``, maps over their images; ``'text'``, the tokens in
-                ``element_names``; ``'molecule'``. None decides by what there is. Of
-                several images, texts or molecules it is a grid, with the first 20 of
-                more than 50; where several classes were explained, each has a column
-                or a line.
+            kind (str or None): None decides by what there is. Of tables it is
+
+                * ``'bar'``, the values of one example, or the mean magnitudes of
+                  several with their 95 % intervals (``magnitudes=False``: the means);
+                * ``'beeswarm'``, a dot for each example and feature;
+                * ``'dependence'``, scores against the values of one ``feature``;
+                * ``'heatmap'``, every score as a colour, with f(x) above;
+                * ``'decision'``, a path from the base value to f(x) for each example;
+                * ``'waterfall'``, that of one example. These two need values that add
+                  up to f(x).
+
+                Where several classes were explained, each has a panel. ``'image'``
+                draws maps over their images, ``'text'`` the tokens in
+                ``element_names``, and ``'molecule'`` molecules: several of them in a
+                grid, with the first 20 of more than 50; where several classes were
+                explained, each has a column or a line.
             arguments: Of the visualizer's method that draws: of
-                :meth:`saliency.TableVisualizer.visualize`, of its
-                ``visualize_summary``, or of the ``visualize`` or ``visualize_grid`` of
+                :meth:`saliency.TableVisualizer.visualize`, ``visualize_mean``,
+                ``visualize_summary`` or the one with the name of the kind, or of the
+                ``visualize`` or ``visualize_grid`` of
                 :class:`saliency.ImageVisualizer`, :class:`saliency.TextVisualizer` or
                 :class:`saliency.MolVisualizer`; for example ``save_filepath``, ``ax``
                 and ``title``. ``images``, ``tokens`` and ``mols`` take the place of

@@ -22,21 +22,25 @@ SCORES = {"abs": "magnitude of the score", "square": "squared score"}
 
 def draw_bar(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
     """Draw the values of one example, or the mean magnitudes of several."""
-    name = _name_of_scores(explanation)
-    values = _columns(explanation)
-    if len(values) > 1:
+    if len(explanation) > 1:
         return _draw_means(explanation, arguments)
+    name, errors = _name_of_scores(explanation), None
+    if explanation.errors is not None:
+        errors = by_class(explanation, _errors)
+        name += ", with its standard deviation over samples"
     settings: dict[str, Any] = {
         **_texts(explanation),
         "scaler": None,
         "sort": "magnitude",
         "xlabel": name,
+        "errors": errors,
         "signed": explanation.method == "raw",
+        **arguments,
     }
-    if explanation.errors is not None:
-        settings["errors"] = explanation.errors.reshape(-1)
-        settings["xlabel"] = f"{name}, with its standard deviation over samples"
-    return TableVisualizer().visualize(values[0], **{**settings, **arguments})
+    values = by_class(explanation, lambda some: some.values.reshape(-1))
+    if isinstance(values, dict):
+        return TableVisualizer().visualize_grid(values, **settings)
+    return TableVisualizer().visualize(values, **settings)
 
 
 def _draw_means(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
@@ -96,7 +100,8 @@ def draw_decision(explanation: Explanation, arguments: dict[str, Any]) -> Figure
 def draw_dependence(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
     """Draw the scores of a feature, by default the strongest, against its values."""
     _check_has_table(explanation, "dependence", "shows scores against")
-    strongest = int(np.abs(_columns(explanation)).mean(axis=0).argmax())
+    values = explanation.values.reshape(-1, len(explanation.names_of_features()))
+    strongest = int(np.abs(values).mean(axis=0).argmax())
     settings = {**_texts(explanation), "feature": strongest}
     return TableVisualizer().visualize_dependence(
         by_class(explanation, _columns),
@@ -116,14 +121,14 @@ def draw_heatmap(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
 
 
 def by_class(explanation: Explanation, value_of: Callable[[Explanation], Any]) -> Any:
-    """Return what the examples of each class have, by what the class is called.
+    """Return what there is of each class, by what the class is called.
 
     Scores of different classes speak for different things, so that one panel never
     shows those of several.
 
     Args:
         explanation: All examples.
-        value_of: Takes from the examples of one class what is wanted.
+        value_of: Takes what is wanted from the explanation of one class.
 
     Returns:
         A dict with a value for each class; where there is one class, its value.
@@ -131,23 +136,23 @@ def by_class(explanation: Explanation, value_of: Callable[[Explanation], Any]) -
     Raises:
         ValueError: There are more than `MANY_CLASSES`.
     """
-    classes = explanation.classes
-    if classes is None:
+    if explanation.classes is None:
         return value_of(explanation)
-    found = np.unique(classes)
-    if len(found) == 1:
-        return value_of(explanation)
+    found = [int(index) for index in np.unique(explanation.classes)]
     if len(found) > MANY_CLASSES:
         raise ValueError(
             f"plot draws a panel for each class that is explained, at most "
             f"{MANY_CLASSES}, got {len(found)} classes; pick one of them: "
-            f"explanation[explanation.classes == {found[0]}]"
+            f"explanation.of_class({found[0]})"
         )
+    of_classes = [explanation.of_class(index) for index in found]
+    if len(found) == 1:
+        return value_of(of_classes[0])
     panels = {}
-    for index in found:
-        some = explanation[classes == index]
-        name = f"{plain(explanation.name_of_class(int(index)))}"
-        name += f" ({len(some)} example{'s' * (len(some) > 1)})"
+    for index, some in zip(found, of_classes):
+        name = plain(explanation.name_of_class(index))
+        if not explanation.has_class_axis:
+            name += f" ({len(some)} example{'s' * (len(some) > 1)})"
         panels[name if name not in panels else f"{index}: {name}"] = value_of(some)
     return panels
 
@@ -155,6 +160,11 @@ def by_class(explanation: Explanation, value_of: Callable[[Explanation], Any]) -
 def _columns(explanation: Explanation) -> np.ndarray:
     """Return the values with an axis for features, ``(N, n_feature)``."""
     return explanation.values.reshape(len(explanation), -1)
+
+
+def _errors(explanation: Explanation) -> np.ndarray:
+    """Return the errors of one example, ``(n_feature,)``, if it has them."""
+    return np.asarray(explanation.errors).reshape(-1)
 
 
 def _texts(explanation: Explanation) -> dict[str, Any]:
@@ -171,8 +181,9 @@ def _name_of_scores(explanation: Explanation) -> str:
 
 def _has_table(explanation: Explanation) -> bool:
     """Tell whether there is a value of the data for each score."""
-    data = explanation.data
-    return data is not None and data.shape == explanation.values.shape
+    data, values = explanation.data, explanation.values
+    of_class = values[:, 0] if explanation.has_class_axis else values
+    return data is not None and data.shape == of_class.shape
 
 
 def _table(explanation: Explanation) -> np.ndarray:
@@ -221,4 +232,4 @@ KINDS = {
     "heatmap": draw_heatmap,
 }
 #: The kinds that draw several classes at once, where values have an axis for them.
-OF_CLASSES: frozenset[str] = frozenset()
+OF_CLASSES = frozenset(KINDS) - {"waterfall"}

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.ticker import MaxNLocator
 
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number
+from saliency.visualizer.color_keys import Key, draw_color_bar, ends_of
 from saliency.visualizer.colors import (
-    SIGNED_KEY,
     ColorScale,
     diverging_cmap,
     limit_of_colors,
@@ -213,17 +212,9 @@ def draw_matrices(sheet: Sheet, panels: Sequence[ScoreMatrix]) -> None:
         if matrix.outputs is not None:
             _draw_line(panel, matrix.outputs, limits)
     scale = panels[0].scale
-    bar = sheet.figure.colorbar(
-        ScalarMappable(scale.norm, scale.cmap),
-        ax=sheet.axes if len(sheet.axes) > 1 else sheet.axes[0],
-        pad=0.02,
-        extend=_cut_ends(panels),
-    )
-    bar.outline.set_visible(False)
-    against, in_favour = SIGNED_KEY
-    is_signed = scale.low < 0
-    label = f"← {against}   score   {in_favour} →" if is_signed else "size of the score"
-    bar.set_label(label, fontsize="small" if is_signed else None)
+    unit = "score" if scale.is_signed else "magnitude of the score"
+    key = Key(scale, *ends_of(scale, keeps_signs=True), unit, extend=_cut_ends(panels))
+    draw_color_bar(sheet.axes, key)
 
 
 def _cut_ends(panels: Sequence[ScoreMatrix]) -> str:

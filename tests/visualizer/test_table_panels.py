@@ -345,9 +345,36 @@ class TestExplanations:
         assert set(colors(figure.axes[0])) == {NEUTRAL_COLOR}
         assert figure.axes[0].get_xlabel() == "magnitude of the score"
 
+    @pytest.mark.parametrize(
+        "kind", ["bar", "beeswarm", "dependence", "heatmap", "decision"]
+    )
+    def test_classes_on_an_axis_have_a_panel_each(self, kind):
+        values = np.stack([TABLES["one"], -2 * TABLES["one"]], axis=1)
+        both = Explanation(
+            values,
+            data=TABLES["one"] + 1,
+            class_names=["no", "yes"],
+            classes=np.tile([0, 1], (20, 1)),
+            scores=values.sum(axis=2),
+        )
+        figure = both.plot(kind)
+        assert [ax.get_title() for ax in figure.axes[:2]] == ["no", "yes"]
+        if kind == "beeswarm":
+            shown = np.asarray(dots(figure.axes[1]).get_offsets())[:, 0]
+            np.testing.assert_allclose(sorted(shown), sorted(values[:, 1].ravel()))
+
+    def test_one_example_of_several_classes_is_bars_of_its_values(self):
+        one = Explanation(
+            [[[1.0, -3], [2, 4]]], errors=[[[0.1, 0.2], [3, 1]]], classes=[[0, 1]]
+        )
+        no, yes = one.plot("bar").axes[:2]
+        assert [widths(no).tolist(), widths(yes).tolist()] == [[-3, 1], [4, 2]]
+        np.testing.assert_allclose(half_errors(yes), [1, 3])
+        assert colors(yes) == [POSITIVE_COLOR, GREY]
+
     def test_too_many_classes(self):
         many = Explanation(np.ones((13, 2)), classes=np.arange(13))
-        with pytest.raises(ValueError, match=r"at most 12, got 13 .*classes == 0"):
+        with pytest.raises(ValueError, match=r"at most 12, got 13 .*of_class\(0\)"):
             many.plot("bar")
 
     def test_classes_of_one_name(self, explanation):
