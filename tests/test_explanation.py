@@ -289,6 +289,28 @@ class TestClasses:
             of_classes[0].plot("waterfall")
         assert isinstance(of_classes[:, 0].plot(), Figure)
 
+    @pytest.mark.parametrize("kind", [None, "bar", "dependence", "heatmap", "decision"])
+    def test_tables_have_a_panel_for_each(self, of_classes, kind):
+        total = of_classes.values.sum(axis=2)
+        adding_up = dataclasses.replace(
+            of_classes, base_values=of_classes.scores - total
+        )
+        for some in (adding_up, adding_up[2]):
+            titles = [ax.get_title() for ax in some.plot(kind).axes]
+            found = [title for title in titles if title in of_classes.class_names]
+            assert found == ["setosa", "versicolor", "virginica"]
+
+    def test_bars_of_one_example_have_signs(self, of_classes):
+        figure = of_classes[4].plot("bar")
+        panel = next(ax for ax in figure.axes if ax.get_title() == "virginica")
+        widths = [bar.get_width() for bar in panel.patches]
+        np.testing.assert_allclose(sorted(widths), sorted(of_classes.values[4, 2]))
+        figure = of_classes.plot("bar")
+        panel = next(ax for ax in figure.axes if ax.get_title() == "virginica")
+        widths = [bar.get_width() for bar in panel.patches]
+        expected = abs(of_classes.values[:, 2]).mean(axis=0)
+        np.testing.assert_allclose(sorted(widths), sorted(expected))
+
 
 class TestElements:
     """Tokens and atoms: each example has its own."""
