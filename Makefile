@@ -4,20 +4,30 @@ PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 ARGS ?=
+RESULTS ?= results
+SHELL := bash
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # Debian 11 has pip 20.3, which cannot make the editable installation that is wanted here.
 # pip up to 26.1 reads the first variable when it builds Chainer, from 25.3 the second.
 PIP_INSTALL := PIP_CONSTRAINT=build-constraints.txt \
-	PIP_BUILD_CONSTRAINT=build-constraints.txt $(BIN)/python -m pip install
+	PIP_BUILD_CONSTRAINT=build-constraints.txt $(BIN)/python -m pip install \
+	--disable-pip-version-check --progress-bar off
+# Of what pip says: a line for each package, and for what takes longest. It says by itself,
+# on stderr, what goes wrong.
+IN_SHORT := while read -r does what rest; do case "$$does $$what $$rest" in \
+	Collecting*|Processing*) what=$${what\#\#*/}; echo "  $${what%-*-*-*.whl}";; \
+	"Building wheel for "*started) echo "  building $${rest\#for }";; \
+	"Installing collected packages"*) echo "Installing them.";; esac; done
 
 .PHONY: demo test quick lint bench clean
 
+demo: export MPLBACKEND := Agg
+demo: export PYTHONUNBUFFERED := 1
 demo: $(STAMP)
-	MPLBACKEND=Agg $(BIN)/python examples/table/iris.py --out results/iris
-	MPLBACKEND=Agg $(BIN)/python examples/molecule/logp.py --epoch 5 --n-explain 100 \
-		--M 8 --out results/logp
+	$(BIN)/python examples/table/iris.py --out $(RESULTS)/iris
+	$(BIN)/python examples/molecule/logp.py --n-explain 100 --M 8 --out $(RESULTS)/logp
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "large or not large" $(ARGS)
@@ -44,12 +54,12 @@ $(BENCH_VENV)/.peers: setup.py requirements.txt build-constraints.txt pyproject.
 	$(MAKE) VENV=$(BENCH_VENV) $(BENCH_VENV)/.installed
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		torch==2.13.0 captum zennit >$(BENCH_VENV)/peers.log 2>&1 || echo "PyTorch," \
-		"Captum and Zennit can not be installed here, so what is beside them is not" \
-		"run; $(BENCH_VENV)/peers.log says why." >&2
+		"Captum and Zennit cannot be installed here, so the comparisons with them are" \
+		"not run; $(BENCH_VENV)/peers.log says why." >&2
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* results/iris results/logp
+	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* $(RESULTS)/iris $(RESULTS)/logp
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find saliency link_hooks examples benchmarks tests -name __pycache__ \
 		-type d -prune -exec rm -rf {} + 2>/dev/null || true
@@ -62,9 +72,10 @@ $(STAMP): setup.py requirements.txt build-constraints.txt pyproject.toml
 		On Debian or Ubuntu: apt-get install python3 python3-venv)
 	$(call need,$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 9)',is older \
 		than 3.9. With apt-get install python3.11-venv: make PYTHON=python3.11)
-	$(call need,$(PYTHON) -c 'import ensurepip',can not make virtual environments. \
+	$(call need,$(PYTHON) -c 'import ensurepip',cannot make virtual environments. \
 		On Debian or Ubuntu: apt-get install python3-venv)
-	$(PYTHON) -m venv $(VENV)
-	$(PIP_INSTALL) --quiet --disable-pip-version-check 'pip>=21.3'
-	$(PIP_INSTALL) --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Making the virtual environment $(VENV). Its packages:"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --quiet 'pip>=21.3'
+	@set -o pipefail; $(PIP_INSTALL) -r requirements.txt | $(IN_SHORT)
 	@touch $@

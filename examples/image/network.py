@@ -25,6 +25,9 @@ CLASSES = (
     "airplane automobile bird cat deer dog frog horse ship truck".split()  # noqa: SIM905
 )
 SIZE = 32
+#: The largest image that the small network is shown. A photograph is another matter:
+#: 32 x 32 pixels of it show little, and ten classes name little of what there is.
+LARGEST = 2 * SIZE
 # Name, input and output channels of the small network's convolutions.
 LAYERS = (
     ("1", 3, 32),
@@ -99,14 +102,31 @@ LAST_CONVOLUTIONS = {
 }
 
 
+def labels_of(name: str) -> Sequence[str]:
+    """Return the names of the classes that a network knows."""
+    return CLASSES if name == "cifar" else imagenet_labels()
+
+
 def load(name: str, weights: Path | None = None) -> Network:
-    """Return a network with its weights: ``'cifar'``, or one trained on ImageNet."""
+    """Return a network with its weights: ``'cifar'``, or one trained on ImageNet.
+
+    Raises:
+        SystemExit: If there are no such weights; the message says what to do.
+    """
     if name == "cifar":
         model = CifarVGG()
         chainer.serializers.load_npz(weights or WEIGHTS, model)
         layer = "conv3_2"
         return Network(model, model, as_input, SIZE, layer, -1.0, 1.0, CLASSES)
-    model = load_pretrained(name, weights)
+    try:
+        model = load_pretrained(name, weights)
+    except (OSError, ValueError, ImportError) as error:
+        hint = (
+            ""
+            if weights
+            else f", or name a file with its weights: --weights {name}.safetensors"
+        )
+        raise SystemExit(f"--model {name}: {error}{hint}") from None
     output = "fc8" if name.startswith("vgg") else "fc6"
 
     def forward(x: Any) -> chainer.Variable:
@@ -121,8 +141,19 @@ def load(name: str, weights: Path | None = None) -> Network:
         LAST_CONVOLUTIONS[name],
         0 - mean,
         255 - mean,
-        imagenet_labels(),
+        labels_of(name),
     )
+
+
+def check_size(name: str, photograph: Image.Image, path: Path) -> None:
+    """End here with one line if a photograph is too large for the small network."""
+    width, height = photograph.size
+    if name == "cifar" and max(width, height) > LARGEST:
+        raise SystemExit(
+            f"{path} is a photograph of {width} x {height} pixels: the network of "
+            f"--model cifar is for the {SIZE} x {SIZE} images of CIFAR-10, and what it "
+            "says of a photograph means nothing. --model vgg16 knows photographs"
+        )
 
 
 def class_scores(network: Network, x: np.ndarray) -> np.ndarray:
@@ -132,12 +163,25 @@ def class_scores(network: Network, x: np.ndarray) -> np.ndarray:
     return chainer.cuda.to_cpu(scores)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that the image scripts have in common."""
+def add_arguments(parser: argparse.ArgumentParser, model: str = "cifar") -> None:
+    """Add the options that the image scripts have in common.
+
+    Args:
+        parser (argparse.ArgumentParser): It is given the options.
+        model (str): The network that explains by default.
+    """
     parser.add_argument(
-        "--model", choices=("cifar", *LAST_CONVOLUTIONS), default="cifar"
+        "--model",
+        choices=("cifar", *LAST_CONVOLUTIONS),
+        default=model,
+        help="cifar is for the 32 x 32 images of CIFAR-10, the others for photographs",
     )
-    parser.add_argument("--weights", type=Path, help="file with the network's weights")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        help="file with the network's weights; without it, they are looked for in "
+        "Chainer's folder, and else downloaded",
+    )
     parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")

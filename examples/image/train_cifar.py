@@ -73,12 +73,20 @@ def train(
     trainer.extend(extensions.LogReport())
     columns = ["epoch", "main/loss", "main/accuracy"]
     columns += ["validation/main/loss", "validation/main/accuracy", "elapsed_time"]
-    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+    if sys.stdout.isatty():  # what they write moves the cursor
         trainer.extend(extensions.PrintReport(columns))
         trainer.extend(extensions.ProgressBar(update_interval=20))
+    else:
+        trainer.extend(print_entry, trigger=(1, "epoch"))
     with fast_cpu():
         trainer.run()
     return classifier
+
+
+def print_entry(trainer: training.Trainer) -> None:
+    """Print the newest entry of the log in one line, which moves no cursor."""
+    entry = trainer.get_extension("LogReport").log[-1]
+    print("  ".join(f"{key} {value:.6g}" for key, value in entry.items()), flush=True)
 
 
 def main() -> None:

@@ -1,15 +1,17 @@
 """Which atoms push logP up or down? Here the truth is known.
 
-Trains a graph network on the molecules of the NCI file that comes with RDKit to
-predict Crippen's logP, which is a sum of contributions of the atoms. It then explains
-molecules of a test set by several methods, and compares each atom's score with its
-true contribution: Spearman's rank correlation within each molecule, averaged.
+A graph network predicts Crippen's logP, which is a sum of contributions of the atoms,
+for molecules of the NCI file that comes with RDKit. The script explains molecules that
+the network was not trained on by several methods, and compares each atom's score with
+its true contribution: Spearman's rank correlation within each molecule, averaged.
 
-    python examples/molecule/logp.py                      # the full setting
-    python examples/molecule/logp.py --epoch 5 --n-explain 100 --M 8      # a short one
+    python examples/molecule/logp.py                        # all 490 test molecules
+    python examples/molecule/logp.py --n-explain 100 --M 8  # some of them
+    python examples/molecule/logp.py --train --network nfp --split scaffold
 
-Nothing is downloaded. The network sees of an atom its element, how many hydrogens it
-has, and its bonds.
+The network that comes along (train_logp.py made it) is explained, or with --train one
+that is trained first. Nothing is downloaded. The network sees of an atom its element,
+how many hydrogens it has, and its bonds.
 """
 
 from __future__ import annotations
@@ -20,29 +22,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ggnn import GGNN
-from methods import atom_scores, mean_embedding, signed_calculators
-from molecules import (
-    N_UNITED_ATOM,
-    Graph,
-    logp_contributions,
-    nci_molecules,
-    need_drawing,
-    split,
-    to_graph,
+from logp_network import (
+    NETWORKS,
+    Molecules,
+    load_molecules,
+    load_network,
+    load_record,
+    predict_test,
+    r2_of,
+    train_network,
 )
-from nfp import NFP
+from methods import atom_scores, mean_embedding, signed_calculators
+from molecules import Graph, need_drawing
 from scipy.stats import spearmanr
-from sklearn.metrics import r2_score
-from training import predict, train
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import MolVisualizer
 
 import chainer
-import chainer.functions as F
 
-NETWORKS = {"ggnn": GGNN, "nfp": NFP}
+#: What --network, --split and --epoch are by default.
+TRAINING = {"network": "ggnn", "split": "random", "epoch": 30}
 UNCERTAIN = "BayesGrad x input"  # atoms that its samples do not agree on are grey
 DRAWN = ("IntegratedGradients", "Occlusion", "LRP (gamma)", UNCERTAIN)
 
@@ -103,45 +103,77 @@ def drawn_molecules(truth: Sequence[np.ndarray], n: int) -> np.ndarray:
     return np.flatnonzero(fits)[:n]
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
+    """Return the arguments of the command line, which are checked first."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", choices=NETWORKS, default="ggnn")
-    parser.add_argument("--split", choices=("random", "scaffold"), default="random")
-    parser.add_argument("--epoch", type=int, default=30)
     parser.add_argument("--n-explain", type=int, help="default: the whole test set")
     parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the samples; with --train, of all"
+    )
     parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
     parser.add_argument("--out", type=Path, default=Path("results/logp"))
+    training = parser.add_argument_group("a network of your own")
+    training.add_argument(
+        "--train",
+        action="store_true",
+        help="train a network instead of taking the one that comes along",
+    )
+    training.add_argument("--network", choices=NETWORKS, help="default: ggnn")
+    training.add_argument(
+        "--split", choices=("random", "scaffold"), help="default: random"
+    )
+    training.add_argument("--epoch", type=int, help="default: 30")
     args = parser.parse_args()
+    for name, default in TRAINING.items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+        elif not args.train:
+            parser.error(f"--{name} is for a network that is trained: add --train")
+    return args
+
+
+def network_and_molecules(
+    args: argparse.Namespace,
+) -> tuple[chainer.Chain, Molecules]:
+    """Return the network that is explained, with the molecules in the same split."""
+    if args.train:
+        molecules = load_molecules(args.split, args.seed)
+        model = train_network(
+            args.network, molecules, args.epoch, args.seed, args.device, args.out
+        )
+        return model, molecules
+    record = load_record()
+    molecules = load_molecules(record["split"], record["seed"])
+    n_then = sum(record[f"n_{part}"] for part in ("train", "validation", "test"))
+    if len(molecules.mols) != n_then:
+        print(
+            f"RDKit reads {len(molecules.mols)} molecules here, and {n_then} where the "
+            "network was trained. So the split is another one, and the network knows "
+            "some of the molecules that it is tested on; --train trains one that does "
+            "not."
+        )
+    model = load_network()
+    model.to_device(args.device)
+    return model, molecules
+
+
+def main() -> None:
+    args = arguments()
     need_drawing()
     args.out.mkdir(parents=True, exist_ok=True)
-    np.random.seed(args.seed)  # Chainer draws its first weights from the global state
 
-    mols = nci_molecules()
-    graphs = [to_graph(mol, count_hydrogens=True) for mol in mols]
-    truth = [logp_contributions(mol) for mol in mols]
-    examples = [
-        (*graph, np.array([of_atoms.sum()], np.float32))
-        for graph, of_atoms in zip(graphs, truth)
-    ]
-    rest, test = split(mols, args.split, 0.1, args.seed)
-    of_rest, of_validation = split([mols[i] for i in rest], args.split, 0.1, args.seed)
-    model = train(
-        NETWORKS[args.network](n_kind=N_UNITED_ATOM, dropout=0.1),
-        [examples[i] for i in rest[of_rest]],
-        F.mean_squared_error,
-        (args.epoch, "epoch"),
-        args.out,
-        args.device,
-        [examples[i] for i in rest[of_validation]],
+    model, molecules = network_and_molecules(args)
+    mols, graphs, truth = molecules.mols, molecules.graphs, molecules.truth
+    predicted = predict_test(model, molecules)
+    print(
+        f"\ntest R2: {r2_of(predicted, molecules):.3f} "
+        f"({len(molecules.test)} molecules, {args.split} split)\n"
     )
-    predicted = predict(model, [graphs[i] for i in test])[:, 0]
-    r2 = r2_score([examples[i][2][0] for i in test], predicted)
-    print(f"\ntest R2: {r2:.3f} ({len(test)} molecules, {args.split} split)\n")
 
-    explained = test[: args.n_explain]
-    baseline = mean_embedding(model, [graphs[i] for i in rest])
+    explained = molecules.test[: args.n_explain]
+    seen = np.concatenate([molecules.training, molecules.validation])
+    baseline = mean_embedding(model, [graphs[i] for i in seen])
     of_explained = [graphs[i] for i in explained]
     true_scores = [truth[i] for i in explained]
     scores = explain(model, of_explained, baseline, args.M, args.seed)

@@ -84,14 +84,22 @@ def train(
     )
     report = (max(1, n // 10), unit)
     trainer.extend(extensions.LogReport(trigger=report))
-    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+    if sys.stdout.isatty():  # what they write moves the cursor
         trainer.extend(extensions.PrintReport(columns), trigger=report)
         trainer.extend(extensions.ProgressBar(update_interval=20))
+    else:
+        trainer.extend(print_entry, trigger=report)
     with fast_cpu():
         trainer.run()
     if validation_set is not None:
         chainer.serializers.load_npz(out / "best.npz", model)
     return model
+
+
+def print_entry(trainer: training.Trainer) -> None:
+    """Print the newest entry of the log in one line, which moves no cursor."""
+    entry = trainer.get_extension("LogReport").log[-1]
+    print("  ".join(f"{key} {value:.6g}" for key, value in entry.items()), flush=True)
 
 
 def predict(model: chainer.Chain, graphs: Sequence[Any]) -> np.ndarray:

@@ -56,13 +56,21 @@ def train(
         extensions.ExponentialShift("alpha", 0.01 ** (1 / epoch)), trigger=(1, "epoch")
     )
     trainer.extend(extensions.LogReport())
-    if sys.stdout.isatty():  # what they write moves the cursor; out/log has it all
+    if sys.stdout.isatty():  # what they write moves the cursor
         trainer.extend(
             extensions.PrintReport(["epoch", "iteration", "main/loss", "elapsed_time"])
         )
+    else:
+        trainer.extend(print_entry, trigger=(1, "epoch"))
     with fast_cpu():
         trainer.run()
     return model
+
+
+def print_entry(trainer: training.Trainer) -> None:
+    """Print the newest entry of the log in one line, which moves no cursor."""
+    entry = trainer.get_extension("LogReport").log[-1]
+    print("  ".join(f"{key} {value:.6g}" for key, value in entry.items()), flush=True)
 
 
 def convert(
