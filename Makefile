@@ -18,7 +18,7 @@ PIP_INSTALL := PIP_CONSTRAINT=build-constraints.txt \
 # on stderr, what goes wrong.
 IN_SHORT := while read -r does what rest; do case "$$does $$what $$rest" in \
 	Collecting*|Processing*) what=$${what\#\#*/}; echo "  $${what%-*-*-*.whl}";; \
-	"Building wheel for "*started) echo "  building $${rest\#for }";; \
+	"Building wheel for "*started) rest=$${rest\#for }; echo "  building $${rest%% (*}";; \
 	"Installing collected packages"*) echo "Installing them.";; esac; done
 
 .PHONY: demo test quick lint bench clean

@@ -51,7 +51,8 @@ def main() -> None:
     start = time.perf_counter()
     model = train_network(
         "ggnn", molecules, args.epoch, args.seed, args.device, args.out
-    ).to_cpu()
+    )
+    model.to_device("@numpy")
     minutes = (time.perf_counter() - start) / 60
     weights = args.out / WEIGHTS.name
     chainer.serializers.save_npz(weights, model)

@@ -11,15 +11,18 @@ import saliency  # noqa: F401  (before chainer)
 FOLDER = Path(__file__).parents[2] / "examples" / "molecule"
 _NAMES = (
     *("molecules", "ggnn", "nfp", "training", "methods"),
-    *("logp", "solubility", "substructure"),
+    *("logp_network", "train_logp", "logp", "solubility", "substructure"),
 )
 
 # Other folders of examples and benchmarks have modules of the same names.
 _others = {name: sys.modules.pop(name) for name in _NAMES if name in sys.modules}
 sys.path.insert(0, str(FOLDER))
 try:
-    molecules, ggnn, nfp, training, methods, logp, solubility, substructure = (
-        importlib.import_module(name) for name in _NAMES
+    molecules, ggnn, nfp, training, methods, logp_network, train_logp = (
+        importlib.import_module(name) for name in _NAMES[:7]
+    )
+    logp, solubility, substructure = (
+        importlib.import_module(name) for name in _NAMES[7:]
     )
 finally:
     sys.path.remove(str(FOLDER))

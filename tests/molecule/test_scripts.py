@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,15 @@ from itertools import product
 import pytest
 from PIL import Image
 
-from tests.molecule.example import FOLDER, logp, molecules, solubility, substructure
+from tests.molecule.example import (
+    FOLDER,
+    logp,
+    logp_network,
+    molecules,
+    solubility,
+    substructure,
+    train_logp,
+)
 from tests.servers import content, running
 
 import chainer
@@ -60,10 +69,10 @@ def test_solubility(esol, tmp_path):
 
 @pytest.fixture
 def few_molecules(monkeypatch):
-    """The whole file takes `make demo` some minutes."""
+    """Training on the whole file takes minutes."""
     few = [m for i, m in enumerate(molecules.nci_molecules()) if i % 12 == 0]
-    for script in (logp, substructure):
-        monkeypatch.setattr(script, "nci_molecules", lambda: few)
+    for module in (logp_network, substructure):
+        monkeypatch.setattr(module, "nci_molecules", lambda: few)
 
 
 def run_here(script, monkeypatch, *arguments):
@@ -84,18 +93,61 @@ def test_substructure(few_molecules, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("network, by", [("ggnn", "random"), ("nfp", "scaffold")])
-def test_logp(few_molecules, tmp_path, monkeypatch, capsys, network, by):
+def test_logp_of_a_network_that_is_trained(
+    few_molecules, tmp_path, monkeypatch, capsys, network, by
+):
     run_here(
-        *(logp, monkeypatch, "--epoch", 6, "--n-explain", 25, "--M", 2),
+        *(logp, monkeypatch, "--train", "--epoch", 6, "--n-explain", 25, "--M", 2),
         *("--out", tmp_path, "--split", by, "--network", network),
     )
-    printed = capsys.readouterr().out.splitlines()
-    (r2,) = [float(row.split()[2]) for row in printed if row.startswith("test R2:")]
-    assert 0.2 < r2 < 1
-    table = [row.split("|") for row in printed if row.startswith("|")]
+    printed = capsys.readouterr().out
+    assert 0.2 < r2_in(printed) < 1
+    assert_explained(printed, tmp_path)
+    log = json.loads((tmp_path / "log").read_text(encoding="utf-8"))
+    assert printed.count("main/loss") == 2 * len(log)  # that of training and validation
+    assert "\r" not in printed
+    assert "\x1b" not in printed
+
+
+def test_logp_of_the_network_that_comes_along(
+    few_molecules, tmp_path, monkeypatch, capsys
+):
+    run_here(
+        *(logp, monkeypatch, "--n-explain", 15, "--M", 2, "--out", tmp_path),
+    )
+    printed = capsys.readouterr().out
+    assert "RDKit reads 408 molecules here, and 4892 where the" in printed
+    assert r2_in(printed) > 0.98
+    assert_explained(printed, tmp_path)
+    assert not (tmp_path / "log").exists()
+
+
+def r2_in(printed):
+    (row,) = [r for r in printed.splitlines() if r.startswith("test R2:")]
+    return float(row.split()[2])
+
+
+def assert_explained(printed, out):
+    table = [row.split("|") for row in printed.splitlines() if row.startswith("|")]
     assert len(table) == 2 + 9
     assert all(-1 <= float(row[2]) <= 1 for row in table[2:])
-    assert_is_picture(tmp_path / "grid.png")
+    assert_is_picture(out / "grid.png")
+
+
+def test_the_network_that_comes_along_is_trained_by_a_script(
+    few_molecules, tmp_path, monkeypatch, capsys
+):
+    run_here(train_logp, monkeypatch, "--epoch", 1, "--seed", 3, "--out", tmp_path)
+    weights = tmp_path / "logp_ggnn.npz"
+    assert f"Weights: {weights}" in capsys.readouterr().out
+    record = json.loads(weights.with_suffix(".json").read_text(encoding="utf-8"))
+    assert record.keys() == logp_network.load_record().keys()
+    assert (record["epoch"], record["seed"], record["n_test"]) == (1, 3, 41)
+    model = logp_network.new_network("ggnn")
+    chainer.serializers.load_npz(weights, model)
+    few = logp_network.load_molecules("random", 3)
+    found = logp_network.predict_test(model, few)
+    assert round(logp_network.r2_of(found, few), 4) == record["test_r2"]
 
 
 @pytest.mark.parametrize(
@@ -104,6 +156,8 @@ def test_logp(few_molecules, tmp_path, monkeypatch, capsys, network, by):
         (solubility, ["--data", "missing.csv"], "missing.csv: there is no such"),
         (substructure, ["--data", "missing.gz"], "missing.gz: there is no such"),
         (substructure, ["--run", "1"], "--run must be at least 2"),
+        (logp, ["--epoch", "5"], "--epoch is for a network that is trained: add --tr"),
+        (logp, ["--split", "random"], "--split is for a network that is trained"),
     ],
 )
 def test_what_is_wrong_is_said(

@@ -1,0 +1,113 @@
+"""What `make demo` shows, and what its log looks like."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+
+
+def demo(results: Path) -> subprocess.CompletedProcess[bytes]:
+    """Run `make demo` in this environment, with its output in a pipe."""
+    # A script for Python, since that of a virtual environment does not like links.
+    scripts = results / "bin"
+    scripts.mkdir(parents=True)
+    python = scripts / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
+    python.chmod(0o755)
+    return subprocess.run(
+        [
+            *("make", "-C", ROOT, "--no-print-directory", "demo"),
+            *("-o", f"{results}/.installed", f"VENV={results}", f"RESULTS={results}"),
+        ],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+@pytest.mark.large
+def test_the_demo_draws_pictures_and_its_log_is_plain_text(tmp_path: Path) -> None:
+    done = demo(tmp_path)
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr == b""
+    assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
+    printed = done.stdout.decode()
+    assert "0 everywhere" not in printed
+    assert "Warning" not in printed
+    named = [Path(name) for name in re.findall(r"\S+\.png", printed)]
+    assert {path.parent.name for path in named} == {"iris", "logp"}
+    for path in named:
+        with Image.open(path) as picture:
+            assert min(picture.size) > 300
+    assert not (tmp_path / "logp" / "log").exists()  # nothing is trained for logP
+
+
+class TestInstallation:
+    """What `make` tells of what pip says."""
+
+    SAID = """\
+Looking in indexes: https://pypi.org/simple
+Obtaining file:///home/me/chainer-saliency
+  Installing build dependencies: started
+Requirement already satisfied: setuptools in ./lib (from chainer==7.8.1) (65.5.0)
+Collecting numpy>=1.26 (from chainer-saliency==0.1.0)
+  Downloading numpy-2.4.6-cp311-cp311-manylinux_2_28_x86_64.whl (16.4 MB)
+Processing /opt/wheels/tqdm-4.70.1-py3-none-any.whl (from chainer-saliency==0.1.0)
+Collecting zarr!=3.0.*,>=2.13
+Building wheels for collected packages: chainer
+  Building wheel for chainer (setup.py): started
+  Building wheel for chainer (setup.py): finished with status 'done'
+Installing collected packages: numpy, tqdm
+Successfully installed numpy-2.4.6 tqdm-4.70.1
+"""
+    SHOWN = """\
+  numpy>=1.26
+  tqdm-4.70.1
+  zarr!=3.0.*,>=2.13
+  building chainer
+Installing them.
+"""
+
+    def make(self, folder: Path, exit_status: int) -> subprocess.CompletedProcess[str]:
+        """Run the rule that installs, with a Python whose pip says that."""
+        (folder / "said").write_text(self.SAID, encoding="utf-8")
+        python = folder / "python"
+        python.write_text(
+            f"""#!/bin/sh
+case "$*" in
+    *venv*) mkdir -p "{folder}/env/bin"; cp "$0" "{folder}/env/bin/python" ;;
+    *requirements.txt*) cat "{folder}/said"; exit {exit_status} ;;
+esac
+""",
+            encoding="utf-8",
+        )
+        python.chmod(0o755)
+        return subprocess.run(
+            [
+                *("make", "-C", ROOT, "--no-print-directory", f"PYTHON={python}"),
+                *(f"VENV={folder}/env", f"{folder}/env/.installed"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def test_a_line_for_each_package(self, tmp_path: Path) -> None:
+        done = self.make(tmp_path, 0)
+        assert done.returncode == 0, done.stderr
+        first, _, rest = done.stdout.partition("\n")
+        assert first == f"Making the virtual environment {tmp_path}/env. Its packages:"
+        assert rest == self.SHOWN
+        assert (tmp_path / "env" / ".installed").exists()
+
+    def test_a_failure_of_pip_is_one_of_make(self, tmp_path: Path) -> None:
+        assert self.make(tmp_path, 1).returncode != 0
+        assert not (tmp_path / "env" / ".installed").exists()
