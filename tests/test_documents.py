@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import saliency
 
@@ -29,9 +30,37 @@ def test_every_snippet_of_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names = run_snippets("README.md")
-    assert (tmp_path / "iris.png").stat().st_size > 5000
     assert names["samples"].shape == (1, 150, 48)
     assert names["activation"].shape == (150, 48)
+    # The first picture is what the first code draws: docs/make_first.py draws it anew.
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = re.search(r"!\[.+\]\((docs/\S+)\)", text)
+    assert first is not None
+    shown = ROOT / first[1]
+    assert_look_alike(shown, tmp_path / shown.name)
+
+
+def assert_look_alike(path: Path, other: Path) -> None:
+    """Assert that two pictures differ by little more than fonts and rounding do."""
+    with Image.open(path) as picture, Image.open(other) as other_picture:
+        size, other_size = np.array(picture.size), np.array(other_picture.size)
+        assert (abs(size / other_size - 1) < 0.02).all()
+        thumbnails = [
+            np.asarray(one.convert("L").resize((96, 48)), float)
+            for one in (picture, other_picture)
+        ]
+    assert np.abs(thumbnails[0] - thumbnails[1]).mean() < 6  # of 255
+
+
+def test_the_contents_of_the_readme_lead_to_its_headings() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
+    # As GitHub makes them.
+    anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
+    links = re.findall(r"\]\(#([^)]+)\)", without_code)
+    assert len(links) > 10
+    assert set(links) <= anchors
 
 
 def test_the_calculator_of_the_contributing_guide_works() -> None:
