@@ -59,7 +59,7 @@ def title_of(index: int, ranked: Sequence[RankedClass]) -> str:
     ]
     if explained == ranked[0]:
         return titles[0]
-    return f"{titles[0]} (predicted: {titles[1]})"
+    return f"{titles[0]}\npredicted: {titles[1]}"
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def main() -> None:
             maps[method][0],
             drawn[0],
             args.out,
-            title=f"{titles[0]}: {method}",
+            title=f"{titles[0]}\n{method}",
             mode=args.mode,
             show_colorbar=True,
         )
