@@ -138,6 +138,24 @@ def test_heatmaps_of_several_methods_one_by_one_and_in_a_grid(small, tmp_path):
         assert (out / name).stat().st_size > 5000
 
 
+def test_heatmaps_of_photographs_need_a_network_that_knows_them(photograph, tmp_path):
+    done = run("heatmaps.py", photograph, "--out", tmp_path / "heatmaps")
+    assert done.returncode == 1
+    assert "the network of --model cifar is for the 32 x 32" in done.stderr
+    assert not (tmp_path / "heatmaps").exists()
+
+
+def test_without_images_and_without_cifar_it_is_said_what_to_do(tmp_path):
+    done = run(
+        *("heatmaps.py", "--out", tmp_path / "heatmaps"),
+        CHAINER_DATASET_ROOT=str(tmp_path),
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"The images of CIFAR-10 are not in {tmp_path}")
+    assert "--model vgg16" in line
+
+
 def test_the_network_is_trained_and_its_record_written(tmp_path, monkeypatch):
     # A made-up CIFAR-10, of the smallest size that the script's batches allow.
     rng, folder = np.random.default_rng(0), tmp_path / "pfnet" / "chainer" / "cifar"

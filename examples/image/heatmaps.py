@@ -4,9 +4,9 @@
     python examples/image/heatmaps.py --method smoothgrad gradcam epsilongammabox
     python examples/image/heatmaps.py a.jpg b.jpg --model vgg16 --weights FILE
 
-Without images, it takes some of CIFAR-10's test images, of those that the network gets
-right, where Chainer has them (CHAINER_DATASET_ROOT), and else the two photographs that
-come with scikit-learn.
+Without images, the small network of this folder explains some of CIFAR-10's test images,
+of those that it gets right, which have to be in Chainer's folder (CHAINER_DATASET_ROOT).
+Another --model explains the two photographs that come with scikit-learn.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from network import (
     SIZE,
     Network,
     add_arguments,
+    check_size,
     class_scores,
     load,
     read_photograph,
@@ -41,7 +42,13 @@ def default_images(
 ) -> tuple[list[np.ndarray], list[str], list[str | None]]:
     """Return images for the network, their names, and their classes if known."""
     folder = Path(chainer.dataset.get_dataset_directory("pfnet/chainer/cifar", False))
-    if network.size == SIZE and (folder / "cifar-10.npz").exists():
+    if network.size == SIZE and not (folder / "cifar-10.npz").exists():
+        raise SystemExit(
+            f"The images of CIFAR-10 are not in {folder}. Download them by python -c "
+            '"import saliency, chainer; chainer.datasets.get_cifar10()", or name a '
+            "network that knows photographs, such as --model vgg16"
+        )
+    if network.size == SIZE:
         _, test = chainer.datasets.get_cifar10(scale=255.0)
         images, t = chainer.dataset.concat_examples(test[:500])
         images = np.moveaxis(images, 1, -1).round().astype(np.uint8)
@@ -77,12 +84,15 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, default=Path("results/image"))
     args = parser.parse_args()
+    photographs = [read_photograph(path) for path in args.images]
+    for path, photograph in zip(args.images, photographs):
+        check_size(args.model, photograph, path)
     args.out.mkdir(parents=True, exist_ok=True)
 
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
     if args.images:
-        images = [square(read_photograph(path), network.size) for path in args.images]
+        images = [square(one, network.size) for one in photographs]
         names = [path.stem for path in args.images]
         true: list[str | None] = [None] * len(images)
     else:
