@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,13 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
+
+
+def environment() -> dict[str, str]:
+    """Return that of a shell, also if `make test` runs the tests."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
 
 
 def demo(results: Path) -> subprocess.CompletedProcess[bytes]:
@@ -29,7 +37,7 @@ def demo(results: Path) -> subprocess.CompletedProcess[bytes]:
         ],
         capture_output=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**environment(), "PYTHONPATH": str(ROOT)},
     )
 
 
@@ -98,6 +106,7 @@ esac
             capture_output=True,
             text=True,
             check=False,
+            env=environment(),
         )
 
     def test_a_line_for_each_package(self, tmp_path: Path) -> None:

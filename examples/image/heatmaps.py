@@ -4,9 +4,10 @@
     python examples/image/heatmaps.py --method smoothgrad gradcam epsilongammabox
     python examples/image/heatmaps.py a.jpg b.jpg --model vgg16 --weights FILE
 
-Without images, the small network of this folder explains some of CIFAR-10's test images,
-of those that it gets right, which have to be in Chainer's folder (CHAINER_DATASET_ROOT).
-Another --model explains the two photographs that come with scikit-learn.
+Without images, the small network of this folder explains some of CIFAR-10's test
+images, of those that it gets right. They have to be in Chainer's folder of data sets
+(CHAINER_DATASET_ROOT). Any other --model explains the two photographs that come with
+scikit-learn.
 """
 
 from __future__ import annotations
