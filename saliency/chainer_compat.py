@@ -71,7 +71,7 @@ def import_chainer() -> types.ModuleType:
 
 @functools.cache
 def gpu_problem() -> Optional[str]:
-    """Tells why Chainer can not compute on a GPU here.
+    """Tells why Chainer cannot compute on a GPU here.
 
     CuPy reports itself as available where its CUDA libraries are installed but the
     driver is not, so this computes something on the current device, once.

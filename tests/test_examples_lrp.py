@@ -314,19 +314,19 @@ class TestOpenML:
             digits = data.load_digits("auto")
         assert digits.x_train.shape[1:] == (1, 8, 8)
         said = capsys.readouterr().out
-        assert "mnist can not be downloaded" in said and "no way out" in said
+        assert "mnist cannot be downloaded" in said and "no way out" in said
         assert "data: digits" in said
 
     @pytest.mark.filterwarnings("ignore:Invalid cache, redownloading")
     def test_a_connection_that_ends_early_is_no_data(self, internet, data, capsys):
         internet(EndsEarly())
         assert data.load_digits("auto").x_train.shape[1:] == (1, 8, 8)
-        assert "mnist can not be downloaded" in capsys.readouterr().out
+        assert "mnist cannot be downloaded" in capsys.readouterr().out
 
     def test_what_is_asked_for_by_name_has_no_substitute(self, internet, data):
         internet(Unreachable())
         warned = pytest.warns(UserWarning, match="A network error occurred")
-        refused = pytest.raises(SystemExit, match=r"can not be downloaded: .*no way")
+        refused = pytest.raises(SystemExit, match=r"cannot be downloaded: .*no way")
         with warned, refused:
             data.load_colour_images("cifar10")
 

@@ -113,8 +113,8 @@ def _is_there(source: str, name: str) -> bool:
         except DOWNLOAD_ERRORS as error:
             reason = " ".join(str(error).split())
             if name == source:
-                raise SystemExit(f"{source} can not be downloaded: {reason}") from error
-            print(f"{source} can not be downloaded ({reason}): scikit-learn's digits")
+                raise SystemExit(f"{source} cannot be downloaded: {reason}") from error
+            print(f"{source} cannot be downloaded ({reason}): scikit-learn's digits")
         else:
             print(f"data: {source}")
             return True
@@ -126,7 +126,7 @@ def _fetch(source: Source) -> None:
     """Put a data set where Chainer looks for it, unless it is there.
 
     Raises:
-        DOWNLOAD_ERRORS: If OpenML can not be reached, or what comes is not whole.
+        DOWNLOAD_ERRORS: If OpenML cannot be reached, or what comes is not whole.
     """
     folder = Path(chainer.dataset.get_dataset_directory(source.folder, False))
     if all((folder / file).exists() for file in source.files):

@@ -88,7 +88,7 @@ def concat_mols(batch: Sequence[Any], device: Any = None) -> tuple[Any, ...]:
 def from_smiles(lines: Sequence[str]) -> tuple[list[int], list[Chem.Mol]]:
     """Return the molecules of some SMILES, and in which line each of them is.
 
-    What can not be read or is no graph is left out, and so is what comes again; the
+    What cannot be read or is no graph is left out, and so is what comes again; the
     numbers of those are printed.
     """
     found: dict[str, tuple[int, Chem.Mol]] = {}
@@ -103,7 +103,7 @@ def from_smiles(lines: Sequence[str]) -> tuple[list[int], list[Chem.Mol]]:
             n_again += smiles in found
             found.setdefault(smiles, (i, mol))
     print(
-        f"{len(found)} molecules; left out: {n_unread} that can not be read, "
+        f"{len(found)} molecules; left out: {n_unread} that cannot be read, "
         f"{n_again} that come again"
     )
     return [i for i, _ in found.values()], [mol for _, mol in found.values()]
@@ -191,7 +191,7 @@ def logp_contributions(mol: Chem.Mol) -> np.ndarray:
 
 
 def need_drawing() -> None:
-    """End here with one line if RDKit can not draw, not when all is computed."""
+    """End here with one line if RDKit cannot draw, not when all is computed."""
     try:
         MolVisualizer().visualize([0.0], Chem.MolFromSmiles("C"))
     except ImportError as error:

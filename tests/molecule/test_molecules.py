@@ -129,7 +129,7 @@ class TestData:
         assert [mol.GetNumAtoms() for mol in mols] == [3, 2]
         assert mols[0].GetAtomWithIdx(0).GetSymbol() == "O"  # as it was written
         printed = capsys.readouterr().out
-        assert "2 molecules" in printed and "3 that can not be read" in printed
+        assert "2 molecules" in printed and "3 that cannot be read" in printed
         assert "1 that come again" in printed
 
     @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz"])
