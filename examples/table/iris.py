@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -237,15 +238,15 @@ def draw_mean(importances: dict[str, np.ndarray], table: Table, path: Path) -> N
     )
 
 
-def draw_explanation(explanation: Explanation, i: int, out: Path) -> list[Path]:
-    """Draw one example, and the whole test set in several ways; return the files."""
-    of_all = ("beeswarm", "bar", "dependence", "heatmap", "decision")
-    paths = [out / f"{kind}.png" for kind in of_all]
-    for kind, path in zip(of_all, paths):
+def draw_explanation(explanation: Explanation, i: int, out: Path) -> Iterator[Path]:
+    """Draw the whole test set in several ways, and one example; yield the files."""
+    for kind in ("beeswarm", "bar", "dependence", "heatmap", "decision"):
+        path = out / f"{kind}.png"
         explanation.plot(kind, save_filepath=path)
-    paths.append(out / "waterfall.png")
-    explanation[i].plot("waterfall", save_filepath=paths[-1])
-    return paths
+        yield path
+    path = out / "waterfall.png"
+    explanation[i].plot("waterfall", save_filepath=path)
+    yield path
 
 
 def print_rank_correlations(
@@ -296,18 +297,20 @@ def main() -> None:
     else:
         names = table.target_names
         said = f"predicted {names[int(predicted)]}, true {names[truth]}"
-    paths = [args.out / "one_example.png", args.out / "dataset_mean.png"]
+    print("\nPictures:")
+    path = args.out / "one_example.png"
     draw_example(
         samples,
         0,
         table,
         f"Test example 0 of {args.dataset}, {said}",
-        paths[0],
+        path,
     )
-    draw_mean({**importances, **references}, table, paths[1])
-    paths += draw_explanation(explanation, 0, args.out)
-    print(f"\nPictures in {args.out}/:")
-    for path in paths:
+    print(f"  {path}")
+    path = args.out / "dataset_mean.png"
+    draw_mean({**importances, **references}, table, path)
+    print(f"  {path}")
+    for path in draw_explanation(explanation, 0, args.out):
         print(f"  {path}")
 
 
