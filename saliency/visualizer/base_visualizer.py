@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from saliency.settings_repr import repr_of_settings
 from saliency.user_warnings import warn_user
+from saliency.visualizer.fonts import warn_of_missing_letters
 from saliency.visualizer.notebook_figure import NotebookFigure
 
 # Sharp in print; matplotlib's own 100 dots per inch are meant for the screen.
@@ -122,6 +123,7 @@ class BaseVisualizer(ABC):
     def _finish(ax: Axes, path: Path | None, bbox_inches: Any) -> Figure:
         """Return the figure of ``ax``, and save it if there is a ``path``."""
         figure = ax.figure.figure  # the whole one if the axes are in a subfigure
+        warn_of_missing_letters(figure)
         if path is not None:
             _save(figure, path, bbox_inches)
         return figure

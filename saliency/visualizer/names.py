@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: Keywords of matplotlib's texts: a dollar sign is one, and no mathematics.
-AS_IT_IS: dict[str, Any] = {"parse_math": False, "usetex": False}
+from saliency.visualizer.fonts import font_families
+
+
+class _AsItIs(Mapping[str, Any]):
+    """Keywords for texts in the fonts that are installed when they are asked for."""
+
+    _KEYWORDS = ("parse_math", "usetex", "fontfamily")
+
+    def __getitem__(self, keyword: str) -> Any:
+        if keyword not in self._KEYWORDS:
+            raise KeyError(keyword)
+        return font_families() if keyword == "fontfamily" else False
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._KEYWORDS)
+
+    def __len__(self) -> int:
+        return len(self._KEYWORDS)
+
+
+#: Keywords of texts: a dollar sign is one, and no mathematics; letters that
+#: matplotlib's own font lacks come from another one that is installed.
+AS_IT_IS: Mapping[str, Any] = _AsItIs()
 
 
 def plain(text: object) -> str:

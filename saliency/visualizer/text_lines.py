@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PatchCollection
-from matplotlib.font_manager import FontProperties, fontManager
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextToPath
 
@@ -22,24 +21,6 @@ from saliency.visualizer.texts import (
     Passage,
     Text,
     text_color,
-)
-
-#: Families with Japanese letters that are common on Linux, macOS and Windows.
-JAPANESE_FAMILIES = (
-    "Noto Sans CJK JP",
-    "Noto Sans JP",
-    "Source Han Sans JP",
-    "IPAexGothic",
-    "IPAPGothic",
-    "IPAGothic",
-    "TakaoPGothic",
-    "VL PGothic",
-    "Hiragino Sans",
-    "Hiragino Maru Gothic Pro",
-    "Yu Gothic",
-    "Meiryo",
-    "MS Gothic",
-    "Arial Unicode MS",
 )
 
 # Lengths in units of the size of the letters.
@@ -142,37 +123,6 @@ class Layout(NamedTuple):
         space = sum(block.space for block in self.blocks)
         key = (self.key_lines * LINE * SMALL + TEXT_GAP) if self.key_lines else 0.0
         return (n_line * LINE + key) * size + space
-
-
-# --- fonts ------------------------------------------------------------------------
-
-
-def checked_family(fontfamily: str | Sequence[str] | None) -> list[str]:
-    """Return the families of a font.
-
-    Args:
-        fontfamily: One family, or several of which each draws what those before it
-            lack. Default: those of matplotlib's settings, and behind them those of
-            `JAPANESE_FAMILIES` that are installed.
-
-    Raises:
-        TypeError: It is neither a str nor a list of str.
-        ValueError: It is empty.
-    """
-    if fontfamily is None:
-        installed = set(fontManager.get_font_names())
-        own = matplotlib.rcParams["font.family"]
-        return [*own, *(name for name in JAPANESE_FAMILIES if name in installed)]
-    families = [fontfamily] if isinstance(fontfamily, str) else fontfamily
-    if not isinstance(families, (list, tuple)) or not all(
-        isinstance(family, str) for family in families
-    ):
-        raise TypeError(
-            f"fontfamily must be a str, a list of str or None, got {fontfamily!r}"
-        )
-    if not families:
-        raise ValueError("fontfamily must not be empty")
-    return list(families)
 
 
 # --- where things are -------------------------------------------------------------
@@ -325,12 +275,9 @@ def draw_layout(ax: Axes, layout: Layout, height: float) -> None:
 
 def draw_title(ax: Axes, title: str, letters: Letters) -> None:
     """Draw the title of the whole picture above the axes, as it is."""
-    ax.set_title(
-        title,
-        loc="left",
-        fontproperties=letters.font(TITLE),
-        **AS_IT_IS,
-    )
+    font = letters.font(TITLE)
+    keywords = {**AS_IT_IS, "fontfamily": letters.family}
+    ax.set_title(title, loc="left", fontproperties=font, **keywords)
 
 
 def _ground(word: Word, base: float, size: float) -> Rectangle:
@@ -396,13 +343,6 @@ def _draw_text(
     align: str = "left",
 ) -> None:
     """Draw a text as it is: a dollar sign is one, and no mathematics."""
-    ax.text(
-        x,
-        y,
-        text,
-        fontproperties=font,
-        color=color,
-        ha=align,
-        va="baseline",
-        **AS_IT_IS,
-    )
+    keywords = {**AS_IT_IS, "fontfamily": font.get_family()}
+    style = {"fontproperties": font, "color": color, "ha": align, "va": "baseline"}
+    ax.text(x, y, text, **style, **keywords)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.checks import check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
+from saliency.visualizer.fonts import checked_family
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler
 from saliency.visualizer.text_html import HtmlPicture, html_of
@@ -20,7 +21,6 @@ from saliency.visualizer.text_lines import (
     TITLE,
     Layout,
     Letters,
-    checked_family,
     compute_layout,
     draw_layout,
     draw_title,
@@ -117,7 +117,7 @@ class TextVisualizer(BaseVisualizer):
             fontsize: Size of the letters, in points.
             fontfamily: A font family, or a list of families of which each draws the
                 letters that those before it lack. Default: matplotlib's own, and behind
-                it those with Japanese letters that are installed.
+                it those with Japanese and other letters that are installed.
             width: Width of a new figure, in inches.
             ax: Axes to draw on, with lines as long as these are wide now. If the texts
                 are higher than they are, the letters are made smaller. Default: axes of

@@ -9,9 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
-from matplotlib import font_manager, pyplot
+from matplotlib import pyplot
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -21,6 +19,7 @@ from PIL import Image
 from saliency import TextVisualizer, diverging_cmap
 from saliency.visualizer.text_lines import Letters, compute_layout
 from saliency.visualizer.texts import GREY, compute_page, text_color, visible
+from tests.visualizer.conftest import JAPANESE
 
 TOKENS = ["not", "at", "all", "good"]
 SCORES = np.array([-2.0, 0.0, 0.5, 1.0])
@@ -434,38 +433,9 @@ class TestFiles:
 
 
 class TestJapanese:
-    text = "面白く"
+    text = JAPANESE
 
-    @pytest.fixture
-    def font(self, tmp_path, monkeypatch):
-        """A font that looks like one of those that are known, installed for a test."""
-        names = [".notdef", *(f"uni{ord(letter):04X}" for letter in self.text)]
-        pen = TTGlyphPen(None)
-        pen.moveTo((100, 0))
-        for corner in ((100, 800), (900, 800), (900, 0)):
-            pen.lineTo(corner)
-        pen.closePath()
-        builder = FontBuilder(1000)
-        builder.setupGlyphOrder(names)
-        builder.setupCharacterMap(
-            {ord(letter): name for letter, name in zip(self.text, names[1:])}
-        )
-        builder.setupGlyf(dict.fromkeys(names, pen.glyph()))
-        builder.setupHorizontalMetrics(dict.fromkeys(names, (1000, 100)))
-        builder.setupHorizontalHeader(ascent=880, descent=-120)
-        builder.setupNameTable({"familyName": "IPAexGothic", "styleName": "Regular"})
-        builder.setupOS2(sTypoAscender=880, sTypoDescender=-120)
-        builder.setupPost()
-        path = tmp_path / "font.ttf"
-        builder.save(path)
-        manager = font_manager.fontManager
-        monkeypatch.setattr(manager, "ttflist", list(manager.ttflist))
-        manager._findfont_cached.cache_clear()
-        manager.addfont(path)
-        yield "IPAexGothic"
-        manager._findfont_cached.cache_clear()
-
-    def test_a_family_that_is_installed_is_found(self, font, tmp_path):
+    def test_a_family_that_is_installed_is_found(self, japanese_font, tmp_path):
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # of letters that no font has
             figure = TextVisualizer().visualize(
@@ -475,15 +445,15 @@ class TestJapanese:
                 separator="",
             )
         families = figure.axes[0].texts[0].get_fontproperties().get_family()
-        assert families.index(font) > 0
+        assert families.index(japanese_font) > 0
 
-    def test_a_family_of_the_user_is_taken(self, font):
-        for family in (font, [font, "DejaVu Sans"]):
+    def test_a_family_of_the_user_is_taken(self, japanese_font):
+        for family in (japanese_font, [japanese_font, "DejaVu Sans"]):
             figure = TextVisualizer().visualize(
                 [1.0], [self.text], separator="", fontfamily=family, show_key=False
             )
             (text,) = figure.axes[0].texts
-            assert text.get_fontproperties().get_family()[0] == font
+            assert text.get_fontproperties().get_family()[0] == japanese_font
 
 
 class TestWrongInput:
