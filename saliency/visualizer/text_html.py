@@ -8,9 +8,6 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from saliency.visualizer.texts import (
-    GREY,
-    UNCERTAIN_KEY,
-    Key,
     Page,
     Passage,
     Text,
@@ -47,8 +44,8 @@ def html_of(page: Page) -> HtmlPicture:
     """Return a whole HTML document, whose styles are in its elements."""
     parts = [_element("div", _TITLE, escape(page.title))] if page.title else []
     parts += [_text(text, page.separator, _has_methods(page)) for text in page.texts]
-    if page.key is not None:
-        parts.append(_key(page.key))
+    if page.keys or page.notes:
+        parts.append(_keys(page))
     body = _element("div", _ROOT, "\n".join(["", *parts, ""]))
     head = f'<meta charset="utf-8">\n<title>{escape(page.title or "Saliency")}</title>'
     return HtmlPicture(
@@ -81,15 +78,20 @@ def _tokens(passage: Passage, separator: str) -> str:
     return (escape(separator) or "<wbr>").join(tokens)
 
 
-def _key(key: Key) -> str:
-    bar = f"{_BAR}; width: 8em; height: 0.8em; background: {_gradient(key.bar)}"
-    parts = [
-        f"{escape(key.low)} {_element('span', bar, '')} {escape(key.high)}",
-    ]
-    if key.has_uncertain:
-        box = f"{_BAR}; width: 0.8em; height: 0.8em; background: {to_hex(GREY)}"
-        parts.append(f"{_element('span', box, '')} {escape(UNCERTAIN_KEY)}")
-    return _element("div", _KEY, "<br>\n".join(parts))
+def _keys(page: Page) -> str:
+    lines = []
+    for key in page.keys:
+        bar = f"{_BAR}; width: 8em; height: 0.8em; background: {_gradient(key.bar)}"
+        lines.append(
+            f"{escape(key.low)} {_element('span', bar, '')} {escape(key.high)}"
+        )
+    for color, note in page.notes:
+        box = ""
+        if color is not None:
+            style = f"{_BAR}; width: 0.8em; height: 0.8em; background: {to_hex(color)}"
+            box = f"{_element('span', style, '')} "
+        lines.append(box + escape(note))
+    return _element("div", _KEY, "<br>\n".join(lines))
 
 
 def _gradient(bar: np.ndarray) -> str:

@@ -14,8 +14,7 @@ from matplotlib.textpath import TextToPath
 
 from saliency.visualizer.names import AS_IT_IS
 from saliency.visualizer.texts import (
-    GREY,
-    UNCERTAIN_KEY,
+    Color,
     Key,
     Page,
     Passage,
@@ -100,20 +99,20 @@ class Layout(NamedTuple):
 
     Attributes:
         blocks: What the picture shows, from the top down.
-        key: What the colours mean, below the blocks; or None.
+        page: What is drawn; its keys and notes are below the blocks.
         letters: The font.
         width: Points that there are from the left to the right.
     """
 
     blocks: list[Block]
-    key: Key | None
+    page: Page
     letters: Letters
     width: float
 
     @property
     def key_lines(self) -> int:
-        """How many lines the key takes."""
-        return 0 if self.key is None else 1 + self.key.has_uncertain
+        """How many lines the keys and notes take."""
+        return len(self.page.keys) + len(self.page.notes)
 
     @property
     def height(self) -> float:
@@ -141,7 +140,7 @@ def compute_layout(page: Page, letters: Letters, width: float) -> Layout:
         blocks += _blocks_of_text(
             text, page.separator, letters, width, indent, measured, not blocks
         )
-    return Layout(blocks, page.key, letters, width)
+    return Layout(blocks, page, letters, width)
 
 
 def _blocks_of_text(
@@ -269,8 +268,13 @@ def draw_layout(ax: Axes, layout: Layout, height: float) -> None:
     ax.add_collection(
         PatchCollection(grounds, facecolors=colors, edgecolors="white", linewidths=0.6)
     )
-    if layout.key is not None:
-        _draw_key(ax, layout.key, layout, y + TEXT_GAP * size)
+    y += TEXT_GAP * size
+    for key in layout.page.keys:
+        _draw_key(ax, key, layout.letters, y)
+        y += LINE * SMALL * size
+    for color, note in layout.page.notes:
+        _draw_note(ax, color, note, layout.letters, y)
+        y += LINE * SMALL * size
 
 
 def draw_title(ax: Axes, title: str, letters: Letters) -> None:
@@ -312,9 +316,11 @@ def _draw_label(ax: Axes, block: Block, layout: Layout, y: float) -> None:
     _draw_text(ax, 0, base, label, letters.font(SMALL), _LABEL_COLOR)
 
 
-def _draw_key(ax: Axes, key: Key, layout: Layout, y: float) -> None:
-    """Draw what the colours mean, and what grey means on a line of its own."""
-    letters = layout.letters
+_FRAME = {"edgecolor": "0.6", "linewidth": 0.5}
+
+
+def _draw_key(ax: Axes, key: Key, letters: Letters, y: float) -> None:
+    """Draw what the colours mean."""
     size, font = letters.size, letters.font(SMALL)
     base = y + SMALL * size
     x = letters.width(key.low, SMALL) + 0.5 * size
@@ -323,14 +329,21 @@ def _draw_key(ax: Axes, key: Key, layout: Layout, y: float) -> None:
     top = base - height + 0.05 * size
     extent = (x, x + width, top + height, top)
     ax.imshow(key.bar[None], extent=extent, aspect="auto", interpolation="nearest")
-    frame = {"facecolor": "none", "edgecolor": "0.6", "linewidth": 0.5}
-    ax.add_patch(Rectangle((x, top), width, height, **frame))
+    ax.add_patch(Rectangle((x, top), width, height, facecolor="none", **_FRAME))
     _draw_text(ax, x + width + 0.5 * size, base, key.high, font, _LABEL_COLOR)
-    if key.has_uncertain:
-        below, edge = LINE * SMALL * size, {**frame, "facecolor": GREY}
-        ax.add_patch(Rectangle((0, top + below), height, height, **edge))
-        x = height + 0.5 * size
-        _draw_text(ax, x, base + below, UNCERTAIN_KEY, font, _LABEL_COLOR)
+
+
+def _draw_note(
+    ax: Axes, color: Color | None, note: str, letters: Letters, y: float
+) -> None:
+    """Draw a note, behind a square of a colour if it explains one."""
+    base, x = y + SMALL * letters.size, 0.0
+    if color is not None:
+        side = BAR[1] * letters.size
+        corner = (0.0, base - side + 0.05 * letters.size)
+        ax.add_patch(Rectangle(corner, side, side, facecolor=color, **_FRAME))
+        x = side + 0.5 * letters.size
+    _draw_text(ax, x, base, note, letters.font(SMALL), _LABEL_COLOR)
 
 
 def _draw_text(

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.checks import check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
+from saliency.visualizer.colors import checked_limit
 from saliency.visualizer.fonts import checked_family
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler
@@ -39,7 +40,8 @@ _SMALLEST = 1.0
 class TextVisualizer(BaseVisualizer):
     """Draws saliency of texts: each token on the colour of its score.
 
-    Red tokens speak for the output that is explained, blue ones against it. `visualize`
+    Red tokens speak for the output that is explained, blue ones against it. The tokens
+    of a method without negative scores are purple, the more the stronger. `visualize`
     draws one text or several, each by one method or several, with matplotlib; `html`
     writes the same as a page of HTML. All texts are shown as they are: they are escaped
     in HTML, and a dollar sign does not begin mathematics.
@@ -65,10 +67,11 @@ class TextVisualizer(BaseVisualizer):
         title: str | None = None,
         bbox_inches: Any = "tight",
         *,
-        legends: str | Sequence[str] | None = None,
+        errors: Array | Sequence[Array] | Mapping[str, Any] | None = None,
         scale: str = "separate",
         percentile: float = 100.0,
-        errors: Array | Sequence[Array] | Mapping[str, Any] | None = None,
+        limit: float | None = None,
+        legends: str | Sequence[str] | None = None,
         separator: str = " ",
         show_key: bool = True,
         key_labels: tuple[str, str] | None = None,
@@ -96,17 +99,18 @@ class TextVisualizer(BaseVisualizer):
                 them unchanged: the colours have a scale of their own.
             title: Title of the picture, or None.
             bbox_inches: As in `matplotlib.figure.Figure.savefig`.
-            legends: Text above each text, such as its class and probability. For one
-                text it may be a str.
+            errors: How far each score may be off, in the units and in the form of
+                ``saliency``, for example the standard deviation over samples; methods
+                may be left out. Tokens whose score is no further from 0 than that are
+                grey.
             scale: What has a scale of colours of its own: each text by each method
                 (``'separate'``), each text (``'row'``), each method (``'column'``), or
                 only the whole (``'all'``).
             percentile: The strongest colours are for this percentile of the magnitudes
                 on a scale, and for larger ones.
-            errors: How far each score may be off, in the units and in the form of
-                ``saliency``, for example the standard deviation over samples; methods
-                may be left out. Tokens whose score is no further from 0 than that are
-                grey.
+            limit: The score, as drawn, of the strongest colours in all texts, instead.
+            legends: Text above each text, such as its class and probability. For one
+                text it may be a str.
             separator: What stands between two tokens; ``''`` for Japanese, and for
                 pieces of words that have their spaces in them.
             show_key: Whether to draw what the colours mean, below the texts.
@@ -134,8 +138,8 @@ class TextVisualizer(BaseVisualizer):
         """
         path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
         page = compute_page(
-            *(saliency, tokens, scaler, title, legends, scale, percentile, errors),
-            *(separator, show_key, key_labels),
+            *(saliency, tokens, scaler, title, legends, scale, percentile),
+            *(checked_limit(limit), errors, separator, show_key, key_labels),
         )
         check_number("fontsize", fontsize, _SMALLEST, 1000)
         check_number("width", width, 1, MAX_HEIGHT)
@@ -161,10 +165,11 @@ class TextVisualizer(BaseVisualizer):
         scaler: Scaler | None = None,
         title: str | None = None,
         *,
-        legends: str | Sequence[str] | None = None,
+        errors: Array | Sequence[Array] | Mapping[str, Any] | None = None,
         scale: str = "separate",
         percentile: float = 100.0,
-        errors: Array | Sequence[Array] | Mapping[str, Any] | None = None,
+        limit: float | None = None,
+        legends: str | Sequence[str] | None = None,
         separator: str = " ",
         show_key: bool = True,
         key_labels: tuple[str, str] | None = None,
@@ -181,10 +186,11 @@ class TextVisualizer(BaseVisualizer):
                 nothing is saved.
             scaler: As in `visualize`.
             title: As in `visualize`.
-            legends: As in `visualize`.
+            errors: As in `visualize`.
             scale: As in `visualize`.
             percentile: As in `visualize`.
-            errors: As in `visualize`.
+            limit: As in `visualize`.
+            legends: As in `visualize`.
             separator: As in `visualize`.
             show_key: As in `visualize`.
             key_labels: As in `visualize`.
@@ -198,8 +204,8 @@ class TextVisualizer(BaseVisualizer):
         """
         path = self._checked_path(save_filepath, ("html", "htm"))
         page = compute_page(
-            *(saliency, tokens, scaler, title, legends, scale, percentile, errors),
-            *(separator, show_key, key_labels),
+            *(saliency, tokens, scaler, title, legends, scale, percentile),
+            *(checked_limit(limit), errors, separator, show_key, key_labels),
         )
         document = html_of(page)
         if path is not None:

@@ -9,7 +9,13 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_text
-from saliency.visualizer.colors import SIGNED_KEY, UNSIGNED_KEY, diverging_cmap
+from saliency.visualizer.colors import (
+    ALL_ZERO,
+    SIGNED_KEY,
+    UNSIGNED_KEY,
+    diverging_cmap,
+    sequential_cmap,
+)
 from saliency.visualizer.grids import (
     SCALES,
     columns_of,
@@ -23,11 +29,14 @@ from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
 
 UNCERTAIN_KEY = "not distinguishable from 0"
 
-GREY = (0.83, 0.83, 0.83)  # the ground of what cannot be distinguished from zero
+Color = tuple[float, float, float]
 
-# Which share of `diverging_cmap` the scores have on each side of white. Without its
-# dark ends the strongest scores are plainly red and blue.
-_REACH = 0.4
+GREY: Color = (0.83, 0.83, 0.83)  # the ground of what cannot be distinguished from zero
+
+# Which share of `diverging_cmap` the scores have on each side of white, and of
+# `sequential_cmap` magnitudes. Without their dark ends the strongest are plainly red,
+# blue and purple.
+_REACH, _REACH_OF_MAGNITUDES = 0.4, 0.8
 
 _VISIBLE = {"\n": "\u21b5", "\r": "\u21b5", "\t": "\u21e5"}  # arrows
 _REPLACEMENT = "\ufffd"
@@ -42,6 +51,7 @@ class Passage(NamedTuple):
         is_uncertain: Which scores cannot be distinguished from zero, ``(n_token,)``.
         method: The name of the method; empty if it has none.
         limit: The score of the strongest colours.
+        is_signed: Whether the method has negative scores, so that colours tell signs.
     """
 
     tokens: list[str]
@@ -49,6 +59,7 @@ class Passage(NamedTuple):
     is_uncertain: np.ndarray
     method: str
     limit: float = 1.0
+    is_signed: bool = True
 
     @property
     def all_scores(self) -> np.ndarray:
@@ -58,7 +69,7 @@ class Passage(NamedTuple):
     @property
     def grounds(self) -> np.ndarray:
         """The colour of the ground of each token, RGB, ``(n_token, 3)``."""
-        colors = score_colors(self.scores / self.limit)
+        colors = score_colors(self.scores / self.limit, self.is_signed)
         colors[self.is_uncertain] = GREY
         return colors
 
@@ -82,13 +93,11 @@ class Key(NamedTuple):
         low: What stands at the left end of the bar of colours.
         high: What stands at its right end.
         bar: The colours from the left to the right, RGB, ``(n, 3)``.
-        has_uncertain: Whether it says what grey means.
     """
 
     low: str
     high: str
     bar: np.ndarray
-    has_uncertain: bool
 
 
 class Page(NamedTuple):
@@ -98,13 +107,16 @@ class Page(NamedTuple):
         title: Text above everything; may be empty.
         texts: The texts, from the top down.
         separator: What stands between two tokens.
-        key: What the colours mean; None if that is not shown.
+        keys: What the colours mean; of signed scores first, then of magnitudes.
+        notes: Other lines below the texts, each with the colour of a square before it,
+            or None.
     """
 
     title: str
     texts: list[Text]
     separator: str
-    key: Key | None
+    keys: list[Key]
+    notes: list[tuple[Color | None, str]]
 
 
 def compute_page(
@@ -115,6 +127,7 @@ def compute_page(
     legends: str | Sequence[str] | None,
     scale: str,
     percentile: float,
+    limit: float | None,
     errors: Any,
     separator: str,
     show_key: bool,
@@ -137,6 +150,13 @@ def compute_page(
     places = [""] if is_one else [f"[{i}]" for i in range(len(texts))]
     rows = _compute_rows(saliency, texts, places, methods, scaler, errors)
     rows = with_limits(rows, scale, percentile)
+    if limit is not None:
+        rows = [[one._replace(limit=limit) for one in row] for row in rows]
+    is_signed = [any((p.scores < 0).any() for p in column) for column in zip(*rows)]
+    rows = [
+        [one._replace(is_signed=signed) for one, signed in zip(row, is_signed)]
+        for row in rows
+    ]
     captions = [""] * len(texts)
     if legends is not None:
         captions = one_for_each_row("legends", legends, len(texts), "text")
@@ -147,20 +167,27 @@ def compute_page(
             for caption, row in zip(captions, rows)
         ],
         visible(checked_text("separator", separator)),
-        _compute_key(rows, key_labels) if show_key else None,
+        _compute_keys(rows, key_labels) if show_key else [],
+        _compute_notes(rows) if show_key else [],
     )
 
 
-def score_colors(scores: np.ndarray) -> np.ndarray:
-    """Return the grounds of tokens: those of `diverging_cmap` but for its dark ends.
+def score_colors(scores: np.ndarray, is_signed: bool = True) -> np.ndarray:
+    """Return the grounds of tokens: those of colour maps but for their dark ends.
 
     Args:
         scores: Scores, divided by that of the strongest colours, shape (n,).
+        is_signed: Whether they are those of `diverging_cmap` or of `sequential_cmap`.
 
     Returns:
-        RGB colours, shape (n, 3): white at 0, red above it, blue below.
+        RGB colours, shape (n, 3): white at 0; red above it and blue below if signs
+        count, otherwise purple.
     """
-    colors: np.ndarray = diverging_cmap(0.5 + _REACH * np.clip(scores, -1, 1))[:, :3]
+    colors: np.ndarray
+    if is_signed:
+        colors = diverging_cmap(0.5 + _REACH * np.clip(scores, -1, 1))[:, :3]
+    else:
+        colors = sequential_cmap(_REACH_OF_MAGNITUDES * np.clip(scores, 0, 1))[:, :3]
     return colors
 
 
@@ -321,25 +348,48 @@ def _checked_scores(value: Array, n_token: int, name: str) -> np.ndarray:
     return scores.astype(np.float64)
 
 
-def _compute_key(rows: list[list[Passage]], key_labels: tuple[str, str] | None) -> Key:
-    passages = [passage for row in rows for passage in row]
-    is_signed = any((passage.scores < 0).any() for passage in passages)
-    low, high = SIGNED_KEY if is_signed else UNSIGNED_KEY
-    if key_labels is not None:
-        low, high = _checked_key_labels(key_labels)
+def _compute_keys(
+    rows: list[list[Passage]], key_labels: tuple[str, str] | None
+) -> list[Key]:
+    """Return a key for signed scores and one for magnitudes, if there are any."""
+    passages = [one for row in rows for one in row if one.scores.any()]
     limits = {passage.limit for passage in passages}
-    if len(limits) == 1:  # then the colours have numbers
-        (limit,) = limits
-        low = f"{low} (\u2212{limit:.2g})" if is_signed else low
-        high = f"{high} (+{limit:.2g})"
-    bar = score_colors(np.linspace(-1 if is_signed else 0, 1, 101))
-    return Key(low, high, bar, any(p.is_uncertain.any() for p in passages))
+    keys = []
+    for is_signed in sorted({one.is_signed for one in passages}, reverse=True):
+        low, high = SIGNED_KEY if is_signed else UNSIGNED_KEY
+        if key_labels is not None:
+            low, high = checked_key_labels(key_labels)
+        if len(limits) == 1:  # then the colours have numbers
+            (limit,) = limits
+            low = f"{low} (\u2212{limit:.2g})" if is_signed else low
+            high = f"{high} ({'+' * is_signed}{limit:.2g})"
+        scores = np.linspace(-1 if is_signed else 0, 1, 101)
+        keys.append(Key(low, high, score_colors(scores, is_signed)))
+    return keys
 
 
-def _checked_key_labels(key_labels: Sequence[str]) -> list[str]:
+def _compute_notes(rows: list[list[Passage]]) -> list[tuple[Color | None, str]]:
+    """Return what is said of scores that have no colours of their own."""
+    passages = [passage for row in rows for passage in row]
+    notes: list[tuple[Color | None, str]] = []
+    if not any(passage.scores.any() for passage in passages):
+        notes.append((None, ALL_ZERO))
+    if any(passage.is_uncertain.any() for passage in passages):
+        notes.append((GREY, UNCERTAIN_KEY))
+    return notes
+
+
+def checked_key_labels(key_labels: Sequence[str]) -> tuple[str, str]:
+    """Return what the two ends of the colours mean, as it is drawn.
+
+    Raises:
+        ValueError: These are not two.
+        TypeError: They are not texts.
+    """
     if not isinstance(key_labels, (tuple, list)) or len(key_labels) != 2:
         raise ValueError(
             "key_labels must be two texts, for the colours of low and of high scores, "
             f"got {key_labels!r}"
         )
-    return [visible(checked_text("key_labels", label)) for label in key_labels]
+    low, high = (visible(checked_text("key_labels", label)) for label in key_labels)
+    return low, high

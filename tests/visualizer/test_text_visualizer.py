@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose
 from PIL import Image
 
 from saliency import TextVisualizer, diverging_cmap
+from saliency.visualizer.colors import NEUTRAL_COLOR
 from saliency.visualizer.text_lines import Letters, compute_layout
 from saliency.visualizer.texts import GREY, compute_page, text_color, visible
 from tests.visualizer.conftest import JAPANESE
@@ -41,6 +42,7 @@ def page_of(saliency=SCORES, tokens=TOKENS, **how):
         "legends": None,
         "scale": "separate",
         "percentile": 100.0,
+        "limit": None,
         "errors": None,
         "separator": " ",
         "show_key": True,
@@ -147,7 +149,9 @@ class TestContent:
         (passage,) = passages_of(errors=[3, 0, 0.4, 1])
         assert passage.is_uncertain.tolist() == [True, False, False, True]
         assert_allclose(passage.grounds[[0, 3]], [GREY, GREY])
-        assert page_of(errors=[3, 0, 0.4, 1]).key.has_uncertain
+        notes = page_of(errors=[3, 0, 0.4, 1]).notes
+        assert notes == [(GREY, "not distinguishable from 0")]
+        assert page_of().notes == []
 
     def test_errors_of_one_of_the_methods(self):
         saliency = {"IG": SCORES, "LRP": SCORES}
@@ -189,26 +193,61 @@ class TestColours:
 
 class TestKey:
     def test_both_signs(self):
-        key = page_of().key
+        (key,) = page_of().keys
         assert key.low == "speaks against (\u22122)"
         assert key.high == "speaks for (+2)"
         assert_allclose(key.bar[50], 1)
 
     def test_without_negative_scores(self):
-        key = page_of(np.abs(SCORES)).key
-        assert (key.low, key.high) == ("no influence", "strong influence (+2)")
+        (key,) = page_of(np.abs(SCORES)).keys
+        assert (key.low, key.high) == ("no influence", "strong influence (2)")
         assert_allclose(key.bar[0], 1)
+        assert_allclose(key.bar[-1], to_rgb(NEUTRAL_COLOR), atol=0.01)
+
+    def test_a_method_without_negative_scores_is_purple_beside_others(self):
+        scores = {"IG": SCORES, "magnitude": np.abs(SCORES)}
+        page = page_of(scores)
+        signed, magnitudes = page.keys
+        assert signed.low.startswith("speaks against")
+        assert magnitudes.low == "no influence"
+        first, second = page.texts[0].passages
+        assert_allclose(first.grounds[0], signed.bar[0])
+        assert_allclose(second.grounds[0], magnitudes.bar[-1])
+        figure = TextVisualizer().visualize(scores, TOKENS)
+        assert len(figure.axes[0].images) == 2
+        assert shown(figure)[-2:] == ["no influence", "strong influence (2)"]
+
+    def test_all_texts_of_a_method_are_signed_or_none(self):
+        passages = passages_of([SCORES, np.abs(SCORES)], [TOKENS, TOKENS])
+        assert [passage.is_signed for passage in passages] == [True, True]
+
+    def test_where_all_scores_are_zero_it_says_so(self):
+        page = page_of(np.zeros(4))
+        assert (page.keys, page.notes) == ([], [(None, "all scores are 0")])
+        figure = TextVisualizer().visualize(np.zeros(4), TOKENS)
+        assert shown(figure) == [*TOKENS, "all scores are 0"]
+        assert "all scores are 0" in TextVisualizer().html(np.zeros(4), TOKENS)
+
+    def test_a_limit_is_that_of_all_texts(self):
+        how = {"limit": 4.0, "scale": "separate"}
+        page = page_of([SCORES, 2 * SCORES], [TOKENS, TOKENS], **how)
+        assert {p.limit for text in page.texts for p in text.passages} == {4.0}
+        assert page.keys[0].high == "speaks for (+4)"
+        with pytest.raises(ValueError, match="limit must be a number > 0 or None"):
+            TextVisualizer().visualize(SCORES, TOKENS, limit=-1)
 
     def test_several_scales_have_no_numbers(self):
-        key = page_of([SCORES, 2 * SCORES], [TOKENS, TOKENS]).key
+        (key,) = page_of([SCORES, 2 * SCORES], [TOKENS, TOKENS]).keys
         assert (key.low, key.high) == ("speaks against", "speaks for")
 
     def test_its_labels_can_be_chosen(self):
-        key = page_of([SCORES, 2 * SCORES], [TOKENS] * 2, key_labels=("-", "+")).key
+        how = {"key_labels": ("-", "+")}
+        (key,) = page_of([SCORES, 2 * SCORES], [TOKENS] * 2, **how).keys
         assert (key.low, key.high) == ("-", "+")
 
     def test_it_can_be_left_out(self):
-        assert page_of(show_key=False).key is None
+        page = page_of(show_key=False, errors=[3, 0, 0, 0])
+        assert (page.keys, page.notes) == ([], [])
         figure = TextVisualizer().visualize(SCORES, TOKENS, show_key=False)
         assert shown(figure) == TOKENS
 
@@ -342,7 +381,7 @@ class TestFigure:
         figure = TextVisualizer().visualize(SCORES, TOKENS, errors=[3, 0, 0, 0])
         (ax,) = figure.axes
         (bar,) = ax.images
-        assert_allclose(bar.get_array()[0], page_of().key.bar)
+        assert_allclose(bar.get_array()[0], page_of().keys[0].bar)
         boxes = [patch for patch in ax.patches if isinstance(patch, Rectangle)]
         assert to_hex(boxes[-1].get_facecolor()) == to_hex(GREY)
         assert shown(figure)[-1] == "not distinguishable from 0"
