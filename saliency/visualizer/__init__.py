@@ -8,12 +8,20 @@ from saliency.visualizer.colors import (
     atom_color,
     diverging_cmap,
     heatmap,
+    magnitude_color,
     red_blue_cmap,
     sequential_cmap,
     signed_colors,
 )
 from saliency.visualizer.filter_visualizer import FilterVisualizer
 from saliency.visualizer.image_visualizer import ImageVisualizer
+from saliency.visualizer.mol_groups import (
+    FUNCTIONAL_GROUPS,
+    AtomGroup,
+    brics_fragments,
+    functional_groups,
+    ring_systems,
+)
 from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
 from saliency.visualizer.scalers import (
     abs_max_scaler,
@@ -25,6 +33,8 @@ from saliency.visualizer.table_visualizer import TableVisualizer
 from saliency.visualizer.text_visualizer import TextVisualizer
 
 __all__ = [
+    "FUNCTIONAL_GROUPS",
+    "AtomGroup",
     "BaseVisualizer",
     "FilterVisualizer",
     "ImageVisualizer",
@@ -34,12 +44,16 @@ __all__ = [
     "TextVisualizer",
     "abs_max_scaler",
     "atom_color",
+    "brics_fragments",
     "diverging_cmap",
+    "functional_groups",
     "heatmap",
+    "magnitude_color",
     "min_max_scaler",
     "normalize_scaler",
     "project_scaler",
     "red_blue_cmap",
+    "ring_systems",
     "sequential_cmap",
     "signed_colors",
 ]

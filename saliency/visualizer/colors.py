@@ -100,7 +100,8 @@ def red_blue_cmap(x: float) -> tuple[float, float, float]:
 def atom_color(x: float) -> tuple[float, float, float]:
     """Return the colour that `diverging_cmap` has for a score, but for its dark ends.
 
-    The letters of the atoms stay legible on it.
+    The letters of the atoms stay legible on it. The blue half ends earlier, since it is
+    the darker one.
 
     Args:
         x: Score in [-1, 1]; values outside get the colour of the nearer end.
@@ -108,7 +109,23 @@ def atom_color(x: float) -> tuple[float, float, float]:
     Returns:
         Red, green and blue, each in [0, 1]; white at 0.
     """
-    red, green, blue, _ = diverging_cmap(0.5 + 0.3 * float(np.clip(x, -1, 1)))
+    reach = 0.4 if x > 0 else 0.3
+    red, green, blue, _ = diverging_cmap(0.5 + reach * float(np.clip(x, -1, 1)))
+    return red, green, blue
+
+
+def magnitude_color(x: float) -> tuple[float, float, float]:
+    """Return the colour that `sequential_cmap` has for a magnitude, but for its end.
+
+    The letters of the atoms stay legible on it.
+
+    Args:
+        x: Magnitude in [0, 1]; values outside get the colour of the nearer end.
+
+    Returns:
+        Red, green and blue, each in [0, 1]; white at 0.
+    """
+    red, green, blue, _ = sequential_cmap(0.65 * float(np.clip(x, 0, 1)))
     return red, green, blue
 
 

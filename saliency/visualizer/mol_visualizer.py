@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from saliency.array_types import Array
 from saliency.checks import (
+    Function,
     check_callable,
     check_choice,
     check_number,
@@ -21,24 +25,29 @@ from saliency.checks import (
 )
 from saliency.user_warnings import warn_user
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
-from saliency.visualizer.colors import atom_color, checked_limit, limit_of_colors
+from saliency.visualizer.colors import atom_color as atom_color
+from saliency.visualizer.colors import checked_limit, limit_of_colors
 from saliency.visualizer.grids import (
     SCALES,
     names_of_methods,
     one_for_each_row,
     with_limits,
 )
-from saliency.visualizer.mol_canvas import SvgPicture, encode, rd_chem, with_title
+from saliency.visualizer.mol_canvas import DPI, SvgPicture
 from saliency.visualizer.mol_cells import (
     MODES,
     Cell,
     ColorFn,
     compute_cell,
     compute_cells,
+    with_signs,
 )
+from saliency.visualizer.mol_groups import Grouping
+from saliency.visualizer.mol_rdkit import mol_of_smiles
 from saliency.visualizer.mol_sheet import Sheet
 from saliency.visualizer.names import plain
-from saliency.visualizer.scalers import Scaler, abs_max_scaler
+from saliency.visualizer.scalers import Scaler, abs_max_scaler, unit_of
+from saliency.visualizer.texts import checked_key_labels
 
 FORMATS = ("svg", "png", "pdf")
 
@@ -67,7 +76,7 @@ class MolVisualizer(BaseVisualizer):
         mol: Any,
         save_filepath: str | PathLike[str] | None = None,
         visualize_ratio: float = 1.0,
-        color_fn: ColorFn = atom_color,
+        color_fn: ColorFn | None = None,
         scaler: Scaler | None = abs_max_scaler,
         legend: str = "",
         raise_import_error: bool | None = None,
@@ -75,14 +84,18 @@ class MolVisualizer(BaseVisualizer):
         errors: Array | None = None,
         mode: str = "highlight",
         limit: float | None = None,
-        show_colorbar: bool = False,
         size: tuple[int, int] = (500, 375),
+        show_colorbar: bool = False,
+        show_key: bool = True,
+        key_labels: tuple[str, str] | None = None,
+        groups: Grouping | None = None,
         max_atoms: int = 300,
-    ) -> SvgPicture:
+        ax: Axes | None = None,
+    ) -> SvgPicture | Figure:
         """Draw one molecule.
 
-        A bond between two atoms that are coloured has the colour of the mean of their
-        scores.
+        A bond between two atoms that are coloured has the colour of the weaker one, and
+        is white where one speaks for the output and the other one against it.
 
         Args:
             saliency: Scores of the atoms in the molecule's order, ``(n_atom,)``, real
@@ -94,6 +107,8 @@ class MolVisualizer(BaseVisualizer):
                 with the largest magnitudes, their number rounded; of equal
                 magnitudes the first ones.
             color_fn: Maps a score, divided by ``limit``, to red, green and blue.
+                Default: `atom_color`, red for positive and blue for negative scores;
+                where no score is negative `magnitude_color`, purple.
             scaler: Callable that maps the scores to those drawn. It is given the scores
                 without padding. None draws them unchanged.
             legend: Text below the molecule.
@@ -109,16 +124,27 @@ class MolVisualizer(BaseVisualizer):
                 a chain's scores around there.
             limit: The score, as drawn, of the strongest colours. Default: the largest
                 magnitude.
-            show_colorbar: Whether to draw a colour bar.
             size: Width and height for the molecule in pixels, 100 to an inch.
+            show_colorbar: Whether the key has numbers, which say how large scores are.
+            show_key: Whether to draw what the colours mean, below the molecule.
+            key_labels: The two ends of that key, such as ``('lowers logP', 'raises
+                logP')``. Default: ``('speaks against', 'speaks for')``, and where no
+                score is negative ``('no influence', 'strong influence')``.
+            groups: Divides the molecule into groups of atoms, such as
+                `functional_groups`, `brics_fragments` or `ring_systems`: a callable
+                that returns a list of `AtomGroup`. All atoms of a group have the colour
+                of the sum of its scores, which is written beside it. Then
+                ``visualize_ratio`` is a share of the groups.
             max_atoms: How many atoms are drawn of a larger molecule: the strongest and
                 what is within two bonds of them, as pieces side by side, whose cut
                 bonds end in ``*``. How many are left out is written below; colours are
                 relative to the scores of all. -1 draws all, which takes minutes for
                 thousands of atoms without 2D coordinates.
+            ax: Axes of matplotlib to draw on, in the place of a picture of ``size``:
+                the molecule and its texts are as large as these axes have room for now.
 
         Returns:
-            The SVG, a str.
+            The SVG, a str; with ``ax`` its figure.
 
         Raises:
             ImportError: RDKit is not installed, or cannot draw on this system.
@@ -126,7 +152,8 @@ class MolVisualizer(BaseVisualizer):
                 among the values allowed; or ``save_filepath`` cannot be written to.
             TypeError: An argument has the wrong type.
         """
-        path = self._checked_path(save_filepath, FORMATS)
+        ax = self._checked_ax(ax)
+        path = self._checked_path(save_filepath, FORMATS if ax is None else ())
         if raise_import_error is not None:
             warn_user(
                 "raise_import_error has no effect: what is not installed always raises "
@@ -135,12 +162,19 @@ class MolVisualizer(BaseVisualizer):
         limit = checked_limit(limit)
         _check_size(size)
         cell = compute_cell(
-            *(saliency, mol, visualize_ratio, scaler, legend, errors, max_atoms, size)
+            *(saliency, mol, visualize_ratio, scaler, legend, errors, max_atoms, size),
+            groups,
         )
         cell = cell._replace(limit=limit or limit_of_colors(cell.all_scores))
-        bars = "separate" if show_colorbar else None
-        sheet = _sheet([[cell]], color_fn, mode, bars, size)
-        return _draw(sheet, path)
+        bars = "all" if show_colorbar else None
+        sheet = _sheet(
+            *(with_signs([[cell]], by_column=False), color_fn, mode, bars, size),
+            *(unit_of(scaler), show_key, key_labels),
+        )
+        if ax is None:
+            return _draw(sheet.drawn(), path)
+        _fitted(sheet, ax).drawn().painted().draw(ax)
+        return self._finish(ax, path, None)
 
     @checked_arguments
     def visualize_grid(
@@ -149,7 +183,7 @@ class MolVisualizer(BaseVisualizer):
         mols: Sequence[Any],
         save_filepath: str | PathLike[str] | None = None,
         visualize_ratio: float = 1.0,
-        color_fn: ColorFn = atom_color,
+        color_fn: ColorFn | None = None,
         scaler: Scaler | None = None,
         legends: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
         *,
@@ -157,14 +191,21 @@ class MolVisualizer(BaseVisualizer):
         mode: str = "highlight",
         scale: str = "all",
         percentile: float = 100.0,
-        title: str = "",
+        limit: float | None = None,
         row_titles: Sequence[str] | None = None,
         n_column: int = 4,
-        show_colorbar: bool = False,
         size: tuple[int, int] = (250, 200),
+        show_colorbar: bool = False,
+        show_key: bool = True,
+        key_labels: tuple[str, str] | None = None,
+        title: str = "",
+        groups: Grouping | None = None,
         max_atoms: int = 300,
     ) -> SvgPicture:
         """Draw several molecules, or each of them by several methods.
+
+        The letters of atoms have one size in all of them, bonds are of similar lengths,
+        and a row is as high as its molecules.
 
         Args:
             saliency: The scores of each molecule, as in `visualize`: a list of them, or
@@ -173,7 +214,8 @@ class MolVisualizer(BaseVisualizer):
             mols: The molecules.
             save_filepath: As in `visualize`.
             visualize_ratio: As in `visualize`.
-            color_fn: As in `visualize`.
+            color_fn: As in `visualize`; whether a score is negative is asked of each
+                method by itself.
             scaler: As in `visualize`, for each molecule. On a common scale only
                 unscaled scores can be compared, so the default is None.
             legends: Text below each molecule; by the names of methods if ``saliency``
@@ -186,12 +228,16 @@ class MolVisualizer(BaseVisualizer):
                 or only the whole (``'all'``).
             percentile: The strongest colours are for this percentile of the magnitudes
                 on a scale, and for larger ones.
-            title: Title of the whole picture.
+            limit: The score, as drawn, of the strongest colours in all cells, instead.
             row_titles: Text before each row; only with methods by name, where each
                 molecule has a row.
             n_column: How many molecules a row has if there is one method.
-            show_colorbar: Whether to draw colour bars, one for each scale.
-            size: Width and height for each molecule in pixels, 100 to an inch.
+            size: Width and greatest height for each molecule in pixels, 100 to an inch.
+            show_colorbar: Whether to draw colour bars with numbers, one for each scale.
+            show_key: As in `visualize`.
+            key_labels: As in `visualize`.
+            title: Title of the whole picture.
+            groups: As in `visualize`.
             max_atoms: As in `visualize`, for each molecule.
 
         Returns:
@@ -206,6 +252,7 @@ class MolVisualizer(BaseVisualizer):
         path = self._checked_path(save_filepath, FORMATS)
         check_choice("scale", scale, SCALES)
         check_positive("n_column", n_column)
+        limit = checked_limit(limit)
         check_number("percentile", percentile, 0, 100)
         mols = list(mols)
         if not mols:
@@ -226,19 +273,45 @@ class MolVisualizer(BaseVisualizer):
         _check_size(size)
         rows = compute_cells(
             *(saliency, mols, methods, visualize_ratio, scaler, legends, errors),
-            *(max_atoms, size),
+            *(max_atoms, size, groups),
         )
         rows = with_limits(rows, scale, percentile)
+        if limit is not None:
+            scale = "all"
+            rows = [[cell._replace(limit=limit) for cell in row] for row in rows]
+        rows = with_signs(rows, by_column=methods is not None)
         if methods is None:
             cells = [cell for row in rows for cell in row]
             rows = [cells[i : i + n_column] for i in range(0, len(cells), n_column)]
-        sheet = _sheet(rows, color_fn, mode, scale if show_colorbar else None, size)
+        sheet = _sheet(
+            *(rows, color_fn, mode, scale if show_colorbar else None, size),
+            *(unit_of(scaler), show_key, key_labels),
+        )
         sheet = sheet._replace(
             title=plain(checked_text("title", title)),
             column_titles=[plain(method) for method in methods or []],
             row_titles=_checked_titles(row_titles, len(mols)),
+            is_trimmed=True,
         )
-        return _draw(sheet, path)
+        return _draw(sheet.drawn(), path)
+
+
+def _with_keywords_of(
+    method: Callable[..., Any],
+) -> Callable[[Function], Function]:
+    """Return a decorator: the signature has a method's keywords for ``**options``."""
+    known = inspect.signature(method).parameters.values()
+
+    def decorate(function: Function) -> Function:
+        signature = inspect.signature(function)
+        own = [p for p in signature.parameters.values() if p.kind != p.VAR_KEYWORD]
+        names = {parameter.name for parameter in own}
+        more = [p for p in known if p.kind == p.KEYWORD_ONLY and p.name not in names]
+        complete = signature.replace(parameters=[*own, *more])
+        function.__signature__ = complete  # type: ignore[attr-defined]
+        return function
+
+    return decorate
 
 
 class SmilesVisualizer(MolVisualizer):
@@ -255,20 +328,21 @@ class SmilesVisualizer(MolVisualizer):
     __slots__ = ()
 
     @checked_arguments
+    @_with_keywords_of(MolVisualizer.visualize)
     def visualize(  # type: ignore[override]
         self,
         saliency: Array,
         smiles: str,
         save_filepath: str | PathLike[str] | None = None,
         visualize_ratio: float = 1.0,
-        color_fn: ColorFn = atom_color,
+        color_fn: ColorFn | None = None,
         scaler: Scaler | None = abs_max_scaler,
         legend: str = "",
         add_Hs: bool = False,
         use_canonical_smiles: bool = False,
         raise_import_error: bool | None = None,
         **options: Any,
-    ) -> SvgPicture:
+    ) -> SvgPicture | Figure:
         """Draw one molecule.
 
         Args:
@@ -287,13 +361,13 @@ class SmilesVisualizer(MolVisualizer):
             **options: The keywords of `MolVisualizer.visualize`.
 
         Returns:
-            The SVG, a str.
+            The SVG, a str; with ``ax`` its figure.
 
         Raises:
             ImportError, TypeError: As in `MolVisualizer.visualize`.
             ValueError: As there, or RDKit cannot read the SMILES.
         """
-        mol = _from_smiles(smiles, add_Hs, use_canonical_smiles)
+        mol = mol_of_smiles(smiles, add_Hs, use_canonical_smiles)
         return super().visualize(
             saliency,
             mol,
@@ -307,11 +381,17 @@ class SmilesVisualizer(MolVisualizer):
         )
 
     @checked_arguments
+    @_with_keywords_of(MolVisualizer.visualize_grid)
     def visualize_grid(  # type: ignore[override]
         self,
         saliency: Mapping[str, Sequence[Array]] | Sequence[Array],
         smiles: Sequence[str],
-        *args: Any,
+        save_filepath: str | PathLike[str] | None = None,
+        visualize_ratio: float = 1.0,
+        color_fn: ColorFn | None = None,
+        scaler: Scaler | None = None,
+        legends: Mapping[str, Sequence[str]] | Sequence[str] | None = None,
+        *,
         add_Hs: bool = False,
         use_canonical_smiles: bool = False,
         **options: Any,
@@ -321,7 +401,11 @@ class SmilesVisualizer(MolVisualizer):
         Args:
             saliency: As in `MolVisualizer.visualize_grid`.
             smiles: The molecules, as in `visualize`.
-            *args: The other arguments of `MolVisualizer.visualize_grid`.
+            save_filepath: As in `MolVisualizer.visualize_grid`.
+            visualize_ratio: As in `MolVisualizer.visualize_grid`.
+            color_fn: As in `MolVisualizer.visualize_grid`.
+            scaler: As in `MolVisualizer.visualize_grid`.
+            legends: As in `MolVisualizer.visualize_grid`.
             add_Hs: As in `visualize`.
             use_canonical_smiles: As in `visualize`.
             **options: The keywords of `MolVisualizer.visualize_grid`.
@@ -333,21 +417,12 @@ class SmilesVisualizer(MolVisualizer):
             ImportError, TypeError: As in `MolVisualizer.visualize_grid`.
             ValueError: As there, or RDKit cannot read one of the SMILES.
         """
-        mols = [_from_smiles(one, add_Hs, use_canonical_smiles) for one in smiles]
-        return super().visualize_grid(saliency, mols, *args, **options)
-
-
-def _from_smiles(smiles: str, add_hs: bool, canonical: bool) -> Any:
-    """Return the molecule, with its atoms in the order of the scores."""
-    chem = rd_chem()
-    if not isinstance(smiles, str):
-        raise TypeError(f"smiles must be a str, got {type(smiles).__name__}")
-    mol = chem.MolFromSmiles(smiles)
-    if mol is None:
-        raise ValueError(f"smiles={smiles!r} cannot be read by RDKit")
-    if canonical:
-        mol = chem.MolFromSmiles(chem.MolToSmiles(mol))
-    return chem.AddHs(mol) if add_hs else mol
+        mols = [mol_of_smiles(one, add_Hs, use_canonical_smiles) for one in smiles]
+        return super().visualize_grid(
+            *(saliency, mols, save_filepath, visualize_ratio, color_fn, scaler),
+            *(legends,),
+            **options,
+        )
 
 
 def _checked_titles(row_titles: Sequence[str] | None, n_mol: int) -> list[str]:
@@ -359,15 +434,31 @@ def _checked_titles(row_titles: Sequence[str] | None, n_mol: int) -> list[str]:
 
 def _sheet(
     rows: list[list[Cell]],
-    color_fn: ColorFn,
+    color_fn: ColorFn | None,
     mode: str,
     bars: str | None,
     size: tuple[int, int],
+    unit: str,
+    show_key: bool,
+    key_labels: tuple[str, str] | None,
 ) -> Sheet:
     """Return what is drawn, without titles."""
-    check_callable("color_fn", color_fn)
+    if color_fn is not None:
+        check_callable("color_fn", color_fn)
     check_choice("mode", mode, MODES)
-    return Sheet(rows, color_fn, mode, bars, (int(size[0]), int(size[1])))
+    if key_labels is not None:
+        key_labels = checked_key_labels(key_labels)
+    panel = (int(size[0]), int(size[1]))
+    return Sheet(rows, color_fn, mode, bars, panel, unit, show_key, key_labels)
+
+
+def _fitted(sheet: Sheet, ax: Axes) -> Sheet:
+    """Return a sheet of one molecule that is as large as some axes are now."""
+    box = ax.get_window_extent()
+    pixels = DPI / ax.figure.figure.dpi
+    around = sheet.size[1] - sheet.panel[1]  # legend and key
+    width, height = box.width * pixels, box.height * pixels - around
+    return sheet._replace(panel=(max(int(width), 50), max(int(height), 50)))
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -380,12 +471,11 @@ def _check_size(size: tuple[int, int]) -> None:
 
 def _draw(sheet: Sheet, path: Path | None) -> SvgPicture:
     """Return the picture, and save it if there is a path."""
-    svg = encode(sheet.paint, sheet.size, sheet.panel, "svg")
-    picture = with_title(svg.decode("ascii"), sheet.words)
+    canvas = sheet.painted()
+    picture = canvas.svg(sheet.words)
     if path is not None:
         extension = path.suffix[1:].lower()
-        content = picture.encode("ascii")
-        if extension != "svg":
-            content = encode(sheet.paint, sheet.size, sheet.panel, extension)
+        is_svg = extension == "svg"
+        content = picture.encode("utf-8") if is_svg else canvas.file(extension)
         write_picture(path, content)
     return picture

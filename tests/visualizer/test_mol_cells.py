@@ -28,7 +28,10 @@ def test_colours_are_of_scores_divided_by_the_limit():
     cell = compute([1.0, -2.0, 4.0])._replace(limit=4.0)
     atoms, bonds = cell.colors(grey_level, "highlight")
     assert atoms == {0: (0.25,) * 3, 1: (-0.5,) * 3, 2: (1.0,) * 3}
-    assert bonds == {0: (-0.125,) * 3, 1: (0.25,) * 3}
+    # Of the weaker end; of 0 where the ends have different signs.
+    assert bonds == {0: (0.0,) * 3, 1: (0.0,) * 3}
+    cell = compute([-3.0, -2.0, -4.0])._replace(limit=4.0)
+    assert cell.colors(grey_level, "highlight")[1] == {0: (-0.5,) * 3, 1: (-0.5,) * 3}
 
 
 def test_atoms_that_are_not_shown_have_no_colour():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
+import warnings
 from io import BytesIO
 from pathlib import Path
 from xml.etree import ElementTree
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
@@ -21,16 +24,19 @@ from PIL import Image
 pytest.importorskip("rdkit", reason="RDKit is not installed (extra 'molecule')")
 from rdkit import Chem
 from rdkit.Chem import rdDepictor
+from rdkit.Chem.Draw import rdMolDraw2D
 
 from saliency import (
     MolVisualizer,
     SmilesVisualizer,
     abs_max_scaler,
     atom_color,
+    magnitude_color,
     min_max_scaler,
     red_blue_cmap,
 )
-from saliency.visualizer.svg_to_pdf import pdf_of_svg
+from saliency.visualizer.mol_shapes import shapes_of_svg
+from saliency.visualizer.texts import UNSIGNED_KEY
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 ALANINE_SALT = "C[C@H](N)C(=O)[O-].[Na+]"
@@ -109,11 +115,13 @@ def test_each_atom_and_bond_has_the_colour_of_its_score(scores):
     mol = mol_of(ASPIRIN)
     svg = visualizer.visualize(scores, mol)
     parts = np.array(scores) / (np.abs(scores).max() or 1)
-    assert atoms(svg) == [(i, as_hex(atom_color(x))) for i, x in enumerate(parts)]
+    color = atom_color if min(scores) < 0 else magnitude_color
+    assert atoms(svg) == [(i, as_hex(color(x))) for i, x in enumerate(parts)]
     expected = {}
     for bond in mol.GetBonds():
-        mean = (parts[bond.GetBeginAtomIdx()] + parts[bond.GetEndAtomIdx()]) / 2
-        expected[bond.GetIdx()] = as_hex(atom_color(mean))
+        ends = parts[[bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()]]
+        weaker = min(ends, key=abs) if ends[0] * ends[1] > 0 else 0.0
+        expected[bond.GetIdx()] = as_hex(color(weaker))
     assert bonds(svg) == expected
 
 
@@ -163,7 +171,7 @@ def test_the_scaler_sees_the_atoms_alone():
 
     svg = visualizer.visualize([3, 1, 2, np.nan], mol_of(), scaler=scaler)
     assert_array_equal(seen[0], [3, 1, 2])
-    halves = [as_hex(atom_color(x)) for x in (1, 0, 0.5)]
+    halves = [as_hex(magnitude_color(x)) for x in (1, 0, 0.5)]
     assert [color for _, color in atoms(svg)] == halves
 
 
@@ -230,7 +238,7 @@ def test_all_parts_of_a_salt_are_drawn():
 @pytest.mark.parametrize("smiles", ["[Na+].[Cl-]", "O", "[H][H]", "C1CC1", "*c1ccccc1"])
 def test_molecules_of_few_atoms(smiles):
     mol = mol_of(smiles)
-    n_atom, strongest = mol.GetNumAtoms(), as_hex(atom_color(1))
+    n_atom, strongest = mol.GetNumAtoms(), as_hex(magnitude_color(1))
     highlight = visualizer.visualize(np.ones(n_atom), mol)
     assert atoms(highlight) == [(i, strongest) for i in range(n_atom)]
     height, width = 2 * np.array(size(highlight))[::-1]
@@ -338,7 +346,8 @@ def test_contours_have_the_colours_of_the_scores_around_the_atoms(tmp_path):
     scores[[0, -1]] = 1.0, -0.5
     mol = mol_of("C" * 20)
     picture_path = tmp_path / "x.png"
-    svg = visualizer.visualize(scores, mol, picture_path, mode="contour")
+    how = {"mode": "contour", "show_key": False}
+    svg = visualizer.visualize(scores, mol, picture_path, **how)
     assert atoms(svg) == [] and bonds(svg) == {}
     picture = png(picture_path).astype(int)
     reds = picture[..., 0] - picture[..., 2]
@@ -366,7 +375,7 @@ def test_contours_of_long_chains_can_be_seen(n_atom, tmp_path):
     """Bells of narrow bonds are wider than the bonds, and as strong as the scores."""
     scores = np.repeat([1.0, 0.0, -0.5], n_atom // 3 + 1)[:n_atom]
     path = tmp_path / "x.png"
-    options = {"mode": "contour", "limit": 1.0, "max_atoms": -1}
+    options = {"mode": "contour", "limit": 1.0, "max_atoms": -1, "show_key": False}
     visualizer.visualize(scores, mol_of("C" * n_atom), path, **options)
     picture = png(path).astype(int)
     reds = picture[..., 0] - picture[..., 2]
@@ -385,7 +394,8 @@ def test_contours_of_long_chains_can_be_seen(n_atom, tmp_path):
 @pytest.mark.parametrize("mode", ["highlight", "contour"])
 def test_atoms_that_are_close_together_have_no_frames_in_red(mode, tmp_path):
     path = tmp_path / "x.png"
-    visualizer.visualize(np.zeros(600), mol_of("C" * 600), path, mode=mode)
+    how = {"mode": mode, "show_key": False}
+    visualizer.visualize(np.zeros(600), mol_of("C" * 600), path, **how)
     assert np.ptp(png(path).astype(int), axis=2).max() == 0
 
 
@@ -400,7 +410,7 @@ def test_a_ring_of_contours_has_a_hole(tmp_path):
     picture = png(tmp_path / "x.png")
     height, width = picture.shape[:2]
     assert_array_equal(picture[height // 2, width // 2], 255)
-    strongest = 255 * np.array(atom_color(1))
+    strongest = 255 * np.array(magnitude_color(1))
     assert (np.abs(picture[height // 2] - strongest).max(axis=1) < 2).any()
 
 
@@ -418,14 +428,21 @@ def test_the_legend_is_below_the_molecule_and_in_the_title_of_the_svg():
 
 
 def test_letters_with_holes_are_drawn_as_matplotlib_draws_them(tmp_path):
-    visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "x.png", legend="8B%gØ@€")
-    ours = png(tmp_path / "x.png")[2 * 386 :]
+    how = {"legend": "8B%gØ@€", "show_key": False}
+    svg = visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "x.png", **how)
+    ours = png(tmp_path / "x.png")[top_of_texts(svg) :]
     figure = Figure(figsize=(5, 1), dpi=200)
     figure.text(0.5, 0.5, "8B%gØ@€", fontsize=14 * 72 / 100)
     figure.savefig(tmp_path / "y.png")
     theirs = png(tmp_path / "y.png")
     ink = [(255.0 - picture).sum() for picture in (ours, theirs)]
     assert ink[0] == pytest.approx(ink[1], rel=0.05)
+
+
+def top_of_texts(svg: str) -> int:
+    """Returns above which row of the PNG the first text begins."""
+    (text, *_) = elements(svg, "text")
+    return int(2 * (float(text.get("y")) - 15))
 
 
 def dark_columns(path: Path, top: int) -> np.ndarray:
@@ -435,21 +452,23 @@ def dark_columns(path: Path, top: int) -> np.ndarray:
 def test_a_long_legend_is_made_smaller_rather_than_cut(tmp_path):
     for name, legend in (("a", "x" * 20), ("b", "x" * 200)):
         path = tmp_path / f"{name}.png"
-        svg = visualizer.visualize([1, 2, 3], mol_of(), path, legend=legend)
-        columns = dark_columns(path, 2 * 387)
+        how = {"legend": legend, "show_key": False}
+        svg = visualizer.visualize([1, 2, 3], mol_of(), path, **how)
+        columns = dark_columns(path, top_of_texts(svg))
         assert len(columns)
         assert columns.min() > 4 and columns.max() < 2 * size(svg)[0] - 4
 
 
 def test_the_colour_bar_goes_from_minus_to_plus_the_limit(tmp_path):
     path = tmp_path / "x.png"
-    visualizer.visualize([1, 2, 3], mol_of(), path, show_colorbar=True)
+    how = {"show_colorbar": True, "show_key": False}
+    visualizer.visualize([-1, 2, 3], mol_of(), path, **how)
     picture = png(path)[2 * 387 :]
     row = picture[np.argmax((picture != 255).any(axis=(1, 2))) + 10]
     inside = row[(row != 255).any(axis=1)][4:-4]
     for color, score in ((inside[0], -1), (inside[-1], 1)):
         assert np.abs(color - 255 * np.array(atom_color(score))).max() < 6
-    assert inside[len(inside) // 2].min() > 250
+    assert inside[len(inside) // 2].min() > 245
 
 
 def test_files_of_each_format(tmp_path):
@@ -460,7 +479,7 @@ def test_files_of_each_format(tmp_path):
     assert picture.shape[:2] == (2 * size(svg)[1], 2 * size(svg)[0])
     for i, x in enumerate((1 / 3, 2 / 3, 1)):
         y, left = position(svg, i)
-        color = np.array(atom_color(x)) * 255
+        color = np.array(magnitude_color(x)) * 255
         near = picture[y - 16 : y + 16, left - 16 : left + 16].reshape(-1, 3)
         assert (np.abs(near - color) < 1.5).all(axis=1).mean() > 0.4
     visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "plain")
@@ -481,28 +500,61 @@ def test_a_pdf_has_the_size_and_the_colours_and_no_pixels(tmp_path):
         for numbers in re.findall(rb"([\d.]+) ([\d.]+) ([\d.]+) rg", content)
     ]
     for x in (1 / 3, 2 / 3, 1):
-        assert np.abs(np.array(fills) - atom_color(x)).max(axis=1).min() < 0.005
+        assert np.abs(np.array(fills) - magnitude_color(x)).max(axis=1).min() < 0.005
 
 
-@pytest.mark.parametrize("mode", ["highlight", "contour"])
-def test_a_pdf_shows_what_the_png_shows(tmp_path, monkeypatch, mode):
-    """By matplotlib's renderer of pixels for want of one of PDF; RDKit has Cairo's."""
+def test_a_png_shows_the_structure_as_rdkit_draws_it(tmp_path):
+    """Dative bonds, wedges and letters; by RDKit's own renderer of pixels."""
     mol = mol_of("N[C@@H](Cc1ccccc1)C(=O)O.[NH3]->[Fe]")
-    how = {"mode": mode, "legend": "8B%gØ", "show_colorbar": True}
-    scores, errors = np.linspace(-1, 1, 14), np.full(14, 0.2)
-    visualizer.visualize(scores, mol, tmp_path / "x.png", errors=errors, **how)
-    save = Figure.savefig
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, file, format: save(self, file, dpi=200)
-    )
-    visualizer.visualize(scores, mol, tmp_path / "x.pdf", errors=errors, **how)
-    pictures = [png(tmp_path / name).astype(float) for name in ("x.png", "x.pdf")]
-    difference = np.abs(pictures[0] - pictures[1])
-    assert difference.mean() < 1
-    # In pieces of 20 x 20 nothing but the edges of lines differs.
-    height, width = (20 * (n // 20) for n in difference.shape[:2])
-    pieces = difference[:height, :width].reshape(height // 20, 20, width // 20, 20, 3)
-    assert pieces.mean(axis=(1, 3, 4)).max() < 40
+    path, how = tmp_path / "x.png", {"size": (500, 400), "show_key": False}
+    visualizer.visualize(np.ones(14), mol, path, visualize_ratio=0, **how)
+    drawer = rdMolDraw2D.MolDraw2DCairo(500, 400)
+    options = drawer.drawOptions()
+    options.useBWAtomPalette()
+    options.padding, options.fixedBondLength = 0.05, 80
+    options.bondLineWidth, options.maxFontSize = 1.6, 22
+    drawer.DrawMolecule(rdMolDraw2D.PrepareMolForDrawing(mol))
+    drawer.FinishDrawing()
+    theirs = Image.open(BytesIO(drawer.GetDrawingText())).convert("RGB")
+    ours = Image.open(path).convert("RGB").crop((0, 20, 1000, 820)).resize((500, 400))
+    blurred = [
+        np.asarray(picture.resize((50, 40)), float) for picture in (ours, theirs)
+    ]
+    assert np.ptp(blurred[1]) > 50
+    assert np.abs(blurred[0] - blurred[1]).max() < 25
+
+
+def outlines_of_pdf(content: bytes) -> list[list[tuple[float, ...]]]:
+    """Returns the corners of each outline in an uncompressed PDF."""
+    outlines: list = []
+    for numbers, operator in re.findall(rb"((?:-?[\d.]+ )+)([mlvyc])\n", content):
+        if operator == b"m":
+            outlines.append([])
+        outlines[-1].append(tuple(float(n) for n in numbers.split()[-2:]))
+    return outlines
+
+
+def test_no_outline_of_a_pdf_goes_there_and_back(tmp_path):
+    """Viewers draw such a way of no width as a grey hairline."""
+    path, how = tmp_path / "x.pdf", {"legend": "8B%gØ", "show_colorbar": True}
+    scores = np.linspace(-1, 1, 13)
+    with matplotlib.rc_context({"pdf.compression": 0}):
+        visualizer.visualize(scores, mol_of(ASPIRIN), path, mode="contour", **how)
+    outlines = outlines_of_pdf(path.read_bytes())
+    assert len(outlines) > 50
+    for corners in outlines:
+        steps = list(zip(corners, corners[1:]))
+        assert not {(b, a) for a, b in steps if a != b}.intersection(steps)
+
+
+def test_texts_of_a_pdf_are_texts(tmp_path):
+    path = tmp_path / "x.pdf"
+    with matplotlib.rc_context({"pdf.compression": 0}):
+        visualizer.visualize([-1, 2, 3], mol_of(), path, legend="ethanol")
+    content = path.read_bytes()
+    shown = re.findall(rb"BT\n(.*?)ET\n", content, re.DOTALL)
+    texts = [b"".join(re.findall(rb"\(([^()]*)\)", letters)) for letters in shown]
+    assert texts == [b"ethanol", b"speaks against", b"speaks for"]
 
 
 @pytest.mark.parametrize(
@@ -512,10 +564,10 @@ def test_a_pdf_shows_what_the_png_shows(tmp_path, monkeypatch, mode):
         ("<path d='M 0,0 C 1,1 2,2 3,3'/>", "path with 'C'"),
     ],
 )
-def test_what_cannot_become_a_pdf_is_not_left_out(shape, message):
+def test_what_is_not_understood_of_rdkits_is_not_left_out(shape, message):
     svg = f"<svg xmlns='http://www.w3.org/2000/svg'>{shape}</svg>"
     with pytest.raises(ValueError, match=message):
-        pdf_of_svg(svg.encode(), (100, 100), 100)
+        shapes_of_svg(svg)
 
 
 def test_jupyter_shows_what_is_returned():
@@ -539,6 +591,133 @@ def test_the_call_of_chainer_chemistry(tmp_path):
         use_canonical_smiles=False,
     )
     assert Path(path).read_bytes().startswith(b"\x89PNG")
+
+
+# --- texts and keys ---------------------------------------------------------------
+
+
+def texts(svg: str) -> list[str]:
+    return [element.text for element in elements(svg, "text")]
+
+
+def test_texts_of_an_svg_are_texts_in_any_script(tmp_path):
+    path = tmp_path / "x.svg"
+    words = {"title": "アスピリン <&>", "legends": ["面白い"]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of letters that no font here has
+        svg = visualizer.visualize_grid([[1, -2, 3]], [mol_of()], path, **words)
+    expected = ["アスピリン <&>", "面白い", "speaks against", "speaks for"]
+    assert texts(svg) == expected
+    assert path.read_text(encoding="utf-8") == svg
+    assert "アスピリン" in svg  # and no numbers of characters
+    families = elements(svg, "text")[0].get("font-family")
+    assert "DejaVu Sans" in families and "IPAexGothic" in families
+
+
+def test_a_png_of_letters_that_no_font_has_warns_of_them(tmp_path):
+    with pytest.warns(UserWarning, match="no font that is installed has the letters"):
+        visualizer.visualize([1, 2, 3], mol_of(), tmp_path / "x.png", legend="\u9f8d")
+
+
+def test_wide_letters_have_room_whatever_fonts_are_here():
+    methods = {"a": [[1, 0, -1]]}
+    sizes = [
+        size(visualizer.visualize_grid(methods, [mol_of()], row_titles=[title]))
+        for title in ("\u9f8d" * 10, "\u9f8d" * 20)
+    ]
+    assert sizes[1][0] - sizes[0][0] == pytest.approx(140, abs=2)  # an em each
+
+
+def test_the_key_says_what_colours_mean():
+    how = {"key_labels": ("lowers logP", "raises logP")}
+    assert texts(visualizer.visualize([1, -2, 3], mol_of(), **how)) == list(
+        how["key_labels"]
+    )
+    assert texts(visualizer.visualize([1, -2, 3], mol_of(), show_key=False)) == []
+    of_magnitudes = visualizer.visualize([1, 2, 3], mol_of())
+    assert texts(of_magnitudes) == ["no influence", "strong influence"]
+    atom = as_hex(magnitude_color(1))
+    assert atoms(of_magnitudes)[2] == (2, atom)
+    assert atom in {fill(element) for element in elements(of_magnitudes, "path")}
+
+
+def test_numbers_of_the_key_have_a_unit():
+    how = {"show_colorbar": True, "limit": 4.0}
+    relative = visualizer.visualize([1, -2, 4], mol_of(), show_colorbar=True)
+    assert texts(relative)[:4] == ["\u22121", "0", "1", "relative score"]
+    plain = visualizer.visualize([1, -2, 3], mol_of(), scaler=None, **how)
+    assert texts(plain)[:4] == ["\u22124", "0", "4", "score"]
+    magnitudes = visualizer.visualize([1, 2, 3], mol_of(), scaler=None, **how)
+    assert texts(magnitudes)[:3] == ["0", "4", "score"]
+    own = visualizer.visualize([1, 2, 3], mol_of(), scaler=np.sqrt, **how)
+    assert "scaled score" in texts(own)
+
+
+def test_a_picture_of_zeros_says_so():
+    svg = visualizer.visualize(np.zeros(3), mol_of(), legend="ethanol")
+    assert texts(svg) == ["ethanol", "all scores are 0"]
+    svg = visualizer.visualize_grid([[0, 0, 0], [1, -1]], [mol_of(), mol_of("CC")])
+    assert texts(svg) == ["all scores are 0", "speaks against", "speaks for"]
+
+
+def test_magnitudes_of_a_method_are_purple_beside_signed_scores():
+    scores = {"signed": [[1.0, -4.0, 2.0]], "magnitude": [[1.0, 4.0, 2.0]]}
+    svg = visualizer.visualize_grid(scores, [mol_of()])
+    signed = [as_hex(atom_color(x / 4)) for x in (1, -4, 2)]
+    magnitudes = [as_hex(magnitude_color(x / 4)) for x in (1, 4, 2)]
+    assert [color for _, color in atoms(svg)] == [*signed, *magnitudes]
+    assert texts(svg)[-4:] == [*("speaks against", "speaks for"), *UNSIGNED_KEY]
+    svg = visualizer.visualize_grid(scores, [mol_of()], color_fn=atom_color)
+    assert atoms(svg)[3:] == [
+        (i, as_hex(atom_color(x / 4))) for i, x in enumerate((1, 4, 2))
+    ]
+    assert texts(svg)[-2:] == ["speaks against", "speaks for"]
+
+
+def test_long_legends_are_broken_between_words():
+    legend = "a legend that is much too long to be in one line of a small molecule"
+    svg = visualizer.visualize_grid([[1, 0, -1]], [mol_of()], legends=[legend])
+    lines = texts(svg)[:-2]
+    assert len(lines) == 2
+    assert " ".join(lines) == legend
+    longest = visualizer.visualize_grid([[1, 0, -1]], [mol_of()], legends=["x" * 400])
+    assert texts(longest)[0].endswith("x\u2026")
+
+
+# --- axes of matplotlib -----------------------------------------------------------
+
+
+def test_a_molecule_beside_another_plot(tmp_path):
+    figure = Figure(figsize=(8, 4))
+    left, right = figure.subplots(1, 2)
+    drawn = visualizer.visualize(
+        [1, -2, 3], mol_of(), tmp_path / "x.jpg", ax=left, legend="ethanol"
+    )
+    assert drawn is figure
+    assert [text.get_text() for text in left.texts] == [
+        "ethanol",
+        "speaks against",
+        "speaks for",
+    ]
+    assert not right.texts and not right.patches
+    svg = visualizer.visualize([1, -2, 3], mol_of())
+    colors = {to_hex(patch.get_facecolor()).upper() for patch in left.patches}
+    assert {color for _, color in atoms(svg)} <= colors
+    assert Image.open(tmp_path / "x.jpg").size[0] > 800
+
+
+def test_letters_on_axes_are_as_large_as_in_pictures():
+    figure = Figure(figsize=(20, 10), dpi=50)
+    ax = figure.add_subplot()
+    visualizer.visualize([1, -2, 3], mol_of(), ax=ax, legend="ethanol")
+    assert ax.texts[0].get_fontsize() == pytest.approx(14 * 0.72)
+    unit = np.ptp(ax.transData.transform([(0, 0), (100, 0)])[:, 0])
+    assert unit == pytest.approx(50, rel=0.02)  # 100 pixels are an inch
+
+
+def test_what_are_no_axes():
+    with pytest.raises(TypeError, match="ax must be one matplotlib Axes or None"):
+        visualizer.visualize([1, -2, 3], mol_of(), ax=3)
 
 
 # --- grids ------------------------------------------------------------------------
@@ -594,6 +773,14 @@ def test_the_scales_of_methods(scale, limits):
     assert colors_of_cells(svg, [3, 3, 2, 2, 6, 6]) == expected
 
 
+def test_a_limit_is_that_of_all_molecules():
+    svg = visualizer.visualize_grid(SCORES, MOLS, limit=16, scale="separate")
+    expected = [expected_colors(scores, 16) for scores in SCORES]
+    assert colors_of_cells(svg, [3, 2, 6]) == expected
+    svg = visualizer.visualize_grid(SCORES, MOLS, limit=16, show_colorbar=True)
+    assert texts(svg)[:4] == ["\u221216", "0", "16", "score"]
+
+
 def test_beyond_the_percentile_colours_are_the_strongest():
     svg = visualizer.visualize_grid(SCORES, MOLS, percentile=50)
     sizes = np.abs(np.concatenate(SCORES))
@@ -608,17 +795,73 @@ def test_beyond_the_percentile_colours_are_the_strongest():
 def test_rows_and_columns_of_a_grid():
     one = size(visualizer.visualize_grid([[1, 0, -1]], [mol_of()]))
     five = visualizer.visualize_grid([[1, 0, -1]] * 5, [mol_of()] * 5, n_column=2)
-    assert size(five) == (2 * one[0], one[1] + 2 * 200)
+    assert size(five)[0] == 2 * one[0]
+    # A row is as high as its molecules, which are flat.
+    row = size(visualizer.visualize_grid([[1, 0, -1]] * 2, [mol_of()] * 2, n_column=1))
+    assert size(five)[1] == pytest.approx(one[1] + 2 * (row[1] - one[1]), abs=2)
+    assert row[1] - one[1] < 100
     methods = {"a": [[1, 0, -1]] * 3, "b": [[1, 0, -1]] * 3}
     width, height = size(visualizer.visualize_grid(methods, [mol_of()] * 3))
     assert width == 2 * 250
-    assert height > one[1] + 2 * 200  # the names of the methods
+    assert height > size(five)[1]  # the names of the methods
     titled = visualizer.visualize_grid(
         methods, [mol_of()] * 3, row_titles=["x", "y", "z"], title="All"
     )
     assert size(titled)[0] > width and size(titled)[1] > height
     (title,) = elements(titled, "title")
     assert title.text == "All; a; b; x; y; z"
+
+
+def letter_heights(svg: str) -> list[float]:
+    """Returns how high the letters O of atoms are, molecule by molecule."""
+    found = []
+    for element in elements(svg, "path"):
+        is_letter = re.fullmatch(r"atom-\d+", element.get("class", ""))
+        if is_letter and element.get("d").count("M") == 2:  # an O has a hole
+            y = re.findall(r"[\d.]+,([\d.]+)", element.get("d"))
+            found.append(np.ptp(np.array(y, float)))
+    return found
+
+
+def test_letters_of_atoms_have_one_size_in_a_grid():
+    mols = [mol_of("CCC=O"), mol_of("C" * 10 + "C=O"), mol_of("O=C1CCCCC1")]
+    alone = [
+        letter_heights(
+            visualizer.visualize(np.ones(m.GetNumAtoms()), m, size=(250, 200))
+        )
+        for m in mols
+    ]
+    assert max(alone)[0] > 1.5 * min(alone)[0]
+    scores = [np.ones(mol.GetNumAtoms()) for mol in mols]
+    heights = letter_heights(visualizer.visualize_grid(scores, mols))
+    assert len(heights) == 3
+    assert np.ptp(heights) <= 0.2
+
+
+def test_a_legend_of_one_molecule_is_close_below_it():
+    svg = visualizer.visualize([1, -2, 3], mol_of(), legend="ethanol")
+    (legend, *_) = elements(svg, "text")
+    ellipses = elements(svg, "ellipse")
+    bottom = max(float(e.get("cy")) + float(e.get("ry")) for e in ellipses)
+    assert 10 < float(legend.get("y")) - bottom < 40
+    assert size(svg)[1] > 375  # which is its room, with the key below it
+
+
+def test_a_legend_is_close_below_its_molecule():
+    mols = [mol_of("C" * 12), mol_of("C" * 12)]  # flat
+    svg = visualizer.visualize_grid(
+        {"a": [np.ones(12)] * 2}, mols, legends={"a": ["first", "second"]}
+    )
+    bottoms: list[float] = []
+    for element in elements(svg, "ellipse"):
+        bottom = float(element.get("cy")) + float(element.get("ry"))
+        if element.get("class") == "atom-0":
+            bottoms.append(bottom)
+        bottoms[-1] = max(bottoms[-1], bottom)
+    bases = {e.text: float(e.get("y")) for e in elements(svg, "text")}
+    for bottom, legend in zip(bottoms, ("first", "second")):
+        assert 0 < bases[legend] - bottom < 60
+    assert size(svg)[1] < 2 * 200
 
 
 def test_legends_and_errors_of_a_grid_go_by_the_names_of_methods():
@@ -653,7 +896,8 @@ def test_a_colour_bar_for_each_scale(scale):
             corners.add((x.min(), y.min(), x.max(), y.max()))
     width, height = size(svg)
     assert all(0 < a < c < width and 0 < b < d < height for a, b, c, d in corners)
-    assert len(corners) == {"all": 1, "column": 2, "row": 6, "separate": 6}[scale]
+    # The key is one with numbers only where there is one scale.
+    assert len(corners) == {"all": 1, "column": 3, "row": 7, "separate": 7}[scale]
 
 
 def test_a_grid_of_smiles(tmp_path):
@@ -728,6 +972,8 @@ def test_bad_arguments(tmp_path, monkeypatch, arguments, error, message):
         ({"row_titles": ["a"] * 3}, ValueError, "row_titles need methods"),
         ({"n_column": 0}, ValueError, "n_column must be an int >= 1, got 0"),
         ({"percentile": 101}, ValueError, "percentile must be"),
+        ({"limit": 0}, ValueError, "limit must be a number > 0 or None, got 0"),
+        ({"key_labels": ("a",)}, ValueError, "key_labels must be two texts"),
         ({"title": None}, TypeError, "title must be a str"),
         ({"saliency": {"a": SCORES}, "legends": {"b": ["a"] * 3}}, ValueError, "'b'"),
         ({"saliency": {"a": SCORES}, "legends": ["a"] * 3}, TypeError, "must map"),
@@ -746,6 +992,25 @@ def test_smiles_that_cannot_be_read(smiles):
         SmilesVisualizer().visualize([1, 2, 3], smiles)
     with pytest.raises(ValueError, match=re.escape(f"smiles={smiles!r}")):
         SmilesVisualizer().visualize_grid([[1, 2, 3]], [smiles])
+
+
+@pytest.mark.parametrize("method", ["visualize", "visualize_grid"])
+def test_smiles_have_the_arguments_of_molecules(method):
+    of_mols, of_smiles = (
+        dict(inspect.signature(getattr(visualizer_class, method)).parameters)
+        for visualizer_class in (MolVisualizer, SmilesVisualizer)
+    )
+    for name in ("add_Hs", "use_canonical_smiles"):
+        del of_smiles[name]
+    names = ["smiles" if name in ("mol", "mols") else name for name in of_mols]
+    assert list(of_smiles) == names
+    defaults = [p.default for p in of_mols.values()]
+    assert [p.default for p in of_smiles.values()] == defaults
+    arguments = {"visualize": ([1, 2], "CC"), "visualize_grid": ([[1, 2]], ["CC"])}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+        getattr(SmilesVisualizer(), method)(*arguments[method], colour="red")
+    with pytest.raises(ValueError, match="show_key must be True or False, got 'no'"):
+        getattr(SmilesVisualizer(), method)(*arguments[method], show_key="no")
 
 
 def test_what_is_no_smiles():
