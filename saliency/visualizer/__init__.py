@@ -15,6 +15,7 @@ from saliency.visualizer.colors import (
 )
 from saliency.visualizer.filter_visualizer import FilterVisualizer
 from saliency.visualizer.image_visualizer import ImageVisualizer
+from saliency.visualizer.mol_files import read_sdf
 from saliency.visualizer.mol_groups import (
     FUNCTIONAL_GROUPS,
     AtomGroup,
@@ -22,6 +23,7 @@ from saliency.visualizer.mol_groups import (
     functional_groups,
     ring_systems,
 )
+from saliency.visualizer.mol_tables import atom_table, group_table
 from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
 from saliency.visualizer.scalers import (
     abs_max_scaler,
@@ -44,14 +46,17 @@ __all__ = [
     "TextVisualizer",
     "abs_max_scaler",
     "atom_color",
+    "atom_table",
     "brics_fragments",
     "diverging_cmap",
     "functional_groups",
+    "group_table",
     "heatmap",
     "magnitude_color",
     "min_max_scaler",
     "normalize_scaler",
     "project_scaler",
+    "read_sdf",
     "red_blue_cmap",
     "ring_systems",
     "sequential_cmap",
