@@ -31,6 +31,8 @@ def test_every_snippet_of_the_readme_runs(
     monkeypatch.chdir(tmp_path)
     names = run_snippets("README.md")
     assert names["samples"].shape == (1, 150, 48)
+    logp, predicted = names["logp"][200:, 0], names["predicted"]
+    assert np.corrcoef(logp, predicted)[0, 1] > 0.8  # the network for molecules
     assert names["activation"].shape == (150, 48)
     # The first picture is what the first code draws: docs/make_first.py draws it anew.
     text = (ROOT / "README.md").read_text(encoding="utf-8")

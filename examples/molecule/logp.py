@@ -189,20 +189,21 @@ def main() -> None:
         show_progress=False,
     )
     columns = {"truth": true_scores, **{name: scores[name] for name in DRAWN}}
-    legends = {
-        "truth": [f"logP {true_scores[i].sum():.2f}" for i in shown],
-        DRAWN[0]: [f"predicted {predicted[i]:.2f}" for i in shown],
-    }
+    titles = [
+        f"logP {true_scores[i].sum():.2f}\npredicted {predicted[i]:.2f}" for i in shown
+    ]
     path = args.out / "grid.png"
     MolVisualizer().visualize_grid(
         {name: [of[i] for i in shown] for name, of in columns.items()},
         [mols[i] for i in explained[shown]],
         path,
-        legends=legends,
         errors={UNCERTAIN: spread},
         scale="column",
-        title="Contributions to logP; grey: within a standard deviation from 0",
+        percentile=95,
+        row_titles=titles,
         show_colorbar=True,
+        key_labels=("lowers logP", "raises logP"),
+        title="What each atom contributes to logP",
     )
     print(f"\nPicture: {path}")
 

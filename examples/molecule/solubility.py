@@ -162,8 +162,9 @@ def main() -> None:
         picture,
         legends=[f"predicted {predicted[i]:.1f}, measured {y[i]:.1f}" for i in shown],
         percentile=97,
-        title="What each atom adds to the logarithm of the solubility (mol/l)",
         show_colorbar=True,
+        key_labels=("less soluble", "more soluble"),
+        title="What each atom adds to the logarithm of the solubility (mol/l)",
     )
     print(f"\nPicture: {picture}")
 

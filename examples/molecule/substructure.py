@@ -63,6 +63,14 @@ METHODS: dict[str, dict[str, Any]] = {
     "BayesSmoothGrad": {"train": True, "noise_sampler": GaussianNoiseSampler()},
 }
 RECALL = np.linspace(0, 1, 101)  # where precision is averaged over runs
+#: How each method's curve is drawn: colours of Okabe and Ito (2008), "Color universal
+#: design", which differ in lightness as well, and a dash of its own.
+LINES = {
+    "VanillaGrad": ("#000000", "-"),
+    "SmoothGrad": ("#e69f00", "--"),
+    "BayesGrad": ("#0072b2", "-"),
+    "BayesSmoothGrad": ("#56b4e9", "-."),
+}
 
 
 class Molecules(NamedTuple):
@@ -196,10 +204,13 @@ def draw_curves(of_sizes: dict[int, list[Run]], chance: float, path: Path) -> No
         for k, name in enumerate(METHODS):
             curves = np.array([run.precision[name] for run in runs])
             area = np.mean([run.prc_auc[name] for run in runs])
+            color, dash = LINES[name]
             ax.errorbar(
                 RECALL[1:],
                 curves.mean(axis=0)[1:],
                 curves.std(axis=0, ddof=1)[1:],
+                color=color,
+                linestyle=dash,
                 errorevery=(3 + 3 * k, 12),
                 capsize=2,
                 elinewidth=1,
@@ -228,6 +239,7 @@ def draw_molecules(molecules: Molecules, run: Run, path: Path) -> None:
         [molecules.mols[i] for i in run.explained[shown]],
         path,
         scale="separate",
+        title="Squared gradients of a network that looks for pyridine",
     )
 
 

@@ -209,7 +209,7 @@ def draw(
         "errors": {UNCERTAIN: spread},
     }
     visualizer = TextVisualizer()
-    visualizer.visualize(columns, words, out / "sentences.png", width=9.0, **how)
+    visualizer.visualize(columns, words, out / "sentences.png", width=8.0, **how)
     visualizer.html(columns, words, out / "sentences.html", **how)
     print("\nPictures:")
     for name in ("sentences.png", "sentences.html"):
