@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from contourpy import contour_generator
 
-from saliency.visualizer.colors import SIGNED_KEY
+from saliency.visualizer.colors import SIGNED_KEY, UNSIGNED_KEY
 from saliency.visualizer.mol_canvas import (
     Canvas,
     Drawing,
@@ -30,7 +30,7 @@ from saliency.visualizer.mol_keys import (
     paint_key,
 )
 from saliency.visualizer.mol_shapes import Pair, extent
-from saliency.visualizer.texts import UNCERTAIN_KEY, UNSIGNED_KEY
+from saliency.visualizer.texts import UNCERTAIN_KEY
 
 # Sizes of letters, in pixels.
 TITLE, LEGEND = 16, 14

@@ -35,8 +35,8 @@ from saliency import (
     min_max_scaler,
     red_blue_cmap,
 )
+from saliency.visualizer.colors import UNSIGNED_KEY
 from saliency.visualizer.mol_shapes import shapes_of_svg
-from saliency.visualizer.texts import UNSIGNED_KEY
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 ALANINE_SALT = "C[C@H](N)C(=O)[O-].[Na+]"
