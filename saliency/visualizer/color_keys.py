@@ -12,7 +12,12 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.transforms import Bbox
 
-from saliency.visualizer.colors import SIGNED_KEY, UNSIGNED_KEY, ColorScale
+from saliency.visualizer.colors import (
+    SIGNED_KEY,
+    UNKNOWN_KEY,
+    UNSIGNED_KEY,
+    ColorScale,
+)
 from saliency.visualizer.names import AS_IT_IS
 
 # Sizes in inches.
@@ -23,7 +28,6 @@ ARROW = 0.1  # at an end of a colour bar
 LINE = 0.2  # the height of a key, or of a line of text
 WIDTH_OF_BAR = 1.0  # with its numbers and label
 
-_UNKNOWN_ENDS = ("low", "high")
 _SMALL = "small"
 
 
@@ -58,7 +62,7 @@ def ends_of(scale: ColorScale, keeps_signs: bool) -> tuple[str, str]:
     """
     if keeps_signs and scale.is_signed:
         return SIGNED_KEY
-    return UNSIGNED_KEY if keeps_signs and scale.low == 0 else _UNKNOWN_ENDS
+    return UNSIGNED_KEY if keeps_signs and scale.low == 0 else UNKNOWN_KEY
 
 
 def draw_color_bar(axes: Sequence[Axes], key: Key, has_ends: bool = True) -> None:

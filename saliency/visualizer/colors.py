@@ -31,6 +31,8 @@ MISSING_COLOR = "#cccccc"
 #: What keys say of the two ends of signed scores, and of those without a sign.
 SIGNED_KEY = ("speaks against", "speaks for")
 UNSIGNED_KEY = ("no influence", "strong influence")
+#: The same where a scaler has given scores other signs than they had.
+UNKNOWN_KEY = ("low", "high")
 #: What pictures say that have no other scores.
 ALL_ZERO = "all scores are 0"
 

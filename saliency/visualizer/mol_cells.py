@@ -47,6 +47,7 @@ class Cell(NamedTuple):
         groups: Which group each atom is in, ``(n_atom,)``; None where scores are of
             atoms.
         is_signed: Whether there are negative scores, so that colours tell signs.
+        keeps_signs: Whether a scaler has left scores the signs that they had.
     """
 
     mol: Any
@@ -58,6 +59,7 @@ class Cell(NamedTuple):
     limit: float = 1.0
     groups: np.ndarray | None = None
     is_signed: bool = True
+    keeps_signs: bool = True
 
     @property
     def relative_scores(self) -> np.ndarray:
@@ -200,8 +202,10 @@ def compute_cell(
         found = checked_groups(groups, mol)
         index = groups_of_atoms(found)
         scores, off = group_sums(scores, found), np.zeros(len(found))
+    scaled = apply_scaler(scores, scaler)
+    keeps_signs = np.array_equal(np.sign(scaled), np.sign(scores))
     cell = _Scores(
-        apply_scaler(scores, scaler),
+        scaled,
         _strongest(scores, visualize_ratio),
         uncertain(scores, off),
     ).of_atoms(index)
@@ -226,6 +230,7 @@ def compute_cell(
         cell.scores,
         groups=index,
         is_signed=bool((cell.scores < 0).any()) or has_negative,
+        keeps_signs=keeps_signs,
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from contourpy import contour_generator
 
-from saliency.visualizer.colors import SIGNED_KEY, UNSIGNED_KEY
+from saliency.visualizer.colors import SIGNED_KEY, UNKNOWN_KEY, UNSIGNED_KEY
 from saliency.visualizer.mol_canvas import (
     Canvas,
     Drawing,
@@ -201,7 +201,11 @@ class Sheet(NamedTuple):
         """Return what the key says of the two ends of the colours."""
         if not self.show_key:
             return ()
-        return self.key_labels or (SIGNED_KEY if cell.is_signed else UNSIGNED_KEY)
+        if self.key_labels is not None:
+            return self.key_labels
+        if not all(one.keeps_signs for row in self.rows for one in row):
+            return UNKNOWN_KEY
+        return SIGNED_KEY if cell.is_signed else UNSIGNED_KEY
 
     # --- how much room everything takes ---
 

@@ -12,6 +12,7 @@ from saliency.checks import check_choice, check_number, checked_text
 from saliency.visualizer.colors import (
     ALL_ZERO,
     SIGNED_KEY,
+    UNKNOWN_KEY,
     UNSIGNED_KEY,
     diverging_cmap,
     sequential_cmap,
@@ -52,6 +53,7 @@ class Passage(NamedTuple):
         method: The name of the method; empty if it has none.
         limit: The score of the strongest colours.
         is_signed: Whether the method has negative scores, so that colours tell signs.
+        keeps_signs: Whether a scaler has left scores the signs that they had.
     """
 
     tokens: list[str]
@@ -60,6 +62,7 @@ class Passage(NamedTuple):
     method: str
     limit: float = 1.0
     is_signed: bool = True
+    keeps_signs: bool = True
 
     @property
     def all_scores(self) -> np.ndarray:
@@ -321,7 +324,9 @@ def _compute_passage(
     if errors is not None:
         errors = _checked_scores(errors, len(tokens), errors_name)  # without padding
     is_uncertain = uncertain(scores, checked_errors(errors, scores, errors_name))
-    return Passage(tokens, apply_scaler(scores, scaler), is_uncertain, method)
+    scaled = apply_scaler(scores, scaler)
+    keeps_signs = np.array_equal(np.sign(scaled), np.sign(scores))
+    return Passage(tokens, scaled, is_uncertain, method, keeps_signs=keeps_signs)
 
 
 def _checked_scores(value: Array, n_token: int, name: str) -> np.ndarray:
@@ -357,6 +362,8 @@ def _compute_keys(
     keys = []
     for is_signed in sorted({one.is_signed for one in passages}, reverse=True):
         low, high = SIGNED_KEY if is_signed else UNSIGNED_KEY
+        if not all(one.keeps_signs for one in passages):
+            low, high = UNKNOWN_KEY
         if key_labels is not None:
             low, high = checked_key_labels(key_labels)
         if len(limits) == 1:  # then the colours have numbers

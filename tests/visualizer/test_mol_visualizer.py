@@ -641,6 +641,15 @@ def test_the_key_says_what_colours_mean():
     assert atom in {fill(element) for element in elements(of_magnitudes, "path")}
 
 
+def test_after_a_scaler_that_changes_signs_nothing_speaks_for_or_against():
+    for scaler in (min_max_scaler, lambda scores: scores - 1):
+        svg = visualizer.visualize([1, -2, 3], mol_of(), scaler=scaler)
+        assert texts(svg) == ["low", "high"]
+    labels = {"key_labels": ("less", "more")}
+    svg = visualizer.visualize([1, -2, 3], mol_of(), scaler=min_max_scaler, **labels)
+    assert texts(svg) == ["less", "more"]
+
+
 def test_numbers_of_the_key_have_a_unit():
     how = {"show_colorbar": True, "limit": 4.0}
     relative = visualizer.visualize([1, -2, 4], mol_of(), show_colorbar=True)

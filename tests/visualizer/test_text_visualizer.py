@@ -16,7 +16,12 @@ from matplotlib.patches import Rectangle
 from numpy.testing import assert_allclose
 from PIL import Image
 
-from saliency import TextVisualizer, diverging_cmap
+from saliency import (
+    TextVisualizer,
+    abs_max_scaler,
+    diverging_cmap,
+    min_max_scaler,
+)
 from saliency.visualizer.colors import NEUTRAL_COLOR
 from saliency.visualizer.text_lines import Letters, compute_layout
 from saliency.visualizer.texts import GREY, compute_page, text_color, visible
@@ -235,6 +240,14 @@ class TestKey:
         assert page.keys[0].high == "speaks for (+4)"
         with pytest.raises(ValueError, match="limit must be a number > 0 or None"):
             TextVisualizer().visualize(SCORES, TOKENS, limit=-1)
+
+    def test_after_a_scaler_that_changes_signs_nothing_speaks_for_or_against(self):
+        for scaler in (min_max_scaler, lambda scores: scores - 1):
+            (key,) = page_of(scaler=scaler).keys
+            assert key.low.startswith("low")
+            assert key.high.startswith("high")
+        (key,) = page_of(scaler=abs_max_scaler).keys
+        assert key.low.startswith("speaks against")
 
     def test_several_scales_have_no_numbers(self):
         (key,) = page_of([SCORES, 2 * SCORES], [TOKENS, TOKENS]).keys
