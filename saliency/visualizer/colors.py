@@ -111,7 +111,7 @@ def atom_color(x: float) -> tuple[float, float, float]:
     Returns:
         Red, green and blue, each in [0, 1]; white at 0.
     """
-    reach = 0.4 if x > 0 else 0.3
+    reach = 0.38 if x > 0 else 0.32
     red, green, blue, _ = diverging_cmap(0.5 + reach * float(np.clip(x, -1, 1)))
     return red, green, blue
 

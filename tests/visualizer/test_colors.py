@@ -16,6 +16,7 @@ from saliency import (
     atom_color,
     diverging_cmap,
     heatmap,
+    magnitude_color,
     red_blue_cmap,
     sequential_cmap,
     signed_colors,
@@ -204,6 +205,21 @@ def test_atom_color_diverges_from_white_at_zero():
         luminance = np.dot(np.array(color) ** 2.2, [0.2126, 0.7152, 0.0722])
         assert (luminance + 0.05) / 0.05 > 4.5
     assert atom_color(7) == red and atom_color(-7) == blue
+
+
+def test_the_signs_of_atoms_can_be_told_in_greyscale():
+    lightness = cielab(np.array([atom_color(1), atom_color(-1)]))[:, 0]
+    assert lightness[0] - lightness[1] > 10
+
+
+def test_magnitudes_of_atoms_are_purple():
+    assert magnitude_color(0) == (1, 1, 1)
+    red, green, blue = magnitude_color(1)
+    assert blue > red > green
+    luminance = np.dot(np.array(magnitude_color(1)) ** 2.2, [0.2126, 0.7152, 0.0722])
+    assert (luminance + 0.05) / 0.05 > 4.5  # black letters are legible on it
+    assert magnitude_color(7) == magnitude_color(1)
+    assert magnitude_color(-1) == magnitude_color(0)
 
 
 def test_colour_maps_have_the_colours_of_bars():
