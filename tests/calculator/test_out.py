@@ -262,6 +262,25 @@ class TestRestart:
         assert files_of(out) == before
 
     @every_kind
+    def test_a_batch_is_run_as_it_shows_itself(self, kind, x, tmp_path):
+        """Not as batches before it did, which a call that resumes may not have run.
+
+        Here the first batch has random numbers drawn, so that its rows go one by one.
+        """
+        model, rows = MLP(), []
+
+        def drawing(v):
+            rows.append(len(v))
+            is_first = np.abs(v.array - x[0]).max(axis=1).min() < 1e-6
+            noise = np.random.random() if is_first else 1.0
+            return model(v) * float(noise)
+
+        calculator = GradientCalculator(model, eval_fun=drawing, class_index=0)
+        out = tmp_path / f"x.{kind}"
+        calculator.compute_aggregate(x[:6], batchsize=3, seed=0, out=out)
+        assert rows[-1] == 3
+
+    @every_kind
     def test_without_a_seed_goes_on_with_the_one_that_was_drawn(
         self, kind, x, tmp_path
     ):
