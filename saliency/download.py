@@ -22,9 +22,8 @@ from typing import Any, BinaryIO, NamedTuple
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from tqdm.auto import tqdm
-
 from saliency.checks import checked_text, is_number
+from saliency.progress import progress_bar
 
 _PIECE = 1 << 18
 # Seconds for which a server may be silent.
@@ -267,7 +266,7 @@ def _fetch_in_time(
         except Exception as error:  # is raised where it is waited for
             errors.append(error)
 
-    with tqdm(desc=name, unit="B", unit_scale=True, disable=not show_progress) as bar:
+    with progress_bar(name, None, "B", show_progress, unit_scale=True) as bar:
         # The thread has a file of its own to close: others may close theirs meanwhile.
         own = os.fdopen(os.dup(file.fileno()), "wb")
         thread = threading.Thread(target=fetch, args=(own,), daemon=True)

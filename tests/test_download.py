@@ -18,6 +18,7 @@ import pytest
 
 from saliency.download import download, written_whole
 from tests.servers import Server, content, redirect, running
+from tests.terminal import Screen
 
 CONTENT = bytes(range(256)) * 9000  # more than one piece
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -28,6 +29,7 @@ CHECKSUM = f"sha256:{SHA256}"
 def server() -> Iterator[Server]:
     answers = {
         "/file": content(CONTENT),
+        "/slow": slowly,
         "/cut": content(CONTENT, sent=1000),
         "/empty": content(b""),
         "/open": without_length,
@@ -48,6 +50,12 @@ def without_length(handler: BaseHTTPRequestHandler) -> None:
     handler.send_response(200)
     handler.end_headers()
     handler.wfile.write(CONTENT)
+
+
+def slowly(handler: BaseHTTPRequestHandler) -> None:
+    content(CONTENT, sent=1000)(handler)
+    time.sleep(1.1)  # from a second on there is a progress bar
+    handler.wfile.write(CONTENT[1000:])
 
 
 def cut_chunk(handler: BaseHTTPRequestHandler) -> None:
@@ -74,14 +82,13 @@ def no_http(handler: BaseHTTPRequestHandler) -> None:
     ],
     ids=["none", "sha256", "its_beginning", "capitals", "md5"],
 )
-def test_a_file_is_fetched_once(server, checksum, tmp_path, capfd):
+def test_a_file_is_fetched_once(server, checksum, tmp_path):
     path = tmp_path / "folder" / "file.bin"
     for _ in range(2):
         assert download(f"{server.address}/file", path, checksum) == path
     assert path.read_bytes() == CONTENT
     assert server.requested == ["/file"]
     assert list(path.parent.iterdir()) == [path]
-    assert "file.bin: 100%" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("what", ["open", "away"])
@@ -105,9 +112,17 @@ def test_a_long_name(address, tmp_path):
     assert download(f"{address}/file", path, CHECKSUM, False).exists()
 
 
-def test_progress_can_be_left_out(address, tmp_path, capfd):
-    download(f"{address}/file", tmp_path / "file.bin", show_progress=False)
-    assert capfd.readouterr().err == ""
+def test_a_terminal_shows_the_progress_of_slow_ones(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Screen())
+    download(f"{address}/slow", tmp_path / "file.bin")
+    assert "file.bin: 100%" in sys.stderr.getvalue()
+    assert "MB/s" in sys.stderr.getvalue()
+
+
+def test_progress_can_be_left_out(address, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Screen())
+    download(f"{address}/slow", tmp_path / "file.bin", show_progress=False)
+    assert sys.stderr.getvalue() == ""
 
 
 @pytest.mark.parametrize(
@@ -363,6 +378,7 @@ class TestTogether:
         go_on, sent = threading.Event(), threading.Semaphore(0)
         answers = {
             "/file": self.half(go_on, sent),
+            "/slow": slowly,
             "/cut": content(CONTENT, sent=1000),
         }
         with running(answers) as server:

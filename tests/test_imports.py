@@ -41,6 +41,7 @@ ROOMS = [
         "saliency/checks",
         "saliency/exclusive",
         "saliency/interrupts",
+        "saliency/progress",
         "saliency/replaced_methods",
         "saliency/settings_repr",
         "saliency/tables",

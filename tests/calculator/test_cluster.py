@@ -27,6 +27,7 @@ from saliency import (
 )
 from tests.calculator.test_out import chunk_of, done_in, files_of
 from tests.networks import CNN, MLP, OwnNoise, Sequence, Siamese, Tokens, build
+from tests.terminal import pseudo_terminal
 
 import chainer.functions as F
 from chainer.dataset import concat_examples
@@ -429,16 +430,18 @@ if __name__ == "__main__":
 
 def test_a_script_with_a_model_of_its_own(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    done = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=120,
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "True\n", done.stderr
-    assert "example" in done.stderr  # the progress bar
+    with pseudo_terminal() as (terminal, shown):
+        done = subprocess.run(
+            [sys.executable, "script.py"],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            timeout=120,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            text=True,
+        )
+    assert done.stdout == "True\n", shown[0]
+    assert "SmoothGrad: 100%" in shown[0] and "example/s" in shown[0]
 
 
 class TestBadInput:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Union
 
 import numpy as np
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from saliency.calculator.engine.arranged_batches import ArrangedBatches
 from saliency.calculator.engine.contributions import (
@@ -46,13 +46,12 @@ from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 from saliency.interrupts import held_back
+from saliency.progress import name_of_method, progress_bar
 
 import chainer
 
 # What is explained of each example of a batch, or 'argmax' to ask the pass.
 Classes = Union[Explained, str]
-
-_SHORT = 1.0  # seconds; work that takes no longer has no progress bar
 
 
 @contextlib.contextmanager
@@ -79,13 +78,8 @@ def running_job(
         mean_will_do (bool): Whether nobody asks for more than the mean of samples.
         show_progress (bool): Whether to show a progress bar.
     """
-    bar = tqdm(
-        desc=type(recipe).__name__.lstrip("_").replace("Calculator", ""),
-        total=settings.M * n_example,
-        unit="row",
-        delay=_SHORT,
-        disable=None if show_progress else True,  # None: only where somebody looks
-    )
+    total = settings.M * n_example
+    bar = progress_bar(name_of_method(recipe), total, "row", show_progress)
     runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
     with held_back(), bar, runner:
         yield Job(recipe, subject, settings, batches, runner, run, n_example, bar)

@@ -12,14 +12,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
-
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.out import Out, PartWriter
 from saliency.calculator.results.record import Span
 from saliency.calculator.results.stores import as_zarr_path
 from saliency.checks import check_positive, is_int
 from saliency.exclusive import one_at_a_time
+from saliency.progress import name_of_method, progress_bar
 from saliency.user_warnings import warn_user
 
 import chainer
@@ -101,12 +100,8 @@ def _run(
     if not out.missing:
         return
     shards = _shards(out.missing, work.batches.n_example, work.batches.batchsize)
-    bar = tqdm(
-        desc=type(work.recipe).__name__,
-        total=sum(stop - start for start, stop in shards),
-        unit="example",
-        disable=not show_progress,
-    )
+    total = sum(stop - start for start, stop in shards)
+    bar = progress_bar(name_of_method(work.recipe), total, "example", show_progress)
     with bar, _client(workers) as client, _Tasks(client, work, path) as tasks:
         for (start, stop), done in tasks.run(shards, out):
             out.add(done.digests, done.machine)
