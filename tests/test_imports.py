@@ -35,7 +35,12 @@ ROOMS = [
     ("saliency/lrp/rules",),
     ("saliency/lrp/graph",),
     ("saliency/cpu", "link_hooks"),
-    ("saliency/configured", "saliency/download", "saliency/explanation"),
+    (
+        "saliency/command_line",
+        "saliency/configured",
+        "saliency/download",
+        "saliency/explanation",
+    ),
     (
         "saliency/chainer_compat",
         "saliency/checks",

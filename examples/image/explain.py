@@ -14,31 +14,31 @@ classes of CIFAR-10 in images of 32 x 32 pixels, and refuses photographs.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from methods import METHODS, SHORT_NAMES
 from network import (
     add_arguments,
-    check_size,
+    check_sizes,
     class_scores,
     labels_of,
     load,
-    read_photograph,
     square,
 )
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import ImageVisualizer, class_index_of, top_classes
+from saliency.command_line import Parser, as_picture_to_write
 from saliency.models.imagenet import RankedClass
 
 MODES = ("overlay", "contour", "mask", "heatmap")
 DRAWN = 384  # pixels of a photograph's sides in the picture, at least
 
 
-def class_asked_for(text: str | None, labels: Sequence[str]) -> int | None:
+def class_asked_for(
+    parser: Parser, text: str | None, labels: Sequence[str]
+) -> int | None:
     """Return the class that the user names, by its index or its name, if any."""
     if text is None:
         return None
@@ -47,7 +47,7 @@ def class_asked_for(text: str | None, labels: Sequence[str]) -> int | None:
     try:
         return class_index_of(text, labels)
     except ValueError as error:
-        raise SystemExit(f"--class: {error}") from None
+        parser.error(f"argument --class: {error}")
 
 
 def title_of(index: int, ranked: Sequence[RankedClass]) -> str:
@@ -63,28 +63,25 @@ def title_of(index: int, ranked: Sequence[RankedClass]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", type=Path, nargs="+", help="photographs")
+    parser = Parser(__doc__)
     add_arguments(parser, model="vgg16")
-    parser.add_argument("--method", choices=[*SHORT_NAMES, "all"], default="smoothgrad")
-    parser.add_argument(
-        "--class", dest="of_class", help="index or name; the predicted one"
-    )
-    parser.add_argument("--mode", choices=MODES, default="overlay")
-    parser.add_argument("--out", type=Path, default=Path("heat.png"))
+    add = parser.add_argument
+    methods = [*SHORT_NAMES, "all"]
+    add("--method", choices=methods, default="smoothgrad", help="how to explain")
+    add("--class", dest="of_class", help="index or name of a class; else the predicted")
+    add("--mode", choices=MODES, default="overlay", help="how maps are drawn")
+    parser.add_common_arguments("heat.png", as_picture_to_write, "picture to write")
     args = parser.parse_args()
-
-    photographs = [read_photograph(path) for path in args.images]
-    for path, photograph in zip(args.images, photographs):
-        check_size(args.model, photograph, path)
-    asked_for = class_asked_for(args.of_class, labels_of(args.model))
+    check_sizes(parser, args)
+    asked_for = class_asked_for(parser, args.of_class, labels_of(args.model))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
-    drawn = [square(one, max(network.size, DRAWN)) for one in photographs]
-    x = np.stack([network.prepare(square(one, network.size)) for one in photographs])
+    paths, images = zip(*args.images)
+    drawn = [square(image, max(network.size, DRAWN)) for image in images]
+    x = np.stack([network.prepare(square(image, network.size)) for image in images])
     indices, titles = [], []
-    for path, of_image in zip(args.images, class_scores(network, x)):
+    for path, of_image in zip(paths, class_scores(network, x)):
         ranked = top_classes(of_image, len(network.labels), network.labels)
         print(f"{path}:", *ranked[:5], sep="\n  ")
         index = ranked[0].index if asked_for is None else asked_for

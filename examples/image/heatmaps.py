@@ -12,7 +12,6 @@ scikit-learn.
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
 
@@ -23,16 +22,16 @@ from network import (
     SIZE,
     Network,
     add_arguments,
-    check_size,
+    check_sizes,
     class_scores,
     load,
-    read_photograph,
     square,
 )
 from PIL import Image
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import ImageVisualizer, top_classes
+from saliency.command_line import Parser
 from saliency.models.imagenet import RankedClass
 
 import chainer
@@ -77,24 +76,25 @@ def row_title(true: str | None, predicted: RankedClass) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("images", type=Path, nargs="*", help="photographs")
-    add_arguments(parser)
+    parser = Parser(__doc__)
+    add_arguments(parser, n_image="*")
     parser.add_argument(
-        "--method", choices=SHORT_NAMES, nargs="+", default=list(SHORT_NAMES)
+        "--method",
+        choices=SHORT_NAMES,
+        nargs="+",
+        default=list(SHORT_NAMES),
+        help="how to explain",
     )
-    parser.add_argument("--out", type=Path, default=Path("results/image"))
+    parser.add_common_arguments("results/image")
     args = parser.parse_args()
-    photographs = [read_photograph(path) for path in args.images]
-    for path, photograph in zip(args.images, photographs):
-        check_size(args.model, photograph, path)
+    check_sizes(parser, args)
     args.out.mkdir(parents=True, exist_ok=True)
 
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
     if args.images:
-        images = [square(one, network.size) for one in photographs]
-        names = [path.stem for path in args.images]
+        images = [square(image, network.size) for _, image in args.images]
+        names = [path.stem for path, _ in args.images]
         true: list[str | None] = [None] * len(images)
     else:
         images, names, true = default_images(network)

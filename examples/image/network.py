@@ -12,6 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import imagenet_labels, load_pretrained
+from saliency.command_line import Parser, as_file, at_least
 
 import chainer
 import chainer.functions as F
@@ -145,17 +146,6 @@ def load(name: str, weights: Path | None = None) -> Network:
     )
 
 
-def check_size(name: str, photograph: Image.Image, path: Path) -> None:
-    """End here with one line if a photograph is too large for the small network."""
-    width, height = photograph.size
-    if name == "cifar" and max(width, height) > LARGEST:
-        raise SystemExit(
-            f"{path} is a photograph of {width} x {height} pixels: the network of "
-            f"--model cifar is for the {SIZE} x {SIZE} images of CIFAR-10, and what it "
-            "says of a photograph means nothing. --model vgg16 knows photographs"
-        )
-
-
 def class_scores(network: Network, x: np.ndarray) -> np.ndarray:
     """Return the scores of each class for images as the network takes them."""
     with chainer.using_config("train", False), chainer.no_backprop_mode():
@@ -163,13 +153,15 @@ def class_scores(network: Network, x: np.ndarray) -> np.ndarray:
     return chainer.cuda.to_cpu(scores)
 
 
-def add_arguments(parser: argparse.ArgumentParser, model: str = "cifar") -> None:
-    """Add the options that the image scripts have in common.
+def add_arguments(parser: Parser, model: str = "cifar", n_image: str = "+") -> None:
+    """Add the arguments that the image scripts have in common.
 
     Args:
-        parser (argparse.ArgumentParser): It is given the options.
+        parser (Parser): It is given the arguments.
         model (str): The network that explains by default.
+        n_image (str): How many images are wanted, in the way of argparse.
     """
+    parser.add_argument("images", type=as_photograph, nargs=n_image, help="photographs")
     parser.add_argument(
         "--model",
         choices=("cifar", *LAST_CONVOLUTIONS),
@@ -178,26 +170,48 @@ def add_arguments(parser: argparse.ArgumentParser, model: str = "cifar") -> None
     )
     parser.add_argument(
         "--weights",
-        type=Path,
+        type=as_file,
         help="file with the network's weights; without it, they are looked for in "
         "Chainer's folder, and else downloaded",
     )
-    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
+    samples = "samples of Smooth/BayesGrad"
+    parser.add_argument("--M", type=at_least(1), default=30, help=samples)
 
 
-def read_photograph(path: Path) -> Image.Image:
-    """Return an image file in RGB, white where it is transparent."""
+def check_sizes(parser: Parser, args: argparse.Namespace) -> None:
+    """End with one line if an image is too large for the small network."""
+    for path, photograph in args.images:
+        width, height = photograph.size
+        if args.model == "cifar" and max(width, height) > LARGEST:
+            parser.error(
+                f"{path} is a photograph of {width} x {height} pixels: the network of "
+                f"--model cifar is for the {SIZE} x {SIZE} images of CIFAR-10, and "
+                "what it says of a photograph means nothing. --model vgg16 knows "
+                "photographs"
+            )
+
+
+class Photograph(NamedTuple):
+    """An image file, and what is in it, in RGB."""
+
+    path: Path
+    image: Image.Image
+
+
+def as_photograph(text: str) -> Photograph:
+    """Read an image file (``type`` of an argument), white where it is transparent."""
+    path = as_file(text)
     try:
         with Image.open(path) as image:
             photograph = ImageOps.exif_transpose(image).convert("RGBA")
-    except FileNotFoundError:
-        raise SystemExit(f"{path}: there is no such file") from None
     except UnidentifiedImageError:
-        raise SystemExit(f"{path} is not an image, or of an unknown kind") from None
+        raise argparse.ArgumentTypeError(
+            f"{path} is not an image, or of an unknown kind"
+        ) from None
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
     white = Image.new("RGBA", photograph.size, "white")
-    return Image.alpha_composite(white, photograph).convert("RGB")
+    return Photograph(path, Image.alpha_composite(white, photograph).convert("RGB"))
 
 
 def square(photograph: Image.Image, size: int) -> np.ndarray:

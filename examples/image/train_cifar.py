@@ -8,7 +8,6 @@ Chainer. The weights, and what they reach on the test images, go to ``--out``.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -20,6 +19,7 @@ from network import SIZE, CifarVGG
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import fast_cpu
+from saliency.command_line import Parser, at_least
 
 import chainer
 import chainer.links as L
@@ -90,21 +90,19 @@ def print_entry(trainer: training.Trainer) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epoch", type=int, default=50)
-    parser.add_argument("--batchsize", type=int, default=64)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
-    parser.add_argument("--out", type=Path, default=Path("results/cifar"))
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--epoch", type=at_least(1), default=50, help="epochs of training")
+    add("--batchsize", type=at_least(1), default=64, help="images of a step")
+    parser.add_common_arguments("results/cifar")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(args.seed)  # Chainer's first weights and order, and the augmentation
 
     train_set, test_set = load()
     start = time.perf_counter()
-    device = chainer.get_device(args.device)
     classifier = train(
-        train_set, test_set, args.epoch, args.batchsize, device, args.out
+        train_set, test_set, args.epoch, args.batchsize, args.device, args.out
     )
     minutes = (time.perf_counter() - start) / 60
     model = classifier.predictor.to_cpu()

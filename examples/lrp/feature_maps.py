@@ -18,10 +18,11 @@ from data import Images, enlarged, load_digits
 from matplotlib.figure import Figure
 from networks import LeNet
 from tqdm.auto import tqdm
-from training import accuracy, begin, parser
+from training import accuracy, add_digit, add_rule, begin, parser
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import FilterVisualizer, LRPCalculator, fast_cpu
+from saliency.command_line import at_least
 
 import chainer
 import chainer.functions as F
@@ -112,12 +113,16 @@ def draw(networks: dict[str, dict[str, np.ndarray]], path: Path) -> None:
 
 def main() -> None:
     arguments = parser(__doc__, "lrp_feature_maps")
-    arguments.add_argument("--digit", type=int, choices=range(10), default=4)
-    arguments.add_argument("--rule", default="alpha2_beta1", help="name of a preset")
-    arguments.add_argument("--most", type=int, default=5000, help="updates at most")
+    add_digit(arguments, 4)
+    add_rule(arguments, "alpha2_beta1")
+    arguments.add_argument(
+        "--most",
+        type=at_least(1),
+        default=5000,
+        help="largest number of updates of a network",
+    )
     args = arguments.parse_args()
     begin(args)
-    device = chainer.get_device(args.device)
 
     digits = load_digits(args.data)
     digits = digits._replace(
@@ -126,7 +131,7 @@ def main() -> None:
     start = LeNet()
     good, bad = start.copy("copy"), start.copy("copy")
     for model in (good, bad):
-        model.to_device(device)
+        model.to_device(args.device)
     most, n_test = args.most, len(digits.x_test)
     train_until(good, digits, GOOD, alpha=2e-3, interval=200, n_test=n_test, most=most)
     train_until(bad, digits, BAD, alpha=1e-4, interval=1, n_test=2000, most=most)

@@ -13,7 +13,16 @@ import numpy as np
 from data import load_digits
 from networks import MLP, N_CLASS
 from pictures import draw_grid
-from training import accuracy, add_epoch, add_weights, begin, parser, scores_of, trained
+from training import (
+    accuracy,
+    add_epoch,
+    add_rule,
+    add_weights,
+    begin,
+    parser,
+    scores_of,
+    trained,
+)
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
@@ -25,7 +34,7 @@ def main() -> None:
     arguments = parser(__doc__, "lrp_mlp")
     add_epoch(arguments, 5, 60)
     add_weights(arguments)
-    arguments.add_argument("--rule", default="epsilon", help="name of a preset")
+    add_rule(arguments, "epsilon")
     args = arguments.parse_args()
     begin(args)
 

@@ -14,7 +14,15 @@ import numpy as np
 from data import load_digits
 from networks import CNN, N_CLASS
 from pictures import draw_grid
-from training import add_epoch, add_weights, begin, parser, scores_of, trained
+from training import (
+    add_digit,
+    add_epoch,
+    add_weights,
+    begin,
+    parser,
+    scores_of,
+    trained,
+)
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
@@ -35,7 +43,7 @@ def main() -> None:
     arguments = parser(__doc__, "lrp_rules")
     add_epoch(arguments, 2, 40)
     add_weights(arguments)
-    arguments.add_argument("--digit", type=int, choices=range(10), default=9)
+    add_digit(arguments, 9)
     args = arguments.parse_args()
     begin(args)
 

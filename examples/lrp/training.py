@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,8 @@ from data import Images
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import fast_cpu
+from saliency.command_line import Parser, as_file, at_least
+from saliency.lrp import PRESETS
 
 import chainer
 import chainer.links as L
@@ -20,33 +21,60 @@ from chainer.datasets import TupleDataset
 from chainer.training import extensions
 
 
-def parser(description: str, out: str, data: str = "mnist") -> argparse.ArgumentParser:
+def parser(docstring: str, out: str, data: str = "mnist") -> Parser:
     """Return a parser with the options that all scripts have.
 
     Args:
-        description (str): The script's docstring; its first line is shown.
+        docstring (str): The script's docstring; its first line is shown.
         out (str): Folder below ``results`` where files go.
         data (str): The large data set; scikit-learn's digits are the small one.
     """
-    result = argparse.ArgumentParser(description=description.splitlines()[0])
-    result.add_argument("--data", choices=("auto", data, "digits"), default="auto")
-    result.add_argument("--seed", type=int, default=0)
-    result.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
-    result.add_argument("--out", type=Path, default=Path("results") / out)
+    result = Parser(docstring)
+    result.add_argument(
+        "--data",
+        choices=("auto", data, "digits"),
+        default="auto",
+        help=f"images; auto: {data} if it can be had, and else scikit-learn's digits",
+    )
+    result.add_common_arguments(f"results/{out}")
     return result
 
 
 def add_epoch(arguments: argparse.ArgumentParser, large: int, small: int) -> None:
     """Add how long to train, by default ``large`` or ``small`` as the data set is."""
     arguments.add_argument(
-        "--epoch", type=int, help=f"default: {large}; {small} for scikit-learn's digits"
+        "--epoch",
+        type=at_least(1),
+        help=f"epochs of training (default: {large}; {small} for the small digits)",
     )
     arguments.set_defaults(epoch_by_size={"large": large, "small": small})
 
 
 def add_weights(arguments: argparse.ArgumentParser) -> None:
     """Add the file of a network that was trained before."""
-    arguments.add_argument("--weights", type=Path, help="a model.npz of such a network")
+    arguments.add_argument(
+        "--weights",
+        type=as_file,
+        help="model.npz of a network that was trained before",
+    )
+
+
+def add_rule(arguments: argparse.ArgumentParser, default: str) -> None:
+    """Add the preset of rules by which relevance is passed back."""
+    arguments.add_argument(
+        "--rule", choices=PRESETS, default=default, help="preset of propagation rules"
+    )
+
+
+def add_digit(arguments: argparse.ArgumentParser, default: int) -> None:
+    """Add which digit is explained."""
+    arguments.add_argument(
+        "--digit",
+        type=int,
+        choices=range(10),
+        default=default,
+        help="digit that the explained image shows",
+    )
 
 
 def begin(args: argparse.Namespace) -> None:
@@ -71,7 +99,7 @@ def train(
     """
     size = "large" if len(images.x_train) > 10_000 else "small"
     epoch = args.epoch or args.epoch_by_size[size]
-    device = chainer.get_device(args.device)
+    device = args.device
     classifier = L.Classifier(model)
     classifier.to_device(device)
     optimizer = chainer.optimizers.Adam().setup(classifier)

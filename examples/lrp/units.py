@@ -29,6 +29,7 @@ from training import add_weights, begin, parser, scores_of, trained
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
+from saliency.command_line import at_least
 from saliency.lrp import AlphaBeta, Box, Composite, Epsilon
 
 from chainer.datasets import TransformDataset, TupleDataset
@@ -225,11 +226,10 @@ def show_removal(curves: dict[str, np.ndarray], path: Path) -> None:
 def main() -> None:
     arguments = parser(__doc__, "lrp_units", data="cifar10")
     add_weights(arguments)
-    arguments.add_argument("--epoch", type=int, default=8)
-    arguments.add_argument("--maps", type=int, default=64, help="of each convolution")
-    arguments.add_argument(
-        "--images", type=int, default=15_000, help="to train on, at most"
-    )
+    add = arguments.add_argument
+    add("--epoch", type=at_least(1), default=8, help="epochs of training")
+    add("--maps", type=at_least(SHOWN), default=64, help="maps of each convolution")
+    add("--images", type=at_least(1), default=15_000, help="to train on, at most")
     args = arguments.parse_args()
     begin(args)
 

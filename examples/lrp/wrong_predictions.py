@@ -14,18 +14,32 @@ import numpy as np
 from data import load_digits
 from networks import CNN
 from pictures import draw_grid
-from training import add_epoch, add_weights, begin, parser, scores_of, trained
+from training import (
+    add_epoch,
+    add_rule,
+    add_weights,
+    begin,
+    parser,
+    scores_of,
+    trained,
+)
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import LRPCalculator
+from saliency.command_line import at_least
 
 
 def main() -> None:
     arguments = parser(__doc__, "lrp_wrong_predictions")
     add_epoch(arguments, 2, 40)
     add_weights(arguments)
-    arguments.add_argument("--rule", default="alpha2_beta1", help="name of a preset")
-    arguments.add_argument("--shown", type=int, default=8, help="how many are drawn")
+    add_rule(arguments, "alpha2_beta1")
+    arguments.add_argument(
+        "--shown",
+        type=at_least(1),
+        default=8,
+        help="largest number of digits that are drawn",
+    )
     args = arguments.parse_args()
     begin(args)
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from logp_network import (
@@ -38,6 +38,7 @@ from scipy.stats import spearmanr
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import MolVisualizer
+from saliency.command_line import Parser, at_least
 
 import chainer
 
@@ -105,25 +106,25 @@ def drawn_molecules(truth: Sequence[np.ndarray], n: int) -> np.ndarray:
 
 def arguments() -> argparse.Namespace:
     """Return the arguments of the command line, which are checked first."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-explain", type=int, help="default: the whole test set")
-    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of the samples; with --train, of all"
-    )
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
-    parser.add_argument("--out", type=Path, default=Path("results/logp"))
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--n-explain", type=at_least(2), help="test molecules to explain; else all")
+    add("--M", type=at_least(1), default=30, help="samples of Smooth/BayesGrad")
+    parser.add_common_arguments("results/logp")
     training = parser.add_argument_group("a network of your own")
     training.add_argument(
         "--train",
         action="store_true",
         help="train a network instead of taking the one that comes along",
     )
-    training.add_argument("--network", choices=NETWORKS, help="default: ggnn")
-    training.add_argument(
-        "--split", choices=("random", "scaffold"), help="default: random"
-    )
-    training.add_argument("--epoch", type=int, help="default: 30")
+    options: dict[str, dict[str, Any]] = {
+        "network": {"choices": NETWORKS, "help": "network to train"},
+        "split": {"choices": ("random", "scaffold"), "help": "of the molecules"},
+        "epoch": {"type": at_least(1), "help": "largest number of epochs"},
+    }
+    for name, option in options.items():
+        option["help"] += f" (default: {TRAINING[name]})"
+        training.add_argument(f"--{name}", **option)
     args = parser.parse_args()
     for name, default in TRAINING.items():
         if getattr(args, name) is None:

@@ -15,7 +15,6 @@ of 1,128 molecules.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ from saliency import (
     SmilesVisualizer,
     VariableMonitorLinkHook,
 )
+from saliency.command_line import Parser, as_file, at_least
 from saliency.download import download
 
 import chainer
@@ -105,14 +105,13 @@ def print_groups(mols: Sequence[Chem.Mol], scores: Sequence[np.ndarray]) -> None
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="delaney-processed.csv")
-    parser.add_argument("--fold", type=int, default=5, help="number of folds")
-    parser.add_argument("--epoch", type=int, default=80)
-    parser.add_argument("--steps", type=int, default=16, help="of the path")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
-    parser.add_argument("--out", type=Path, default=Path("results/solubility"))
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--data", type=as_file, help="delaney-processed.csv; else downloaded")
+    add("--fold", type=at_least(2), default=5, help="number of folds")
+    add("--epoch", type=at_least(1), default=80, help="largest number of epochs")
+    add("--steps", type=at_least(1), default=16, help="steps of Integrated Gradients")
+    parser.add_common_arguments(out="results/solubility")
     args = parser.parse_args()
     need_drawing()
     args.out.mkdir(parents=True, exist_ok=True)

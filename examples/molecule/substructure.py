@@ -50,6 +50,7 @@ from saliency import (
     MolVisualizer,
     VariableMonitorLinkHook,
 )
+from saliency.command_line import Parser, as_file, as_ratio, at_least
 
 import chainer
 import chainer.functions as F
@@ -244,20 +245,26 @@ def draw_molecules(molecules: Molecules, run: Run, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="tox21.csv.gz; default: NCI")
-    parser.add_argument("--n-train", type=int, nargs="+", default=[200, 1000])
-    parser.add_argument("--run", type=int, default=10, help="number of runs")
-    parser.add_argument("--iteration", type=int, default=1000)
-    parser.add_argument("--dropout", type=float, default=0.3)
-    parser.add_argument("--n-explain", type=int, default=100, help="molecules")
-    parser.add_argument("--M", type=int, default=20, help="samples of Smooth/BayesGrad")
-    parser.add_argument("--seed", type=int, default=0, help="that of the first run")
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
-    parser.add_argument("--out", type=Path, default=Path("results/substructure"))
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--data", type=as_file, help="tox21.csv.gz; else RDKit's NCI molecules")
+    sizes = [200, 1000]
+    add(
+        "--n-train",
+        type=at_least(2),
+        nargs="+",
+        default=sizes,
+        help="molecules to train on",
+    )
+    add("--run", type=at_least(2), default=10, help="number of runs")
+    add("--iteration", type=at_least(1), default=1000, help="updates of each training")
+    add("--dropout", type=as_ratio, default=0.3, help="ratio of dropout")
+    add("--n-explain", type=at_least(1), default=100, help="molecules to explain")
+    add("--M", type=at_least(1), default=20, help="samples of Smooth/BayesGrad")
+    parser.add_common_arguments(
+        "results/substructure", seed_help="seed of the first run"
+    )
     args = parser.parse_args()
-    if args.run < 2:
-        parser.error(f"--run must be at least 2, for a spread; got {args.run}")
     need_drawing()
     args.out.mkdir(parents=True, exist_ok=True)
 

@@ -9,7 +9,6 @@ on molecules that were held out.
 
 from __future__ import annotations
 
-import argparse
 import json
 import platform
 import shlex
@@ -17,7 +16,6 @@ import sys
 import time
 from datetime import date
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 from logp_network import (
@@ -30,7 +28,7 @@ from logp_network import (
 )
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-import saliency  # noqa: F401
+from saliency.command_line import Parser, at_least
 
 import chainer
 
@@ -39,11 +37,10 @@ PACKAGES = ("chainer", "numpy", "rdkit", "scikit-learn")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epoch", type=int, default=80)
-    parser.add_argument("--seed", type=int, default=0, help="of the split, too")
-    parser.add_argument("--device", default="@numpy", help="'@cupy:0' for a GPU")
-    parser.add_argument("--out", type=Path, default=Path("results/logp_ggnn"))
+    parser = Parser(__doc__)
+    epochs = "largest number of epochs"
+    parser.add_argument("--epoch", type=at_least(1), default=80, help=epochs)
+    parser.add_common_arguments("results/logp_ggnn")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
 

@@ -10,7 +10,6 @@ every kind of picture that there is for tables:
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,6 +36,7 @@ from saliency import (
     TableVisualizer,
     normalize_scaler,
 )
+from saliency.command_line import Parser, at_least
 
 import chainer
 import chainer.functions as F
@@ -260,21 +260,18 @@ def print_rank_correlations(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--dataset", choices=LOADERS, default="iris")
-    parser.add_argument("--epoch", type=int, default=100)
-    parser.add_argument("--M", type=int, default=30, help="samples of Smooth/BayesGrad")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--device", default="@numpy", help="'@cupy:0' for the first GPU"
-    )
-    parser.add_argument("--out", type=Path, default=Path("results/iris"))
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    add("--dataset", choices=LOADERS, default="iris", help="table of scikit-learn")
+    add("--epoch", type=at_least(1), default=100, help="epochs of training")
+    add("--M", type=at_least(1), default=30, help="samples of Smooth/BayesGrad")
+    parser.add_common_arguments(out="results/iris")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(args.seed)  # Chainer draws its first weights from the global state
 
     table = load_table(args.dataset, args.seed)
-    model = train(table, args.epoch, chainer.get_device(args.device), args.out)
+    model = train(table, args.epoch, args.device, args.out)
     fitted = FittedModel(model, table.is_regression)
     measure = "R2" if table.is_regression else "accuracy"
     for part, x, y in (

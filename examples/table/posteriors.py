@@ -14,7 +14,6 @@ and negative log-likelihood), which share of the scores can be told from zero
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from saliency import (
     SWAGPosterior,
     TableVisualizer,
 )
+from saliency.command_line import Parser, at_least
 
 import chainer
 import chainer.functions as F
@@ -150,19 +150,16 @@ def draw_pixels(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--epoch", type=int, default=40)
-    parser.add_argument("--n-member", type=int, default=5, help="of the ensemble")
-    parser.add_argument("--M", type=int, default=30, help="samples of the others")
-    parser.add_argument("--device", type=str, default="-1")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("results/posteriors"))
+    parser = Parser(__doc__)
+    add = parser.add_argument
+    # SWAG is fitted in the second half of the epochs, and needs two of them.
+    add("--epoch", type=at_least(4), default=40, help="epochs of each training")
+    add("--n-member", type=at_least(2), default=5, help="networks of the ensemble")
+    add("--M", type=at_least(2), default=30, help="samples of the other posteriors")
+    parser.add_common_arguments(out="results/posteriors")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    device = chainer.get_device(args.device)
-    device.use()
+    args.device.use()
 
     x, t = load_digits(return_X_y=True)
     x_train, x_test, t_train, t_test = train_test_split(
@@ -172,7 +169,7 @@ def main() -> None:
     trained = []
     for member in tqdm(range(args.n_member), "training", unit="network", disable=None):
         np.random.seed(args.seed + member)
-        trained.append(train(data, args.epoch, device))
+        trained.append(train(data, args.epoch, args.device))
     model, swag = trained[0]
 
     posteriors: dict[str, dict[str, Any]] = {

@@ -35,6 +35,7 @@ from words import Vocabulary
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import TextVisualizer
+from saliency.command_line import Parser, as_folder, at_least
 
 import chainer
 import chainer.functions as F
@@ -217,19 +218,30 @@ def draw(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     add = parser.add_argument
-    add("--data", choices=EPOCHS, default="afinn", help="default: %(default)s")
-    add("--folder", type=Path, help="where the files of sst are; default: Chainer's")
-    add("--network", choices=NETWORKS, default="rnn", help="default: %(default)s")
-    add("--epoch", type=int, help=f"default: {EPOCHS}")
-    add("--n-train", type=int, default=3000, help="of afinn; default: %(default)s")
-    add("--n-test", type=int, default=300, help="of afinn; default: %(default)s")
-    add("--n-explain", type=int, default=200, help="sentences; default: %(default)s")
-    add("--M", type=int, default=16, help="of Smooth/BayesGrad; default: %(default)s")
-    add("--seed", type=int, default=0, help="default: %(default)s")
-    add("--device", default="@numpy", help="'@cupy:0' for a GPU; default: %(default)s")
-    add("--out", type=Path, default=Path("results/text"), help="default: %(default)s")
+    add(
+        "--data",
+        choices=EPOCHS,
+        default="afinn",
+        help="afinn: generated sentences; sst: film reviews",
+    )
+    add(
+        "--folder", type=as_folder, help="folder with the files of sst; else downloaded"
+    )
+    add("--network", choices=NETWORKS, default="rnn", help="network to train")
+    of_data = ", ".join(f"{epoch} for {data}" for data, epoch in EPOCHS.items())
+    add("--epoch", type=at_least(1), help=f"epochs of training (default: {of_data})")
+    add(
+        "--n-train",
+        type=at_least(1),
+        default=3000,
+        help="sentences to train on (afinn)",
+    )
+    add("--n-test", type=at_least(2), default=300, help="sentences to test on (afinn)")
+    add("--n-explain", type=at_least(2), default=200, help="sentences to explain")
+    add("--M", type=at_least(1), default=16, help="samples of Smooth/BayesGrad")
+    parser.add_common_arguments(out="results/text")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     np.random.seed(args.seed)  # Chainer draws its first weights from the global state

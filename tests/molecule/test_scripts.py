@@ -155,7 +155,7 @@ def test_the_network_that_comes_along_is_trained_by_a_script(
     [
         (solubility, ["--data", "missing.csv"], "missing.csv: there is no such"),
         (substructure, ["--data", "missing.gz"], "missing.gz: there is no such"),
-        (substructure, ["--run", "1"], "--run must be at least 2"),
+        (substructure, ["--run", "1"], "--run: must be a whole number of at least 2"),
         (logp, ["--epoch", "5"], "--epoch is for a network that is trained: add --tr"),
         (logp, ["--split", "random"], "--split is for a network that is trained"),
     ],
