@@ -140,7 +140,7 @@ def test_heatmaps_of_several_methods_one_by_one_and_in_a_grid(small, tmp_path):
 
 def test_heatmaps_of_photographs_need_a_network_that_knows_them(photograph, tmp_path):
     done = run("heatmaps.py", photograph, "--out", tmp_path / "heatmaps")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "the network of --model cifar is for the 32 x 32" in done.stderr
     assert not (tmp_path / "heatmaps").exists()
 

@@ -18,7 +18,6 @@ from saliency.visualizer.feature_rows import (
     with_values,
     written,
 )
-from saliency.visualizer.names import AS_IT_IS
 from saliency.visualizer.panels import Sheet, draw_rows
 
 BAR_HEIGHT = 0.62  # in rows
@@ -155,5 +154,7 @@ def _draw_number(
         color=DARK,
         fontweight=weight,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},  # over lines
-        **AS_IT_IS,
+        parse_math=False,
+        usetex=False,
+        # In matplotlib's own font: others have no bold digits, which it logs.
     )
