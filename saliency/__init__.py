@@ -78,8 +78,8 @@ __all__ = ["Explanation", "__version__", *_MODULES]
 
 def _draw_explanation(explanation: Explanation, kind: Any, **arguments: Any) -> Any:
     """Draw an explanation; loads the visualizers, which explanations do not know."""
-    draw = importlib.import_module("saliency.visualizer.explanations").draw_explanation
-    return draw(explanation, kind, **arguments)
+    drawing = importlib.import_module("saliency.visualizer.explained.drawing")
+    return drawing.draw_explanation(explanation, kind, **arguments)
 
 
 Explanation.drawn_by = staticmethod(_draw_explanation)

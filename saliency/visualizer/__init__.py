@@ -15,16 +15,16 @@ from saliency.visualizer.colors import (
 )
 from saliency.visualizer.filter_visualizer import FilterVisualizer
 from saliency.visualizer.image_visualizer import ImageVisualizer
-from saliency.visualizer.mol_files import read_sdf
-from saliency.visualizer.mol_groups import (
+from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
+from saliency.visualizer.molecules.files import read_sdf
+from saliency.visualizer.molecules.groups import (
     FUNCTIONAL_GROUPS,
     AtomGroup,
     brics_fragments,
     functional_groups,
     ring_systems,
 )
-from saliency.visualizer.mol_tables import atom_table, group_table
-from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
+from saliency.visualizer.molecules.tables import atom_table, group_table
 from saliency.visualizer.scalers import (
     abs_max_scaler,
     min_max_scaler,

@@ -15,8 +15,8 @@ from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.color_keys import Key, draw_color_bar
 from saliency.visualizer.colors import diverging_cmap
+from saliency.visualizer.images.tiles import compute_tiles, draw_tiles
 from saliency.visualizer.names import AS_IT_IS, plain
-from saliency.visualizer.tiles import compute_tiles, draw_tiles
 
 
 class FilterVisualizer(BaseVisualizer):

@@ -20,7 +20,7 @@ from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
 from saliency.visualizer.colors import ColorScale
 from saliency.visualizer.grids import SCALES, one_for_each_row
-from saliency.visualizer.heatmaps import (
+from saliency.visualizer.images.heatmaps import (
     MODES,
     Kind,
     ScoreMap,
@@ -36,7 +36,7 @@ from saliency.visualizer.heatmaps import (
     draw_picture,
     note_on_uncertain,
 )
-from saliency.visualizer.images import as_rgb
+from saliency.visualizer.images.photographs import as_rgb
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler, abs_max_scaler

@@ -33,8 +33,8 @@ from saliency.visualizer.grids import (
     one_for_each_row,
     with_limits,
 )
-from saliency.visualizer.mol_canvas import DPI, SvgPicture
-from saliency.visualizer.mol_cells import (
+from saliency.visualizer.molecules.canvas import DPI, SvgPicture
+from saliency.visualizer.molecules.cells import (
     MODES,
     Cell,
     ColorFn,
@@ -42,12 +42,12 @@ from saliency.visualizer.mol_cells import (
     compute_cells,
     with_signs,
 )
-from saliency.visualizer.mol_groups import Grouping
-from saliency.visualizer.mol_rdkit import mol_of_smiles
-from saliency.visualizer.mol_sheet import Sheet
+from saliency.visualizer.molecules.groups import Grouping
+from saliency.visualizer.molecules.rdkit_modules import mol_of_smiles
+from saliency.visualizer.molecules.sheet import Sheet
 from saliency.visualizer.names import plain
 from saliency.visualizer.scalers import Scaler, abs_max_scaler, unit_of
-from saliency.visualizer.texts import checked_key_labels
+from saliency.visualizer.texts.pages import checked_key_labels
 
 FORMATS = ("svg", "png", "pdf")
 

@@ -11,19 +11,20 @@ from matplotlib.figure import Figure
 
 from saliency.array_types import Array
 from saliency.checks import checked_arguments
-from saliency.visualizer.bars import compute_bars, draw_bars
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.beeswarm import compute_swarms, draw_swarms
 from saliency.visualizer.colors import checked_limit
-from saliency.visualizer.decision_paths import compute_paths, draw_paths
-from saliency.visualizer.dependence import (
+from saliency.visualizer.scalers import Scaler, abs_max_scaler
+from saliency.visualizer.tables.bars import compute_bars, draw_bars
+from saliency.visualizer.tables.beeswarm import compute_swarms, draw_swarms
+from saliency.visualizer.tables.decision_paths import compute_paths, draw_paths
+from saliency.visualizer.tables.dependence import (
     STRONGEST,
     compute_dependence,
     draw_dependence,
 )
-from saliency.visualizer.feature_rows import checked_names
-from saliency.visualizer.means import compute_means
-from saliency.visualizer.panels import (
+from saliency.visualizer.tables.feature_rows import checked_names
+from saliency.visualizer.tables.means import compute_means
+from saliency.visualizer.tables.panels import (
     columns_of_sheet,
     draw_texts,
     new_sheet,
@@ -31,15 +32,14 @@ from saliency.visualizer.panels import (
     sheet_of_rows,
     titles_of,
 )
-from saliency.visualizer.scalers import Scaler, abs_max_scaler
-from saliency.visualizer.score_matrix import (
+from saliency.visualizer.tables.score_matrix import (
     ORDERS,
     checked_percentile,
     compute_matrices,
     draw_matrices,
     widths_of_panels,
 )
-from saliency.visualizer.waterfall import compute_waterfall, draw_waterfall
+from saliency.visualizer.tables.waterfall import compute_waterfall, draw_waterfall
 
 # Heights of a row in a new figure, in inches.
 BAR_HEIGHT = 0.28

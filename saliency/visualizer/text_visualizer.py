@@ -17,8 +17,8 @@ from saliency.visualizer.colors import checked_limit
 from saliency.visualizer.fonts import checked_family
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler
-from saliency.visualizer.text_html import HtmlPicture, html_of
-from saliency.visualizer.text_lines import (
+from saliency.visualizer.texts.html_pages import HtmlPicture, html_of
+from saliency.visualizer.texts.lines import (
     TITLE,
     Layout,
     Letters,
@@ -26,7 +26,7 @@ from saliency.visualizer.text_lines import (
     draw_layout,
     draw_title,
 )
-from saliency.visualizer.texts import Page, compute_page
+from saliency.visualizer.texts.pages import Page, compute_page
 
 POINTS_PER_INCH = 72
 MARGIN = 0.1  # around a new figure, in inches

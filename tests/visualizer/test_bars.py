@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saliency import abs_max_scaler, signed_colors
-from saliency.visualizer.bars import compute_bars
+from saliency.visualizer.tables.bars import compute_bars
 
 SCORES = np.array([0.5, -2.0, 1.0, -0.25])
 

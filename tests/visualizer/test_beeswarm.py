@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.visualizer.beeswarm import compute_swarms
+from saliency.visualizer.tables.beeswarm import compute_swarms
 
 SCORES = np.array([[1.0, -5.0, 0.0], [3.0, 5.0, 0.0]])
 FEATURES = np.array([[7.0, np.nan, 1.0], [8.0, 2.0, 1.0]])

@@ -237,7 +237,7 @@ def test_colour_maps_have_nothing_left_to_fill():
     code = """
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from saliency.visualizer import diverging_cmap, sequential_cmap
-from saliency.visualizer.beeswarm import FEATURE_CMAP
+from saliency.visualizer.tables.beeswarm import FEATURE_CMAP
 def refuse(cmap):
     raise AssertionError(f"{cmap.name} is filled at its first use")
 LinearSegmentedColormap._init = ListedColormap._init = refuse

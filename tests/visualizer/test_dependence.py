@@ -8,7 +8,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 
 from saliency import TableVisualizer
-from saliency.visualizer.interactions import interactions
+from saliency.visualizer.tables.interactions import interactions
 
 NAMES = ["a", "b", "c", "d"]
 RNG = np.random.default_rng(0)

@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from saliency.visualizer.fonts import LAST_RESORT, font_families, missing_letters
 from saliency.visualizer.names import AS_IT_IS
-from saliency.visualizer.text_lines import Letters
+from saliency.visualizer.texts.lines import Letters
 from tests.visualizer.conftest import JAPANESE
 from tests.visualizer.test_names import FIGURES, tokens
 

@@ -129,12 +129,13 @@ for name in ("chainer", "matplotlib.pyplot", "rdkit"):
 sys.modules["saliency"] = package = types.ModuleType("saliency")
 package.__path__ = [{folder!r}]
 import saliency.visualizer
-for module in pkgutil.iter_modules(saliency.visualizer.__path__):
-    importlib.import_module("saliency.visualizer." + module.name)
-    print(module.name)
+inside = saliency.visualizer.__path__, "saliency.visualizer."
+for module in pkgutil.walk_packages(*inside):
+    importlib.import_module(module.name)
+    print(module.name.removeprefix(inside[1]))
 assert "saliency.calculator" not in sys.modules
 """
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True
     )
-    assert {"scalers", "mol_sheet", "visualizer_utils"} < set(done.stdout.split())
+    assert {"scalers", "molecules.sheet", "visualizer_utils"} < set(done.stdout.split())

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import ImageVisualizer, diverging_cmap, sequential_cmap
-from saliency.visualizer.heatmaps import (
+from saliency.visualizer.images.heatmaps import (
     MODES,
     compute_map,
     compute_maps,

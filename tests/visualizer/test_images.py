@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from saliency import ImageVisualizer
-from saliency.visualizer.images import resized
+from saliency.visualizer.images.photographs import resized
 
 visualizer = ImageVisualizer()
 

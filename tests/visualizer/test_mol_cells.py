@@ -11,7 +11,7 @@ from rdkit import Chem
 
 from saliency import abs_max_scaler
 from saliency.visualizer.grids import with_limits
-from saliency.visualizer.mol_cells import GREY, compute_cell, compute_cells
+from saliency.visualizer.molecules.cells import GREY, compute_cell, compute_cells
 
 MOL = Chem.MolFromSmiles("CCO")
 

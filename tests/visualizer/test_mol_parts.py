@@ -10,12 +10,12 @@ import pytest
 
 Chem = pytest.importorskip("rdkit.Chem")
 
-from saliency.visualizer.mol_cells import compute_cell  # noqa: E402
-from saliency.visualizer.mol_parts import strongest_part  # noqa: E402
 from saliency.visualizer.mol_visualizer import (  # noqa: E402
     MolVisualizer,
     SmilesVisualizer,
 )
+from saliency.visualizer.molecules.cells import compute_cell  # noqa: E402
+from saliency.visualizer.molecules.parts import strongest_part  # noqa: E402
 
 visualizer = MolVisualizer()
 

@@ -36,7 +36,7 @@ from saliency import (
     red_blue_cmap,
 )
 from saliency.visualizer.colors import UNSIGNED_KEY
-from saliency.visualizer.mol_shapes import shapes_of_svg
+from saliency.visualizer.molecules.shapes import shapes_of_svg
 
 ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
 ALANINE_SALT = "C[C@H](N)C(=O)[O-].[Na+]"

@@ -23,8 +23,8 @@ from saliency import (
     min_max_scaler,
 )
 from saliency.visualizer.colors import NEUTRAL_COLOR
-from saliency.visualizer.text_lines import Letters, compute_layout
-from saliency.visualizer.texts import GREY, compute_page, text_color, visible
+from saliency.visualizer.texts.lines import Letters, compute_layout
+from saliency.visualizer.texts.pages import GREY, compute_page, text_color, visible
 from tests.visualizer.conftest import JAPANESE
 
 TOKENS = ["not", "at", "all", "good"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency.visualizer.tiles import compute_tiles
+from saliency.visualizer.images.tiles import compute_tiles
 
 
 def compute(filters, labels=None, n_column=None, limit=None):

@@ -11,15 +11,19 @@ from typing import Any, NamedTuple
 from saliency.array_types import Array
 from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
 from saliency.visualizer.grids import one_for_each_row
-from saliency.visualizer.mol_cells import checked_scores
-from saliency.visualizer.mol_groups import (
+from saliency.visualizer.molecules.cells import checked_scores
+from saliency.visualizer.molecules.groups import (
     Grouping,
     checked_groups,
     functional_groups,
     group_sums,
     groups_of_atoms,
 )
-from saliency.visualizer.mol_rdkit import checked_mol, mol_of_smiles, rd_chem
+from saliency.visualizer.molecules.rdkit_modules import (
+    checked_mol,
+    mol_of_smiles,
+    rd_chem,
+)
 from saliency.visualizer.scores import checked_errors
 
 #: A row of a table, by the names of its columns.

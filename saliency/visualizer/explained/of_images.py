@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saliency.explanation import Explanation
-from saliency.visualizer.explanation_titles import (
+from saliency.visualizer.explained.titles import (
     first_of_many,
     legends_of,
     names_of_class_axis,
     title_of,
 )
 from saliency.visualizer.image_visualizer import ImageVisualizer
-from saliency.visualizer.images import CHANNELS
+from saliency.visualizer.images.photographs import CHANNELS
 
 
 def draw_image(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
@@ -98,5 +98,5 @@ def _is_picture(data: np.ndarray) -> bool:
     return bool(data.min() >= 0 and data.max() <= 1)
 
 
-#: What draws each kind, as in ``explanations_of_tables``.
+#: What draws each kind, as in ``of_tables``.
 KINDS = {"image": draw_image}

@@ -13,8 +13,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
 from saliency.visualizer.fonts import font_families, warn_of_missing_letters
-from saliency.visualizer.mol_rdkit import rd_mol_draw
-from saliency.visualizer.mol_shapes import (
+from saliency.visualizer.molecules.rdkit_modules import rd_mol_draw
+from saliency.visualizer.molecules.shapes import (
     Line,
     Pair,
     Shape,

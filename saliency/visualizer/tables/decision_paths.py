@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from saliency.array_types import Array
-from saliency.visualizer.additivity import checked_sums
 from saliency.visualizer.colors import signed_colors
-from saliency.visualizer.feature_rows import checked_names
-from saliency.visualizer.panels import (
+from saliency.visualizer.tables.additivity import checked_sums
+from saliency.visualizer.tables.feature_rows import checked_names
+from saliency.visualizer.tables.panels import (
     Sheet,
     common_strengths,
     draw_rows,
     share_scores,
 )
-from saliency.visualizer.waterfall import name_of_others, strongest
+from saliency.visualizer.tables.waterfall import name_of_others, strongest
 
 LINE_WIDTH = 1.0
 # So many lines are opaque; more are the paler, the more there are.

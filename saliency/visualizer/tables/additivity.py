@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.visualizer.feature_rows import checked_scores
 from saliency.visualizer.scores import as_real_array, checked_finite
+from saliency.visualizer.tables.feature_rows import checked_scores
 
 #: What messages say of methods whose contributions add up.
 ADDITIVE_METHODS = (

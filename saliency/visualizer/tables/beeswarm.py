@@ -14,22 +14,22 @@ from matplotlib.colors import ListedColormap
 
 from saliency.array_types import Array
 from saliency.visualizer.colors import MISSING_COLOR, filled
-from saliency.visualizer.feature_rows import (
+from saliency.visualizer.names import AS_IT_IS
+from saliency.visualizer.scores import as_real_array
+from saliency.visualizer.tables.feature_rows import (
     checked_names,
     checked_scores,
     draw_zero_line,
     note_on_more,
     order_of_features,
 )
-from saliency.visualizer.names import AS_IT_IS
-from saliency.visualizer.panels import (
+from saliency.visualizer.tables.panels import (
     Sheet,
     common_strengths,
     draw_rows,
     share_scores,
 )
-from saliency.visualizer.score_keys import draw_all_zero
-from saliency.visualizer.scores import as_real_array
+from saliency.visualizer.tables.score_keys import draw_all_zero
 
 DOT_DIAMETER = 3.4  # points
 DOT_PITCH = 0.11  # distance of two dots in a swarm, in rows

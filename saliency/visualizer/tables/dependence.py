@@ -12,16 +12,16 @@ from matplotlib.colors import Normalize
 
 from saliency.array_types import Array
 from saliency.checks import is_int
-from saliency.visualizer.beeswarm import (
+from saliency.visualizer.names import AS_IT_IS
+from saliency.visualizer.tables.beeswarm import (
     FEATURE_CMAP,
     checked_features,
     draw_bar_of_features,
 )
-from saliency.visualizer.feature_rows import checked_names, checked_scores
-from saliency.visualizer.interactions import interactions
-from saliency.visualizer.names import AS_IT_IS
-from saliency.visualizer.panels import SCORE_MARGIN, Sheet, common_strengths
-from saliency.visualizer.score_keys import draw_all_zero, draw_key_beside
+from saliency.visualizer.tables.feature_rows import checked_names, checked_scores
+from saliency.visualizer.tables.interactions import interactions
+from saliency.visualizer.tables.panels import SCORE_MARGIN, Sheet, common_strengths
+from saliency.visualizer.tables.score_keys import draw_all_zero, draw_key_beside
 
 DOT_DIAMETER = 4.2  # points
 #: Asks for the feature whose interaction with the one that is drawn is the strongest.

@@ -24,7 +24,7 @@ from saliency.visualizer.colors import (
     sequential_cmap,
 )
 from saliency.visualizer.grids import columns_of, names_of_methods, shared_by_scale
-from saliency.visualizer.images import looks_channels_last, resized
+from saliency.visualizer.images.photographs import looks_channels_last, resized
 from saliency.visualizer.scalers import Scaler, apply_scaler, unit_of
 from saliency.visualizer.scores import (
     as_real_array,

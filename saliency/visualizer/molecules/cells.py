@@ -11,15 +11,15 @@ from saliency.array_types import Array
 from saliency.checks import check_number, checked_text, is_int
 from saliency.visualizer.colors import ALL_ZERO, atom_color, magnitude_color
 from saliency.visualizer.grids import Column, columns_of
-from saliency.visualizer.mol_canvas import Color
-from saliency.visualizer.mol_groups import (
+from saliency.visualizer.molecules.canvas import Color
+from saliency.visualizer.molecules.groups import (
     Grouping,
     checked_groups,
     group_sums,
     groups_of_atoms,
 )
-from saliency.visualizer.mol_parts import strongest_part
-from saliency.visualizer.mol_rdkit import checked_mol
+from saliency.visualizer.molecules.parts import strongest_part
+from saliency.visualizer.molecules.rdkit_modules import checked_mol
 from saliency.visualizer.names import plain
 from saliency.visualizer.scalers import Scaler, apply_scaler
 from saliency.visualizer.scores import as_real_array, checked_errors, uncertain

@@ -11,22 +11,22 @@ from matplotlib.colors import to_rgba
 
 from saliency.array_types import Array
 from saliency.visualizer.colors import NEUTRAL_COLOR, signed_colors
-from saliency.visualizer.feature_rows import (
+from saliency.visualizer.scalers import Scaler, apply_scaler
+from saliency.visualizer.scores import checked_errors, uncertain
+from saliency.visualizer.tables.feature_rows import (
     checked_names,
     checked_scores,
     draw_zero_line,
     note_on_more,
     order_of_features,
 )
-from saliency.visualizer.panels import (
+from saliency.visualizer.tables.panels import (
     Sheet,
     common_strengths,
     draw_rows,
     share_scores,
 )
-from saliency.visualizer.scalers import Scaler, apply_scaler
-from saliency.visualizer.score_keys import draw_all_zero
-from saliency.visualizer.scores import checked_errors, uncertain
+from saliency.visualizer.tables.score_keys import draw_all_zero
 
 # What grey bars mean: none is grey but for its error, or because it is 0.
 GREY = "grey: no further from 0 than its error"

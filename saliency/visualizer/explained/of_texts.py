@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saliency.explanation import Explanation
-from saliency.visualizer.explanation_titles import (
+from saliency.visualizer.explained.titles import (
     first_of_many,
     legends_of,
     names_of_class_axis,
@@ -69,5 +69,5 @@ def scores_of_elements(
     }
 
 
-#: What draws each kind, as in ``explanations_of_tables``.
+#: What draws each kind, as in ``of_tables``.
 KINDS = {"text": draw_text}

@@ -6,26 +6,21 @@ from typing import Any, Callable
 
 from saliency.checks import check_choice
 from saliency.explanation import Explanation
-from saliency.visualizer import (
-    explanations_of_images,
-    explanations_of_molecules,
-    explanations_of_tables,
-    explanations_of_texts,
-)
+from saliency.visualizer.explained import of_images, of_molecules, of_tables, of_texts
 
 # What draws each kind of picture: a figure, or of molecules the text of an SVG.
 _DRAWN_BY: dict[str, Callable[[Explanation, dict[str, Any]], Any]] = {
-    **explanations_of_tables.KINDS,
-    **explanations_of_images.KINDS,
-    **explanations_of_texts.KINDS,
-    **explanations_of_molecules.KINDS,
+    **of_tables.KINDS,
+    **of_images.KINDS,
+    **of_texts.KINDS,
+    **of_molecules.KINDS,
 }
 # Those that draw an axis of classes.
 _OF_CLASSES = {
-    *explanations_of_tables.OF_CLASSES,
-    *explanations_of_images.KINDS,
-    *explanations_of_texts.KINDS,
-    *explanations_of_molecules.KINDS,
+    *of_tables.OF_CLASSES,
+    *of_images.KINDS,
+    *of_texts.KINDS,
+    *of_molecules.KINDS,
 }
 # What these arguments are for.
 _KIND_OF_ARGUMENT = {
@@ -64,7 +59,7 @@ def _kind_of(explanation: Explanation, arguments: dict[str, Any]) -> str:
             return kind
     if explanation.molecules is not None:
         return "molecule"
-    if explanations_of_images.is_of_images(explanation):
+    if of_images.is_of_images(explanation):
         return "image"
     if explanation.element_names is not None:
         return "text"

@@ -9,7 +9,7 @@ from typing import Any
 
 from saliency.checks import check_bool
 from saliency.user_warnings import warn_user
-from saliency.visualizer.mol_rdkit import rd_chem
+from saliency.visualizer.molecules.rdkit_modules import rd_chem
 
 _END = "$$$$"
 

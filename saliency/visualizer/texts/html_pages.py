@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 from matplotlib.colors import to_hex
 
-from saliency.visualizer.texts import (
+from saliency.visualizer.texts.pages import (
     Page,
     Passage,
     Text,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from saliency.explanation import Explanation
-from saliency.visualizer.explanation_titles import (
+from saliency.visualizer.explained.of_texts import scores_of_elements
+from saliency.visualizer.explained.titles import (
     first_of_many,
     legends_of,
     title_of,
 )
-from saliency.visualizer.explanations_of_texts import scores_of_elements
 from saliency.visualizer.mol_visualizer import MolVisualizer
 
 
@@ -47,5 +47,5 @@ def draw_molecule(explanation: Explanation, arguments: dict[str, Any]) -> Any:
     return MolVisualizer().visualize_grid(scores, mols, **{**settings, **arguments})
 
 
-#: What draws each kind, as in ``explanations_of_tables``.
+#: What draws each kind, as in ``of_tables``.
 KINDS = {"molecule": draw_molecule}

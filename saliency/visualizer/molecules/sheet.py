@@ -9,7 +9,7 @@ import numpy as np
 from contourpy import contour_generator
 
 from saliency.visualizer.colors import SIGNED_KEY, UNKNOWN_KEY, UNSIGNED_KEY
-from saliency.visualizer.mol_canvas import (
+from saliency.visualizer.molecules.canvas import (
     Canvas,
     Drawing,
     Measures,
@@ -19,8 +19,8 @@ from saliency.visualizer.mol_canvas import (
     text_width,
     wrapped,
 )
-from saliency.visualizer.mol_cells import GREY, Cell, ColorFn, rgb
-from saliency.visualizer.mol_keys import (
+from saliency.visualizer.molecules.cells import GREY, Cell, ColorFn, rgb
+from saliency.visualizer.molecules.keys import (
     BAR_HEIGHT,
     GAP,
     TICK,
@@ -29,8 +29,8 @@ from saliency.visualizer.mol_keys import (
     paint_bar,
     paint_key,
 )
-from saliency.visualizer.mol_shapes import Pair, extent
-from saliency.visualizer.texts import UNCERTAIN_KEY
+from saliency.visualizer.molecules.shapes import Pair, extent
+from saliency.visualizer.texts.pages import UNCERTAIN_KEY
 
 # Sizes of letters, in pixels.
 TITLE, LEGEND = 16, 14
@@ -57,7 +57,7 @@ class Sheet(NamedTuple):
         rows: The cells of each row; the last row may be shorter than the others.
         color_fn: Maps a score, divided by its limit, to red, green and blue; None for
             the function that suits the scores.
-        mode: One of `mol_cells.MODES`.
+        mode: One of `cells.MODES`.
         bars: Which cells have a colour bar with numbers in common, one of
             `grids.SCALES`; None for no numbers.
         panel: Width and greatest height for a molecule.

@@ -18,21 +18,21 @@ from saliency.visualizer.colors import (
     limit_of_colors,
     sequential_cmap,
 )
-from saliency.visualizer.feature_rows import (
+from saliency.visualizer.scores import as_real_array, checked_finite
+from saliency.visualizer.tables.feature_rows import (
     checked_names,
     checked_scores,
     note_on_more,
     order_of_features,
 )
-from saliency.visualizer.panels import (
+from saliency.visualizer.tables.panels import (
     SCORE_MARGIN,
     Panel,
     Sheet,
     common_strengths,
     draw_rows,
 )
-from saliency.visualizer.score_keys import draw_all_zero
-from saliency.visualizer.scores import as_real_array, checked_finite
+from saliency.visualizer.tables.score_keys import draw_all_zero
 
 LINE_HEIGHT = 0.55  # of the line of f(x), in inches
 LINE_GAP = 0.06

@@ -19,7 +19,7 @@ from saliency.visualizer.colors import (
     checked_limit,
     limit_of_colors,
 )
-from saliency.visualizer.heatmaps import draw_note
+from saliency.visualizer.images.heatmaps import draw_note
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.scores import as_real_array, checked_finite
 

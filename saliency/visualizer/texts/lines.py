@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextToPath
 
 from saliency.visualizer.names import AS_IT_IS
-from saliency.visualizer.texts import (
+from saliency.visualizer.texts.pages import (
     Color,
     Key,
     Page,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.visualizer.feature_rows import checked_scores
+from saliency.visualizer.tables.feature_rows import checked_scores
 
 #: Half the width of the interval that holds 95 % of a normal distribution, in standard
 #: deviations.

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saliency.visualizer.mol_canvas import BLACK, Canvas, text_height, text_width
-from saliency.visualizer.mol_cells import Cell, ColorFn, rgb
-from saliency.visualizer.mol_shapes import Pair
+from saliency.visualizer.molecules.canvas import BLACK, Canvas, text_height, text_width
+from saliency.visualizer.molecules.cells import Cell, ColorFn, rgb
+from saliency.visualizer.molecules.shapes import Pair
 
 # Sizes of letters, of gaps and of colour bars, in pixels.
 TICK = 12

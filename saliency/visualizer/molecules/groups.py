@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.checks import check_callable
-from saliency.visualizer.mol_rdkit import checked_mol, rd_chem
+from saliency.visualizer.molecules.rdkit_modules import checked_mol, rd_chem
 
 #: What the atoms are called that no pattern matches.
 OTHER = "other"

@@ -11,15 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from saliency.checks import check_positive
-from saliency.visualizer.feature_rows import (
+from saliency.visualizer.grids import names_of_methods
+from saliency.visualizer.names import AS_IT_IS, plain
+from saliency.visualizer.notebook_figure import NotebookFigure
+from saliency.visualizer.tables.feature_rows import (
     draw_names,
     height_of_rows,
     width_of_names,
 )
-from saliency.visualizer.grids import names_of_methods
-from saliency.visualizer.names import AS_IT_IS, plain
-from saliency.visualizer.notebook_figure import NotebookFigure
-from saliency.visualizer.score_keys import draw_key_below, draw_key_within
+from saliency.visualizer.tables.score_keys import draw_key_below, draw_key_within
 
 # Sizes of a new figure, in inches.
 PLOT_WIDTH = 4.6  # of a panel that is alone

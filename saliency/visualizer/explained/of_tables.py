@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saliency.explanation import Explanation
-from saliency.visualizer.additivity import ADDITIVE_METHODS
-from saliency.visualizer.explanation_titles import title_of
+from saliency.visualizer.explained.titles import title_of
 from saliency.visualizer.names import plain
 from saliency.visualizer.table_visualizer import TableVisualizer
+from saliency.visualizer.tables.additivity import ADDITIVE_METHODS
 
 # More classes than that are too many panels to be read.
 MANY_CLASSES = 12

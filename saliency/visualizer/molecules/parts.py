@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.visualizer.mol_rdkit import rd_chem, rd_mol_draw
+from saliency.visualizer.molecules.rdkit_modules import rd_chem, rd_mol_draw
 
 _REACH = 2  # bonds around a strong atom that are drawn with it
 _SMALL_RING = 8  # atoms of a ring that is drawn whole

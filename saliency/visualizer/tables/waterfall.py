@@ -9,16 +9,16 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from saliency.array_types import Array
-from saliency.visualizer.additivity import checked_sums
 from saliency.visualizer.colors import signed_colors
-from saliency.visualizer.feature_rows import (
+from saliency.visualizer.tables.additivity import checked_sums
+from saliency.visualizer.tables.feature_rows import (
     checked_names,
     checked_scores,
     order_of_features,
     with_values,
     written,
 )
-from saliency.visualizer.panels import Sheet, draw_rows
+from saliency.visualizer.tables.panels import Sheet, draw_rows
 
 BAR_HEIGHT = 0.62  # in rows
 LABEL_GAP = 3  # points between a bar and its number

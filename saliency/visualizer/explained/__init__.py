@@ -1,0 +1,1 @@
+"""Pictures of explanations: which visualizer draws one, and what it is told."""

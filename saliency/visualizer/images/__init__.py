@@ -1,0 +1,1 @@
+"""Pictures of images: maps over photographs, filters as tiles."""

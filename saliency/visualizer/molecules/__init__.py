@@ -1,0 +1,1 @@
+"""Pictures of molecules, their groups of atoms, and their scores as rows."""

@@ -1,0 +1,1 @@
+"""Pictures of tables: one file a kind, and what their panels share."""

@@ -1,0 +1,1 @@
+"""Pictures of texts: what a page shows, on axes and as HTML."""
