@@ -83,7 +83,7 @@ def test_offline_it_is_said_in_one_line_how_to_get_the_weights(photograph, tmp_p
         HTTPS_PROXY=nobody,
     )
     assert done.returncode == 1
-    line = done.stderr.splitlines()[-1]
+    (line,) = done.stderr.splitlines()
     assert line.startswith("--model vgg16: https://")
     assert f"put it at {tmp_path}" in line
     assert line.endswith("name a file with its weights: --weights vgg16.safetensors")

@@ -402,7 +402,7 @@ def test_arguments_are_in_their_order(model):
     ]
 
 
-def test_a_base_without_a_core_can_not_be_made(model):
+def test_a_base_without_a_core_cannot_be_made(model):
     with pytest.raises(TypeError, match="contribution"):
         BaseCalculator(model)
 

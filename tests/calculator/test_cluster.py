@@ -463,7 +463,7 @@ class TestBadInput:
             calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=workers)
 
     @pytest.mark.parametrize("out", [None, "x.npy", np.zeros((7, 4))], ids=type)
-    def test_what_workers_can_not_write_into(self, calculator, out, x):
+    def test_what_workers_cannot_write_into(self, calculator, out, x):
         with pytest.raises(ValueError, match=r"out must be a path .* \.zarr"):
             calculator.compute_aggregate(x, out=out, workers=2)
 

@@ -66,7 +66,7 @@ def test_statistics_are_those_of_the_samples(new_calculator, statistic, x):
 
 
 @every_value(new_calculator=AGGREGATING, batchsize=[1, 3, 50])
-def test_where_passes_can_not_be_folded(new_calculator, batchsize, x):
+def test_where_passes_cannot_be_folded(new_calculator, batchsize, x):
     drawing = new_calculator(build(OwnNoise), class_index=0)
     assert_is_aggregate_of_samples(drawing, x, batchsize=batchsize)
     whole = new_calculator(build(MLP), eval_fun=None, class_index=0)

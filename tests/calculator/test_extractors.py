@@ -360,7 +360,7 @@ class TestErrors:
             new_calculator(f, **{role: what})
 
     @every_calculator
-    def test_calls_of_different_shapes_can_not_be_added_up(self, new_calculator, x):
+    def test_calls_of_different_shapes_cannot_be_added_up(self, new_calculator, x):
         link = build(L.Convolution1D, 1, 2, 1)
 
         def model(v):

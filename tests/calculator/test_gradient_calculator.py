@@ -288,7 +288,7 @@ class TestProgressBar:
         new_calculator(model).compute(x, show_progress=False)
         assert capsys.readouterr() == ("", "")
 
-    def test_starts_the_count_again_where_rows_can_not_be_folded(
+    def test_starts_the_count_again_where_rows_cannot_be_folded(
         self, x, capsys, monkeypatch
     ):
         """The third of four steps shows it, since the model draws numbers there."""

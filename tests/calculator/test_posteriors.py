@@ -516,7 +516,7 @@ def test_what_swag_is_not_for(model, rank, error, message):
         SWAGPosterior(model, rank)
 
 
-def test_what_swag_can_not_collect_or_draw(x):
+def test_what_swag_cannot_collect_or_draw(x):
     with pytest.raises(ValueError, match="/W is not initialized"):
         SWAGPosterior(L.Linear(None, 2)).collect()
     broken = L.Linear(2, 2)

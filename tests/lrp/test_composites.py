@@ -307,7 +307,7 @@ class TestErrors:
         with pytest.raises(ValueError, match="n_last must be an int >= 1"):
             Composite(Zero(), last=Epsilon(), n_last=n_last)
 
-    def test_a_choice_that_can_not_be_called(self):
+    def test_a_choice_that_cannot_be_called(self):
         with pytest.raises(TypeError, match="choose must be callable"):
             Composite(Zero(), choose=Epsilon())
 

@@ -169,7 +169,7 @@ def test_what_is_wrong_is_said(
 
 
 @pytest.mark.parametrize("script", [logp, solubility, substructure])
-def test_where_rdkit_can_not_draw_it_is_said_at_once(script, tmp_path, monkeypatch):
+def test_where_rdkit_cannot_draw_it_is_said_at_once(script, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "rdkit.Chem.Draw", None)
     with pytest.raises(SystemExit, match=r"RDKit cannot draw here .* libxrender1"):
         run_here(script, monkeypatch, "--out", tmp_path / "out")
