@@ -98,14 +98,7 @@ def compute_swarms(
             values allowed.
         TypeError: An argument has the wrong type.
     """
-    scores = [
-        checked_scores(s, ("n_sample", "n_feature"), name)
-        for name, s in saliency.items()
-    ]
-    values = [
-        checked_features(f, s.shape, name)
-        for s, (name, f) in zip(scores, features.items())
-    ]
+    scores, values = checked_samples(saliency, features)
     importance = common_strengths([np.abs(s).mean(axis=0) for s in scores])
     tables = (*saliency.values(), *features.values())
     names = checked_names(feature_names, len(importance), *tables)
@@ -124,6 +117,30 @@ def compute_swarms(
         heights = np.arange(len(order))[:, np.newaxis] - offsets
         found.append(Swarms(names, rows, heights, colors, note))
     return found
+
+
+def checked_samples(
+    saliency: Mapping[str, Array], features: Mapping[str, Array]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the scores and the values of the features of each panel.
+
+    Args:
+        saliency: The scores of each panel, by what messages call them.
+        features: The values of the features of each panel, in the same order.
+
+    Raises:
+        ValueError: An argument has the wrong shape, or is not finite.
+        TypeError: An argument does not hold real numbers.
+    """
+    scores = [
+        checked_scores(s, ("n_sample", "n_feature"), name)
+        for name, s in saliency.items()
+    ]
+    values = [
+        checked_features(f, s.shape, name)
+        for s, (name, f) in zip(scores, features.items())
+    ]
+    return scores, values
 
 
 def checked_features(

@@ -15,10 +15,10 @@ from saliency.checks import is_int
 from saliency.visualizer.names import AS_IT_IS
 from saliency.visualizer.tables.beeswarm import (
     FEATURE_CMAP,
-    checked_features,
+    checked_samples,
     draw_bar_of_features,
 )
-from saliency.visualizer.tables.feature_rows import checked_names, checked_scores
+from saliency.visualizer.tables.feature_rows import checked_names
 from saliency.visualizer.tables.interactions import interactions
 from saliency.visualizer.tables.panels import SCORE_MARGIN, Sheet, common_strengths
 from saliency.visualizer.tables.score_keys import draw_all_zero, draw_key_beside
@@ -75,14 +75,7 @@ def compute_dependence(
             values allowed.
         TypeError: An argument has the wrong type.
     """
-    scores = [
-        checked_scores(s, ("n_sample", "n_feature"), name)
-        for name, s in saliency.items()
-    ]
-    values = [
-        checked_features(f, s.shape, name)
-        for s, (name, f) in zip(scores, features.items())
-    ]
+    scores, values = checked_samples(saliency, features)
     common_strengths([s[0] for s in scores])  # checks that features are the same
     tables = (*saliency.values(), *features.values())
     names = checked_names(feature_names, scores[0].shape[1], *tables)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from matplotlib.axes import Axes
 
 from saliency.visualizer.colors import (
@@ -43,18 +45,7 @@ def draw_key_below(ax: Axes, signed: bool, grey: str = "") -> None:
             annotation_clip=False,
         )
     if grey:
-        ax.annotate(
-            grey,
-            xy=(0.5, 0),
-            xycoords=("axes fraction", entry if entries else anchor),
-            xytext=(0, -_GAP),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize="small",
-            color=_GREY,
-            annotation_clip=False,
-        )
+        _draw_note(ax, grey, below=entry if entries else anchor)
 
 
 def draw_key_beside(ax: Axes) -> None:
@@ -88,18 +79,7 @@ def draw_key_within(footer: Axes, label: str, signed: bool, grey: str = "") -> N
     for text, color, x, side in [_AGAINST, _FOR] if signed else []:
         footer.text(x, 1, text, ha=side, va="top", fontsize="small", color=color)
     if grey:
-        footer.annotate(
-            grey,
-            xy=(0.5, 0),
-            xycoords=("axes fraction", title),
-            xytext=(0, -_GAP),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize="small",
-            color=_GREY,
-            annotation_clip=False,
-        )
+        _draw_note(footer, grey, below=title)
 
 
 def draw_all_zero(ax: Axes) -> None:
@@ -113,4 +93,20 @@ def draw_all_zero(ax: Axes) -> None:
         color=_GREY,
         transform=ax.transAxes,
         zorder=4,
+    )
+
+
+def _draw_note(ax: Axes, text: str, below: Any) -> None:
+    """Draw what grey means below a text or a place of the axes."""
+    ax.annotate(
+        text,
+        xy=(0.5, 0),
+        xycoords=("axes fraction", below),
+        xytext=(0, -_GAP),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize="small",
+        color=_GREY,
+        annotation_clip=False,
     )
