@@ -16,8 +16,8 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
     SmoothGradCalculator,
+    progress,
 )
-from saliency.calculator.engine import job
 from tests.calculator.every_calculator import every_calculator
 from tests.calculator.oracles import backward_gradient, numerical_gradient, run
 from tests.networks import CNN, MLP, TwoInputs, build
@@ -250,7 +250,7 @@ class TestNamedSettings:
 
 def be_on_terminal(monkeypatch):
     """Makes standard error a terminal, on which also short work has a bar."""
-    monkeypatch.setattr(job, "_SHORT", 0)
+    monkeypatch.setattr(progress, "_SHORT", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
 
 
@@ -278,7 +278,7 @@ class TestProgressBar:
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
         calculator.compute(x)
         monkeypatch.setattr(sys.stderr, "isatty", lambda: False)
-        monkeypatch.setattr(job, "_SHORT", 0)
+        monkeypatch.setattr(progress, "_SHORT", 0)
         calculator.compute(x)
         assert capsys.readouterr() == ("", "")
 
