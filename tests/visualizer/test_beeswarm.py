@@ -30,7 +30,7 @@ def test_colours_are_relative_to_the_values_of_the_feature():
 
 def test_the_colour_bar_says_what_grey_is():
     swarms = compute(SCORES, FEATURES, None, -1)
-    assert swarms.color_label == "feature value (grey: missing)"
+    assert swarms.color_label == "feature value\n(grey: no value)"
     swarms = compute(SCORES, np.nan_to_num(FEATURES), None, -1)
     assert swarms.color_label == "feature value"
 

@@ -108,7 +108,7 @@ def test_missing_colours_are_grey_and_named():
     features = X.copy()
     features[:10, 2] = np.nan
     figure = draw(X[:, 0], features, color_by="c")
-    assert color_label(figure) == "c (grey: missing)"
+    assert color_label(figure) == "c\n(grey: no value)"
     figure.draw_without_rendering()
     colors = dots(figure).get_facecolor()[:, :3]
     np.testing.assert_array_equal(np.ptp(colors, axis=1) == 0, np.arange(200) < 10)

@@ -70,7 +70,7 @@ class Swarms(NamedTuple):
     @property
     def color_label(self) -> str:
         """What is written beside the colour bar."""
-        missing = " (grey: missing)" if np.isnan(self.features).any() else ""
+        missing = "\n(grey: no value)" if np.isnan(self.features).any() else ""
         return "feature value" + missing
 
 

@@ -274,7 +274,7 @@ def _draw_color_bar(
     if name is None:
         return
     colors = np.concatenate([panel.colors for panel in panels])
-    missing = " (grey: missing)" if np.isnan(colors).any() else ""
+    missing = "\n(grey: no value)" if np.isnan(colors).any() else ""
     present = colors[~np.isnan(colors)]
     is_cut = len(present) and not are_categories(colors)
     settings = {"extend": "both"} if is_cut and dots.norm.vmax < present.max() else {}
