@@ -62,6 +62,7 @@ _MODULES = {
     "red_blue_cmap": "saliency.visualizer",
     "signed_colors": "saliency.visualizer",
     "class_index_of": "saliency.models",
+    "from_sklearn": "saliency.models",
     "imagenet_labels": "saliency.models",
     "load_pretrained": "saliency.models",
     "top_classes": "saliency.models",

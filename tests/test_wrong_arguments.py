@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rdkit import Chem
+from sklearn.neural_network import MLPClassifier
 
 import saliency
 from link_hooks import VariableMonitorLinkHook
@@ -30,6 +31,8 @@ TEXT = [3.5, NOTHING, ["a"]]
 model = build(MLP)
 images = build(CNN)
 x = np.random.default_rng(0).normal(size=(5, 4))
+fitted = MLPClassifier((2,), solver="sgd", max_iter=9, n_iter_no_change=1, tol=9.0)
+fitted.fit(x, [0, 1, 0, 1, 0])
 pictures = np.random.default_rng(1).random((2, 2, 6, 6))
 
 
@@ -369,6 +372,10 @@ CASES = {
     "load_pretrained": (
         functools.partial(saliency.load_pretrained, name="vgg16", path="no.npz"),
         {"name": [*CHOICE[:3]], "path": [3, NOTHING]},
+    ),
+    "from_sklearn": (
+        functools.partial(saliency.from_sklearn, estimator=fitted),
+        {"estimator": [3, NOTHING, None, "MLPClassifier", MLPClassifier]},
     ),
     "top_classes": (
         functools.partial(saliency.top_classes, scores=np.arange(1000.0)),
