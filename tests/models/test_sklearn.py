@@ -192,6 +192,11 @@ def test_the_dtype_is_that_of_the_weights(dtype: str) -> None:
             transformer_weights={"a": 0.5, "b": -3},
         ),
         make_pipeline(columns_of((SimpleImputer(), ["age"])), MinMaxScaler()),
+        # The encoder knows its columns by other names than those of the table.
+        make_pipeline(
+            columns_of(("passthrough", ["floor", "city"])),
+            OneHotEncoder(sparse_output=False),
+        ),
     ],
 )
 @pytest.mark.parametrize("output", ["default", "pandas"])

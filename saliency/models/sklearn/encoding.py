@@ -112,12 +112,8 @@ class Encoding:
         )
 
     def _run(self, step: Step, rows: Any, results: list[np.ndarray]) -> np.ndarray:
-        transformer = step.transformer
-        has_names = hasattr(transformer, "feature_names_in_")
-        taken: Any
-        if _is_frame(rows) and has_names and all(s.step < 0 for s in step.inputs):
-            taken = rows[[self._inputs[s.position] for s in step.inputs]]
-        else:
+        transformer, taken = step.transformer, self._part_of_frame(step, rows)
+        if taken is None:
             transformer = without_input_names(transformer)
             columns = [self._column(source, rows, results) for source in step.inputs]
             taken = side_by_side(columns, len(rows))
@@ -129,6 +125,14 @@ class Encoding:
                 f"encoded by the {type(transformer).__name__}: {error}"
             ) from error
         return np.asarray(given.toarray() if hasattr(given, "toarray") else given)
+
+    def _part_of_frame(self, step: Step, rows: Any) -> Any:
+        """Return the columns of a DataFrame that a step knows; None if it does not."""
+        if not _is_frame(rows) or any(source.step >= 0 for source in step.inputs):
+            return None
+        names = [self._inputs[source.position] for source in step.inputs]
+        known = getattr(step.transformer, "feature_names_in_", None)
+        return rows[names] if known is not None and list(known) == names else None
 
     def _column(self, source: Source, rows: Any, results: list[np.ndarray]) -> Any:
         if source.step >= 0:

@@ -44,6 +44,10 @@ class Scaling(chainer.Link):
     offset: np.ndarray
     factor: np.ndarray
     shift: np.ndarray
+    # What changes nothing is left out of the graph.
+    _has_offset: bool
+    _has_factor: bool
+    _has_shift: bool
 
     def __init__(self, scalings: Sequence[Affine], dtype: np.dtype) -> None:
         super().__init__()
@@ -62,10 +66,6 @@ class Scaling(chainer.Link):
         if self._has_shift:
             scaled = scaled + self._rows(self.shift, x)
         return scaled
-
-    _has_offset: bool
-    _has_factor: bool
-    _has_shift: bool
 
     def _rows(self, numbers: np.ndarray, x: Any) -> Any:
         return self.xp.broadcast_to(numbers, x.shape)

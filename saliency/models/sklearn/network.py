@@ -117,8 +117,8 @@ class SklearnNetwork(chainer.Chain):
 
         Categories become a column each, and missing values are filled, by the
         transformers of the pipeline. Numbers keep their units: scaling is part of the
-        network. A category that is unknown to an encoder which ignores such has zeros
-        in all columns of its group.
+        network. A category that an encoder drops, or that it does not know and ignores,
+        is a zero in all columns of its group.
 
         Args:
             table (pandas.DataFrame, polars.DataFrame or numpy.ndarray): The rows, as
