@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
@@ -17,10 +18,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name != "from_sklearn":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # On first use: it needs a package that is an extra.
-    from saliency.models.sklearn import from_sklearn
+# What needs packages that may not be installed.
+_ON_FIRST_USE = {"from_sklearn": "saliency.models.sklearn"}
 
-    return from_sklearn
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ON_FIRST_USE[name]), name)

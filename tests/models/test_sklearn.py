@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import pickle
+import sys
 import warnings
 from typing import Any
 
@@ -520,3 +522,11 @@ def test_an_unknown_category_that_is_ignored_has_zeros() -> None:
     encoded = from_sklearn(estimator).encode(elsewhere)
     assert (encoded[TABLE["city"] == "Oslo"] == 0).all(axis=None)
     assert_equal_outputs(estimator, elsewhere)
+
+
+def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [n for n in sys.modules if n.startswith("saliency.models.sklearn")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ImportError, match="pip install scikit-learn"):
+        importlib.import_module("saliency.models.sklearn")

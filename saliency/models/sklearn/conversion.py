@@ -25,7 +25,7 @@ def from_sklearn(estimator: Any) -> SklearnNetwork:
     which of them belong together, so that there is a value for each raw column::
 
         model = from_sklearn(pipeline)
-        calculator = IntegratedGradientsCalculator(model, class_index=1)
+        calculator = IntegratedGradientsCalculator(model, baseline="mean")
         explanation = calculator.explain(model.encode(table), **model.names)
 
     It computes in the dtype of the estimator's weights. On rows that are made up, it is
