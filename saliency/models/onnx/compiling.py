@@ -1,0 +1,405 @@
+"""From a graph of ONNX to the steps and links of a chain."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable
+
+import numpy as np
+import onnx
+from onnx import AttributeProto, helper
+
+from saliency.models.onnx.families import OPERATORS
+from saliency.models.onnx.folding import anonymous, evaluate
+from saliency.models.onnx.links import OperatorLink, SharedParameters
+from saliency.models.onnx.names import link_name
+from saliency.models.onnx.operators import MakeLink, Node, Operator, number
+from saliency.models.onnx.steps import Plan, Step
+from saliency.models.onnx.tensors import Tensors
+
+import chainer
+
+#: The name of the link of parameters that several links use.
+SHARED = "shared"
+
+
+class Compiler:
+    """Makes the plan of a graph, and its links.
+
+    Args:
+        opset (int): The version of ONNX that the graph is written in.
+        tensors (Tensors): Reads its arrays.
+        taken (iterable of str): Names that no link may have.
+
+    Attributes:
+        links (dict): Links by their names.
+        node_names (dict): The names of nodes by those of their links.
+        problems (list of str): Why nodes cannot be had.
+    """
+
+    def __init__(self, opset: int, tensors: Tensors, taken: Iterable[str]) -> None:
+        self.links: dict[str, chainer.Link] = {}
+        self.node_names: dict[str, list[str]] = {}
+        self.problems: list[str] = []
+        self._opset = opset
+        self._tensors = tensors
+        self._taken = {*taken, SHARED}
+        self._constants: dict[str, np.ndarray] = {}
+        self._variables: set[str] = set()
+        self._aliases: dict[str, str] = {}
+        self._weights = _Weights()
+
+    def plan(self, graph: onnx.GraphProto) -> Plan:
+        """Return the plan of a graph, without links where there are problems."""
+        drafts = self._drafts(graph, _is_float)
+        if self.problems:
+            return drafts
+        finished = self._with_links(drafts)
+        shared = self._weights.shared
+        if shared:
+            self.links[SHARED] = SharedParameters(
+                {name: self._constants[name] for name in sorted(shared)}
+            )
+        return finished
+
+    def _drafts(
+        self,
+        graph: onnx.GraphProto,
+        is_variable: Callable[[onnx.ValueInfoProto], bool],
+    ) -> Plan:
+        """Return the plan of a graph without links, computing what is constant."""
+        self._read_constants(graph)
+        inputs = [i for i in graph.input if i.name not in self._constants]
+        self._variables.update(i.name for i in inputs if is_variable(i))
+        steps = self._steps(graph)
+        return Plan(
+            tuple(i.name for i in inputs),
+            tuple(self._source(o.name) for o in graph.output),
+            tuple(steps),
+            {},
+        )
+
+    def _read_constants(self, graph: onnx.GraphProto) -> None:
+        used = {name for node in _needed(graph) for name in _names_used(node)}
+        used.update(output.name for output in graph.output)
+        for tensor in graph.initializer:
+            if tensor.name not in used:
+                continue
+            try:
+                self._constants[tensor.name] = self._tensors.read(tensor)
+            except ValueError as reason:
+                self.problems.append(str(reason))
+                self._constants[tensor.name] = np.zeros(0)
+        for sparse in graph.sparse_initializer:
+            self.problems.append(f"tensor {sparse.values.name!r} is sparse")
+            self._constants[sparse.values.name] = np.zeros(0)
+
+    def _steps(self, graph: onnx.GraphProto) -> list[Step]:
+        """Return the steps of a graph's nodes, without links."""
+        return [step for node in _needed(graph) for step in self._draft(node)]
+
+    def _source(self, name: str) -> str:
+        return self._aliases.get(name, name)
+
+    def _draft(self, proto: onnx.NodeProto) -> list[Step]:
+        """Return the step of a node, without its link; none if it is done with."""
+        inputs = tuple(self._source(name) for name in proto.input)
+        node = self._node(proto, inputs)
+        problems = _problems(proto, node)
+        if problems:
+            self.problems += [
+                f"{proto.op_type} ({node.name}): {problem}" for problem in problems
+            ]
+            # Whatever else is wrong behind it is to be told as well.
+            self._variables.update(proto.output)
+            return []
+        if node.type == "Identity" and inputs[0]:
+            self._aliases[proto.output[0]] = inputs[0]
+            return []
+        if node.type == "If" and 0 in node.constants:
+            return self._branch(proto, node)
+        if self._fold(proto, node, inputs):
+            return []
+        return [self._step(proto, node, inputs)]
+
+    def _branch(self, proto: onnx.NodeProto, node: Node) -> list[Step]:
+        """Return the steps of the branch of an If whose condition is constant."""
+        taken = "then_branch" if number(node.constants[0]) else "else_branch"
+        graph = next(a.g for a in proto.attribute if a.name == taken)
+        self._read_constants(graph)
+        steps = self._steps(graph)
+        for name, output in zip(proto.output, graph.output):
+            self._aliases[name] = self._source(output.name)
+        return steps
+
+    def _node(self, proto: onnx.NodeProto, inputs: tuple[str, ...]) -> Node:
+        attributes: dict[str, Any] = {}
+        for attribute in proto.attribute:
+            try:
+                attributes[attribute.name] = self._value(attribute)
+            except ValueError as reason:
+                self.problems.append(f"{proto.op_type} ({proto.name}): {reason}")
+        constants = {
+            i: self._constants[name]
+            for i, name in enumerate(inputs)
+            if name in self._constants
+        }
+        outputs = [name for name in proto.output if name]
+        return Node(
+            proto.name or (outputs or [""])[0],
+            proto.op_type,
+            attributes,
+            self._opset,
+            constants,
+            frozenset(constants),
+            len(inputs),
+            len(proto.output),
+            b"" if _has_graphs(proto) else anonymous(proto),
+        )
+
+    def _value(self, attribute: onnx.AttributeProto) -> Any:
+        """Return an attribute as a value of Python or NumPy; a graph as it is."""
+        if attribute.type == AttributeProto.TENSOR:
+            return self._tensors.read(attribute.t)
+        value = helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        if attribute.type == AttributeProto.STRINGS:
+            return [text.decode("utf-8", "replace") for text in value]
+        return value if attribute.type == AttributeProto.GRAPH else _as_list(value)
+
+    def _fold(
+        self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]
+    ) -> bool:
+        """Compute a node now if it depends on constants alone; tell whether it is."""
+        is_constant = all(not name or name in self._constants for name in inputs)
+        if not is_constant or node.type in _RANDOM or _has_graphs(proto):
+            return False
+        try:
+            if node.type == "Constant":
+                values: Iterable[Any] = [_constant(node)]
+            else:
+                values = evaluate(
+                    node, [self._constants.get(name) for name in inputs]
+                )
+        except (ValueError, MemoryError) as reason:
+            self.problems.append(str(reason))
+            values = [np.zeros(0)] * len(proto.output)
+        for name, value in zip(proto.output, values):
+            if name and value is not None:
+                self._constants[name] = value
+        return True
+
+    def _step(
+        self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]
+    ) -> Step:
+        """Return the step of a node that depends on the model's inputs."""
+        operator = OPERATORS[node.type]
+        bodies = {
+            attribute.name: self._drafts(attribute.g, _is_float)
+            for attribute in proto.attribute
+            if attribute.type == AttributeProto.GRAPH
+        }
+        if bodies:
+            attributes = {k: v for k, v in node.attributes.items() if k not in bodies}
+            node = dataclasses.replace(node, attributes=attributes)
+        step = Step(node, inputs, tuple(proto.output), bodies=bodies)
+        if bodies:
+            self._variables.update(self._variables_of(step))
+        elif self._is_variable(operator, node, inputs):
+            self._variables.update(name for name in proto.output if name)
+            self._weights.count(operator, step)
+        return step
+
+    def _variables_of(self, step: Step) -> set[str]:
+        """Return those outputs that variables within the node's graphs become."""
+        found = set()
+        for body in step.bodies.values():
+            # A loop's graph has its condition as the first output.
+            outputs = body.outputs[1:] if step.node.type == "Loop" else body.outputs
+            found |= {o for o, i in zip(step.outputs, outputs) if i in self._variables}
+        return found - {""}
+
+    def _is_variable(
+        self, operator: Operator, node: Node, inputs: tuple[str, ...]
+    ) -> bool:
+        """Tell whether what a node gives can have a gradient."""
+        if operator.gives_arrays or not _gives_floats(node):
+            return False
+        is_one = any(name in self._variables for name in inputs)
+        return is_one or (operator.link is not None and operator.link(node) is not None)
+
+    def _with_links(self, plan: Plan) -> Plan:
+        """Return a plan with a link for each step that can have a gradient."""
+        steps = [self._linked(step) for step in plan.steps]
+        constants = {
+            name: self._constants[name]
+            for name in set(plan.outputs).union(*(step.needs for step in steps))
+            if name in self._constants and name not in self._weights.shared
+        }
+        whole = Plan(plan.inputs, plan.outputs, tuple(steps), constants)
+        return whole.selected(plan.outputs)
+
+    def _linked(self, step: Step) -> Step:
+        if step.bodies:
+            bodies = {k: self._with_links(body) for k, body in step.bodies.items()}
+            return dataclasses.replace(step, bodies=bodies)
+        operator = OPERATORS[step.node.type]
+        if not self._is_variable(operator, step.node, step.inputs):
+            return dataclasses.replace(step, node=_without_constants(step.node))
+        key = self._weights.key_of(step)
+        name, held = self._weights.links.get(key, ("", frozenset()))
+        if not name:
+            link, held = self._link(operator, step)
+            name = link_name(step.node.name, step.node.type, self._taken)
+            self._taken.add(name)
+            self.links[name] = link
+            self.node_names[name] = []
+            if key:
+                self._weights.links[key] = name, held
+        self.node_names[name].append(step.node.name)
+        node = _without_constants(step.node)
+        return dataclasses.replace(step, node=node, link=name, held=held)
+
+    def _link(
+        self, operator: Operator, step: Step
+    ) -> tuple[chainer.Link, frozenset[int]]:
+        """Return the link of a step, and the positions of the inputs that it holds."""
+        shared = self._weights.shared
+        own = {
+            i: value
+            for i, value in step.node.constants.items()
+            if step.inputs[i] not in shared
+        }
+        node = dataclasses.replace(step.node, constants=own)
+        make: MakeLink | None = operator.link(node) if operator.link else None
+        if make is not None:
+            link, held = make()
+            return link, frozenset(held)
+        return OperatorLink(node), frozenset(own)
+
+
+class _Weights:
+    """Which constants are parameters of one link, and which of several.
+
+    Attributes:
+        shared (set of str): Names of constants that links of several kinds use.
+        links (dict): The names of links that several nodes can share, with the positions
+            of what they hold.
+    """
+
+    def __init__(self) -> None:
+        self.links: dict[tuple[Any, ...], tuple[str, frozenset[int]]] = {}
+        self._users: dict[str, set[tuple[Any, ...]]] = {}
+
+    @property
+    def shared(self) -> set[str]:
+        return {name for name, users in self._users.items() if len(users) > 1}
+
+    def count(self, operator: Operator, step: Step) -> None:
+        """Take note of the constants of a step."""
+        for i, value in step.node.constants.items():
+            if is_weight(value) and i not in operator.settings:
+                self._users.setdefault(step.inputs[i], set()).add(_signature(step))
+
+    def key_of(self, step: Step) -> tuple[Any, ...]:
+        """Return what all nodes have in common that one link can run, if any can."""
+        held = {step.inputs[i] for i, v in step.node.constants.items() if is_weight(v)}
+        return () if not held or held & self.shared else _signature(step)
+
+
+def is_weight(value: np.ndarray) -> bool:
+    """Tell whether a constant would be a parameter: several floating-point numbers."""
+    return value.dtype.kind == "f" and value.size > 1
+
+
+def _signature(step: Step) -> tuple[Any, ...]:
+    """Return what two nodes have in common that are one and the same link."""
+    constants = tuple((i, step.inputs[i]) for i in step.node.constants)
+    left_out = tuple(not name for name in step.inputs)
+    settings = sorted((k, repr(v)) for k, v in step.node.attributes.items())
+    return (step.node.type, constants, left_out, tuple(settings))
+
+
+def _without_constants(node: Node) -> Node:
+    return dataclasses.replace(node, constants={})
+
+
+def _problems(proto: onnx.NodeProto, node: Node) -> list[str]:
+    """Return why a node cannot be had; nothing if it can."""
+    if proto.domain not in ("", "ai.onnx"):
+        return [f"the operator is one of {proto.domain}"]
+    if node.type not in OPERATORS:
+        return [_QUANTISED if _is_quantised(node.type) else "no such operator is known"]
+    return OPERATORS[node.type].problems(node)
+
+
+_QUANTISED = "it is quantised; load the file from before quantisation"
+_RANDOM = frozenset({"Dropout"})
+
+
+def _is_quantised(operator: str) -> bool:
+    parts = ("quantize", "qlinear", "integer")
+    return any(part in operator.lower() for part in parts)
+
+
+def _constant(node: Node) -> np.ndarray:
+    """Return what a Constant node holds."""
+    dtypes = {"value_float": np.float32, "value_floats": np.float32}
+    ((name, value),) = node.attributes.items()
+    if name == "value":
+        return np.asarray(value)
+    if "string" in name or name == "sparse_value":
+        raise ValueError(f"Constant ({node.name}): {name} is not known")
+    return np.asarray(value, dtypes.get(name, np.int64))
+
+
+def _gives_floats(node: Node) -> bool:
+    """Tell whether a node gives floating-point numbers if it is given some."""
+    if node.type != "Cast":
+        return True
+    return node.attributes["to"] in FLOATS
+
+
+def _is_float(info: onnx.ValueInfoProto) -> bool:
+    return info.type.tensor_type.elem_type in FLOATS
+
+
+#: ONNX's types of the numbers that variables of Chainer have.
+FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
+)
+
+
+def _has_graphs(proto: onnx.NodeProto) -> bool:
+    return any(a.type == AttributeProto.GRAPH for a in proto.attribute)
+
+
+def _as_list(value: Any) -> Any:
+    """Return repeated numbers of a message as a list, anything else as it is."""
+    is_repeated = isinstance(value, Sequence) and not isinstance(value, str)
+    return list(value) if is_repeated else value
+
+
+def _needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Return the nodes that the outputs depend on, in their order."""
+    needed = {output.name for output in graph.output}
+    nodes = []
+    for node in reversed(graph.node):
+        if needed.isdisjoint(node.output):
+            continue
+        nodes.append(node)
+        needed.update(_names_used(node))
+    return nodes[::-1]
+
+
+def _names_used(node: onnx.NodeProto) -> set[str]:
+    """Return the names that a node uses, within its graphs as well."""
+    found = {name for name in node.input if name}
+    for attribute in node.attribute:
+        if attribute.type == AttributeProto.GRAPH:
+            found.update(output.name for output in attribute.g.output)
+            for inner in attribute.g.node:
+                found |= _names_used(inner)
+    return found

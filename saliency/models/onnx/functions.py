@@ -1,0 +1,139 @@
+"""Takes apart what is defined by other operators: functions of a file and of ONNX."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+import onnx
+from onnx import defs, helper, inliner, shape_inference
+
+# The domain under which ONNX's own functions are put into a model to be taken apart.
+_DOMAIN = "saliency.taken_apart"
+
+
+def without_functions(
+    model: onnx.ModelProto, known: Container[str], opset: int
+) -> onnx.ModelProto:
+    """Return a model of operators that are known, as far as ONNX defines others by them.
+
+    Args:
+        model (onnx.ModelProto): Stays as it is.
+        known (container of str): Operators that are not taken apart.
+        opset (int): The version of ONNX that the model is written in.
+
+    Raises:
+        ValueError: If functions of the model call themselves.
+    """
+    if model.functions:
+        _check_circles(model)
+        model = inliner.inline_local_functions(model)
+    if all(_is_known(node, known) for node in _all_nodes(model.graph)):
+        return model
+    return _taken_apart(model, known, opset)
+
+
+def _check_circles(model: onnx.ModelProto) -> None:
+    """Raise a ValueError if a function calls itself, by whatever way."""
+    calls = {
+        (f.domain, f.name): {(n.domain, n.op_type) for n in _nodes_of(f.node)}
+        for f in model.functions
+    }
+    reached = {name: called & set(calls) for name, called in calls.items()}
+    for through in calls:
+        for found in reached.values():
+            if through in found:
+                found |= reached[through]
+    for name, found in reached.items():
+        if name in found:
+            raise ValueError(f"function {name[1]!r} of the model calls itself")
+
+
+def _taken_apart(
+    model: onnx.ModelProto, known: Container[str], opset: int
+) -> onnx.ModelProto:
+    """Return a model in which ONNX's functions are replaced by what they stand for."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    types = _types_of(model)
+    count = 0
+    for node in _all_nodes(copy.graph):
+        if _is_known(node, known):
+            continue
+        function = _function_of(node, opset, types)
+        if function is None:
+            continue
+        count += 1
+        node.op_type = function.name = f"{node.op_type}_{count}"
+        node.domain = function.domain = _DOMAIN
+        copy.functions.append(function)
+    if not count:
+        return model
+    copy.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
+    return without_functions(inliner.inline_local_functions(copy), known, opset)
+
+
+def _function_of(
+    node: onnx.NodeProto, opset: int, types: dict[str, onnx.TypeProto]
+) -> onnx.FunctionProto | None:
+    """Return what a node stands for, and give it the attributes that are left out."""
+    try:
+        schema = defs.get_schema(node.op_type, opset, node.domain)
+    except defs.SchemaError:
+        return None
+    versions = [v for v in schema.function_opset_versions if v <= opset]
+    dependent = schema.context_dependent_function_opset_versions
+    dependent = [v for v in dependent if v <= opset]
+    if versions:
+        text = schema.get_function_with_opset_version(max(versions))
+    elif dependent and all(not x or x in types for x in node.input):
+        inputs = [types.get(x, onnx.TypeProto()) for x in node.input]
+        text = schema.get_context_dependent_function_with_opset_version(
+            max(dependent),
+            node.SerializeToString(),
+            [t.SerializeToString() for t in inputs],
+        )
+    else:
+        return None
+    function = onnx.FunctionProto.FromString(text)
+    if not function.node:
+        return None
+    given = {a.name for a in node.attribute}
+    for name, attribute in schema.attributes.items():
+        if name not in given and attribute.default_value.type:
+            node.attribute.append(attribute.default_value)
+    for imported in function.opset_import:
+        if imported.domain in ("", "ai.onnx"):
+            imported.version = opset
+    return function
+
+
+def _types_of(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
+    """Return the types of values, as far as ONNX infers them."""
+    try:
+        graph = shape_inference.infer_shapes(model, data_prop=True).graph
+    except (shape_inference.InferenceError, ValueError, RuntimeError):
+        graph = model.graph
+    infos = [*graph.input, *graph.value_info, *graph.output]
+    types = {info.name: info.type for info in infos}
+    for tensor in graph.initializer:
+        types[tensor.name] = helper.make_tensor_type_proto(
+            tensor.data_type, list(tensor.dims)
+        )
+    return types
+
+
+def _is_known(node: onnx.NodeProto, known: Container[str]) -> bool:
+    return node.domain in ("", "ai.onnx") and node.op_type in known
+
+
+def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    yield from _nodes_of(graph.node)
+
+
+def _nodes_of(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Yield nodes, and those of the graphs within them."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            if attribute.type == onnx.AttributeProto.GRAPH:
+                yield from _nodes_of(attribute.g.node)
