@@ -64,6 +64,7 @@ _MODULES = {
     "class_index_of": "saliency.models",
     "from_sklearn": "saliency.models",
     "imagenet_labels": "saliency.models",
+    "load_onnx": "saliency.models",
     "load_pretrained": "saliency.models",
     "top_classes": "saliency.models",
     "fast_cpu": "saliency.cpu",

@@ -1,4 +1,4 @@
-"""Where networks come from: pretrained ones of Chainer's, and scikit-learn."""
+"""Where networks come from: pretrained ones of Chainer's, scikit-learn, ONNX files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ __all__ = [
     "class_index_of",
     "from_sklearn",
     "imagenet_labels",
+    "load_onnx",
     "load_pretrained",
     "top_classes",
 ]
 
 
 # What needs packages that may not be installed.
-_ON_FIRST_USE = {"from_sklearn": "saliency.models.sklearn"}
+_ON_FIRST_USE = {
+    "from_sklearn": "saliency.models.sklearn",
+    "load_onnx": "saliency.models.onnx",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,12 +15,20 @@ from saliency.models.onnx.operators import Growth, Node
 #: The shape of an array.
 Shape = tuple[int, ...]
 
-_REDUCTIONS = ("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd")
-_REDUCTIONS += ("ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp")
-_REDUCTIONS += ("ReduceSumSquare",)
+_REDUCTIONS = frozenset(
+    f"Reduce{name}"
+    for name in (
+        *("Mean", "Sum", "Max", "Min", "Prod"),
+        *("L1", "L2", "LogSum", "LogSumExp", "SumSquare"),
+    )
+)
 # What combines its inputs element by element, or copies the input along new axes.
-_BROADCAST = ("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Max", "Min", "Mean", "Where")
-_BROADCAST += ("PRelu", "MatMul", "Expand")
+_BROADCAST = frozenset(
+    (
+        *("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Max", "Min", "Mean", "Where"),
+        *("PRelu", "MatMul", "Expand"),
+    )
+)
 
 
 def axis_behind(
@@ -42,7 +50,7 @@ def axis_behind(
     if node.type == "Transpose":
         order = node.attributes.get("perm", list(range(len(shape)))[::-1])
         return int(order.index(axis))
-    if node.type in ("Squeeze", "Unsqueeze", "Gather", *_REDUCTIONS):
+    if node.type in ("Squeeze", "Unsqueeze", "Gather") or node.type in _REDUCTIONS:
         return _same_position(shape, axis, output)
     if node.type in ("LSTM", "GRU", "RNN"):
         return 2 if len(output) == 4 and axis == 1 else None
@@ -95,8 +103,8 @@ def grown_shape(
             return (*filled[:axis], n, *filled[axis + 1 :])
     raise ValueError(
         f"the file is written for a batch of {growth.written}, and its Reshape of "
-        f"{shape} to {tuple(target)} has no place for {growth.size} examples: export it "
-        f"with a batch axis that is free, or give it {growth.written} at a time"
+        f"{shape} to {tuple(target)} has no place for {growth.size} examples: export "
+        f"it with a free batch axis, or give it {growth.written} at a time"
     )
 
 
@@ -118,5 +126,3 @@ def grown_target(target: Sequence[int], shape: Shape, growth: Growth) -> Shape:
     if axis < len(result) and result[axis] == growth.written:
         result[axis] = growth.size
     return tuple(result)
-
-

@@ -93,7 +93,8 @@ class OnnxChain(chainer.Chain):
             inputs (Variable or array): One for each of :attr:`input_names`.
 
         Raises:
-            TypeError: If there are more or fewer of them, or of another kind of numbers.
+            TypeError: If there are more or fewer of them, or they are other numbers
+                (integers rather than floating-point numbers).
             ValueError: If the shape of one does not fit, or the file is written for
                 batches of another size and no way is known to free it.
         """
@@ -111,7 +112,7 @@ class OnnxChain(chainer.Chain):
         """Return a model of other outputs, which shares its parameters with this one.
 
         Args:
-            outputs (str or iterable of str): Names of values or of nodes in the file, or
+            outputs (str or iterable of str): Names of values or nodes in the file, or
                 of links.
 
         Returns:
@@ -125,7 +126,7 @@ class OnnxChain(chainer.Chain):
         if not outputs:
             raise ValueError("outputs must name one output or more, got none")
         plan = self._plan.selected(self._value_name(name) for name in outputs)
-        model = self.copy(mode="share")
+        model: OnnxChain = self.copy(mode="share")
         model._plan = plan
         model.node_names = {k: v for k, v in self.node_names.items() if k in plan.links}
         for name in [child.name for child in model.children()]:
@@ -136,8 +137,8 @@ class OnnxChain(chainer.Chain):
     def before_softmax(self) -> OnnxChain:
         """Return a model that gives the scores from which probabilities are made.
 
-        It shares its parameters with this one. Each output that a Softmax, LogSoftmax or
-        Sigmoid gives becomes what goes into it; others stay.
+        It shares its parameters with this one. An output that is made by a Softmax, a
+        LogSoftmax or a Sigmoid is replaced by what goes into that; others stay.
 
         Raises:
             ValueError: If no output is made by one of these.
@@ -165,7 +166,9 @@ class OnnxChain(chainer.Chain):
         if name not in known:
             near = difflib.get_close_matches(name, known, 3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
-            raise ValueError(f"outputs must name values of the model, got {name!r}{hint}")
+            raise ValueError(
+                f"outputs must name values of the model, got {name!r}{hint}"
+            )
         return known[name]
 
 
@@ -193,12 +196,14 @@ def _checked(expected: Input, value: Any) -> Any:
         )
     _check_shape(expected, array.shape)
     if array.dtype.kind == "f":
-        return chainer.as_variable(value if isinstance(value, chainer.Variable) else array)
+        return chainer.as_variable(
+            value if isinstance(value, chainer.Variable) else array
+        )
     return array.astype(expected.dtype, copy=False)
 
 
 def _check_shape(expected: Input, shape: tuple[int, ...]) -> None:
-    """Raise a ValueError unless a shape fits, but for one axis that may be the batch."""
+    """Raise a ValueError unless a shape fits; the batch may be of another size."""
     wanted = expected.shape
     if wanted is None:
         return

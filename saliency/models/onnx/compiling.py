@@ -35,7 +35,7 @@ class Compiler:
     Attributes:
         links (dict): Links by their names.
         node_names (dict): The names of nodes by those of their links.
-        problems (list of str): Why nodes cannot be had.
+        problems (list of str): Why nodes cannot be loaded.
     """
 
     def __init__(self, opset: int, tensors: Tensors, taken: Iterable[str]) -> None:
@@ -169,9 +169,7 @@ class Compiler:
             return [text.decode("utf-8", "replace") for text in value]
         return value if attribute.type == AttributeProto.GRAPH else _as_list(value)
 
-    def _fold(
-        self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]
-    ) -> bool:
+    def _fold(self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]) -> bool:
         """Compute a node now if it depends on constants alone; tell whether it is."""
         is_constant = all(not name or name in self._constants for name in inputs)
         if not is_constant or node.type in _RANDOM or _has_graphs(proto):
@@ -180,9 +178,7 @@ class Compiler:
             if node.type == "Constant":
                 values: Iterable[Any] = [_constant(node)]
             else:
-                values = evaluate(
-                    node, [self._constants.get(name) for name in inputs]
-                )
+                values = evaluate(node, [self._constants.get(name) for name in inputs])
         except (ValueError, MemoryError) as reason:
             self.problems.append(str(reason))
             values = [np.zeros(0)] * len(proto.output)
@@ -191,9 +187,7 @@ class Compiler:
                 self._constants[name] = value
         return True
 
-    def _step(
-        self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]
-    ) -> Step:
+    def _step(self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]) -> Step:
         """Return the step of a node that depends on the model's inputs."""
         operator = OPERATORS[node.type]
         bodies = {
@@ -285,8 +279,8 @@ class _Weights:
 
     Attributes:
         shared (set of str): Names of constants that links of several kinds use.
-        links (dict): The names of links that several nodes can share, with the positions
-            of what they hold.
+        links (dict): The names of links that several nodes can share, with the
+            positions of what they hold.
     """
 
     def __init__(self) -> None:
@@ -327,7 +321,7 @@ def _without_constants(node: Node) -> Node:
 
 
 def _problems(proto: onnx.NodeProto, node: Node) -> list[str]:
-    """Return why a node cannot be had; nothing if it can."""
+    """Return why a node cannot be loaded; nothing if it can."""
     if proto.domain not in ("", "ai.onnx"):
         return [f"the operator is one of {proto.domain}"]
     if node.type not in OPERATORS:
@@ -350,8 +344,6 @@ def _constant(node: Node) -> np.ndarray:
     ((name, value),) = node.attributes.items()
     if name == "value":
         return np.asarray(value)
-    if "string" in name or name == "sparse_value":
-        raise ValueError(f"Constant ({node.name}): {name} is not known")
     return np.asarray(value, dtypes.get(name, np.int64))
 
 

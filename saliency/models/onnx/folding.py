@@ -1,4 +1,4 @@
-"""Operators on arrays, computed by the reference implementation that comes with ONNX."""
+"""Operators on arrays, by the reference implementation that comes with ONNX."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
+from typing import Any
 
 import onnx
 from onnx import defs, helper, inliner, shape_inference
@@ -14,7 +15,7 @@ _DOMAIN = "saliency.taken_apart"
 def without_functions(
     model: onnx.ModelProto, known: Container[str], opset: int
 ) -> onnx.ModelProto:
-    """Return a model of operators that are known, as far as ONNX defines others by them.
+    """Return a model in which ONNX's functions are replaced by what defines them.
 
     Args:
         model (onnx.ModelProto): Stays as it is.
@@ -77,7 +78,7 @@ def _function_of(
 ) -> onnx.FunctionProto | None:
     """Return what a node stands for, and give it the attributes that are left out."""
     try:
-        schema = defs.get_schema(node.op_type, opset, node.domain)
+        schema: Any = defs.get_schema(node.op_type, opset, node.domain)
     except defs.SchemaError:
         return None
     versions = [v for v in schema.function_opset_versions if v <= opset]
@@ -94,7 +95,7 @@ def _function_of(
         )
     else:
         return None
-    function = onnx.FunctionProto.FromString(text)
+    function: onnx.FunctionProto = onnx.FunctionProto.FromString(text)
     if not function.node:
         return None
     given = {a.name for a in node.attribute}
@@ -130,7 +131,7 @@ def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     yield from _nodes_of(graph.node)
 
 
-def _nodes_of(nodes: Iterator[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+def _nodes_of(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """Yield nodes, and those of the graphs within them."""
     for node in nodes:
         yield node

@@ -18,7 +18,7 @@ import chainer
 class OperatorLink(chainer.Link):
     """A node of a graph as a link, which hooks, composites and extractors can name.
 
-    Arrays that go into the node by itself are its parameters, if they are several finite
+    Constants that go into the node are its parameters, if they are several finite
     floating-point numbers; all others are persistent values.
 
     Args:
@@ -53,13 +53,17 @@ class OperatorLink(chainer.Link):
         """
         given = iter(inputs)
         n_input = len(inputs) + len(self._held)
-        every = [self._constant(i) if i in self._held else next(given)
-                 for i in range(n_input)]
+        every = [
+            self._constant(i) if i in self._held else next(given)
+            for i in range(n_input)
+        ]
         if any(isinstance(x, chainer.Variable) for x in every):
             call = Call(self.node, self.xp, growth)
             outputs = OPERATORS[self.node.type].apply(call, every)
         else:  # after an If that gives integers, for example
-            outputs = evaluate(self.node, [x if x is None else on_host(x) for x in every])
+            outputs = evaluate(
+                self.node, [x if x is None else on_host(x) for x in every]
+            )
         return outputs if len(outputs) > 1 else outputs[0]
 
     def _constant(self, i: int) -> Any:

@@ -15,7 +15,12 @@ from saliency.models.onnx.chain import RESERVED, Input, OnnxChain
 from saliency.models.onnx.compiling import Compiler
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.functions import without_functions
-from saliency.models.onnx.tensors import Tensors, has_external, is_numeric, without_external
+from saliency.models.onnx.tensors import (
+    Tensors,
+    has_external,
+    is_numeric,
+    without_external,
+)
 
 # The versions of ONNX whose operators are known. Before 7, broadcasting was another.
 _OLDEST, _NEWEST = 7, 28
@@ -49,13 +54,13 @@ def load_onnx(model: str | PathLike[str] | bytes | onnx.ModelProto) -> OnnxChain
         FileNotFoundError: If there is no such file.
         MemoryError: If it has more than 2 GB without its external tensors.
         TypeError: If ``model`` is none of these.
-        ValueError: If the file is damaged, or is written in an older or newer version of
-            ONNX than operators are known of, or has nodes that cannot be had: the
-            message lists all of them with the reasons.
+        ValueError: If the file is damaged, is written in a version of ONNX that is not
+            known, or has nodes that cannot be loaded: the message lists all of them
+            with the reasons.
     """
     proto, data, folder, name = _opened(model)
-    _check(proto, data, name)
     opset = _opset(proto, name)
+    _check(proto, data, name)
     try:
         proto = without_functions(proto, OPERATORS, opset)
     except ValueError as reason:
@@ -94,7 +99,8 @@ def _opened(
 
 def _decoded(data: bytes, name: str) -> onnx.ModelProto:
     try:
-        return onnx.ModelProto.FromString(data)
+        model: onnx.ModelProto = onnx.ModelProto.FromString(data)
+        return model
     except (DecodeError, ValueError, RecursionError) as reason:
         raise ValueError(
             f"{name} cannot be read as ONNX; is it complete? ({reason})"
@@ -106,8 +112,6 @@ def _check(proto: onnx.ModelProto, data: bytes | None, name: str) -> None:
 
     Its arrays are compared with their shapes when they are read.
     """
-    if not proto.graph.node and not proto.graph.output:
-        raise ValueError(f"{name} is no ONNX model: it has no graph")
     try:
         if data is None or has_external(proto):
             data = without_external(proto).SerializeToString()
@@ -118,7 +122,11 @@ def _check(proto: onnx.ModelProto, data: bytes | None, name: str) -> None:
 
 def _opset(proto: onnx.ModelProto, name: str) -> int:
     """Return the version of ONNX that a model is written in."""
-    found = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
+    if not proto.graph.node and not proto.graph.output:
+        raise ValueError(f"{name} is no ONNX model: it has no graph")
+    found: list[int] = [
+        o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")
+    ]
     if not found or not _OLDEST <= max(found) <= _NEWEST:
         text = f"opset {max(found)}" if found else "none"
         raise ValueError(

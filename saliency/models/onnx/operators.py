@@ -139,14 +139,15 @@ class Operator:
             or a tuple of them.
         inputs (tuple of str): The names of its inputs.
         is_variadic (bool): Whether more of the last of them may follow.
-        attributes (dict): The attributes that it takes, and how its function calls them.
+        attributes (dict): The attributes that it takes, and what its function calls
+            them.
         gives_arrays (bool): Whether its outputs never have a gradient.
         settings (frozenset of int): Positions of inputs that are not data, but say what
             is computed; they are no parameters.
-        refuses (callable or None): ``refuses(node)`` yields the reasons for which this
-            very node cannot be had.
-        link (callable or None): ``link(node)`` returns what makes a :class:`LinkWith` of
-            one of Chainer's links, or None where there is none for the node.
+        refuses (callable or None): ``refuses(node)`` yields the reasons for which a
+            node cannot be loaded.
+        link (callable or None): ``link(node)`` returns what makes a :class:`LinkWith`
+            with one of Chainer's links, or None where there is none for the node.
     """
 
     name: str
@@ -165,7 +166,7 @@ class Operator:
         return (self.compute.__doc__ or "").partition("\n")[0].rstrip(".")
 
     def problems(self, node: Node) -> list[str]:
-        """Return why a node cannot be had; nothing if it can."""
+        """Return why a node cannot be loaded; nothing if it can."""
         unknown = sorted(set(node.attributes) - set(self.attributes))
         found = [f"its attribute {name!r} is not known" for name in unknown]
         if not self.is_variadic and node.n_input > len(self.inputs):

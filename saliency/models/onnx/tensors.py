@@ -15,8 +15,8 @@ class Tensors:
     """Reads the arrays of a model.
 
     Args:
-        folder (Path or None): Where the model's file is; what it names has to be within.
-            None for a model that is no file.
+        folder (Path or None): That of the model's file, which has to hold all files
+            that the model names. None for a model that is no file.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -26,8 +26,8 @@ class Tensors:
         """Return the array of a tensor.
 
         Raises:
-            ValueError: If it holds more or fewer bytes than its shape says, is of a type
-                that NumPy lacks, or names a file outside of the model's folder.
+            ValueError: If it holds more or fewer bytes than its shape says, is of a
+                type that NumPy lacks, or names a file outside of the model's folder.
         """
         kind = _type_name(tensor.data_type)
         try:
@@ -78,8 +78,8 @@ class Tensors:
         """Return the path of a file that is really in the model's folder."""
         if self._folder is None:
             raise ValueError(
-                f"tensor {name!r} is in the file {location!r}, which is looked for beside "
-                "the model's own: pass the path of the model"
+                f"tensor {name!r} is in the file {location!r}, beside that of the "
+                "model: pass the model's path"
             )
         folder = self._folder.resolve()
         try:

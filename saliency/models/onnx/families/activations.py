@@ -70,7 +70,7 @@ def sigmoid(call: Call, X: Any) -> Any:
 @operator("HardSigmoid")
 def hard_sigmoid(call: Call, X: Any, *, alpha: float = 0.2, beta: float = 0.5) -> Any:
     """``alpha X + beta``, from 0 to 1."""
-    if (alpha, beta) == (np.float32(0.2), 0.5):
+    if alpha == np.float32(0.2) and beta == 0.5:
         return F.hard_sigmoid(X)
     # Chainer's has the slope 0.2 and the height 0.5 at zero.
     return F.hard_sigmoid(X * (5 * alpha) + 5 * (beta - 0.5))
@@ -96,7 +96,7 @@ def mish(call: Call, X: Any) -> Any:
 
 @operator("Gelu")
 def gelu(call: Call, X: Any, *, approximate: str = "none") -> Any:
-    """X times the normal distribution's share below it, or its approximation by tanh."""
+    """X times the share of a normal distribution below it, or that by a tanh."""
     if approximate == "tanh":
         inner = (X + X * X * X * 0.044715) * math.sqrt(2 / math.pi)
         return X * (F.tanh(inner) + 1) * 0.5
@@ -146,7 +146,9 @@ def softmax(call: Call, input: Any, *, axis: int | None = None) -> Any:
 def _hardmax(x: chainer.Variable, axis: int) -> chainer.Variable:
     xp = chainer.backend.get_array_module(x.array)
     first = xp.expand_dims(x.array.argmax(axis), axis)
-    places = xp.arange(x.shape[axis]).reshape((-1,) + (1,) * (x.ndim - 1 - axis % x.ndim))
+    places = xp.arange(x.shape[axis]).reshape(
+        (-1,) + (1,) * (x.ndim - 1 - axis % x.ndim)
+    )
     return chainer.as_variable((places == first).astype(x.dtype))
 
 

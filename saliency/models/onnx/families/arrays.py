@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from saliency.models.onnx.folding import evaluate
-from saliency.models.onnx.operators import Call, on_host, operator
+from saliency.models.onnx.operators import Call, Node, on_host, operator
 
 
 @operator("Shape", gives_arrays=True)
@@ -27,7 +27,9 @@ def _by_reference(call: Call, *inputs: Any) -> Any:
     return evaluate(call.node, [x if x is None else on_host(x) for x in inputs])
 
 
-@operator("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", gives_arrays=True)
+@operator(
+    "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", gives_arrays=True
+)
 def comparison(call: Call, A: Any, B: Any) -> Any:
     """Whether it is so, element by element."""
     return _by_reference(call, A, B)
@@ -79,7 +81,12 @@ def is_infinite(
 
 @operator("ArgMax", "ArgMin", gives_arrays=True)
 def arg_extreme(
-    call: Call, data: Any, *, axis: int = 0, keepdims: int = 1, select_last_index: int = 0
+    call: Call,
+    data: Any,
+    *,
+    axis: int = 0,
+    keepdims: int = 1,
+    select_last_index: int = 0,
 ) -> Any:
     """Where the largest or the smallest element along an axis is."""
     return _by_reference(call, data)
@@ -97,15 +104,24 @@ def unique(call: Call, X: Any, *, axis: int | None = None, sorted: int = 1) -> A
     return _by_reference(call, X)
 
 
-@operator("Constant", gives_arrays=True)
+def _refuse_texts(node: Node) -> Any:
+    strange = {"sparse_value", "value_string", "value_strings"}
+    for name in sorted(strange.intersection(node.attributes)):
+        yield f"its attribute {name!r} is not known"
+
+
+@operator("Constant", gives_arrays=True, refuses=_refuse_texts)
 def constant(
     call: Call,
     *,
+    sparse_value: Any = None,
     value: Any = None,
     value_float: Any = None,
     value_floats: Any = None,
     value_int: Any = None,
     value_ints: Any = None,
+    value_string: Any = None,
+    value_strings: Any = None,
 ) -> Any:
     """What the file holds; it is computed when the file is loaded."""
     return _by_reference(call)

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from saliency.models.onnx.families.operands import variable
-from saliency.models.onnx.operators import Call, Node, array_of, number, on_host, operator
+from saliency.models.onnx.operators import (
+    Call,
+    Node,
+    array_of,
+    number,
+    on_host,
+    operator,
+)
 
 import chainer
 import chainer.functions as F
@@ -18,7 +25,9 @@ _MOST_ROUNDS = 1_000_000
 
 
 @operator("If")
-def if_(call: Call, cond: Any, *, then_branch: Any = None, else_branch: Any = None) -> Any:
+def if_(
+    call: Call, cond: Any, *, then_branch: Any = None, else_branch: Any = None
+) -> Any:
     """One graph or another, by a condition of the whole batch."""
     branch = "then_branch" if number(cond) else "else_branch"
     return call.bodies[branch]()
@@ -56,6 +65,7 @@ def scan(
     call: Call,
     *inputs_0: Any,
     body: Any = None,
+    directions: Sequence[int] | None = None,
     num_scan_inputs: int,
     scan_input_axes: Sequence[int] | None = None,
     scan_input_directions: Sequence[int] | None = None,

@@ -54,6 +54,12 @@ def _weights_of(node: Node) -> tuple[np.ndarray, np.ndarray | None] | None:
     return W, b
 
 
+def _of_rank(ndim: int, classes: tuple[type, type]) -> tuple[Any, tuple[int, ...]]:
+    """Return Chainer's class for images of a rank, and what comes first to make one."""
+    of_images, of_any = classes
+    return (of_images, ()) if ndim == 4 else (of_any, (ndim - 2,))
+
+
 def _convolution(node: Node) -> MakeLink | None:
     """Return Chainer's convolution for constant weights."""
     found = _weights_of(node)
@@ -65,13 +71,9 @@ def _convolution(node: Node) -> MakeLink | None:
     is_plain = windows.is_plain
 
     def make() -> LinkWith:
-        is_image = W.ndim == 4
-        if is_image:
-            cls, first = (L.Convolution2D if is_plain else UnevenConvolution2D), ()
-        else:
-            cls, first = (L.ConvolutionND if is_plain else UnevenConvolutionND), (
-                W.ndim - 2,
-            )
+        even = (L.Convolution2D, L.ConvolutionND)
+        uneven = (UnevenConvolution2D, UnevenConvolutionND)
+        cls, first = _of_rank(W.ndim, even if is_plain else uneven)
         link = cls(
             *first,
             W.shape[1] * groups,
@@ -92,8 +94,9 @@ def _convolution(node: Node) -> MakeLink | None:
     return make
 
 
-@operator("Conv", refuses=lambda node: auto_pad_reasons(node.attributes),
-          link=_convolution)
+@operator(
+    "Conv", refuses=lambda node: auto_pad_reasons(node.attributes), link=_convolution
+)
 def convolution(
     call: Call,
     X: Any,
@@ -220,9 +223,7 @@ def _deconvolution(node: Node) -> MakeLink | None:
     def make() -> LinkWith:
         transposed = Transposed(W.shape[2:], node.attributes)
         windows = transposed.windows
-        cls, first = Deconvolution2D, ()
-        if W.ndim != 4:
-            cls, first = DeconvolutionND, (W.ndim - 2,)
+        cls, first = _of_rank(W.ndim, (Deconvolution2D, DeconvolutionND))
         link = cls(
             *first,
             W.shape[0],
@@ -241,8 +242,11 @@ def _deconvolution(node: Node) -> MakeLink | None:
     return make
 
 
-@operator("ConvTranspose", refuses=lambda node: auto_pad_reasons(node.attributes),
-          link=_deconvolution)
+@operator(
+    "ConvTranspose",
+    refuses=lambda node: auto_pad_reasons(node.attributes),
+    link=_deconvolution,
+)
 def transposed_convolution(
     call: Call,
     X: Any,

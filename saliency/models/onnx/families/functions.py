@@ -142,8 +142,9 @@ def clip(
     if low == 0 < high:
         return F.clipped_relu(input, high)
     if low > high:  # ONNX gives the upper end everywhere
-        return F.minimum(F.maximum(input, _full(call, input, low)),
-                         _full(call, input, high))
+        return F.minimum(
+            F.maximum(input, _full(call, input, low)), _full(call, input, high)
+        )
     return F.clip(input, low, high)
 
 

@@ -31,7 +31,9 @@ class Table(L.EmbedID):
 
     def forward(self, indices: Any) -> chainer.Variable:
         """Return the rows for integers of any shape."""
-        return super().forward(self.xp.where(indices < 0, indices + len(self.W), indices))
+        return super().forward(
+            self.xp.where(indices < 0, indices + len(self.W), indices)
+        )
 
 
 def _table(node: Node) -> MakeLink | None:
@@ -165,9 +167,7 @@ def _multiplied(
 
 
 @operator("Compress", settings=("condition",))
-def compress(
-    call: Call, input: Any, condition: Any, *, axis: int | None = None
-) -> Any:
+def compress(call: Call, input: Any, condition: Any, *, axis: int | None = None) -> Any:
     """The slices for which a condition is true."""
     chosen = np.flatnonzero(on_host(condition))
     if axis is None:
@@ -178,14 +178,22 @@ def compress(
 
 @operator("TopK", settings=("K",))
 def top(
-    call: Call, X: Any, K: Any, *, axis: int = -1, largest: int = 1, sorted: int = 1
+    call: Call,
+    X: Any,
+    K: Any = None,
+    *,
+    axis: int = -1,
+    k: int | None = None,
+    largest: int = 1,
+    sorted: int = 1,
 ) -> Any:
     """The largest or the smallest elements along an axis, and their places."""
+    n = k if K is None else int(number(K))
     along = axis % X.ndim
     values = on_host(X)
     order = np.argsort(-values if largest else values, axis=along, kind="stable")
     before = (slice(None),) * along
-    first = order[(*before, slice(int(number(K))))]
+    first = order[(*before, slice(n))]
     return X[_in_each_place(call, call.array(first), along)], first
 
 
@@ -205,7 +213,9 @@ def max_unpool(
     steps = strides or [1] * n_axis
     low_high = pads or [0] * (2 * n_axis)
     sizes = [
-        (X.shape[2 + i] - 1) * steps[i] - low_high[i] - low_high[n_axis + i]
+        (X.shape[2 + i] - 1) * steps[i]
+        - low_high[i]
+        - low_high[n_axis + i]
         + kernel_shape[i]
         for i in range(n_axis)
     ]

@@ -53,11 +53,17 @@ class FixedBatchNormalization(L.BatchNormalization):
 
 
 def _batch_normalization(node: Node) -> MakeLink | None:
-    arrays = [node.constants.get(i) for i in range(1, 5)]
-    if any(a is None or a.ndim != 1 or a.dtype.kind != "f" for a in arrays):
+    arrays = [node.constants[i] for i in range(1, 5) if i in node.constants]
+    if len(arrays) < 4 or any(a.ndim != 1 or a.dtype.kind != "f" for a in arrays):
         return None
+    scale, shift, mean, variance = arrays
     eps = node.attributes.get("epsilon", 1e-5)
-    return lambda: LinkWith(FixedBatchNormalization(*arrays, eps), range(1, 5))  # type: ignore[arg-type]
+
+    def make() -> LinkWith:
+        link = FixedBatchNormalization(scale, shift, mean, variance, eps)
+        return LinkWith(link, range(1, 5))
+
+    return make
 
 
 def _refuse_training(node: Node) -> Any:

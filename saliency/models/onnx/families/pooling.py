@@ -117,9 +117,7 @@ def _mean(x: chainer.Variable, windows: Windows) -> chainer.Variable:
     return F.mean(_stacked(x, windows, counts), axis=0)
 
 
-def _members(
-    windows: Windows, sizes: Sequence[int], border: Widths
-) -> np.ndarray:
+def _members(windows: Windows, sizes: Sequence[int], border: Widths) -> np.ndarray:
     """Return how many elements of each window are in the image or its border."""
     result = np.ones((1, 1, *(1 for _ in sizes)))
     widths = windows.widths(sizes)

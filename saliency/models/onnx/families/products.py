@@ -54,7 +54,9 @@ def _gemm(node: Node) -> MakeLink | None:
     has_bias = node.n_input > 2
     if W is None or W.dtype.kind != "f" or options.get("transA", 0) or 0 in W.shape:
         return None
-    if has_bias and (b is None or b.size not in (1, W.shape[not options.get("transB")])):
+    if has_bias and (
+        b is None or b.size not in (1, W.shape[not options.get("transB")])
+    ):
         return None
     if b is not None and (b.ndim > 2 or (b.ndim == 2 and len(b) != 1)):
         return None

@@ -128,12 +128,14 @@ def _recurrent(
     given, lasts = [], []
     for i, is_backward in enumerate(directions):
         state = tuple(_first(call, s, i, n, size, xs.dtype) for s in first)
-        parts = [None if a is None else variable(call, a)[i] for a in (W, R, B, P)]
-        functions = _functions(call.node, i)
+        W_i, R_i, B_i, P_i = (
+            None if a is None else variable(call, a)[i] for a in (W, R, B, P)
+        )
+        direction = _Direction(W_i, R_i, B_i, P_i, _functions(call.node, i))
         order = _order(is_backward, lengths, xs.shape[0], n)
         read = xs if order is None else xs[order]
         steps = _Steps(call, read, lengths)
-        ys, last = of_type(steps, _Direction(*parts, functions), state)
+        ys, last = of_type(steps, direction, state)
         given.append(ys if order is None else ys[order])
         lasts.append(last)
     Y = F.stack(given, axis=1)
@@ -164,9 +166,7 @@ def _first(
     return F.broadcast_to(h, (n, size)) if len(h) == 1 != n else h
 
 
-def _order(
-    is_backward: bool, lengths: np.ndarray | None, n_step: int, n: int
-) -> Any:
+def _order(is_backward: bool, lengths: np.ndarray | None, n_step: int, n: int) -> Any:
     """Return the index by which time is read backwards; it is its own inverse."""
     if not is_backward:
         return None

@@ -66,8 +66,10 @@ def reduction(
     else:
         over = axes_of(given, data.ndim) if given else tuple(range(data.ndim))
     kept = tuple(1 if a in over else n for a, n in enumerate(data.shape))
-    shape = kept if keepdims else tuple(
-        n for a, n in enumerate(data.shape) if a not in over
+    shape = (
+        kept
+        if keepdims
+        else tuple(n for a, n in enumerate(data.shape) if a not in over)
     )
     if data.size == 0:
         value = _EMPTY.get(call.node.type, 0.0)

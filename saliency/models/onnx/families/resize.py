@@ -113,9 +113,7 @@ def resize(
         if uses_roi and call.opset >= 11 and regions:
             n_out = wanted[i]
             if sizes is None:
-                n_out = math.floor(
-                    X.shape[axis] * (region[1] - region[0]) * factors[i]
-                )
+                n_out = math.floor(X.shape[axis] * (region[1] - region[0]) * factors[i])
             every[axis] = _Axis(X.shape[axis], n_out, factors[i], region)
         else:
             every[axis] = _Axis(X.shape[axis], wanted[i], factors[i])
@@ -154,7 +152,7 @@ def _resized(
 def _places(axis: _Axis, options: dict[str, Any]) -> np.ndarray:
     """Return where in the input each output lies."""
     mode = options.get("coordinate_transformation_mode", "half_pixel")
-    i = np.arange(axis.n_out)
+    i: np.ndarray = np.arange(axis.n_out)
     n_in, n_out, scale = axis.n_in, axis.n_out, axis.scale
     if mode == "asymmetric":
         return i / scale
@@ -187,7 +185,8 @@ def _nearest(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.nda
         found = np.floor(places + 0.5)
     else:
         found = np.ceil(places - 0.5)
-    return np.clip(found, 0, axis.n_in - 1).astype(np.int64)
+    nearest: np.ndarray = np.clip(found, 0, axis.n_in - 1).astype(np.int64)
+    return nearest
 
 
 def _weights(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.ndarray:
@@ -216,9 +215,10 @@ def _weights(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.nda
 
 def _cubic(d: np.ndarray, a: float) -> np.ndarray:
     """Return the kernel of Keys (1981)."""
-    near = ((a + 2) * d - (a + 3)) * d * d + 1
+    near: np.ndarray = ((a + 2) * d - (a + 3)) * d * d + 1
     far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-    return np.where(d <= 1, near, np.where(d < 2, far, 0))
+    kernel: np.ndarray = np.where(d <= 1, near, np.where(d < 2, far, 0))
+    return kernel
 
 
 def _interpolated(

@@ -126,7 +126,9 @@ def split(
     if ends[-1] != input.shape[along]:
         raise ValueError(f"axis {along} of {input.shape} cannot be split into {sizes}")
     before = (slice(None),) * along
-    return tuple(input[(*before, slice(e - n, e))] for n, e in zip(sizes, ends.tolist()))
+    return tuple(
+        input[(*before, slice(e - n, e))] for n, e in zip(sizes, ends.tolist())
+    )
 
 
 @operator("Slice", settings=("starts", "ends", "axes", "steps"))
@@ -191,8 +193,9 @@ def pad(
     for axis, low, high in zip(along, numbers[:half], numbers[half:]):
         widths[axis % data.ndim] = (low, high)
     if any(n < 0 for pair in widths for n in pair):
-        cuts = [slice(max(-a, 0), n - max(-b, 0))
-                for (a, b), n in zip(widths, data.shape)]
+        cuts = [
+            slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, data.shape)
+        ]
         data = data[tuple(cuts)]
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
     if mode != "constant":
@@ -217,9 +220,7 @@ def tile(call: Call, input: Any, repeats: Any) -> Any:
 
 
 @operator("DepthToSpace")
-def depth_to_space(
-    call: Call, input: Any, *, blocksize: int, mode: str = "DCR"
-) -> Any:
+def depth_to_space(call: Call, input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
     """Blocks of pixels from channels."""
     n, c, h, w = input.shape
     b, rest = blocksize, c // blocksize**2
@@ -233,9 +234,7 @@ def depth_to_space(
 
 
 @operator("SpaceToDepth")
-def space_to_depth(
-    call: Call, input: Any, *, blocksize: int, mode: str = "DCR"
-) -> Any:
+def space_to_depth(call: Call, input: Any, *, blocksize: int, mode: str = "DCR") -> Any:
     """Channels from blocks of pixels."""
     n, c, h, w = input.shape
     b = blocksize
@@ -246,7 +245,12 @@ def space_to_depth(
 
 @operator("ReverseSequence", settings=("sequence_lens",))
 def reverse_sequence(
-    call: Call, input: Any, sequence_lens: Any, *, batch_axis: int = 1, time_axis: int = 0
+    call: Call,
+    input: Any,
+    sequence_lens: Any,
+    *,
+    batch_axis: int = 1,
+    time_axis: int = 0,
 ) -> Any:
     """Each example backwards, up to its length."""
     n_step, n_row = input.shape[time_axis], input.shape[batch_axis]

@@ -20,7 +20,7 @@ class Windows(NamedTuple):
         kernel (tuple of int): Their sizes, for each axis of the image.
         strides (tuple of int): Steps from one to the next.
         dilations (tuple of int): Steps within one.
-        pads (tuple of tuple of int): What is added in front of each axis, and behind it.
+        pads (tuple of tuple of int): What is added before each axis, and behind it.
         auto_pad (str): ``'NOTSET'``, or how that is computed from the image.
         ceil_mode (bool): Whether the last window may go beyond the image.
     """
@@ -89,8 +89,9 @@ class Windows(NamedTuple):
             found.append(count)
         return tuple(found)
 
-    def reaching(self, counts: Sequence[int], sizes: Sequence[int], widths: Widths
-                 ) -> Widths:
+    def reaching(
+        self, counts: Sequence[int], sizes: Sequence[int], widths: Widths
+    ) -> Widths:
         """Return the padding with which all windows are within the image."""
         found = []
         for n, (low, high), c, span, s in zip(
@@ -100,7 +101,7 @@ class Windows(NamedTuple):
         return found
 
     def slices(self, counts: Sequence[int]) -> Iterator[tuple[slice, ...]]:
-        """Yield where the first element of all windows is, then the second, and so on."""
+        """Yield where the first element of each window is, then the second, ..."""
 
         def along(axis: int) -> Iterator[tuple[slice, ...]]:
             if axis == len(self.kernel):
@@ -121,8 +122,9 @@ def padded(x: Any, widths: Widths, value: float = 0.0) -> Any:
     if all(pair == (0, 0) for pair in widths):
         return x
     if any(n < 0 for pair in widths for n in pair):
-        cuts = [slice(max(-a, 0), n - max(-b, 0))
-                for (a, b), n in zip(widths, x.shape[2:])]
+        cuts = [
+            slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape[2:])
+        ]
         x = x[(slice(None), slice(None), *cuts)]
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
     return F.pad(x, [(0, 0), (0, 0), *widths], "constant", constant_values=value)

@@ -1,0 +1,302 @@
+"""The chain that a file becomes: names, outputs, copies, batches."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import saliency
+from link_hooks import VariableMonitorLinkHook
+from tests.models.onnx.graphs import (
+    INT64,
+    convolutional,
+    info,
+    model_of,
+    node,
+    rounded,
+)
+
+import chainer
+import chainer.functions as F
+from chainer import links as L
+
+RNG = np.random.default_rng(0)
+X = rounded(RNG, 4, 3, 6, 6)
+
+
+@pytest.fixture
+def model():
+    return saliency.load_onnx(convolutional(np.random.default_rng(1))[0])
+
+
+def test_links_are_named_after_nodes(model):
+    assert {link.name for link in model.children()} == {
+        "body_conv1_Conv",
+        "body_norm",
+        "body_relu",
+        "body_conv2_Conv",
+        "body_Add",
+        "pool",
+        "Reshape",
+        "fc_Gemm",
+        "Softmax",
+    }
+    assert isinstance(model.body_conv1_Conv, L.Convolution2D)
+    assert isinstance(model.body_norm, L.BatchNormalization)
+    assert isinstance(model["fc_Gemm"], L.Linear)
+    assert model.link_names["/body/conv1/Conv"] == "body_conv1_Conv"
+    assert model.node_names["body_conv1_Conv"] == ("/body/conv1/Conv",)
+    assert model.input_names == ("x",)
+    assert model.output_names == ("out",)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["", ""], ["h", "y"]),
+        (["7", "7"], ["Relu_7", "Relu_7_2"]),
+        (["for", "params"], ["for_2", "params_2"]),
+        (["a.b", "a/b"], ["a_b", "a_b_2"]),
+        (["/", "\u96ea"], ["Relu", "Relu_2"]),
+    ],
+)
+def test_names_that_are_none_in_python(names, expected):
+    first, second = names
+    nodes = [node("Relu", "x", "h", first), node("Relu", "h", "y", second)]
+    model = saliency.load_onnx(model_of(nodes, [info("x", "n")], [info("y", "n")]))
+    assert [link.name for link in model.children()] == expected
+
+
+def test_names_are_the_same_every_time():
+    data = convolutional(np.random.default_rng(1))[0].SerializeToString()
+    first, second = (list(saliency.load_onnx(data).namedparams()) for _ in range(2))
+    assert [name for name, _ in first] == [name for name, _ in second]
+
+
+def test_outputs_can_be_selected(model):
+    for name in ("s", "/body/Add", "body_Add"):
+        inner = model.select(name)
+        assert inner.output_names == ("s",)
+        assert inner(X).shape == (4, 4, 6, 6)
+        assert "fc_Gemm" not in {link.name for link in inner.children()}
+        assert inner.body_conv1_Conv.W.array is model.body_conv1_Conv.W.array
+    both = model.select(["r", "out"])(X)
+    assert [y.shape for y in both] == [(4, 4, 6, 6), (4, 5)]
+    assert len(list(model.children())) == 9
+
+
+def test_outputs_that_there_are_not(model):
+    with pytest.raises(ValueError, match=r"got 'body_Ad'; did you mean 'body_Add'"):
+        model.select("body_Ad")
+    with pytest.raises(ValueError, match="one output or more"):
+        model.select([])
+    with pytest.raises(TypeError, match="outputs"):
+        model.select([3])
+
+
+def test_the_scores_before_softmax(model):
+    scores = model.before_softmax()
+    assert scores.output_names == ("y",)
+    assert_allclose(F.softmax(scores(X)).array, model(X).array, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"no output is made by Softmax.* by Gemm"):
+        scores.before_softmax()
+
+
+def test_copies_pickles_and_files(model, tmp_path):
+    expected = model(X).array
+    chainer.serializers.save_npz(tmp_path / "model.npz", model)
+    again = [
+        pickle.loads(pickle.dumps(model)),
+        copy.deepcopy(model),
+        model.copy("copy"),
+        saliency.load_onnx(convolutional(np.random.default_rng(2))[0]),
+    ]
+    chainer.serializers.load_npz(tmp_path / "model.npz", again[-1])
+    for other in again:
+        assert_array_equal(other(X).array, expected)
+    for parameter in model.params():
+        parameter.array[...] = 0
+    assert_array_equal(again[0](X).array, expected)
+    assert_array_equal(again[1](X).array, expected)
+
+
+def test_normalization_stays_as_it_is_in_training(model):
+    expected = model(X).array
+    with chainer.using_config("train", True):
+        assert_array_equal(model(X).array, expected)
+
+
+def test_dropout_follows_the_configuration():
+    nodes = [node("Dropout", "x r", "y", "drop")]
+    model = saliency.load_onnx(
+        model_of(nodes, [info("x", "n", 50)], [info("y", "n", 50)], r=np.float32(0.4))
+    )
+    x = np.ones((20, 50), "f")
+    with chainer.using_config("train", False):
+        assert_array_equal(model(x).array, x)
+    with chainer.using_config("train", True):
+        share = (model(x).array == 0).mean()
+    assert abs(share - 0.4) < 0.1
+    samples = saliency.BayesGradCalculator(model, class_index=0).compute(
+        x[:1], M=20, seed=0
+    )
+    assert len({s.tobytes() for s in samples}) > 1
+
+
+def test_one_link_for_nodes_that_share_their_weights():
+    W = rounded(RNG, 4, 4)
+    nodes = [node("Gemm", "x W", "h", "first"), node("Gemm", "h W", "y", "second")]
+    model = saliency.load_onnx(
+        model_of(nodes, [info("x", "n", 4)], [info("y", "n", 4)], W=W)
+    )
+    assert model.node_names == {"first": ("first", "second")}
+    assert_allclose(model(W).array, W @ W @ W, rtol=1e-5)
+    model.first.W.array[...] = np.eye(4)
+    assert_allclose(model(W).array, W)
+
+
+def test_one_parameter_for_nodes_of_several_kinds():
+    W = rounded(RNG, 4, 4)
+    nodes = [node("Gemm", "x W", "h", "product"), node("Mul", "h W", "y", "scaled")]
+    model = saliency.load_onnx(
+        model_of(nodes, [info("x", 4, 4)], [info("y", 4, 4)], W=W)
+    )
+    assert [name for name, _ in model.namedparams()] == ["/shared/W"]
+    assert_allclose(model(W).array, W @ W * W, rtol=1e-5)
+    assert_allclose(model.select("h")(W).array, W @ W, rtol=1e-5)
+
+
+def test_a_table_of_embeddings_is_a_link():
+    table = rounded(RNG, 10, 3)
+    nodes = [
+        node("Gather", "table ids", "e", "embed"),
+        node("ReduceMean", "e", "y", axes=[1], keepdims=0),
+    ]
+    model = saliency.load_onnx(
+        model_of(
+            nodes,
+            [info("ids", "n", "t", dtype=INT64)],
+            [info("y", "n", 3)],
+            table=table,
+        )
+    )
+    ids = np.array([[1, 2], [-1, 0]])
+    assert isinstance(model.embed, L.EmbedID)
+    assert_allclose(model(ids).array, table[ids].mean(axis=1), rtol=1e-6)
+    calculator = saliency.GradientCalculator(
+        model, target_extractor=VariableMonitorLinkHook(model.embed), class_index=1
+    )
+    samples = calculator.compute(ids)
+    assert_allclose(samples[0, :, :, 1], 0.5)
+
+
+class TestBatches:
+    """Any batch size, whether the file leaves it open or not."""
+
+    @pytest.mark.parametrize("batch", ["n", 1, 2])
+    def test_rows_are_those_of_each_example_alone(self, batch):
+        proto, _ = convolutional(np.random.default_rng(1), batch)
+        if batch == 2:
+            for tensor in proto.graph.initializer:
+                if tensor.name == "size":
+                    tensor.raw_data = np.array([2, -1]).tobytes()
+        model = saliency.load_onnx(proto)
+        n = 2 if batch == 2 else 1
+        parts = [model(X[i : i + n]).array for i in range(0, 4, n)]
+        assert_allclose(model(X).array, np.concatenate(parts), rtol=1e-5, atol=1e-7)
+
+    def test_shapes_that_are_computed(self):
+        nodes = [
+            node("Shape", "x", "s"),
+            node("Gather", "s zero", "n", axis=0),
+            node("Unsqueeze", "n axes", "n1"),
+            node("Concat", "n1 rest", "size", axis=0),
+            node("Reshape", "x size", "y"),
+        ]
+        model = saliency.load_onnx(
+            model_of(
+                nodes,
+                [info("x", 1, 2, 3)],
+                [info("y", 1, 6)],
+                zero=np.array(0),
+                axes=np.array([0]),
+                rest=np.array([-1]),
+            )
+        )
+        x = rounded(RNG, 5, 2, 3)
+        assert_array_equal(model(x).array, x.reshape(5, 6))
+
+    def test_a_token_that_the_file_has_once(self):
+        nodes = [
+            node("Concat", "token x", "t", axis=1),
+            node("Add", "t places", "y"),
+        ]
+        token, places = rounded(RNG, 1, 1, 3), rounded(RNG, 1, 3, 3)
+        model = saliency.load_onnx(
+            model_of(
+                nodes,
+                [info("x", 1, 2, 3)],
+                [info("y", 1, 3, 3)],
+                token=token,
+                places=places,
+            )
+        )
+        x = rounded(RNG, 5, 2, 3)
+        expected = np.concatenate([np.tile(token, (5, 1, 1)), x], axis=1) + places
+        assert_allclose(model(x).array, expected)
+
+    def test_time_in_front_of_the_batch(self):
+        W, R = rounded(RNG, 1, 8, 3), rounded(RNG, 1, 8, 2)
+        nodes = [
+            node("Transpose", "x", "xt", perm=[1, 0, 2]),
+            node("LSTM", "xt W R   h c", "ys", hidden_size=2),
+            node("Reshape", "ys size", "r"),
+            node("Transpose", "r", "y", perm=[1, 0, 2]),
+        ]
+        zero = np.zeros((1, 1, 2), "f")
+        model = saliency.load_onnx(
+            model_of(
+                nodes,
+                [info("x", 1, 4, 3)],
+                [info("y", 1, 4, 2)],
+                W=W,
+                R=R,
+                h=zero,
+                c=zero,
+                size=np.array([4, 1, 2]),
+            )
+        )
+        x = rounded(RNG, 5, 4, 3)
+        rows = [model(row[None]).array for row in x]
+        assert_allclose(model(x).array, np.concatenate(rows), rtol=1e-5, atol=1e-7)
+
+    def test_no_place_for_the_batch_is_an_error_that_says_so(self):
+        nodes = [node("Reshape", "x size", "y")]
+        model = saliency.load_onnx(
+            model_of(nodes, [info("x", 1, 6)], [info("y", 6)], size=np.array([6]))
+        )
+        x = np.ones((2, 6), "f")
+        assert model(x[:1]).shape == (6,)
+        with pytest.raises(
+            ValueError, match=r"written for a batch of 1, .* 2 examples"
+        ):
+            model(x)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "reason"),
+    [
+        ([], TypeError, "takes 1 inputs .x., got 0"),
+        ([X, X], TypeError, "takes 1 inputs .x., got 2"),
+        ([X[0]], ValueError, r"input 'x' must have the shape .*'any', 3, 6, 6"),
+        ([X[:, :2]], ValueError, "must have the shape"),
+        ([X.astype(int)], TypeError, "input 'x' must have the dtype float32"),
+    ],
+)
+def test_inputs_that_do_not_fit(model, inputs, error, reason):
+    with pytest.raises(error, match=reason):
+        model(*inputs)

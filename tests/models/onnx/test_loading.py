@@ -1,0 +1,385 @@
+"""Files of all kinds: what is read, and what is refused with a reason."""
+
+from __future__ import annotations
+
+import os
+import tracemalloc
+
+import numpy as np
+import onnx
+import pytest
+from numpy.testing import assert_allclose
+from onnx import TensorProto, helper, numpy_helper
+
+import saliency
+from tests.models.onnx.graphs import (
+    FLOAT,
+    INT64,
+    convolutional,
+    graph_of,
+    info,
+    model_of,
+    node,
+)
+
+import chainer.functions as F
+
+ROW = np.arange(3.0, dtype="f")
+DATA = ROW.tobytes()
+
+
+def added(value=ROW, opset=17):
+    return model_of(
+        [node("Add", "x c", "y", "sum")],
+        [info("x", "n", 3)],
+        [info("y", "n", 3)],
+        opset,
+        c=value,
+    )
+
+
+def test_paths_bytes_and_messages(tmp_path):
+    path = tmp_path / "model.onnx"
+    onnx.save(added(), path)
+    x = np.ones((2, 3), "f")
+    for source in (path, str(path), path.read_bytes(), added()):
+        assert_allclose(saliency.load_onnx(source)(x).array, x + ROW)
+
+
+@pytest.mark.parametrize("source", [3, None, ["model.onnx"]])
+def test_what_is_no_model(source):
+    with pytest.raises(TypeError, match=r"model must be a path, bytes or an onnx"):
+        saliency.load_onnx(source)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        saliency.load_onnx(tmp_path / "no.onnx")
+
+
+@pytest.mark.parametrize("n_byte", [0, 1, 10, 60, -1])
+def test_truncated_files(tmp_path, n_byte):
+    data = convolutional(np.random.default_rng(0))[0].SerializeToString()
+    path = tmp_path / "half.onnx"
+    path.write_bytes(data[:n_byte])
+    with pytest.raises(ValueError, match=r"half.onnx"):
+        saliency.load_onnx(path)
+
+
+def test_damaged_files_give_errors_that_say_so():
+    data = bytearray(added().SerializeToString())
+    rng = np.random.default_rng(0)
+    n_refused = 0
+    for _ in range(200):
+        damaged = bytearray(data)
+        for _ in range(3):
+            damaged[rng.integers(len(data))] = rng.integers(256)
+        try:
+            saliency.load_onnx(bytes(damaged))
+        except (ValueError, MemoryError):
+            n_refused += 1
+    assert n_refused > 50
+
+
+@pytest.mark.parametrize("opset", [6, 99])
+def test_versions_that_are_not_known(opset):
+    model = added()
+    model.opset_import[0].version = opset
+    with pytest.raises(ValueError, match=rf"opset of ONNX from 7 to .* {opset}"):
+        saliency.load_onnx(model)
+
+
+def test_one_error_lists_all_nodes_that_cannot_be_loaded():
+    nodes = [
+        node("QuantizeLinear", "x s", "q", "to_int8"),
+        node("DequantizeLinear", "q s", "d"),
+        node("Celebrate", "d", "e", "party", domain="org.example"),
+        node("Conv", "e w", "f", "odd", auto_pad="SAME_SOMEHOW"),
+        node("DeformConv", "f w o", "y", "bent"),
+    ]
+    model = model_of(
+        nodes,
+        [info("x", 1, 1, 5, 5), info("o", 1, 2, 5, 5)],
+        [info("y", 1, 1, 5, 5)],
+        19,
+        s=np.float32(0.5),
+        w=np.ones((1, 1, 1, 1), "f"),
+    )
+    model.opset_import.append(helper.make_opsetid("org.example", 1))
+    with pytest.raises(ValueError) as caught:
+        saliency.load_onnx(model)
+    assert str(caught.value).splitlines() == [
+        "model cannot be loaded:",
+        "  QuantizeLinear (to_int8): it is quantised; load the file from before "
+        "quantisation",
+        "  DequantizeLinear (d): it is quantised; load the file from before "
+        "quantisation",
+        "  Celebrate (party): the operator is one of org.example",
+        "  Conv (odd): its auto_pad 'SAME_SOMEHOW' is not known",
+        "  DeformConv (bent): no such operator is known",
+    ]
+
+
+def test_a_node_that_no_output_needs_is_no_reason():
+    nodes = [node("Relu", "x", "y"), node("DeformConv", "x x x", "z")]
+    model = model_of(nodes, [info("x", 1, 1, 2, 2)], [info("y", 1, 1, 2, 2)], 19)
+    assert len(list(saliency.load_onnx(model).children())) == 1
+
+
+def test_dead_constants_are_dropped():
+    model = added()
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(10**5), "dead"))
+    assert sum(p.size for p in saliency.load_onnx(model).params()) == 3
+
+
+@pytest.mark.parametrize(
+    ("operator", "shape", "others"),
+    [
+        ("ConstantOfShape", np.array([2**40]), {}),
+        ("Expand", np.array([2**40]), {"t": np.ones(1, "f")}),
+        ("Tile", np.array([2**40]), {"t": np.ones(1, "f")}),
+    ],
+)
+def test_huge_arrays_from_a_few_bytes(operator, shape, others):
+    inputs = "t s" if others else "s"
+    nodes = [node(operator, inputs, "big"), node("Add", "x big", "y")]
+    model = model_of(nodes, [info("x", 1)], [info("y", 1)], s=shape, **others)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=rf"{operator} .* would make an array of"):
+        saliency.load_onnx(model)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
+
+
+@pytest.mark.parametrize("dims", [[2**60], [2**31, 2**31], [-1]])
+def test_a_tensor_that_says_that_it_is_huge(dims):
+    model = added()
+    (tensor,) = model.graph.initializer
+    del tensor.dims[:]
+    tensor.dims.extend(dims)
+    with pytest.raises(ValueError, match="model"):
+        saliency.load_onnx(model)
+
+
+def test_functions_of_the_file_are_taken_apart():
+    double = helper.make_function(
+        "mine",
+        "Double",
+        ["a"],
+        ["b"],
+        [node("Add", "a a", "b")],
+        [helper.make_opsetid("", 17)],
+    )
+    nodes = [
+        node("Double", "x", "h", domain="mine"),
+        node("Double", "h", "y", domain="mine"),
+    ]
+    model = model_of(nodes, [info("x", "n")], [info("y", "n")], functions=[double])
+    assert_allclose(saliency.load_onnx(model)(ROW).array, 4 * ROW)
+
+
+@pytest.mark.parametrize("n_function", [1, 2])
+def test_functions_that_call_themselves(n_function):
+    names = [f"F{i}" for i in range(n_function)]
+    functions = [
+        helper.make_function(
+            "mine",
+            name,
+            ["a"],
+            ["b"],
+            [node(called, "a", "b", domain="mine")],
+            [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)],
+        )
+        for name, called in zip(names, names[1:] + names[:1])
+    ]
+    nodes = [node("F0", "x", "y", domain="mine")]
+    model = model_of(nodes, [info("x", 1)], [info("y", 1)], functions=functions)
+    with pytest.raises(ValueError, match=r"calls itself|valid ONNX"):
+        saliency.load_onnx(model)
+
+
+def test_functions_of_onnx_are_taken_apart():
+    q, k, v = (info(name, "n", 2, 4, 3) for name in "qkv")
+    model = model_of(
+        [node("Attention", "q k v", "y")], [q, k, v], [info("y", "n", 2, 4, 3)], 23
+    )
+    if not onnx.defs.has("Attention"):
+        pytest.skip(f"onnx {onnx.__version__} has no Attention")
+    q, k, v = np.random.default_rng(0).normal(size=(3, 5, 2, 4, 3)).astype("f")
+    weights = F.softmax(F.matmul(q, k, transb=True) / np.sqrt(3), axis=3)
+    expected = F.matmul(weights, v).array
+    assert_allclose(
+        saliency.load_onnx(model)(q, k, v).array, expected, rtol=1e-5, atol=1e-6
+    )
+
+
+class TestArraysInOtherFiles:
+    """Tensors of the model that are in files beside it."""
+
+    def saved(self, folder, location="weights.bin", data=DATA, **entries):
+        """Writes a model whose constant is elsewhere, and returns its path."""
+        model = added()
+        (tensor,) = model.graph.initializer
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        for key, value in {"location": location, **entries}.items():
+            tensor.external_data.add(key=key, value=value)
+        folder.mkdir(exist_ok=True)
+        (folder / "weights.bin").write_bytes(data)
+        (folder / "model.onnx").write_bytes(model.SerializeToString())
+        return folder / "model.onnx"
+
+    def test_they_are_read(self, tmp_path, monkeypatch):
+        path = self.saved(tmp_path / "a", data=b"abcd" + ROW.tobytes(), offset="4")
+        x = np.zeros((1, 3), "f")
+        assert_allclose(saliency.load_onnx(path)(x).array, ROW[None])
+        monkeypatch.chdir(tmp_path / "a")
+        assert_allclose(saliency.load_onnx("model.onnx")(x).array, ROW[None])
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "../secret.bin",
+            "sub/../../secret.bin",
+            "{}/secret.bin",
+            "link.bin",
+            "linked/secret.bin",
+            "",
+            ".",
+            "circle.bin",
+            "a\0b",
+            "..\\secret.bin",
+        ],
+    )
+    def test_nothing_outside_of_the_folder_is_read(self, tmp_path, location):
+        (tmp_path / "secret.bin").write_bytes(ROW.tobytes())
+        folder = tmp_path / "model"
+        path = self.saved(folder, location.format(tmp_path))
+        os.symlink(tmp_path / "secret.bin", folder / "link.bin")
+        os.symlink(tmp_path, folder / "linked")
+        os.symlink(folder / "circle.bin", folder / "circle.bin")
+        reason = r"within the model's folder|which is no file"
+        with pytest.raises(ValueError, match=reason):
+            saliency.load_onnx(path)
+
+    def test_a_link_that_stays_within_the_folder(self, tmp_path):
+        path = self.saved(tmp_path, "link.bin")
+        os.symlink("weights.bin", tmp_path / "link.bin")
+        saliency.load_onnx(path)
+
+    @pytest.mark.parametrize(
+        ("entries", "reason"),
+        [
+            ({"offset": "4"}, "ends at byte 16 of 'weights.bin', which has 12"),
+            ({"length": "8"}, "must have 12 bytes, got 8"),
+            ({"offset": "-4"}, "must have a count as offset, got '-4'"),
+            ({"length": "1e9"}, "must have a count as length, got '1e9'"),
+        ],
+    )
+    def test_places_that_are_not_in_the_file(self, tmp_path, entries, reason):
+        with pytest.raises(ValueError, match=reason):
+            saliency.load_onnx(self.saved(tmp_path, **entries))
+
+    def test_a_file_that_is_missing(self, tmp_path):
+        path = self.saved(tmp_path, "weights2.bin")
+        with pytest.raises(ValueError, match=r"'weights2.bin', which is no file"):
+            saliency.load_onnx(path)
+
+    def test_a_model_without_a_folder(self, tmp_path):
+        data = self.saved(tmp_path).read_bytes()
+        with pytest.raises(ValueError, match=r"pass the model's path"):
+            saliency.load_onnx(data)
+
+
+def test_what_is_constant_is_computed_once():
+    nodes = [
+        node(
+            "ConstantOfShape",
+            "s",
+            "ones",
+            value=numpy_helper.from_array(np.ones(1, "f")),
+        ),
+        node("Mul", "ones c", "scaled"),
+        node("Transpose", "scaled", "w", perm=[1, 0]),
+        node("MatMul", "x w", "y", "product"),
+    ]
+    c = np.arange(6.0, dtype="f").reshape(2, 3)
+    model = saliency.load_onnx(
+        model_of(
+            nodes, [info("x", "n", 3)], [info("y", "n", 2)], s=np.array([2, 3]), c=c
+        )
+    )
+    assert [link.name for link in model.children()] == ["product"]
+    assert_allclose(model.product.W.array, c)
+
+
+def test_a_branch_that_is_constant_is_the_only_one():
+    then = graph_of([node("Relu", "x", "a")], [], [info("a", "n")], "then")
+    other = graph_of([node("Abs", "x", "b")], [], [info("b", "n")], "other")
+    nodes = [
+        node("Shape", "w", "shape"),
+        node("Size", "shape", "rank"),
+        node("Equal", "rank two", "is_matrix"),
+        node("If", "is_matrix", "h", then_branch=then, else_branch=other),
+        node("Neg", "h", "y"),
+    ]
+    model = saliency.load_onnx(
+        model_of(
+            nodes,
+            [info("x", "n")],
+            [info("y", "n")],
+            w=np.ones((2, 2), "f"),
+            two=np.array(2),
+        )
+    )
+    assert [s.node.type for s in model._plan.steps] == ["Relu", "Neg"]
+    assert_allclose(model(np.array([-1.0, 2], "f")).array, [0, -2])
+
+
+def test_branches_and_loops_by_what_the_model_is_given():
+    then = graph_of([node("Mul", "x w", "a", "twice")], [], [info("a", 2)], "then")
+    other = graph_of([node("Abs", "x", "b")], [], [info("b", 2)], "other")
+    bool_info = info("go", dtype=TensorProto.BOOL)
+    body = graph_of(
+        [node("Mul", "v w", "u", "in_loop"), node("Identity", "go", "on")],
+        [info("i", dtype=INT64), bool_info, info("v", 2)],
+        [info("on", dtype=TensorProto.BOOL), info("u", 2)],
+        "body",
+    )
+    nodes = [
+        node("Greater", "n two", "many"),
+        node("If", "many", "h", then_branch=then, else_branch=other),
+        node("Loop", "n  h", "y", body=body),
+    ]
+    model = saliency.load_onnx(
+        model_of(
+            nodes,
+            [info("x", 2), info("n", dtype=INT64)],
+            [info("y", 2)],
+            w=np.array([2.0, 3], "f"),
+            two=np.array(2),
+        )
+    )
+    x = np.array([1.0, -2], "f")
+    assert_allclose(model(x, np.array(2)).array, [4, 18])
+    assert_allclose(model(x, np.array(3)).array, [16, -162])
+    # Two nodes multiply by w: one parameter.
+    assert sum(p.size for p in model.params()) == 2
+
+
+def test_an_input_of_another_kind():
+    model = model_of([node("Identity", "s", "t")], [], [])
+    text = helper.make_tensor_value_info("s", TensorProto.STRING, [1])
+    model.graph.input.append(text)
+    model.graph.output.append(
+        helper.make_tensor_value_info("t", TensorProto.STRING, [1])
+    )
+    with pytest.raises(ValueError, match="input 's' is no tensor of numbers"):
+        saliency.load_onnx(model)
+
+
+def test_constants_that_are_listed_as_inputs_are_none():
+    model = added()
+    model.graph.input.append(helper.make_tensor_value_info("c", FLOAT, [3]))
+    assert saliency.load_onnx(model).input_names == ("x",)
