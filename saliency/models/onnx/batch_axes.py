@@ -71,12 +71,19 @@ def _same_position(shape: Shape, axis: int, output: Shape) -> int | None:
 
 
 def _reshaped_axis(shape: Shape, axis: int, output: Shape) -> int | None:
-    """Return the axis that has as many elements in front of it, and is as long."""
+    """Return the axis that has as many elements in front of it, and is as long.
+
+    Where axes of length 1 make that several, it is the one in the same position.
+    """
     in_front = math.prod(shape[:axis])
-    for candidate, n in enumerate(output):
-        if n == shape[axis] and math.prod(output[:candidate]) == in_front:
-            return candidate
-    return None
+    found = [
+        candidate
+        for candidate, n in enumerate(output)
+        if n == shape[axis] and math.prod(output[:candidate]) == in_front
+    ]
+    if axis in found:
+        return axis
+    return found[0] if found else None
 
 
 def grown_shape(

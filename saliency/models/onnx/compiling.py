@@ -12,6 +12,7 @@ from onnx import AttributeProto, helper
 
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.folding import anonymous, evaluate
+from saliency.models.onnx.functions import is_of_onnx, is_quantised
 from saliency.models.onnx.links import OperatorLink, SharedParameters
 from saliency.models.onnx.names import link_name
 from saliency.models.onnx.operators import MakeLink, Node, Operator, number
@@ -106,6 +107,8 @@ class Compiler:
         """Return the step of a node, without its link; none if it is done with."""
         inputs = tuple(self._source(name) for name in proto.input)
         node = self._node(proto, inputs)
+        if node.type not in OPERATORS and self._fold(proto, node, inputs):
+            return []
         problems = _problems(proto, node)
         if problems:
             self.problems += [
@@ -172,7 +175,8 @@ class Compiler:
     def _fold(self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]) -> bool:
         """Compute a node now if it depends on constants alone; tell whether it is."""
         is_constant = all(not name or name in self._constants for name in inputs)
-        if not is_constant or node.type in _RANDOM or _has_graphs(proto):
+        is_plain = is_of_onnx(proto) and not _has_graphs(proto)
+        if not (is_constant and is_plain) or node.type in _RANDOM:
             return False
         try:
             if node.type == "Constant":
@@ -322,20 +326,20 @@ def _without_constants(node: Node) -> Node:
 
 def _problems(proto: onnx.NodeProto, node: Node) -> list[str]:
     """Return why a node cannot be loaded; nothing if it can."""
-    if proto.domain not in ("", "ai.onnx"):
+    if not is_of_onnx(proto):
         return [f"the operator is one of {proto.domain}"]
     if node.type not in OPERATORS:
-        return [_QUANTISED if _is_quantised(node.type) else "no such operator is known"]
+        return [_QUANTISED if is_quantised(node.type) else "no such operator is known"]
     return OPERATORS[node.type].problems(node)
 
 
 _QUANTISED = "it is quantised; load the file from before quantisation"
-_RANDOM = frozenset({"Dropout"})
-
-
-def _is_quantised(operator: str) -> bool:
-    parts = ("quantize", "qlinear", "integer")
-    return any(part in operator.lower() for part in parts)
+_RANDOM = frozenset(
+    (
+        *("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike"),
+        *("RandomUniform", "RandomUniformLike"),
+    )
+)
 
 
 def _constant(node: Node) -> np.ndarray:

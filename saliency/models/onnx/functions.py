@@ -77,6 +77,8 @@ def _function_of(
     node: onnx.NodeProto, opset: int, types: dict[str, onnx.TypeProto]
 ) -> onnx.FunctionProto | None:
     """Return what a node stands for, and give it the attributes that are left out."""
+    if is_quantised(node.op_type):
+        return None
     try:
         schema: Any = defs.get_schema(node.op_type, opset, node.domain)
     except defs.SchemaError:
@@ -123,8 +125,18 @@ def _types_of(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
     return types
 
 
+def is_of_onnx(node: onnx.NodeProto) -> bool:
+    """Tell whether a node's operator is one of ONNX itself."""
+    return node.domain in ("", "ai.onnx")
+
+
+def is_quantised(operator: str) -> bool:
+    """Tell whether an operator is about quantised numbers."""
+    return any(part in operator.lower() for part in ("quantize", "qlinear", "integer"))
+
+
 def _is_known(node: onnx.NodeProto, known: Container[str]) -> bool:
-    return node.domain in ("", "ai.onnx") and node.op_type in known
+    return is_of_onnx(node) and node.op_type in known
 
 
 def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
