@@ -108,10 +108,15 @@ def grown_shape(
         if axis is not None:
             n = shape[growth.axis]
             return (*filled[:axis], n, *filled[axis + 1 :])
-    raise ValueError(
-        f"the file is written for a batch of {growth.written}, and its Reshape of "
-        f"{shape} to {tuple(target)} has no place for {growth.size} examples: export "
-        f"it with a free batch axis, or give it {growth.written} at a time"
+    raise cannot_grow(f"Reshape of {shape} to {tuple(target)}", growth)
+
+
+def cannot_grow(what: str, growth: Growth) -> ValueError:
+    """Return the error for a part of a file that fits no other batch than its own."""
+    return ValueError(
+        f"the file is written for a batch of {growth.written}, and its {what} has no "
+        f"place for {growth.size} examples: export it with a free batch axis, or give "
+        f"it {growth.written} at a time"
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.checks import checked_text
-from saliency.models.onnx.batch_axes import axis_behind
+from saliency.models.onnx.batch_axes import axis_behind, cannot_grow
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.folding import evaluate
 from saliency.models.onnx.links import OperatorLink, SharedParameters
@@ -106,6 +106,7 @@ class OnnxChain(chainer.Chain):
         values = [_checked(i, x) for i, x in zip(self.inputs, inputs)]
         run = _Run(self, self._plan, values)
         outputs = run.outputs(self._plan, run.values)
+        run.check_growth(self._plan.outputs)
         return outputs if len(outputs) > 1 else outputs[0]
 
     def select(self, outputs: str | Iterable[str]) -> OnnxChain:
@@ -243,8 +244,8 @@ class _Run:
             if isinstance(link, SharedParameters):
                 self.values.update(link.values())
         self._growth = _growth(model.inputs, inputs)
-        # The axis of the batch of each value, where it is followed and known.
-        self._axes: dict[str, int] = {}
+        # The axis of the batch of each value that depends on it, None where it is lost.
+        self._axes: dict[str, int | None] = {}
         if self._growth is not None:
             for expected in model.inputs:
                 free = [0] if expected.shape and expected.shape[0] is None else []
@@ -305,7 +306,7 @@ class _Run:
     def _growth_at(self, step: Step) -> Growth | None:
         if self._growth is None:
             return None
-        known = (self._axes[x] for x in step.inputs if x in self._axes)
+        known = (self._axes[x] for x in step.inputs if self._axes.get(x) is not None)
         return self._growth._replace(axis=next(known, None))
 
     def _follow(
@@ -319,11 +320,17 @@ class _Run:
             for i, name in enumerate(step.inputs)
             if name and i not in step.held
         ]
+        if step.needs.isdisjoint(self._axes):
+            return
         for name, output in zip(step.outputs, outputs):
-            if name and hasattr(output, "shape"):
-                axis = axis_behind(step.node, inputs, output.shape)
-                if axis is not None:
-                    self._axes[name] = axis
+            if name and isinstance(output, chainer.Variable):
+                self._axes[name] = axis_behind(step.node, inputs, output.shape)
+
+    def check_growth(self, outputs: Iterable[str]) -> None:
+        """Raise a ValueError if the batch is not that of the file, and gets lost."""
+        for name in outputs:
+            if self._growth is not None and self._axes.get(name, 0) is None:
+                raise cannot_grow(f"output {name!r}", self._growth)
 
 
 def _growth(expected: Sequence[Input], inputs: Sequence[Any]) -> Growth | None:

@@ -184,6 +184,8 @@ class Compiler:
             else:
                 values = evaluate(node, [self._constants.get(name) for name in inputs])
         except (ValueError, MemoryError) as reason:
+            if node.type not in OPERATORS:
+                return False
             self.problems.append(str(reason))
             values = [np.zeros(0)] * len(proto.output)
         for name, value in zip(proto.output, values):

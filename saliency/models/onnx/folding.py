@@ -54,6 +54,8 @@ def evaluate(
             f"{node.type} ({node.name}) cannot be computed: "
             f"{type(reason).__name__}: {reason}"
         ) from reason
+    if any(not isinstance(value, (np.ndarray, np.generic)) for value in found):
+        raise ValueError(f"{node.type} ({node.name}): it gives no tensor")
     values = iter(found)
     return tuple(np.asarray(next(values)) if name else None for name in outputs)
 

@@ -286,6 +286,35 @@ class TestBatches:
         ):
             model(x)
 
+    @pytest.mark.parametrize(
+        "nodes",
+        [
+            [node("Squeeze", "x", "y")],
+            [node("Squeeze", "x axes", "y")],
+            [node("Gather", "x zero", "y")],
+            [node("Slice", "x axes one", "y")],
+            [node("ReduceSum", "x axes", "y", keepdims=0)],
+            [node("Concat", "x x", "y", axis=0)],
+        ],
+    )
+    def test_a_batch_that_gets_lost_is_an_error_that_says_so(self, nodes):
+        model = saliency.load_onnx(
+            model_of(
+                nodes,
+                [info("x", 1, 6)],
+                [info("y")],
+                axes=np.array([0]),
+                zero=np.array(0),
+                one=np.array([1]),
+            )
+        )
+        x = np.ones((3, 6), "f")
+        model(x[:1])
+        with pytest.raises(
+            ValueError, match=r"written for a batch of 1, .* 3 examples"
+        ):
+            model(x)
+
 
 @pytest.mark.parametrize(
     ("inputs", "error", "reason"),

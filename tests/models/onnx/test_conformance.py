@@ -18,6 +18,7 @@ from numpy.testing import assert_allclose
 from onnx import numpy_helper
 
 import saliency
+from saliency.lrp.registry import kind_of
 from saliency.models.onnx.families import OPERATORS
 
 import chainer
@@ -79,10 +80,12 @@ def outcome(case):
         return f"not loaded: {error}"
     try:
         for inputs, outputs in case.data_sets:
+            inputs = [explained(array(x)) for x in inputs]
             with chainer.using_config("train", False):
-                found = model(*map(array, inputs))
+                found = model(*inputs)
             found = found if isinstance(found, tuple) else (found,)
             assert len(found) == len(outputs)
+            check_graph(inputs, found)
             for y, expected in zip(found, map(array, outputs)):
                 y = np.asarray(getattr(y, "array", y))
                 assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
@@ -90,6 +93,33 @@ def outcome(case):
     except Exception as error:
         return f"failed: {type(error).__name__}: {error}"
     return ""
+
+
+def explained(x):
+    """Returns an input as calculators pass it, if it can be explained."""
+    is_float = getattr(x, "dtype", np.dtype(object)) in ("f", "d", "e")
+    return chainer.Variable(np.asarray(x)) if is_float else x
+
+
+def check_graph(inputs, outputs):
+    """LRP knows all functions that outputs come from, and gradients go through them."""
+    ends = [y for y in outputs if isinstance(y, chainer.Variable) and y.requires_grad]
+    functions = [y.creator_node for y in ends if y.creator_node is not None]
+    seen = set()
+    while functions:
+        function = functions.pop()
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
+        assert kind_of(function) is not None, function.label
+        behind = [x.creator_node for x in function.inputs]
+        functions += [f for f in behind if f is not None]
+    targets = [x for x in inputs if isinstance(x, chainer.Variable)]
+    ends = [y for y in ends if y.creator_node is not None and y.dtype.kind == "f"]
+    if targets and ends:
+        grads = [chainer.Variable(np.ones_like(y.array)) for y in ends]
+        for x, g in zip(targets, chainer.grad(ends, targets, grads)):
+            assert g is None or (g.shape, g.dtype) == (x.shape, x.dtype)
 
 
 def is_expected_to_fail(name):

@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from saliency.models.onnx.batch_axes import filled_shape, grown_shape, grown_target
+from saliency.models.onnx.batch_axes import (
+    cannot_grow,
+    filled_shape,
+    grown_shape,
+    grown_target,
+)
 from saliency.models.onnx.families.operands import axes_of, variable
 from saliency.models.onnx.operators import Call, Node, integers, number, operator
 
@@ -46,10 +51,14 @@ def squeeze(
     call: Call, data: Any, axes: Any = None, *, axes_: Sequence[int] | None = None
 ) -> Any:
     """Without axes of length 1."""
-    axes = axes_ if axes is None else axes
+    axes = axes_ if axes is None else integers(axes)
     if axes is None:
-        return F.squeeze(data)
-    left_out = axes_of(integers(axes), data.ndim)
+        axes = [a for a, n in enumerate(data.shape) if n == 1]
+        if call.growth is not None and call.growth.axis is not None:
+            axes += [call.growth.axis] * (call.growth.written == 1)
+    left_out = axes_of(axes, data.ndim)
+    if call.growth is not None and call.growth.axis in left_out:
+        raise cannot_grow(f"Squeeze of {data.shape}", call.growth)
     if any(data.shape[a] != 1 for a in left_out):
         raise ValueError(f"axes {left_out} of {data.shape} cannot be squeezed")
     shape = [n for a, n in enumerate(data.shape) if a not in left_out]
