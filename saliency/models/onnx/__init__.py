@@ -10,9 +10,9 @@ How :func:`load_onnx` makes one, and where each step is:
    that is left becomes a step (``steps.py``). It gets a link (``links.py``, or one
    of Chainer's own) if a gradient can go through it. If there are nodes that cannot be
    loaded, one error lists all of them.
-3. ``chain.py`` is the chain, which runs the steps. Floating-point tensors are
-   variables of Chainer. Integers, truth values, and whatever is computed from shapes
-   are arrays of the moment, so a graph that asks for its shapes fits any batch.
+3. ``chain.py`` is the chain, and ``running.py`` runs its steps. Floating-point tensors
+   are variables of Chainer. Integers, truth values, and whatever is computed from
+   shapes are arrays of the moment, so a graph that asks for its shapes fits any batch.
    ``batch_axes.py`` follows the batch axis where a file has its size written into it.
 
 An operator is declared where it is written, in ``families/``, one file a family, with

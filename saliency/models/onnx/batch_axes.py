@@ -2,7 +2,7 @@
 
 Exporters write the shapes that they saw. Where they saw one example, a Reshape to
 ``(1, 512)`` has to become one to ``(n, 512)``, if its first axis is the batch, and only
-then. So the axis of the batch is followed through the graph.
+then. So the batch is followed through the graph.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from saliency.models.onnx.operators import Growth, Node
+from saliency.models.onnx.operators import Growth, Node, Place
 
 #: The shape of an array.
 Shape = tuple[int, ...]
+
 
 _REDUCTIONS = frozenset(
     f"Reduce{name}"
@@ -22,6 +23,8 @@ _REDUCTIONS = frozenset(
         *("L1", "L2", "LogSum", "LogSumExp", "SumSquare"),
     )
 )
+# What has fewer or more axes than its input, in the same order.
+_MOVING = frozenset({"Gather", "Squeeze", "Unsqueeze"})
 # What combines its inputs element by element, or copies the input along new axes.
 _BROADCAST = frozenset(
     (
@@ -31,59 +34,97 @@ _BROADCAST = frozenset(
 )
 
 
-def axis_behind(
-    node: Node, inputs: Sequence[tuple[Shape, int | None]], output: Shape
-) -> int | None:
-    """Return the axis of the batch in the first output of a node, if it is known.
+def place_behind(
+    node: Node, inputs: Sequence[tuple[Shape, Place | None]], output: Shape, size: int
+) -> Place | None:
+    """Return where the batch is in an output of a node, if that is known.
 
     Args:
         node (Node): What is computed.
-        inputs (sequence of tuple): Shape and axis of the batch of each input.
+        inputs (sequence of tuple): The shape of each input, and where the batch is in
+            it.
         output (tuple of int): The shape of what is given.
+        size (int): The number of examples.
     """
+    known = [(shape, place) for shape, place in inputs if place is not None]
+    if not known:
+        return None
     if node.type in _BROADCAST:
-        found = {a - len(s) for s, a in inputs if a is not None}
-        return len(output) + found.pop() if len(found) == 1 else None
-    shape, axis = next(((s, a) for s, a in inputs if a is not None), ((), None))
-    if axis is None:
+        return _in_broadcast(known, output)
+    shape, place = known[0]
+    if _mixes(node, len(shape), place.axis):
         return None
     if node.type == "Transpose":
         order = node.attributes.get("perm", list(range(len(shape)))[::-1])
-        return int(order.index(axis))
-    if node.type in ("Squeeze", "Unsqueeze", "Gather") or node.type in _REDUCTIONS:
-        return _same_position(shape, axis, output)
+        return Place(order.index(place.axis), place.inner)
+    if node.type in _MOVING or node.type in _REDUCTIONS:
+        return _in_same_position(shape, place, output)
     if node.type in ("LSTM", "GRU", "RNN"):
-        return 2 if len(output) == 4 and axis == 1 else None
-    if node.type == "Reshape":
-        return _reshaped_axis(shape, axis, output)
+        return _in_states(node, place, output)
+    if node.type in ("Reshape", "Flatten"):
+        return _in_reshaped(shape, place, output, size)
+    axis = place.axis
     is_kept = len(output) > axis and output[axis] == shape[axis]
-    return axis if is_kept and (axis == 0 or len(output) == len(shape)) else None
+    return place if is_kept and (axis == 0 or len(output) == len(shape)) else None
 
 
-def _same_position(shape: Shape, axis: int, output: Shape) -> int | None:
+def _mixes(node: Node, ndim: int, batch: int) -> bool:
+    """Tell whether a node works along the axis of the batch, and so mixes examples."""
+    axis = node.attributes.get("axis")
+    if node.type in ("Flatten", "Unsqueeze"):
+        return False
+    if axis is None:
+        return batch in [a % ndim for a in node.attributes.get("axes") or []]
+    first: int = axis % ndim
+    is_from_there_on = node.type.endswith("Normalization") or (
+        node.type in ("Softmax", "LogSoftmax", "Hardmax") and node.opset < 13
+    )
+    return batch >= first if is_from_there_on else batch == first
+
+
+def _in_broadcast(inputs: Sequence[tuple[Shape, Place]], output: Shape) -> Place | None:
+    """Return the place that all inputs agree on; axes are counted from behind."""
+    found = {Place(p.axis - len(shape), p.inner) for shape, p in inputs}
+    shape, place = inputs[0]
+    axis, inner = found.pop()
+    if found or len(output) + axis < 0 or output[axis] != shape[place.axis]:
+        return None
+    return Place(len(output) + axis, inner)
+
+
+def _in_same_position(shape: Shape, place: Place, output: Shape) -> Place | None:
     """Return the axis that is left of as many, or right of as many, as it was."""
-    n = shape[axis]
-    found = {a for a in (axis, len(output) - len(shape) + axis) if 0 <= a < len(output)}
-    found = {a for a in found if output[a] == n}
-    if len(found) == 1:
-        return found.pop()
-    return axis if axis in found and output[: axis + 1] == shape[: axis + 1] else None
+    axis, n = place.axis, shape[place.axis]
+    moved = len(output) - len(shape) + axis
+    found = {a for a in (axis, moved) if 0 <= a < len(output) and output[a] == n}
+    if len(found) > 1:
+        found = {axis if output[: axis + 1] == shape[: axis + 1] else moved}
+    return Place(found.pop(), place.inner) if found else None
 
 
-def _reshaped_axis(shape: Shape, axis: int, output: Shape) -> int | None:
-    """Return the axis that has as many elements in front of it, and is as long.
+def _in_states(node: Node, place: Place, output: Shape) -> Place | None:
+    """Return where the batch is in the output of a recurrent layer, or its state."""
+    if node.attributes.get("layout", 0):
+        return place if place.axis == 0 else None
+    return Place(len(output) - 2) if place.axis == 1 else None
 
-    Where axes of length 1 make that several, it is the one in the same position.
+
+def _in_reshaped(shape: Shape, place: Place, output: Shape, size: int) -> Place | None:
+    """Return where the batch is once an array has been reshaped.
+
+    The distance from one example to the next stays. Where axes of length 1 leave a
+    choice, it is an axis of its own, at best the one in the same position.
     """
-    in_front = math.prod(shape[:axis])
-    found = [
-        candidate
-        for candidate, n in enumerate(output)
-        if n == shape[axis] and math.prod(output[:candidate]) == in_front
-    ]
-    if axis in found:
-        return axis
-    return found[0] if found else None
+    distance = place.inner * math.prod(shape[place.axis + 1 :])
+    found = []
+    for axis, length in enumerate(output):
+        behind = math.prod(output[axis + 1 :])
+        inner = distance // max(behind, 1)
+        if inner * behind == distance and inner and length % (inner * size) == 0:
+            is_own = inner == 1 and length == size
+            choice = (not (is_own and axis == place.axis), not is_own, inner, axis)
+            found.append((choice, Place(axis, inner)))
+    return min(found)[1] if found else None
 
 
 def grown_shape(
@@ -100,14 +141,16 @@ def grown_shape(
     Raises:
         ValueError: If the batch is nowhere in it.
     """
-    if growth.axis is not None:
+    if growth.place is not None:
+        axis = growth.place.axis
         written = list(shape)
-        written[growth.axis] = written[growth.axis] * growth.written // growth.size
+        written[axis] = written[axis] * growth.written // growth.size
         filled = filled_shape(tuple(written), target, allowzero)
-        axis = _reshaped_axis(tuple(written), growth.axis, filled)
-        if axis is not None:
-            n = shape[growth.axis]
-            return (*filled[:axis], n, *filled[axis + 1 :])
+        place = _in_reshaped(tuple(written), growth.place, filled, growth.written)
+        if place is not None:
+            grown = list(filled)
+            grown[place.axis] = grown[place.axis] * growth.size // growth.written
+            return tuple(grown)
     raise cannot_grow(f"Reshape of {shape} to {tuple(target)}", growth)
 
 

@@ -11,10 +11,11 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import checker, helper
 
-from saliency.models.onnx.chain import RESERVED, Input, OnnxChain
+from saliency.models.onnx.chain import RESERVED, OnnxChain
 from saliency.models.onnx.compiling import Compiler
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.functions import without_functions
+from saliency.models.onnx.inputs import Input, with_batches
 from saliency.models.onnx.tensors import (
     Tensors,
     has_external,
@@ -160,4 +161,4 @@ def _inputs(graph: onnx.GraphProto) -> tuple[list[Input], list[str]]:
         shape = [n if n is not None and n > 0 else None for n in shape]
         known = tuple(shape) if tensor.HasField("shape") else None
         inputs.append(Input(info.name, dtype, known))
-    return inputs, problems
+    return with_batches(inputs), problems

@@ -45,18 +45,37 @@ class Node:
     proto: bytes = b""
 
 
+class Place(NamedTuple):
+    """Where the batch is in an array.
+
+    Attributes:
+        axis (int): The axis; other things may be along it, too, if it was reshaped.
+        inner (int): How many elements of this axis there are from one example to the
+            next: 1 unless something else varies faster.
+    """
+
+    axis: int
+    inner: int = 1
+
+
 class Growth(NamedTuple):
     """By how much the batch is larger than the one that the file has been written for.
 
     Attributes:
-        axis (int or None): That of the batch in the first input, if it is known.
+        place (Place or None): Where the batch is in the first input that has it; None
+            where that is not known.
         size (int): How many examples there are.
         written (int): How many the file was written for.
     """
 
-    axis: int | None
+    place: Place | None
     size: int
     written: int
+
+    @property
+    def axis(self) -> int | None:
+        """The axis of the batch in that input, if it is known."""
+        return None if self.place is None else self.place.axis
 
 
 @dataclass(frozen=True)

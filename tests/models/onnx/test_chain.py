@@ -106,6 +106,24 @@ def test_the_scores_before_softmax(model):
         scores.before_softmax()
 
 
+@pytest.mark.parametrize("is_shifted", [True, False])
+def test_the_scores_before_a_softmax_in_parts(is_shifted):
+    nodes = [
+        node("Relu", "x", "scores"),
+        node("ReduceMax", "scores", "largest", axes=[1]),
+        node("Sub", "scores largest", "shifted"),
+        node("Exp", "shifted" if is_shifted else "scores", "e"),
+        node("ReduceSum", "e axes", "total"),
+        node("Div", "e total", "y"),
+    ]
+    model = saliency.load_onnx(
+        model_of(nodes, [info("x", "n", 3)], [info("y", "n", 3)], axes=np.array([1]))
+    )
+    x = rounded(RNG, 4, 3)
+    assert model.before_softmax().output_names == ("scores",)
+    assert_allclose(model(x).array, F.softmax(F.relu(x)).array, rtol=1e-5)
+
+
 def test_copies_pickles_and_files(model, tmp_path):
     expected = model(X).array
     chainer.serializers.save_npz(tmp_path / "model.npz", model)
@@ -209,6 +227,16 @@ class TestBatches:
         parts = [model(X[i : i + n]).array for i in range(0, 4, n)]
         assert_allclose(model(X).array, np.concatenate(parts), rtol=1e-5, atol=1e-7)
 
+    def test_images_of_one_channel_in_a_batch_of_two(self):
+        nodes = [node("Reshape", "x size", "y")]
+        model = saliency.load_onnx(
+            model_of(
+                nodes, [info("x", 2, 1, 2, 2)], [info("y", 2, 4)], size=np.array([2, 4])
+            )
+        )
+        x = rounded(RNG, 5, 1, 2, 2)
+        assert_array_equal(model(x).array, x.reshape(5, 4))
+
     def test_shapes_that_are_computed(self):
         nodes = [
             node("Shape", "x", "s"),
@@ -295,6 +323,8 @@ class TestBatches:
             [node("Slice", "x axes one", "y")],
             [node("ReduceSum", "x axes", "y", keepdims=0)],
             [node("Concat", "x x", "y", axis=0)],
+            [node("Softmax", "x", "y", axis=0)],
+            [node("ReduceMean", "x", "y", axes=[0], keepdims=0)],
         ],
     )
     def test_a_batch_that_gets_lost_is_an_error_that_says_so(self, nodes):
