@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import checker, helper
+from onnx import checker
 
 from saliency.models.onnx.chain import RESERVED, OnnxChain
 from saliency.models.onnx.compiling import Compiler
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.functions import without_functions
 from saliency.models.onnx.inputs import Input, with_batches
+from saliency.models.onnx.operators import DTYPES
 from saliency.models.onnx.tensors import (
     Tensors,
     has_external,
-    is_numeric,
     without_external,
 )
 
@@ -146,11 +146,7 @@ def _inputs(graph: onnx.GraphProto) -> tuple[list[Input], list[str]]:
             continue
         kind = info.type.WhichOneof("value")
         tensor = info.type.tensor_type
-        try:
-            dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        except (KeyError, TypeError):
-            dtype = np.dtype(object)
-        if kind != "tensor_type" or not is_numeric(dtype):
+        if kind != "tensor_type" or tensor.elem_type not in DTYPES:
             problems.append(f"input {info.name!r} is no tensor of numbers")
             continue
         shape = [
@@ -160,5 +156,6 @@ def _inputs(graph: onnx.GraphProto) -> tuple[list[Input], list[str]]:
         # Some exporters write 0 or -1 for an axis that is free.
         shape = [n if n is not None and n > 0 else None for n in shape]
         known = tuple(shape) if tensor.HasField("shape") else None
+        dtype = np.dtype(DTYPES[tensor.elem_type])
         inputs.append(Input(info.name, dtype, known))
     return with_batches(inputs), problems

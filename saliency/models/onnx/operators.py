@@ -15,6 +15,24 @@ from saliency.array_types import Array
 import chainer
 from chainer.backends import cuda
 
+#: NumPy's names of the types of numbers that both have, by ONNX's numbers of them.
+DTYPES: Mapping[int, str] = MappingProxyType(
+    {
+        1: "float32",
+        2: "uint8",
+        3: "int8",
+        4: "uint16",
+        5: "int16",
+        6: "int32",
+        7: "int64",
+        9: "bool",
+        10: "float16",
+        11: "float64",
+        12: "uint32",
+        13: "uint64",
+    }
+)
+
 
 @dataclass(frozen=True)
 class Node:

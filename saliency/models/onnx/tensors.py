@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
+
+from saliency.models.onnx.operators import DTYPES
 
 
 class Tensors:
@@ -29,17 +31,16 @@ class Tensors:
             ValueError: If it holds more or fewer bytes than its shape says, is of a
                 type that NumPy lacks, or names a file outside of the model's folder.
         """
-        kind = _type_name(tensor.data_type)
-        try:
-            dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        except (KeyError, TypeError):
-            raise ValueError(f"tensor {tensor.name!r} is of type {kind}") from None
+        if tensor.data_type not in DTYPES:
+            kind = _type_name(tensor.data_type)
+            raise ValueError(f"tensor {tensor.name!r} is of type {kind}")
+        dtype = np.dtype(DTYPES[tensor.data_type])
         shape = tuple(tensor.dims)
         if any(n < 0 for n in shape):
             raise ValueError(f"tensor {tensor.name!r} has the shape {shape}")
         if tensor.data_location == TensorProto.EXTERNAL:
             return self._from_file(tensor, dtype, shape)
-        if tensor.HasField("raw_data") and kind != "STRING" and is_numeric(dtype):
+        if tensor.HasField("raw_data"):
             data = np.frombuffer(tensor.raw_data, dtype.newbyteorder("<"))
             return _shaped(tensor.name, data.astype(dtype), shape)
         try:
@@ -58,7 +59,7 @@ class Tensors:
         start = _count(tensor.name, "offset", entries.get("offset", "0"))
         n_byte = math.prod(shape) * dtype.itemsize
         length = _count(tensor.name, "length", entries.get("length", str(n_byte)))
-        if not is_numeric(dtype) or length != n_byte:
+        if length != n_byte:
             raise ValueError(
                 f"tensor {tensor.name!r} of shape {shape} and type {dtype} must have "
                 f"{n_byte} bytes, got {length}"
@@ -96,11 +97,6 @@ class Tensors:
         if not is_file:
             raise ValueError(f"tensor {name!r} is in {location!r}, which is no file")
         return path
-
-
-def is_numeric(dtype: np.dtype) -> bool:
-    """Tell whether it is one of NumPy's own types of numbers, or of truth values."""
-    return dtype.kind in "fiub" and dtype.isbuiltin == 1
 
 
 def has_external(model: onnx.ModelProto) -> bool:

@@ -39,6 +39,8 @@ NOT_PASSED = {
     "generator; here chainer.config.train turns dropout on",
     r"test_resize_downsample_scales_(linear|cubic)_align_corners": "their length "
     "is not whole; onnxruntime and PyTorch round it first, as is done here",
+    r"test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode.*": "up to "
+    "version 1.17 it counts what is beyond the border",
     r"test_l2normalization_axis_0": "zeros stay zeros; up to version 1.19 they are NaN",
     r"test_swiglu_float16(_expanded)?": "one element is off by a bit of float16",
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from saliency.models.onnx.families.operands import variable
-from saliency.models.onnx.operators import Call, Node, number, operator
+from saliency.models.onnx.operators import DTYPES, Call, Node, number, operator
 
 import chainer
 import chainer.functions as F
@@ -76,25 +76,8 @@ def identity(call: Call, input: Any) -> Any:
 
 
 def _refuse_strange_types(node: Node) -> Any:
-    if node.attributes.get("to") not in _DTYPES:
+    if node.attributes.get("to") not in DTYPES:
         yield f"its type {node.attributes.get('to')} is not known"
-
-
-# ONNX's numbers of the types that NumPy has.
-_DTYPES = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
-}
 
 
 @operator("Cast", refuses=_refuse_strange_types)
@@ -102,7 +85,7 @@ def cast(
     call: Call, input: Any, *, to: int, saturate: int = 1, round_mode: str = "up"
 ) -> Any:
     """The same numbers in another type."""
-    return F.cast(input, _DTYPES[to])
+    return F.cast(input, DTYPES[to])
 
 
 @operator("CastLike")
