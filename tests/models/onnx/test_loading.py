@@ -95,7 +95,8 @@ def test_one_error_lists_all_nodes_that_cannot_be_loaded():
         node("DequantizeLinear", "q s", "d"),
         node("Celebrate", "d", "e", "party", domain="org.example"),
         node("Conv", "e w", "f", "odd", auto_pad="SAME_SOMEHOW"),
-        node("DeformConv", "f w o", "y", "bent"),
+        node("AveragePool", "f", "g", kernel_shape=[1, 1], pads=[0, -1, 0, 0]),
+        node("DeformConv", "g w o", "y", "bent"),
     ]
     model = model_of(
         nodes,
@@ -116,6 +117,7 @@ def test_one_error_lists_all_nodes_that_cannot_be_loaded():
         "quantisation",
         "  Celebrate (party): the operator is one of org.example",
         "  Conv (odd): its auto_pad 'SAME_SOMEHOW' is not known",
+        "  AveragePool (g): its pads [0, -1, 0, 0] are negative",
         "  DeformConv (bent): no such operator is known",
     ]
 

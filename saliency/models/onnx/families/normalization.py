@@ -150,9 +150,6 @@ def group_normalization(
 ) -> Any:
     """Groups of channels of each example, centred and scaled."""
     gamma, beta = (variable(call, a) for a in (scale, bias))
-    if call.opset < 21:  # one number for each group
-        n = X.shape[1] // num_groups
-        gamma, beta = F.repeat(gamma, n, 0), F.repeat(beta, n, 0)
     return F.group_normalization(X, num_groups, gamma, beta, epsilon)
 
 

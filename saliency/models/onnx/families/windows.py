@@ -52,7 +52,7 @@ class Windows(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether Chainer's padding, the same on both sides, is all that it needs."""
-        is_even = all(low == high >= 0 for low, high in self.pads)
+        is_even = all(low == high for low, high in self.pads)
         return is_even and self.auto_pad == "NOTSET" and not self.ceil_mode
 
     @property
@@ -118,15 +118,9 @@ class Windows(NamedTuple):
 
 
 def padded(x: Any, widths: Widths, value: float = 0.0) -> Any:
-    """Return images with a border of one value; a negative width cuts."""
+    """Return images with a border of one value."""
     if all(pair == (0, 0) for pair in widths):
         return x
-    if any(n < 0 for pair in widths for n in pair):
-        cuts = [
-            slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, x.shape[2:])
-        ]
-        x = x[(slice(None), slice(None), *cuts)]
-        widths = [(max(a, 0), max(b, 0)) for a, b in widths]
     return F.pad(x, [(0, 0), (0, 0), *widths], "constant", constant_values=value)
 
 
@@ -135,3 +129,5 @@ def auto_pad_reasons(attributes: Mapping[str, Any]) -> Iterator[str]:
     auto_pad = attributes.get("auto_pad", "NOTSET")
     if auto_pad not in _AUTO:
         yield f"its auto_pad {auto_pad!r} is not known"
+    if min(attributes.get("pads") or [0]) < 0:
+        yield f"its pads {list(attributes['pads'])} are negative"

@@ -1,0 +1,298 @@
+"""Operators with options that the tests of ONNX do not try, beside onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import saliency
+from tests.models.onnx.graphs import info, model_of, node, rounded
+
+import chainer
+
+RNG = np.random.default_rng(7)
+IMAGES = rounded(RNG, 2, 4, 7, 6)
+STEPS = rounded(RNG, 5, 2, 3)
+
+
+def recurrent(kind, n_gate, inputs="x W R B", n_direction=1, **attributes):
+    """Returns a case of a layer; its inputs by their names."""
+    size = 4
+    constants = {
+        "W": rounded(RNG, n_direction, n_gate * size, 3),
+        "R": rounded(RNG, n_direction, n_gate * size, size),
+        "B": rounded(RNG, n_direction, 2 * n_gate * size),
+        "h": rounded(RNG, n_direction, 2, size),
+        "c": rounded(RNG, n_direction, 2, size),
+        "P": rounded(RNG, n_direction, 3 * size),
+        "lengths": np.array([5, 3], "int32"),
+    }
+    used = {k: v for k, v in constants.items() if k in inputs.split(" ")}
+    outputs = "y yh yc" if kind == "LSTM" else "y yh"
+    return (
+        [node(kind, inputs, outputs, hidden_size=size, **attributes)],
+        STEPS,
+        used,
+        {},
+    )
+
+
+def of_images(operator, inputs="x", opset=19, constants=None, **attributes):
+    nodes = [node(operator, inputs, "y", **attributes)]
+    return nodes, IMAGES, constants or {}, {"opset": opset}
+
+
+W = rounded(RNG, 6, 2, 3, 2)
+CASES = {
+    "convolution in groups, uneven": of_images(
+        "Conv", "x w", constants={"w": W}, group=2, pads=[2, 0, 1, 1], strides=[2, 1]
+    ),
+    "convolution, same upper": of_images(
+        "Conv",
+        "x w b",
+        constants={"w": rounded(RNG, 3, 4, 2, 3), "b": rounded(RNG, 3)},
+        auto_pad="SAME_UPPER",
+        strides=[2, 2],
+    ),
+    "convolution, same lower": of_images(
+        "Conv",
+        "x w",
+        constants={"w": rounded(RNG, 3, 4, 2, 3)},
+        auto_pad="SAME_LOWER",
+    ),
+    "convolution of computed weights": (
+        [
+            node("Sigmoid", "w", "v"),
+            node("Mul", "v s", "u"),
+            node("Conv", "x u", "y", pads=[1, 1, 1, 1]),
+        ],
+        IMAGES,
+        {"w": rounded(RNG, 3, 4, 3, 3)},
+        {"more": {"s": rounded(RNG, 1, 1, 1, 1)}},
+    ),
+    "transposed convolution": of_images(
+        "ConvTranspose",
+        "x w b",
+        constants={"w": rounded(RNG, 4, 2, 3, 3), "b": rounded(RNG, 4)},
+        group=2,
+        strides=[3, 2],
+        pads=[0, 1, 2, 1],
+        output_padding=[2, 1],
+    ),
+    "transposed convolution, same": of_images(
+        "ConvTranspose",
+        "x w",
+        constants={"w": rounded(RNG, 4, 2, 3, 3)},
+        strides=[2, 2],
+        auto_pad="SAME_UPPER",
+    ),
+    "transposed convolution of one axis": (
+        [node("ConvTranspose", "x w b", "y", strides=[2], pads=[1, 0])],
+        rounded(RNG, 2, 4, 7),
+        {"w": rounded(RNG, 4, 2, 3), "b": rounded(RNG, 2)},
+        {},
+    ),
+    "convolution of three axes, uneven": (
+        [node("Conv", "x w", "y", pads=[0, 1, 0, 1, 0, 0])],
+        rounded(RNG, 2, 3, 4, 5, 4),
+        {"w": rounded(RNG, 2, 3, 2, 2, 2)},
+        {},
+    ),
+    "max pooling, ceiled and uneven": of_images(
+        "MaxPool", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 0, 1], ceil_mode=1
+    ),
+    "average pooling, ceiled, with the border": of_images(
+        "AveragePool",
+        kernel_shape=[3, 2],
+        strides=[2, 3],
+        pads=[1, 0, 1, 1],
+        count_include_pad=1,
+    ),
+    "average pooling, dilated": of_images(
+        "AveragePool", kernel_shape=[2, 2], dilations=[2, 3]
+    ),
+    "global norm": of_images("GlobalLpPool", p=3),
+    "norm of dilated windows": of_images(
+        "LpPool", kernel_shape=[2, 2], dilations=[2, 1], p=1, pads=[1, 0, 0, 0]
+    ),
+    "parametric relu of channels": of_images(
+        "PRelu", "x s", constants={"s": rounded(RNG, 4, 1, 1)}
+    ),
+    "softmax of several axes": of_images("Softmax", opset=11, axis=2),
+    "logarithm of softmax": of_images("LogSoftmax", opset=11, axis=-1),
+    "clipped by attributes": of_images("Clip", opset=7, min=-0.5, max=0.3),
+    "relu by clipping": of_images("Clip", "x zero", constants={"zero": np.float32(0)}),
+    "relu by a maximum": of_images("Max", "x zero", constants={"zero": np.float32(0)}),
+    "padding that cuts": of_images(
+        "Pad",
+        "x p  a",
+        constants={"p": np.array([-1, 2, 1, -2]), "a": np.array([2, -1])},
+    ),
+    "padding by reflection": of_images(
+        "Pad", opset=7, pads=[0, 0, 2, 1, 0, 0, 1, 3], mode="reflect"
+    ),
+    "slices backwards": of_images(
+        "Slice",
+        "x s e a st",
+        constants={
+            "s": np.array([-1, 5]),
+            "e": np.array([-99, 0]),
+            "a": np.array([2, 3]),
+            "st": np.array([-2, -1]),
+        },
+    ),
+    "slices by attributes": of_images(
+        "Slice", opset=7, starts=[1, -3], ends=[99, -1], axes=[1, 3]
+    ),
+    "split by attributes": (
+        [node("Split", "x", "a b", axis=1, split=[1, 3]), node("Neg", "b", "y")],
+        IMAGES,
+        {},
+        {"opset": 7},
+    ),
+    "depth and space": (
+        [
+            node("DepthToSpace", "x", "d", blocksize=2, mode="CRD"),
+            node("SpaceToDepth", "d", "s", blocksize=2),
+            node("DepthToSpace", "s", "y", blocksize=2),
+        ],
+        IMAGES,
+        {},
+        {},
+    ),
+    "normalization of neighbours": of_images("LRN", size=3, alpha=0.3, beta=0.7),
+    "one norm": of_images("LpNormalization", axis=1, p=1),
+    "computed normalization": (
+        [
+            node("Abs", "s", "v"),
+            node("BatchNormalization", "x v v v v", "y"),
+        ],
+        IMAGES,
+        {},
+        {"more": {"s": rounded(RNG, 4)}},
+    ),
+    "enlarged, cubic": of_images(
+        "Resize",
+        "x  s",
+        constants={"s": np.array([1, 1, 1.5, 2], "f")},
+        mode="cubic",
+    ),
+    "enlarged in opset 10": of_images(
+        "Resize", "x s", 10, {"s": np.array([1, 1, 2, 2], "f")}, mode="linear"
+    ),
+    "enlarged in opset 7": of_images(
+        "Upsample", opset=7, scales=[1.0, 1, 2, 3], mode="nearest"
+    ),
+    "scaled product, shared bias": (
+        [node("Gemm", "x w b", "y", alpha=0.5, beta=2.0)],
+        rounded(RNG, 2, 4),
+        {"w": rounded(RNG, 4, 3), "b": rounded(RNG, 1)},
+        {},
+    ),
+    "product of transposed inputs": (
+        [node("Gemm", "x w b", "y", transA=1, beta=0.5)],
+        rounded(RNG, 4, 2),
+        {"w": rounded(RNG, 4, 3), "b": rounded(RNG, 2, 3)},
+        {},
+    ),
+    "a matrix in front": (
+        [node("MatMul", "w x", "y")],
+        rounded(RNG, 2, 4, 3),
+        {"w": rounded(RNG, 5, 4)},
+        {},
+    ),
+    "power of a variable": (
+        [node("Exp", "x", "e"), node("Pow", "e x", "y")],
+        rounded(RNG, 2, 4),
+        {},
+        {},
+    ),
+    "layer normalization without a shift": (
+        [node("LayerNormalization", "x s", "y", axis=1)],
+        rounded(RNG, 2, 3, 4),
+        {"s": rounded(RNG, 3, 4)},
+        {},
+    ),
+    "where, by what is given": (
+        [node("Greater", "x zero", "p"), node("Where", "p x inf", "y")],
+        rounded(RNG, 2, 3),
+        {"zero": np.float32(0), "inf": np.full((1, 3), -np.inf, "f")},
+        {},
+    ),
+    "largest elements, in opset 7": (
+        [node("TopK", "x", "y i", k=2, axis=1)],
+        rounded(RNG, 2, 5),
+        {},
+        {"opset": 9},
+    ),
+    "simple layer, reversed": recurrent("RNN", 1, direction="reverse"),
+    "simple layer, relu, lengths": recurrent(
+        "RNN", 1, "x W R B lengths h", activations=["Relu"]
+    ),
+    "gru, late reset, both ways, lengths": recurrent(
+        "GRU",
+        3,
+        "x W R B lengths h",
+        2,
+        linear_before_reset=1,
+        direction="bidirectional",
+    ),
+    "gru, early reset, clipped": recurrent("GRU", 3, clip=0.5),
+    "gru without a bias": recurrent("GRU", 3, "x W R", linear_before_reset=1),
+    "lstm, both ways, lengths": recurrent(
+        "LSTM", 4, "x W R B lengths h c", 2, direction="bidirectional"
+    ),
+    "lstm with peepholes": recurrent("LSTM", 4, "x W R B  h c P"),
+    "lstm of other functions": recurrent(
+        "LSTM",
+        4,
+        activations=["HardSigmoid", "Affine", "Elu"],
+        activation_alpha=[0.3, 0.5, 1.0],
+        activation_beta=[0.4, 0.1],
+        clip=2.0,
+    ),
+    "lstm, forget by input": recurrent("LSTM", 4, input_forget=1),
+    "lstm, its functions named": recurrent(
+        "LSTM", 4, activations=["Sigmoid", "Tanh", "Tanh"]
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_gives_what_onnxruntime_gives(name):
+    runtime = pytest.importorskip("onnxruntime")
+    nodes, x, constants, options = CASES[name]
+    others = options.get("more", {})
+    inputs = [info(k, *v.shape) for k, v in {"x": x, **others}.items()]
+    outputs = [o for o in nodes[-1].output if o != "i"]
+    proto = model_of(
+        nodes,
+        inputs,
+        [info(o) for o in outputs],
+        options.get("opset", 17),
+        **constants,
+    )
+    model = saliency.load_onnx(proto)
+    for output in proto.graph.output:  # onnxruntime wants the right shape, or none
+        output.type.tensor_type.ClearField("shape")
+    session = runtime.InferenceSession(proto.SerializeToString())
+    expected = session.run(None, {"x": x, **others})
+    found = model(chainer.Variable(x), *others.values())
+    found = found if isinstance(found, tuple) else (found,)
+    for y, z in zip(found, expected):
+        assert_allclose(y.array, z, rtol=1e-5, atol=2e-6)
+
+
+def test_normalization_by_an_even_number_of_neighbours():
+    """onnxruntime has no such windows: one more channel behind than in front."""
+    proto = model_of(
+        [node("LRN", "x", "y", size=4, alpha=0.3, beta=0.7, bias=2.0)],
+        [info("x", "n", 4, 7, 6)],
+        [info("y", "n", 4, 7, 6)],
+    )
+    found = saliency.load_onnx(proto)(IMAGES).array
+    for c in range(4):
+        near = IMAGES[:, max(c - 1, 0) : c + 3]
+        scale = 2 + 0.3 / 4 * (near**2).sum(axis=1)
+        assert_allclose(found[:, c], IMAGES[:, c] / scale**0.7, rtol=1e-5)
