@@ -150,7 +150,7 @@ class Compiler:
         }
         outputs = [name for name in proto.output if name]
         return Node(
-            proto.name or (outputs or [""])[0],
+            _text(proto.name or (outputs or [""])[0]),
             proto.op_type,
             attributes,
             self._opset,
@@ -167,9 +167,9 @@ class Compiler:
             return self._tensors.read(attribute.t)
         value = helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
-            return value.decode("utf-8", "replace")
+            return _text(value)
         if attribute.type == AttributeProto.STRINGS:
-            return [text.decode("utf-8", "replace") for text in value]
+            return [_text(text) for text in value]
         return value if attribute.type == AttributeProto.GRAPH else _as_list(value)
 
     def _fold(self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]) -> bool:
@@ -372,6 +372,11 @@ FLOATS = frozenset(
 
 def _has_graphs(proto: onnx.NodeProto) -> bool:
     return any(a.type == AttributeProto.GRAPH for a in proto.attribute)
+
+
+def _text(value: str | bytes) -> str:
+    """Return a text; damaged files have bytes that are none."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _as_list(value: Any) -> Any:

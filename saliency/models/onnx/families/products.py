@@ -52,7 +52,9 @@ def _gemm(node: Node) -> MakeLink | None:
     options = node.attributes
     alpha, beta = options.get("alpha", 1.0), options.get("beta", 1.0)
     has_bias = node.n_input > 2
-    if W is None or W.dtype.kind != "f" or options.get("transA", 0) or 0 in W.shape:
+    if W is None or W.ndim != 2 or W.dtype.kind != "f" or 0 in W.shape:
+        return None
+    if options.get("transA", 0):
         return None
     if has_bias and (
         b is None or b.size not in (1, W.shape[not options.get("transB")])
