@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -53,7 +53,7 @@ class Compiler:
 
     def plan(self, graph: onnx.GraphProto) -> Plan:
         """Return the plan of a graph, without links where there are problems."""
-        drafts = self._drafts(graph, _is_float)
+        drafts = self._drafts(graph)
         if self.problems:
             return drafts
         finished = self._with_links(drafts)
@@ -64,15 +64,11 @@ class Compiler:
             )
         return finished
 
-    def _drafts(
-        self,
-        graph: onnx.GraphProto,
-        is_variable: Callable[[onnx.ValueInfoProto], bool],
-    ) -> Plan:
+    def _drafts(self, graph: onnx.GraphProto) -> Plan:
         """Return the plan of a graph without links, computing what is constant."""
         self._read_constants(graph)
         inputs = [i for i in graph.input if i.name not in self._constants]
-        self._variables.update(i.name for i in inputs if is_variable(i))
+        self._variables.update(i.name for i in inputs if _is_float(i))
         steps = self._steps(graph)
         return Plan(
             tuple(i.name for i in inputs),
@@ -197,7 +193,7 @@ class Compiler:
         """Return the step of a node that depends on the model's inputs."""
         operator = OPERATORS[node.type]
         bodies = {
-            attribute.name: self._drafts(attribute.g, _is_float)
+            attribute.name: self._drafts(attribute.g)
             for attribute in proto.attribute
             if attribute.type == AttributeProto.GRAPH
         }
@@ -319,7 +315,7 @@ def _signature(step: Step) -> tuple[Any, ...]:
     constants = tuple((i, step.inputs[i]) for i in step.node.constants)
     left_out = tuple(not name for name in step.inputs)
     settings = sorted((k, repr(v)) for k, v in step.node.attributes.items())
-    return (step.node.type, constants, left_out, tuple(settings))
+    return (step.node.type, constants, left_out, step.node.n_output, tuple(settings))
 
 
 def _without_constants(node: Node) -> Node:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class OperatorLink(chainer.Link):
         super().__init__()
         operator = OPERATORS[node.type]
         self.node = dataclasses.replace(node, constants={})
-        self._held = {i: f"{operator.input_name(i)}" for i in node.constants}
+        self._held = {i: operator.input_name(i) for i in node.constants}
         self._fixed: dict[int, np.ndarray] = {}
         for i, value in node.constants.items():
             self._hold(i, value, i in operator.settings)
@@ -38,11 +38,13 @@ class OperatorLink(chainer.Link):
         """Take a constant as a parameter, a persistent value, or as it is."""
         if is_setting or value.size <= 1:
             self._fixed[i] = value
-        elif value.dtype.kind == "f" and np.isfinite(value).all():
-            with self.init_scope():
-                setattr(self, self._held[i], chainer.Parameter(value))
         else:
-            self.add_persistent(self._held[i], value)
+            _add(self, self._held[i], value)
+
+    @property
+    def printable_specs(self) -> Iterator[tuple[str, str]]:
+        """What is printed of it: the operator."""
+        yield "operator", self.node.type
 
     def forward(self, *inputs: Any, growth: Growth | None = None) -> Any:
         """Return what the node gives, a tuple if that is several.
@@ -70,6 +72,19 @@ class OperatorLink(chainer.Link):
         return self._fixed[i] if i in self._fixed else getattr(self, self._held[i])
 
 
+def _add(link: chainer.Link, name: str, value: np.ndarray) -> None:
+    """Give a link a parameter or a persistent value.
+
+    It is a copy: what has been computed from other constants may be a view of them.
+    """
+    value = np.array(value, order="C")
+    if value.dtype.kind == "f" and np.isfinite(value).all():
+        with link.init_scope():
+            setattr(link, name, chainer.Parameter(value))
+    else:
+        link.add_persistent(name, value)
+
+
 class SharedParameters(chainer.Link):
     """Parameters that nodes of several kinds use.
 
@@ -84,13 +99,8 @@ class SharedParameters(chainer.Link):
         super().__init__()
         self.names: dict[str, str] = {}
         for name, value in values.items():
-            attribute = link_name(name, "parameter", dir(self))
-            self.names[name] = attribute
-            if np.isfinite(value).all():
-                with self.init_scope():
-                    setattr(self, attribute, chainer.Parameter(value))
-            else:
-                self.add_persistent(attribute, value)
+            self.names[name] = link_name(name, "parameter", dir(self))
+            _add(self, self.names[name], value)
 
     def values(self) -> dict[str, Any]:
         """Return parameters and arrays by their names in the file."""

@@ -216,7 +216,7 @@ class Operator:
         """Return the name of an input, with a number where there are several of it."""
         last = len(self.inputs) - 1
         if self.is_variadic and position >= last:
-            return f"{self.inputs[last]}_{position - last}"
+            return f"{self.inputs[last].removesuffix('_0')}_{position - last}"
         return self.inputs[position]
 
     def apply(self, call: Call, inputs: Iterable[Any]) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from onnx import TensorProto
 
 import saliency
 from link_hooks import VariableMonitorLinkHook
@@ -210,6 +211,42 @@ def test_a_table_of_embeddings_is_a_link():
     )
     samples = calculator.compute(ids)
     assert_allclose(samples[0, :, :, 1], 0.5)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_one_row_of_a_table(dtype):
+    table = rounded(RNG, 10, 3)
+    kind = INT64 if dtype == "int64" else TensorProto.INT32
+    model = saliency.load_onnx(
+        model_of(
+            [node("Gather", "table i", "y")],
+            [info("i", dtype=kind)],
+            [info("y", 3)],
+            table=table,
+        )
+    )
+    assert_array_equal(model(np.array(-2, dtype)).array, table[8])
+    assert_array_equal(model(4).array, table[4])
+
+
+def test_parameters_that_come_from_one_constant_are_apart():
+    c = rounded(RNG, 4)
+    nodes = [
+        node("Reshape", "c size", "d"),
+        node("Add", "x c", "a", "first"),
+        node("Mul", "a d", "y", "second"),
+    ]
+    model = saliency.load_onnx(
+        model_of(
+            nodes, [info("x", "n", 4)], [info("y", "n", 4)], c=c, size=np.array([1, 4])
+        )
+    )
+    model.first.B.array[...] = 0
+    assert_array_equal(model.second.B.array, c[None])
+
+
+def test_links_print_their_operator(model):
+    assert "OperatorLink(operator=MaxPool)" in str(model)
 
 
 class TestBatches:

@@ -31,9 +31,11 @@ class Table(L.EmbedID):
 
     def forward(self, indices: Any) -> chainer.Variable:
         """Return the rows for integers of any shape."""
-        return super().forward(
-            self.xp.where(indices < 0, indices + len(self.W), indices)
-        )
+        places = self.xp.asarray(indices, "int64")
+        places = self.xp.where(places < 0, places + len(self.W), places)
+        if places.ndim == 0:
+            return super().forward(places[None])[0]
+        return super().forward(places)
 
 
 def _table(node: Node) -> MakeLink | None:
