@@ -11,7 +11,7 @@ import onnx
 from onnx import AttributeProto, helper
 
 from saliency.models.onnx.families import OPERATORS
-from saliency.models.onnx.folding import anonymous, evaluate
+from saliency.models.onnx.folding import anonymous, check_size, evaluate, n_byte_of
 from saliency.models.onnx.functions import is_of_onnx, is_quantised
 from saliency.models.onnx.links import OperatorLink, SharedParameters
 from saliency.models.onnx.names import link_name
@@ -49,6 +49,7 @@ class Compiler:
         self._constants: dict[str, np.ndarray] = {}
         self._variables: set[str] = set()
         self._aliases: dict[str, str] = {}
+        self._n_byte = 0  # of arrays that were computed
         self._weights = _Weights()
 
     def plan(self, graph: onnx.GraphProto) -> Plan:
@@ -178,7 +179,7 @@ class Compiler:
             if node.type == "Constant":
                 values: Iterable[Any] = [_constant(node)]
             else:
-                values = evaluate(node, [self._constants.get(name) for name in inputs])
+                values = self._evaluated(node, inputs)
         except (ValueError, MemoryError) as reason:
             if node.type not in OPERATORS:
                 return False
@@ -188,6 +189,13 @@ class Compiler:
             if name and value is not None:
                 self._constants[name] = value
         return True
+
+    def _evaluated(self, node: Node, inputs: tuple[str, ...]) -> Iterable[Any]:
+        """Return what a node gives, unless all such arrays together have over 2 GB."""
+        arrays = [self._constants.get(name) for name in inputs]
+        self._n_byte += n_byte_of(node, arrays)
+        check_size(node, self._n_byte)
+        return evaluate(node, arrays)
 
     def _step(self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]) -> Step:
         """Return the step of a node that depends on the model's inputs."""

@@ -8,13 +8,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-from onnx import helper
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from saliency.models.onnx.operators import Node, integers, number
+from saliency.models.onnx.operators import DTYPES, Node
 
-# Bytes of one array that is computed from constants. No file can hold more.
+# Bytes of arrays that a node may give. No file can hold more.
 _LARGEST = 2**31
+# What can give much of little while a model runs, from the shapes of its inputs.
+_GROWING = frozenset(("ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Tile"))
+# Numbers of an input that may decide on the shape of an output.
+_MOST_SIZES = 1000
 
 
 def anonymous(proto: onnx.NodeProto) -> bytes:
@@ -40,10 +44,12 @@ def evaluate(
         inputs (sequence of array or None): Arrays of NumPy, on the host.
 
     Raises:
-        MemoryError: If an output would be larger than 2 GB.
+        MemoryError: If an array would have more than 2 GB, of an operator that can make
+            much of little.
         ValueError: If the operator does not take these arrays.
     """
-    _check_size(node, inputs)
+    if node.type in _GROWING:
+        check_size(node, n_byte_of(node, inputs))
     evaluator, outputs = _evaluator(node.proto, node.opset)
     feeds = {f"i{k}": x for k, x in enumerate(inputs) if x is not None}
     try:
@@ -74,34 +80,44 @@ def _evaluator(proto: bytes, opset: int) -> tuple[ReferenceEvaluator, tuple[str,
     return ReferenceEvaluator(model), tuple(node.output)
 
 
-def _check_size(node: Node, inputs: Sequence[np.ndarray | None]) -> None:
+def check_size(node: Node, n_byte: int) -> None:
     """Raise a MemoryError if few bytes would become very many."""
-    size = _grown_size(node.type, inputs)
-    if size * 8 > _LARGEST * 2:
+    if n_byte > _LARGEST:
         raise MemoryError(
-            f"{node.type} ({node.name}) would make an array of {size} numbers from "
-            "constants alone"
+            f"{node.type} ({node.name}): constants would take {n_byte} bytes, more "
+            "than 2 GB"
         )
 
 
-def _grown_size(operator: str, inputs: Sequence[np.ndarray | None]) -> int:
-    """Return how many numbers an operator gives that can give more than it gets."""
-    first, second, *_ = *inputs, None, None
-    if operator == "ConstantOfShape" and first is not None:
-        return math.prod(integers(first))
-    if first is None or second is None:
+def n_byte_of(node: Node, inputs: Sequence[np.ndarray | None]) -> int:
+    """Return how many bytes the outputs of a node have, as far as ONNX infers it."""
+    proto = onnx.NodeProto.FromString(node.proto)
+    given = {f"i{k}": x for k, x in enumerate(inputs) if x is not None}
+    few = {name: x for name, x in given.items() if x.size <= _MOST_SIZES}
+    try:
+        schema = onnx.defs.get_schema(node.type, node.opset)
+        types = onnx.shape_inference.infer_node_outputs(
+            schema,
+            proto,
+            {name: _type_of(x) for name, x in given.items()},
+            {name: numpy_helper.from_array(x, name) for name, x in few.items()},
+            opset_imports=[helper.make_opsetid("", node.opset)],
+        )
+    except Exception:  # what it cannot infer is an error when it is computed
         return 0
-    if operator in ("Expand", "Tile"):
-        return first.size * math.prod(max(n, 0) for n in integers(second))
-    if operator == "Pad":
-        return math.prod(
-            n + max(sum(p), 0)
-            for n, p in zip(first.shape, np.reshape(second, (2, -1)).T.tolist())
-        )
-    if operator == "OneHot":
-        return first.size * max(integers(second))
-    if operator == "Range" and inputs[2] is not None:
-        start, limit, step = (float(number(x)) for x in (first, second, inputs[2]))
-        span = abs(limit - start) / max(abs(step), 1e-300)
-        return int(min(span, 2**62))
-    return 0
+    return sum(_n_byte_of_type(info.tensor_type) for info in types.values())
+
+
+def _type_of(x: np.ndarray) -> onnx.TypeProto:
+    element = helper.np_dtype_to_tensor_dtype(x.dtype)
+    return helper.make_tensor_type_proto(element, x.shape)
+
+
+def _n_byte_of_type(tensor: onnx.TypeProto.Tensor) -> int:
+    """Return the bytes of a tensor, 0 if its shape is not known."""
+    dtype = np.dtype(DTYPES.get(tensor.elem_type, "int64"))
+    is_known = all(d.WhichOneof("value") == "dim_value" for d in tensor.shape.dim)
+    if not tensor.HasField("shape") or not is_known:
+        return 0
+    size: int = math.prod(d.dim_value for d in tensor.shape.dim)
+    return size * dtype.itemsize

@@ -10,6 +10,7 @@ from onnx import defs, helper, inliner, shape_inference
 
 # The domain under which ONNX's own functions are put into a model to be taken apart.
 _DOMAIN = "saliency.taken_apart"
+_MOST_NODES = 1_000_000
 
 
 def without_functions(
@@ -23,30 +24,35 @@ def without_functions(
         opset (int): The version of ONNX that the model is written in.
 
     Raises:
-        ValueError: If functions of the model call themselves.
+        ValueError: If functions of the model call themselves, or have more than a
+            million nodes once they are taken apart.
     """
     if model.functions:
-        _check_circles(model)
+        _check_functions(model)
         model = inliner.inline_local_functions(model)
     if all(_is_known(node, known) for node in _all_nodes(model.graph)):
         return model
     return _taken_apart(model, known, opset)
 
 
-def _check_circles(model: onnx.ModelProto) -> None:
-    """Raise a ValueError if a function calls itself, by whatever way."""
-    calls = {
-        (f.domain, f.name): {(n.domain, n.op_type) for n in _nodes_of(f.node)}
-        for f in model.functions
-    }
-    reached = {name: called & set(calls) for name, called in calls.items()}
-    for through in calls:
-        for found in reached.values():
-            if through in found:
-                found |= reached[through]
-    for name, found in reached.items():
-        if name in found:
-            raise ValueError(f"function {name[1]!r} of the model calls itself")
+def _check_functions(model: onnx.ModelProto) -> None:
+    """Raise a ValueError if functions call themselves, or become very many nodes."""
+    functions = {(f.domain, f.name): f.node for f in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size_of(nodes: Iterable[onnx.NodeProto], callers: frozenset[Any]) -> int:
+        total = 0
+        for node in _nodes_of(nodes):
+            name = (node.domain, node.op_type)
+            if name in callers:
+                raise ValueError(f"function {name[1]!r} of the model calls itself")
+            if name in functions and name not in sizes:
+                sizes[name] = size_of(functions[name], callers | {name})
+            total += sizes.get(name, 1)
+        return total
+
+    if size_of(model.graph.node, frozenset()) > _MOST_NODES:
+        raise ValueError(f"its functions become more than {_MOST_NODES} nodes")
 
 
 def _taken_apart(

@@ -64,7 +64,7 @@ def load_onnx(model: str | PathLike[str] | bytes | onnx.ModelProto) -> OnnxChain
     _check(proto, data, name)
     try:
         proto = without_functions(proto, OPERATORS, opset)
-    except ValueError as reason:
+    except (ValueError, RecursionError) as reason:
         raise ValueError(f"{name} is not read: {reason}") from None
     compiler = Compiler(opset, Tensors(folder), RESERVED.union(dir(OnnxChain)))
     plan = compiler.plan(proto.graph)

@@ -147,11 +147,50 @@ def test_huge_arrays_from_a_few_bytes(operator, shape, others):
     nodes = [node(operator, inputs, "big"), node("Add", "x big", "y")]
     model = model_of(nodes, [info("x", 1)], [info("y", 1)], s=shape, **others)
     tracemalloc.start()
-    with pytest.raises(ValueError, match=rf"{operator} .* would make an array of"):
+    with pytest.raises(ValueError, match=rf"{operator} .* constants would take"):
         saliency.load_onnx(model)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50e6
+
+
+def test_arrays_that_double_again_and_again():
+    nodes = [node("Concat", f"c{i} c{i}", f"c{i + 1}", axis=0) for i in range(40)]
+    nodes.append(node("Add", "x c40", "y"))
+    model = model_of(nodes, [info("x", 1)], [info("y", 1)], c0=np.ones(1000, "f"))
+    with pytest.raises(ValueError, match=r"constants would take \d+ bytes"):
+        saliency.load_onnx(model)
+
+
+def test_functions_that_double_again_and_again():
+    functions = [
+        helper.make_function(
+            "mine",
+            f"F{i}",
+            ["a"],
+            ["b"],
+            [
+                node(f"F{i + 1}", "a", "h", domain="mine"),
+                node(f"F{i + 1}", "h", "b", domain="mine"),
+            ],
+            [helper.make_opsetid("mine", 1)],
+        )
+        for i in range(40)
+    ]
+    functions.append(
+        helper.make_function(
+            "mine",
+            "F40",
+            ["a"],
+            ["b"],
+            [node("Relu", "a", "b")],
+            [helper.make_opsetid("", 17)],
+        )
+    )
+    nodes = [node("F0", "x", "y", domain="mine")]
+    model = model_of(nodes, [info("x", 1)], [info("y", 1)], functions=functions)
+    with pytest.raises(ValueError, match=r"become more than 1000000 nodes"):
+        saliency.load_onnx(model)
 
 
 @pytest.mark.parametrize("dims", [[2**60], [2**31, 2**31], [-1]])
