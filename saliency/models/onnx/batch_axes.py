@@ -29,7 +29,7 @@ _MOVING = frozenset({"Gather", "Squeeze", "Unsqueeze"})
 _BROADCAST = frozenset(
     (
         *("Add", "Sub", "Mul", "Div", "Pow", "Sum", "Max", "Min", "Mean", "Where"),
-        *("PRelu", "MatMul", "Expand"),
+        *("PRelu", "MatMul", "Expand", "GatherND"),
     )
 )
 
@@ -52,6 +52,8 @@ def place_behind(
     if node.type in _BROADCAST:
         return _in_broadcast(known, output)
     shape, place = known[0]
+    if node.type == "Gather" and inputs[0][1] is None:
+        return _in_gathered(node, shape, place, output)
     if _mixes(node, len(shape), place.axis):
         return None
     if node.type == "Transpose":
@@ -66,6 +68,15 @@ def place_behind(
     axis = place.axis
     is_kept = len(output) > axis and output[axis] == shape[axis]
     return place if is_kept and (axis == 0 or len(output) == len(shape)) else None
+
+
+def _in_gathered(
+    node: Node, indices: Shape, place: Place, output: Shape
+) -> Place | None:
+    """Return where the batch is in the rows that its integers have picked."""
+    n_axis = len(output) - len(indices) + 1  # of what they are picked from
+    axis = node.attributes.get("axis", 0) % n_axis + place.axis
+    return Place(axis, place.inner)
 
 
 def _mixes(node: Node, ndim: int, batch: int) -> bool:
@@ -147,9 +158,11 @@ def grown_shape(
         written[axis] = written[axis] * growth.written // growth.size
         filled = filled_shape(tuple(written), target, allowzero)
         place = _in_reshaped(tuple(written), growth.place, filled, growth.written)
-        if place is not None:
+        # Along which axis several examples are put would be a guess, unless it is their
+        # own.
+        if place is not None and filled[place.axis] == growth.written:
             grown = list(filled)
-            grown[place.axis] = grown[place.axis] * growth.size // growth.written
+            grown[place.axis] = growth.size
             return tuple(grown)
     raise cannot_grow(f"Reshape of {shape} to {tuple(target)}", growth)
 
@@ -159,7 +172,7 @@ def cannot_grow(what: str, growth: Growth) -> ValueError:
     return ValueError(
         f"the file is written for a batch of {growth.written}, and its {what} has no "
         f"place for {growth.size} examples: export it with a free batch axis, or give "
-        f"it {growth.written} at a time"
+        f"it {growth.written} at a time (batchsize={growth.written} of calculators)"
     )
 
 

@@ -304,18 +304,23 @@ class _Weights:
     def count(self, operator: Operator, step: Step) -> None:
         """Take note of the constants of a step."""
         for i, value in step.node.constants.items():
-            if is_weight(value) and i not in operator.settings:
+            if _is_shareable(value) and i not in operator.settings:
                 self._users.setdefault(step.inputs[i], set()).add(_signature(step))
 
     def key_of(self, step: Step) -> tuple[Any, ...]:
         """Return what all nodes have in common that one link can run, if any can."""
-        held = {step.inputs[i] for i, v in step.node.constants.items() if is_weight(v)}
+        constants = step.node.constants.items()
+        held = {step.inputs[i] for i, value in constants if _is_shareable(value)}
         return () if not held or held & self.shared else _signature(step)
 
 
-def is_weight(value: np.ndarray) -> bool:
-    """Tell whether a constant would be a parameter: several floating-point numbers."""
-    return value.dtype.kind == "f" and value.size > 1
+def _is_shareable(value: np.ndarray) -> bool:
+    """Tell whether a constant that several nodes use is one parameter of theirs.
+
+    Vectors are not: exporters write equal ones once, such as biases that are all zero,
+    and links of layers are to have biases of their own.
+    """
+    return value.dtype.kind == "f" and value.ndim > 1 and value.size > 1
 
 
 def _signature(step: Step) -> tuple[Any, ...]:

@@ -109,9 +109,8 @@ class Run:
         if step.node.type in ("Shape", "Size"):
             return
         inputs = [
-            (values[name].shape, self._places.get(name))
-            for i, name in enumerate(step.inputs)
-            if name and i not in step.held
+            (getattr(values.get(name), "shape", ()), self._places.get(name))
+            for name in step.inputs
         ]
         for name, output in zip(step.outputs, outputs):
             if name and hasattr(output, "shape"):

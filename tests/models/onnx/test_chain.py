@@ -178,6 +178,26 @@ def test_one_link_for_nodes_that_share_their_weights():
     assert_allclose(model(W).array, W)
 
 
+def test_vectors_that_are_written_once_are_of_each_layer():
+    first, second, b = rounded(RNG, 4, 4), rounded(RNG, 4, 4), rounded(RNG, 4)
+    nodes = [
+        node("Gemm", "x first b", "h", "one"),
+        node("Gemm", "h second b", "y", "two"),
+    ]
+    model = saliency.load_onnx(
+        model_of(
+            nodes,
+            [info("x", "n", 4)],
+            [info("y", "n", 4)],
+            first=first,
+            second=second,
+            b=b,
+        )
+    )
+    assert isinstance(model.one, L.Linear) and isinstance(model.two, L.Linear)
+    assert_allclose(model(first).array, (first @ first + b) @ second + b, rtol=1e-4)
+
+
 def test_one_parameter_for_nodes_of_several_kinds():
     W = rounded(RNG, 4, 4)
     nodes = [node("Gemm", "x W", "h", "product"), node("Mul", "h W", "y", "scaled")]
@@ -361,6 +381,7 @@ class TestBatches:
             [node("ReduceSum", "x axes", "y", keepdims=0)],
             [node("Concat", "x x", "y", axis=0)],
             [node("Softmax", "x", "y", axis=0)],
+            [node("Reshape", "x halves", "y")],
             [node("ReduceMean", "x", "y", axes=[0], keepdims=0)],
         ],
     )
@@ -373,6 +394,7 @@ class TestBatches:
                 axes=np.array([0]),
                 zero=np.array(0),
                 one=np.array([1]),
+                halves=np.array([2, 3]),
             )
         )
         x = np.ones((3, 6), "f")
