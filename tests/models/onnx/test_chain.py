@@ -284,6 +284,33 @@ class TestBatches:
         parts = [model(X[i : i + n]).array for i in range(0, 4, n)]
         assert_allclose(model(X).array, np.concatenate(parts), rtol=1e-5, atol=1e-7)
 
+    def test_operators_that_move_the_batch(self):
+        nodes = [
+            node("Unsqueeze", "x first", "a"),  # (1, n, 4, 3)
+            node("Transpose", "a", "b", perm=[2, 1, 0, 3]),  # (4, n, 1, 3)
+            node("Expand", "b wide", "c"),  # (4, n, 2, 3)
+            node("ReduceMean", "c", "d", axes=[2], keepdims=0),  # (4, n, 3)
+            node("Gather", "d two", "e", axis=0),  # (n, 3)
+            node("Unsqueeze", "e last", "f"),  # (n, 3, 1)
+            node("Squeeze", "f last", "g"),
+            node("Reshape", "g size", "h"),  # (1, 1, 3) in the file
+            node("Flatten", "h", "y"),
+        ]
+        model = saliency.load_onnx(
+            model_of(
+                nodes,
+                [info("x", 1, 4, 3)],
+                [info("y", 1, 3)],
+                first=np.array([0]),
+                wide=np.array([4, 1, 2, 3]),
+                two=np.array(2),
+                last=np.array([2]),
+                size=np.array([1, 1, 3]),
+            )
+        )
+        x = rounded(RNG, 5, 4, 3)
+        assert_array_equal(model(x).array, x[:, 2])
+
     def test_images_of_one_channel_in_a_batch_of_two(self):
         nodes = [node("Reshape", "x size", "y")]
         model = saliency.load_onnx(

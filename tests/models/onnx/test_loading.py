@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import sys
 import tracemalloc
 
 import numpy as np
@@ -44,6 +46,14 @@ def test_paths_bytes_and_messages(tmp_path):
     x = np.ones((2, 3), "f")
     for source in (path, str(path), path.read_bytes(), added()):
         assert_allclose(saliency.load_onnx(source)(x).array, x + ROW)
+
+
+def test_without_the_package_it_says_what_to_install(monkeypatch):
+    for name in [n for n in sys.modules if n.startswith("saliency.models.onnx")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ImportError, match=r"pip install 'chainer-saliency\[onnx\]'"):
+        importlib.import_module("saliency.models.onnx")
 
 
 @pytest.mark.parametrize("source", [3, None, ["model.onnx"]])
