@@ -279,7 +279,10 @@ class Compiler:
         node = dataclasses.replace(step.node, constants=own)
         make: MakeLink | None = operator.link(node) if operator.link else None
         if make is not None:
-            link, held = make()
+            # Chainer's links have parameters of this dtype, whatever is put into them.
+            dtypes = [v.dtype for v in own.values() if v.dtype.kind == "f"]
+            with chainer.using_config("dtype", dtypes[0]):
+                link, held = make()
             return link, frozenset(held)
         return OperatorLink(node), frozenset(own)
 

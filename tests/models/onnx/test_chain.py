@@ -269,6 +269,38 @@ def test_links_print_their_operator(model):
     assert "OperatorLink(operator=MaxPool)" in str(model)
 
 
+@pytest.mark.parametrize("kind", ["DOUBLE", "FLOAT16"])
+def test_parameters_have_the_dtype_of_the_file(kind):
+    dtype = TensorProto.DataType.Value(kind)
+    shapes = {"w": (3, 2, 2, 2), "b": (3,), "v": (3, 2, 2, 2), "c": (2,), "t": (4, 32)}
+    shapes.update({"m": (32, 5), "s": (5,), "u": (5, 3)})
+    small = {k: 0.1 * rounded(RNG, *shape) for k, shape in shapes.items()}
+    small.update({"one": np.ones(3), "zero": np.zeros(3)})
+    numpy_dtype = "d" if kind == "DOUBLE" else "e"
+    constants = {k: v.astype(numpy_dtype) for k, v in small.items()}
+    nodes = [
+        node("Conv", "x w b", "h1"),
+        node("BatchNormalization", "h1 one zero zero one", "h2"),
+        node("ConvTranspose", "h2 v c", "h3"),
+        node("Flatten", "h3", "h4"),
+        node("Gather", "t i", "e"),
+        node("Add", "h4 e", "h5"),
+        node("Gemm", "h5 m s", "h6"),
+        node("MatMul", "h6 u", "y"),
+    ]
+    model = saliency.load_onnx(
+        model_of(
+            nodes,
+            [info("x", "n", 2, 4, 4, dtype=dtype), info("i", "n", dtype=INT64)],
+            [info("y", "n", 3, dtype=dtype)],
+            **constants,
+        )
+    )
+    x = rounded(RNG, 2, 2, 4, 4).astype(numpy_dtype)
+    assert model(x, np.array([1, 2])).dtype == np.dtype(numpy_dtype)
+    assert {p.dtype for p in model.params()} == {np.dtype(numpy_dtype)}
+
+
 class TestBatches:
     """Any batch size, whether the file leaves it open or not."""
 
