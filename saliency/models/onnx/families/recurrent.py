@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Callable, NamedTuple
 
@@ -323,14 +323,7 @@ def _run_lstm(
     steps: _Steps, d: _Direction, state: tuple[Any, ...]
 ) -> tuple[Any, tuple[Any, ...]]:
     options = steps.call.node.attributes
-    is_usual = not any(options.get(k) for k in ("activations", "clip", "input_forget"))
-    names = [a.lower() for a in options.get("activations") or []]
-    if names and set(zip(names, ("sigmoid", "tanh", "tanh") * 2)) == {
-        ("sigmoid", "sigmoid"),
-        ("tanh", "tanh"),
-    }:
-        is_usual = not any(options.get(k) for k in ("clip", "input_forget"))
-    if d.P is None and is_usual:
+    if d.P is None and _is_usual(options):
         return _run_usual_lstm(steps, d, state)
     n = d.R.shape[1]
     b = None if d.B is None else d.B[: 4 * n] + d.B[4 * n :]
@@ -349,6 +342,14 @@ def _run_lstm(
         return o * h(cell), cell
 
     return steps.run(_projected(steps, d.W, b), step, state)
+
+
+def _is_usual(options: Mapping[str, Any]) -> bool:
+    """Tell whether an LSTM has the functions that Chainer's has, and nothing else."""
+    names = [name.lower() for name in options.get("activations") or _DEFAULTS["LSTM"]]
+    usual = ["sigmoid", "tanh", "tanh"]
+    has_more = options.get("clip") is not None or options.get("input_forget", 0)
+    return names in (usual, usual * 2) and not has_more
 
 
 def _plus(gate: Any, weight: Any, cell: Any) -> Any:

@@ -25,6 +25,10 @@ _COORDINATES = (
 )
 
 
+# What every interpolation was before opset 11.
+_BEFORE_11 = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+
+
 def _reasons(node: Node) -> Any:
     known = {
         "mode": _MODES,
@@ -65,9 +69,7 @@ def upsample(
     """What became Resize: nearest or linear interpolation."""
     factors = np.asarray(scales_) if scales is None else on_host(scales)
     axes = [_Axis(n, math.floor(n * s), s) for n, s in zip(X.shape, factors.tolist())]
-    options = {"mode": mode, "coordinate_transformation_mode": "asymmetric"}
-    options["nearest_mode"] = "floor"
-    return _resized(call, X, axes, options)
+    return _resized(call, X, axes, {"mode": mode, **_BEFORE_11})
 
 
 @operator("Resize", refuses=_reasons, settings=("roi", "scales", "sizes"))
@@ -90,45 +92,44 @@ def resize(
 ) -> Any:
     """Nearest, linear or cubic interpolation."""
     options = dict(call.node.attributes)
-    if call.opset < 11:  # Resize-10: the second input is the scales
+    if call.opset < 11:  # the second input is the scales
         scales, roi = roi, None
-        options["coordinate_transformation_mode"] = "asymmetric"
-        options["nearest_mode"] = "floor"
+        options.update(_BEFORE_11)
     found = list(range(X.ndim)) if axes is None else [a % X.ndim for a in axes]
-    every = [_Axis(n, n, 1.0) for n in X.shape]
-    regions = None if roi is None else on_host(roi).reshape(2, -1).T.tolist()
+    lengths = [X.shape[a] for a in found]
     if sizes is not None and on_host(sizes).size:
-        wanted = _sizes(X.shape, found, integers(sizes), keep_aspect_ratio_policy)
-        factors = [m / X.shape[a] for a, m in zip(found, wanted)]
-        if keep_aspect_ratio_policy != "stretch":
-            choose = min if keep_aspect_ratio_policy == "not_larger" else max
-            given = [m / X.shape[a] for a, m in zip(found, integers(sizes))]
-            factors = [choose(given)] * len(found)
+        changed = _by_sizes(lengths, integers(sizes), keep_aspect_ratio_policy)
     else:
         factors = on_host(scales).reshape(-1).tolist()
-        wanted = [math.floor(X.shape[a] * s) for a, s in zip(found, factors)]
-    uses_roi = options.get("coordinate_transformation_mode") == "tf_crop_and_resize"
-    for i, axis in enumerate(found):
-        region = tuple(regions[i]) if uses_roi and regions else (0.0, 1.0)
-        if uses_roi and call.opset >= 11 and regions:
-            n_out = wanted[i]
-            if sizes is None:
-                n_out = math.floor(X.shape[axis] * (region[1] - region[0]) * factors[i])
-            every[axis] = _Axis(X.shape[axis], n_out, factors[i], region)
-        else:
-            every[axis] = _Axis(X.shape[axis], wanted[i], factors[i])
+        changed = [_Axis(n, math.floor(n * s), s) for n, s in zip(lengths, factors)]
+    if options.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        has_sizes = sizes is not None and on_host(sizes).size > 0
+        changed = _cropped(changed, on_host(roi).reshape(2, -1).T.tolist(), has_sizes)
+    every = [_Axis(n, n, 1.0) for n in X.shape]
+    for axis, new in zip(found, changed):
+        every[axis] = new
     return _resized(call, X, every, options)
 
 
-def _sizes(
-    shape: Sequence[int], axes: Sequence[int], sizes: Sequence[int], policy: str
-) -> list[int]:
-    """Return the sizes that keep the ratio of the sides, if that is asked for."""
+def _by_sizes(lengths: Sequence[int], sizes: Sequence[int], policy: str) -> list[_Axis]:
+    """Return axes that get these sizes, or those that keep the ratio of the sides."""
+    factors = [m / n for n, m in zip(lengths, sizes)]
     if policy == "stretch":
-        return list(sizes)
-    factors = [m / shape[a] for a, m in zip(axes, sizes)]
+        return [_Axis(n, m, f) for n, m, f in zip(lengths, sizes, factors)]
     factor = min(factors) if policy == "not_larger" else max(factors)
-    return [math.floor(shape[a] * factor + 0.5) for a in axes]
+    return [_Axis(n, math.floor(n * factor + 0.5), factor) for n in lengths]
+
+
+def _cropped(
+    axes: Sequence[_Axis], regions: Sequence[Sequence[float]], has_sizes: bool
+) -> list[_Axis]:
+    """Return axes of which a region is resized."""
+    result = []
+    for axis, (start, end) in zip(axes, regions):
+        n_out = math.floor(axis.n_in * (end - start) * axis.scale)
+        n_out = axis.n_out if has_sizes else n_out
+        result.append(axis._replace(n_out=n_out, roi=(start, end)))
+    return result
 
 
 def _resized(
