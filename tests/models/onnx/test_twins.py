@@ -212,7 +212,22 @@ def mixed(rng):
     return model_of(nodes, [x], [y], 19, **parameters)
 
 
+def sampled(rng):
+    """Returns an image that is sampled where it says itself, in all ways."""
+    nodes = [
+        node("Conv", "x w", "c", strides=[2, 2]),
+        node("Tanh", "c", "t"),
+        node("Transpose", "t", "points", perm=[0, 2, 3, 1]),
+        node("GridSample", "x points", "a", mode="linear", padding_mode="reflection"),
+        node("GridSample", "x points", "b", mode="cubic", align_corners=1),
+        node("Mul", "a b", "y"),
+    ]
+    x, y = info("x", "n", 2, 5, 6), info("y", "n", 2, 2, 3)
+    return model_of(nodes, [x], [y], 20, w=rounded(rng, 2, 2, 2, 2))
+
+
 NETWORKS = {
+    "sampled": (sampled, (2, 2, 5, 6)),
     "convolutional": (lambda rng: convolutional(rng)[0], (2, 3, 6, 6)),
     "transformer": (transformer, (2, 3, 4)),
     "recurrent": (recurrent, (4, 2, 3)),

@@ -17,6 +17,7 @@ from saliency.models.onnx.families import (
     recurrent,
     reductions,
     resize,
+    sampling,
     shapes,
 )
 from saliency.models.onnx.operators import OPERATORS
@@ -36,5 +37,6 @@ __all__ = [
     "recurrent",
     "reductions",
     "resize",
+    "sampling",
     "shapes",
 ]
