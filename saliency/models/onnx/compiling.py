@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, helper
+from onnx import AttributeProto
 
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.folding import anonymous, check_size, evaluate, n_byte_of
@@ -16,8 +16,16 @@ from saliency.models.onnx.functions import is_of_onnx, is_quantised
 from saliency.models.onnx.links import OperatorLink, SharedParameters
 from saliency.models.onnx.names import link_name
 from saliency.models.onnx.operators import MakeLink, Node, Operator, number
+from saliency.models.onnx.protos import (
+    attribute_value,
+    has_graphs,
+    names_used,
+    needed_nodes,
+    text_of,
+)
 from saliency.models.onnx.steps import Plan, Step
 from saliency.models.onnx.tensors import Tensors
+from saliency.models.onnx.weights import Weights
 
 import chainer
 
@@ -50,7 +58,7 @@ class Compiler:
         self._variables: set[str] = set()
         self._aliases: dict[str, str] = {}
         self._n_byte = 0  # of arrays that were computed
-        self._weights = _Weights()
+        self._weights = Weights()
 
     def plan(self, graph: onnx.GraphProto) -> Plan:
         """Return the plan of a graph, without links where there are problems."""
@@ -79,7 +87,7 @@ class Compiler:
         )
 
     def _read_constants(self, graph: onnx.GraphProto) -> None:
-        used = {name for node in _needed(graph) for name in _names_used(node)}
+        used = {name for node in needed_nodes(graph) for name in names_used(node)}
         used.update(output.name for output in graph.output)
         for tensor in graph.initializer:
             if tensor.name not in used:
@@ -95,7 +103,7 @@ class Compiler:
 
     def _steps(self, graph: onnx.GraphProto) -> list[Step]:
         """Return the steps of a graph's nodes, without links."""
-        return [step for node in _needed(graph) for step in self._draft(node)]
+        return [step for node in needed_nodes(graph) for step in self._draft(node)]
 
     def _source(self, name: str) -> str:
         return self._aliases.get(name, name)
@@ -137,7 +145,7 @@ class Compiler:
         attributes: dict[str, Any] = {}
         for attribute in proto.attribute:
             try:
-                attributes[attribute.name] = self._value(attribute)
+                attributes[attribute.name] = attribute_value(attribute, self._tensors)
             except ValueError as reason:
                 self.problems.append(f"{proto.op_type} ({proto.name}): {reason}")
         constants = {
@@ -147,7 +155,7 @@ class Compiler:
         }
         outputs = [name for name in proto.output if name]
         return Node(
-            _text(proto.name or (outputs or [""])[0]),
+            text_of(proto.name or (outputs or [""])[0]),
             proto.op_type,
             attributes,
             self._opset,
@@ -155,24 +163,13 @@ class Compiler:
             frozenset(constants),
             len(inputs),
             len(proto.output),
-            b"" if _has_graphs(proto) else anonymous(proto),
+            b"" if has_graphs(proto) else anonymous(proto),
         )
-
-    def _value(self, attribute: onnx.AttributeProto) -> Any:
-        """Return an attribute as a value of Python or NumPy; a graph as it is."""
-        if attribute.type == AttributeProto.TENSOR:
-            return self._tensors.read(attribute.t)
-        value = helper.get_attribute_value(attribute)
-        if isinstance(value, bytes):
-            return _text(value)
-        if attribute.type == AttributeProto.STRINGS:
-            return [_text(text) for text in value]
-        return value if attribute.type == AttributeProto.GRAPH else _as_list(value)
 
     def _fold(self, proto: onnx.NodeProto, node: Node, inputs: tuple[str, ...]) -> bool:
         """Compute a node now if it depends on constants alone; tell whether it is."""
         is_constant = all(not name or name in self._constants for name in inputs)
-        is_plain = is_of_onnx(proto) and not _has_graphs(proto)
+        is_plain = is_of_onnx(proto) and not has_graphs(proto)
         if not (is_constant and is_plain) or node.type in _RANDOM:
             return False
         try:
@@ -287,53 +284,6 @@ class Compiler:
         return OperatorLink(node), frozenset(own)
 
 
-class _Weights:
-    """Which constants are parameters of one link, and which of several.
-
-    Attributes:
-        shared (set of str): Names of constants that links of several kinds use.
-        links (dict): The names of links that several nodes can share, with the
-            positions of what they hold.
-    """
-
-    def __init__(self) -> None:
-        self.links: dict[tuple[Any, ...], tuple[str, frozenset[int]]] = {}
-        self._users: dict[str, set[tuple[Any, ...]]] = {}
-
-    @property
-    def shared(self) -> set[str]:
-        return {name for name, users in self._users.items() if len(users) > 1}
-
-    def count(self, operator: Operator, step: Step) -> None:
-        """Take note of the constants of a step."""
-        for i, value in step.node.constants.items():
-            if _is_shareable(value) and i not in operator.settings:
-                self._users.setdefault(step.inputs[i], set()).add(_signature(step))
-
-    def key_of(self, step: Step) -> tuple[Any, ...]:
-        """Return what all nodes have in common that one link can run, if any can."""
-        constants = step.node.constants.items()
-        held = {step.inputs[i] for i, value in constants if _is_shareable(value)}
-        return () if not held or held & self.shared else _signature(step)
-
-
-def _is_shareable(value: np.ndarray) -> bool:
-    """Tell whether a constant that several nodes use is one parameter of theirs.
-
-    Vectors are not: exporters write equal ones once, such as biases that are all zero,
-    and links of layers are to have biases of their own.
-    """
-    return value.dtype.kind == "f" and value.ndim > 1 and value.size > 1
-
-
-def _signature(step: Step) -> tuple[Any, ...]:
-    """Return what two nodes have in common that are one and the same link."""
-    constants = tuple((i, step.inputs[i]) for i in step.node.constants)
-    left_out = tuple(not name for name in step.inputs)
-    settings = sorted((k, repr(v)) for k, v in step.node.attributes.items())
-    return (step.node.type, constants, left_out, step.node.n_output, tuple(settings))
-
-
 def _without_constants(node: Node) -> Node:
     return dataclasses.replace(node, constants={})
 
@@ -380,41 +330,3 @@ def _is_float(info: onnx.ValueInfoProto) -> bool:
 FLOATS = frozenset(
     {onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
 )
-
-
-def _has_graphs(proto: onnx.NodeProto) -> bool:
-    return any(a.type == AttributeProto.GRAPH for a in proto.attribute)
-
-
-def _text(value: str | bytes) -> str:
-    """Return a text; damaged files have bytes that are none."""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _as_list(value: Any) -> Any:
-    """Return repeated numbers of a message as a list, anything else as it is."""
-    is_repeated = isinstance(value, Sequence) and not isinstance(value, str)
-    return list(value) if is_repeated else value
-
-
-def _needed(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """Return the nodes that the outputs depend on, in their order."""
-    needed = {output.name for output in graph.output}
-    nodes = []
-    for node in reversed(graph.node):
-        if needed.isdisjoint(node.output):
-            continue
-        nodes.append(node)
-        needed.update(_names_used(node))
-    return nodes[::-1]
-
-
-def _names_used(node: onnx.NodeProto) -> set[str]:
-    """Return the names that a node uses, within its graphs as well."""
-    found = {name for name in node.input if name}
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            found.update(output.name for output in attribute.g.output)
-            for inner in attribute.g.node:
-                found |= _names_used(inner)
-    return found
