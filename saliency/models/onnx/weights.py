@@ -53,5 +53,12 @@ def _signature(step: Step) -> tuple[Any, ...]:
     """Return what two nodes have in common that are one and the same link."""
     constants = tuple((i, step.inputs[i]) for i in step.node.constants)
     left_out = tuple(not name for name in step.inputs)
-    settings = sorted((k, repr(v)) for k, v in step.node.attributes.items())
+    settings = sorted((k, _comparable(v)) for k, v in step.node.attributes.items())
     return (step.node.type, constants, left_out, step.node.n_output, tuple(settings))
+
+
+def _comparable(value: Any) -> str:
+    """Return an attribute as a text that another one has only if it is equal."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}{value.tobytes()!r}"
+    return repr(value)
