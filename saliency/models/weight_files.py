@@ -74,12 +74,11 @@ def open_weights(path: Path, largest: int) -> Iterator[Weights]:
 
 
 _Format = Callable[[Path], AbstractContextManager[Weights]]
-_TORCH = "install PyTorch, or get the .safetensors file"
 # How each is opened, with which library, and where that comes from.
 _FORMATS: dict[str, tuple[_Format, str, str]] = {
     ".safetensors": (open_safetensors, "safetensors", "pip install safetensors"),
-    ".pth": (open_pytorch, "torch", _TORCH),
-    ".pt": (open_pytorch, "torch", _TORCH),
+    ".pth": (open_pytorch, "numpy", ""),
+    ".pt": (open_pytorch, "numpy", ""),
     ".h5": (open_keras, "h5py", "pip install h5py"),
     ".caffemodel": (open_caffe, "mmap", ""),
     ".npz": (open_npz, "numpy", ""),
