@@ -15,7 +15,6 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from saliency import imagenet_labels
-
 from tests.models.pytorch_files import state_dict, write_archive
 from tests.models.test_efficientnet import LITE0, PACKAGE, weights, write_package
 

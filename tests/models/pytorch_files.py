@@ -71,6 +71,17 @@ class Tensor:
         return rebuild, (*view, False, OrderedDict())
 
 
+class Parameter:
+    """A tensor that is learned."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+
+    def __reduce__(self) -> Any:
+        rebuild = sys.modules["torch._utils"]._rebuild_parameter
+        return rebuild, (self.tensor, True, OrderedDict())
+
+
 def _stand_in(module: str, name: str) -> Any:
     return type(name, (), {"__module__": module, "__qualname__": name})
 
@@ -81,11 +92,8 @@ def _modules() -> dict[str, types.ModuleType]:
         name = f"{kind}Storage"
         setattr(torch, name, _stand_in("torch", name))
 
-    def _rebuild_tensor_v2(*_: Any) -> None: ...
-
-    _rebuild_tensor_v2.__module__ = "torch._utils"
-    _rebuild_tensor_v2.__qualname__ = "_rebuild_tensor_v2"
-    utils._rebuild_tensor_v2 = _rebuild_tensor_v2  # type: ignore[attr-defined]
+    for name in ("_rebuild_tensor_v2", "_rebuild_parameter"):
+        setattr(utils, name, _stand_in("torch._utils", name))
     torch._utils = utils  # type: ignore[attr-defined]
     return {"torch": torch, "torch._utils": utils}
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from saliency.models.weight_files import open_weights
 from tests.models.pytorch_files import (
+    Parameter,
     Storage,
     Tensor,
     state_dict,
@@ -67,6 +68,10 @@ class TestArrays:
         np.testing.assert_array_equal(
             read(tmp_path / "x.pt")["fc.bias"], np.arange(3.0)
         )
+
+    def test_of_parameters(self, write, tmp_path):
+        write(tmp_path / "x.pth", {"x": Parameter(Tensor(Storage("0", np.ones(3))))})
+        np.testing.assert_array_equal(read(tmp_path / "x.pth")["x"], np.ones(3))
 
     def test_that_share_a_storage(self, write, tmp_path):
         numbers = np.arange(100, dtype="f")
