@@ -18,6 +18,7 @@ from tests.models.pytorch_files import (
     Parameter,
     Storage,
     Tensor,
+    pickled,
     state_dict,
     write_archive,
     write_pickles,
@@ -301,6 +302,26 @@ class TestArchives:
         path.write_bytes(content)
         with pytest.raises(zipfile.BadZipFile, match="CRC"):
             read(path)
+
+
+def identity(*behind: Any) -> bytes:
+    """Returns how a storage of three numbers is identified, with more behind."""
+    content, _ = pickled([Storage("0", np.zeros(3))])
+    more = b"".join(pickle.dumps(one, 2)[2:-1] for one in behind)
+    # Before the tuple is closed and its storage put into the list.
+    before, closed, _ = content[2:-1].rpartition(b"tq\x05Qa")
+    assert closed
+    return before + more + closed
+
+
+def test_a_storage_that_is_a_part_of_another_one(tmp_path):
+    path = tmp_path / "x.pth"
+    path.write_bytes(machine(identity(None), b".") + pickle.dumps([], 2))
+    with pytest.raises(ValueError, match="its storage 0 is missing"):
+        read(path)
+    path.write_bytes(machine(identity(("1", 0, 3)), b".") + pickle.dumps([], 2))
+    with pytest.raises(ValueError, match="its storage 0 is a part of another one"):
+        read(path)
 
 
 def machine(*instructions: bytes) -> bytes:
