@@ -397,7 +397,7 @@ def test_summary_missing_values_are_grey_and_named():
     grey = np.ptp(colors[..., :3], axis=-1) == 0
     np.testing.assert_array_equal(grey, np.isnan(features.T))
     assert (colors[..., 3] == 1).all()
-    assert "missing" in figure.axes[1].get_ylabel()
+    assert "grey: no value" in figure.axes[1].get_ylabel()
 
 
 def test_summary_colour_bar(data):
