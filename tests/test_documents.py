@@ -84,8 +84,18 @@ def test_every_snippet_about_lrp_runs() -> None:
     assert names["mirrored"].shape == names["x"][None].shape
 
 
+def test_every_snippet_for_those_who_come_from_scikit_learn_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    explanation = run_snippets("docs/elsewhere.md")["explanation"]
+    added = explanation.values.sum(axis=1) + explanation.base_values
+    np.testing.assert_allclose(added, explanation.scores, atol=1e-3)
+    assert (tmp_path / "wine.png").is_file()
+
+
 def test_documents_link_to_files_that_exist() -> None:
-    pages = [f"docs/{name}.md" for name in ("lrp", "models", "stores")]
+    pages = [f"docs/{name}.md" for name in ("elsewhere", "lrp", "models", "stores")]
     for document in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", *pages):
         folder = (ROOT / document).parent
         text = (ROOT / document).read_text(encoding="utf-8")
