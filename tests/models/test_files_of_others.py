@@ -15,6 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+import safetensors
 from safetensors.numpy import save_file
 
 from saliency import load_pretrained
@@ -662,6 +663,39 @@ class TestMemory:
     def test_too_little_for_a_file_that_is_mapped_into_it(self, tmp_path):
         save_file(chainers_resnet(0.5), tmp_path / "x.safetensors")
         self.check(tmp_path / "x.safetensors", 140 * MB)
+
+    @pytest.mark.large
+    def test_too_little_for_the_library_that_reads_the_file(
+        self, tmp_path, monkeypatch
+    ):
+        """Its exceptions of Rust are no Exception, and have no public name."""
+        path = tmp_path / "x.safetensors"
+        save_file(chainers_resnet(0.5), path)
+
+        class PanicException(BaseException):
+            """As Rust's library for Python names it."""
+
+        class Panicking:
+            def __init__(self, *args, **options):
+                self.file = opened(*args, **options)
+
+            def __enter__(self):
+                self.file.__enter__()
+                return self
+
+            def __exit__(self, *raised):
+                return self.file.__exit__(*raised)
+
+            def __getattr__(self, name):
+                return getattr(self.file, name)
+
+            def get_tensor(self, name):
+                raise PanicException("PyObject pointer is null")
+
+        opened = safetensors.safe_open
+        monkeypatch.setattr("safetensors.safe_open", Panicking)
+        with pytest.raises(MemoryError, match="too little memory for conv1"):
+            load_pretrained("resnet50", path=path)
 
     def test_no_more_than_the_network_and_an_array(self, of_zip):
         assert load(140 * MB, "resnet50", of_zip)[0][:2] == ("loaded", "")

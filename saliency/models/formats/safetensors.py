@@ -6,6 +6,9 @@ import contextlib
 import functools
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from saliency.models.formats.stored import Refused, Stored, Weights
 
@@ -37,10 +40,26 @@ def open_safetensors(path: Path) -> Iterator[Weights]:
             name: Stored(
                 tuple(file.get_slice(name).get_shape()),
                 _name_of(file.get_slice(name).get_dtype()),
-                functools.partial(file.get_tensor, name),
+                functools.partial(_tensor, file, name),
             )
             for name in file.keys()  # noqa: SIM118 (it is no dict)
         }
+
+
+def _tensor(file: Any, name: str) -> np.ndarray:
+    """Return an array of an open file.
+
+    Raises:
+        MemoryError: If there is no room for it. In some places the library says so by
+            its own MemoryError, and in others by an exception that is no Exception.
+    """
+    try:
+        array: np.ndarray = file.get_tensor(name)
+    except BaseException as reason:
+        if type(reason).__name__ == "PanicException":
+            raise MemoryError(f"safetensors: {reason}") from reason
+        raise
+    return array
 
 
 def _name_of(dtype: str) -> str:
