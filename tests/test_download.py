@@ -352,6 +352,7 @@ class TestTogether:
             pytest.param("both", marks=pytest.mark.large),
         ],
     )
+    @pytest.mark.large
     def test_the_file_is_whole_or_absent(self, start, killed, tmp_path):
         go_on, sent = threading.Event(), threading.Semaphore(0)
         with running({"/file": self.half(go_on, sent)}) as server:
@@ -374,6 +375,7 @@ class TestTogether:
             assert (tmp_path / "x").read_bytes() == CONTENT
         assert len(written(tmp_path)) == len(ends)
 
+    @pytest.mark.large
     def test_one_that_fails_does_not_touch_the_other(self, start, tmp_path):
         go_on, sent = threading.Event(), threading.Semaphore(0)
         answers = {

@@ -26,6 +26,7 @@ def run(script: str, *arguments: object) -> str:
     return done.stdout
 
 
+@pytest.mark.large
 def test_posteriors(tmp_path: Path) -> None:
     printed = run(
         *("posteriors.py", "--epoch", 5, "--n-member", 2, "--M", 4),

@@ -181,6 +181,7 @@ None
 """
 
 
+@pytest.mark.large
 def test_figures_tables_and_progress_in_a_fresh_kernel(kernel_manager, tmp_path):
     cells = [source for source, _ in CELLS]
     sources = [BEGIN, *cells, *TABLES, SLOW]

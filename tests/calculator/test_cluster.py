@@ -158,6 +158,7 @@ def test_examples_of_different_lengths(client, ch_axis, rng, tmp_path):
     assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
 
 
+@pytest.mark.large
 def test_the_number_of_workers_does_not_change_a_byte(client, rng, tmp_path):
     """With a process that is started for the call, and with two of two threads."""
     images = rng.normal(size=(12, 3, 32, 32)).astype("f")
@@ -200,6 +201,7 @@ class Killer:
         return v
 
 
+@pytest.mark.large
 def test_a_worker_that_is_killed_costs_its_shard_alone(tmp_path):
     x = np.arange(256.0).reshape(256, 1) * np.ones(4)
     killer = Killer(tmp_path, 101.0)
@@ -428,6 +430,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.large
 def test_a_script_with_a_model_of_its_own(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
     with pseudo_terminal() as (terminal, shown):

@@ -596,6 +596,7 @@ assert n_kill > 2 * len(firsts), n_kill
 @every_kind
 @pytest.mark.parametrize("step", [299, pytest.param(21, marks=pytest.mark.large)])
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+@pytest.mark.large
 def test_a_process_that_is_killed_at_any_line_loses_nothing(kind, step, tmp_path):
     """SIGKILL at some line of the modules that write, again and again until done."""
     subprocess.run(

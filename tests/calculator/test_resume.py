@@ -649,6 +649,7 @@ class TestAnotherProcess:
     @pytest.mark.parametrize(
         "kind", ["npy", pytest.param("zarr", marks=pytest.mark.large)]
     )
+    @pytest.mark.large
     def test_resumes_also_after_an_edit_of_other_code(self, kind, tmp_path):
         def run_script(text, out, n, status):
             (tmp_path / "script.py").write_text(text)

@@ -665,6 +665,7 @@ def killed_at_random(kind, folder, n_kill):
 @every_kind
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 class TestKilledAtARandomMoment:
+    @pytest.mark.large
     def test_twice(self, kind, tmp_path):
         killed_at_random(kind, tmp_path, 2)
 

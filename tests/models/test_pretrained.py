@@ -241,6 +241,7 @@ class TestWithoutTop:
         again = load_pretrained("resnet50", path, top=False)
         np.testing.assert_array_equal(features(again, photograph), expected)
 
+    @pytest.mark.large
     def test_a_file_without_a_classifier_is_downloaded(
         self, vgg16, tmp_path, monkeypatch
     ):
@@ -454,6 +455,7 @@ class TestCache:
         model = load_pretrained("resnet50")
         np.testing.assert_array_equal(model.fc6.b.array, small["fc.bias"])
 
+    @pytest.mark.large
     def test_what_is_not_there_is_downloaded_and_checked(
         self, rng, tmp_path, monkeypatch
     ):

@@ -31,6 +31,7 @@ def test_it_is_small_and_its_record_says_how_it_was_made(record):
     assert {"python", "chainer", "numpy", "rdkit"} <= record["versions"].keys()
 
 
+@pytest.mark.large
 def test_it_reaches_on_held_out_molecules_what_its_record_says(model, record):
     molecules = logp_network.load_molecules(record["split"], record["seed"])
     seen = {*molecules.training, *molecules.validation}

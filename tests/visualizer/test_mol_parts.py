@@ -136,6 +136,7 @@ def test_scores_errors_and_limits_are_those_of_the_atoms():
 
 
 @pytest.mark.parametrize("mode", ["highlight", "contour"])
+@pytest.mark.large
 def test_three_thousand_atoms_are_drawn_in_seconds(mode, tmp_path):
     mol = Chem.MolFromSmiles("C1CCCCC1" * 500)
     scores = np.random.default_rng(0).standard_normal(3000)

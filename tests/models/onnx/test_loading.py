@@ -164,6 +164,7 @@ def test_huge_arrays_from_a_few_bytes(operator, shape, others):
     assert peak < 50e6
 
 
+@pytest.mark.large
 def test_arrays_that_double_again_and_again():
     nodes = [node("Concat", f"c{i} c{i}", f"c{i + 1}", axis=0) for i in range(40)]
     nodes.append(node("Add", "x c40", "y"))
