@@ -113,13 +113,7 @@ def cumulative_sum(
     call: Call, x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0
 ) -> Any:
     """The sum of all elements up to each."""
-    (along,) = call.array(axis).reshape(-1).tolist()
-    along %= x.ndim
-    y = F.flip(x, along) if reverse else x
-    y = F.cumsum(y, along)
-    if exclusive:
-        y = _moved_by_one(call, y, along)
-    return F.flip(y, along) if reverse else y
+    return _cumulated(call, F.cumsum, x, axis, exclusive, reverse, of_none=0)
 
 
 @operator("CumProd")
@@ -127,16 +121,39 @@ def cumulative_product(
     call: Call, x: Any, axis: Any, *, exclusive: int = 0, reverse: int = 0
 ) -> Any:
     """The product of all elements up to each."""
+    return _cumulated(call, F.cumprod, x, axis, exclusive, reverse, of_none=1)
+
+
+def _cumulated(
+    call: Call,
+    function: Any,
+    x: Any,
+    axis: Any,
+    exclusive: int,
+    reverse: int,
+    of_none: float,
+) -> Any:
+    """Return what a function makes of all elements up to each, or before each.
+
+    Args:
+        call (Call): The node as it is run.
+        function (callable): ``F.cumsum`` or ``F.cumprod``.
+        x (chainer.Variable): The elements.
+        axis (array): The axis along which they are put together, one number.
+        exclusive (int): Whether each element itself is left out.
+        reverse (int): Whether it begins at the end.
+        of_none (float): What the function makes of no element.
+    """
     (along,) = call.array(axis).reshape(-1).tolist()
     along %= x.ndim
     y = F.flip(x, along) if reverse else x
-    y = F.cumprod(y, along)
+    y = function(y, along)
     if exclusive:
-        y = _moved_by_one(call, y, along, 1)
+        y = _moved_by_one(call, y, along, of_none)
     return F.flip(y, along) if reverse else y
 
 
-def _moved_by_one(call: Call, y: Any, axis: int, value: float = 0) -> Any:
+def _moved_by_one(call: Call, y: Any, axis: int, value: float) -> Any:
     """Return it with a value in front, and without its last element."""
     first = array_of(y)[(slice(None),) * axis + (slice(0, 1),)]
     front = call.xp.full_like(first, value)

@@ -120,7 +120,7 @@ def convolution(
 
 
 class Transposed:
-    """Where the outputs of a transposed convolution lie.
+    """A transposed convolution of which the border is cut off afterwards.
 
     Args:
         kernel (sequence of int): Sizes of the windows.
@@ -147,6 +147,22 @@ class Transposed:
             cuts.append(slice(low, low + wanted))
         return tuple(whole), cuts
 
+    def apply(self, x: Any, W: Any, b: Any, groups: int) -> chainer.Variable:
+        """Return the transposed convolution of ``(n, channel, ...)``."""
+        outsize, cuts = self.sizes(x.shape[2:])
+        function = F.deconvolution_2d if x.ndim == 4 else F.deconvolution_nd
+        y = function(
+            x,
+            W,
+            b,
+            self.windows.strides,
+            outsize=outsize,
+            dilate=self.windows.dilations,
+            groups=groups,
+        )
+        is_whole = all(c == slice(0, n) for c, n in zip(cuts, y.shape[2:]))
+        return y if is_whole else y[(slice(None), slice(None), *cuts)]
+
     def _pads(self, i: int, full: int, same: int) -> tuple[int, int]:
         shape = self._shape
         if shape is None and not self._auto_pad.startswith("SAME"):
@@ -170,17 +186,7 @@ class Deconvolution2D(L.Deconvolution2D):
 
     def forward(self, x: Any) -> chainer.Variable:
         """Apply it to ``(n, channel, height, width)``."""
-        outsize, cuts = self.transposed.sizes(x.shape[2:])
-        y = F.deconvolution_2d(
-            x,
-            self.W,
-            self.b,
-            self.stride,
-            outsize=outsize,
-            dilate=self.dilate,
-            groups=self.groups,
-        )
-        return _cut(y, cuts)
+        return self.transposed.apply(x, self.W, self.b, self.groups)
 
 
 class DeconvolutionND(L.DeconvolutionND):
@@ -194,22 +200,7 @@ class DeconvolutionND(L.DeconvolutionND):
 
     def forward(self, x: Any) -> chainer.Variable:
         """Apply it to ``(n, channel, ...)``."""
-        outsize, cuts = self.transposed.sizes(x.shape[2:])
-        y = F.deconvolution_nd(
-            x,
-            self.W,
-            self.b,
-            self.stride,
-            outsize=outsize,
-            dilate=self.dilate,
-            groups=self.groups,
-        )
-        return _cut(y, cuts)
-
-
-def _cut(y: chainer.Variable, cuts: Sequence[slice]) -> chainer.Variable:
-    is_whole = all(c == slice(0, n) for c, n in zip(cuts, y.shape[2:]))
-    return y if is_whole else y[(slice(None), slice(None), *cuts)]
+        return self.transposed.apply(x, self.W, self.b, self.groups)
 
 
 def _deconvolution(node: Node) -> MakeLink | None:
@@ -264,15 +255,5 @@ def transposed_convolution(
 ) -> Any:
     """A transposed convolution; Chainer's link if its weights are constant."""
     transposed = Transposed(W.shape[2:], call.node.attributes)
-    outsize, cuts = transposed.sizes(X.shape[2:])
-    function = F.deconvolution_2d if X.ndim == 4 else F.deconvolution_nd
-    y = function(
-        variable(call, X),
-        variable(call, W),
-        None if B is None else variable(call, B),
-        transposed.windows.strides,
-        outsize=outsize,
-        dilate=transposed.windows.dilations,
-        groups=group,
-    )
-    return _cut(y, cuts)
+    b = None if B is None else variable(call, B)
+    return transposed.apply(variable(call, X), variable(call, W), b, group)
