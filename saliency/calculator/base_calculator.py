@@ -12,6 +12,7 @@ import numpy as np
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.ancestor import AncestorProtocol
 from saliency.calculator.common import GaussianNoiseSampler
+from saliency.calculator.engine.data_frames import names_in
 from saliency.calculator.engine.dataset import (
     Batches,
     Converter,
@@ -35,7 +36,6 @@ from saliency.calculator.results.explain_work import (
     ExplainedAggregation,
     ExplainWork,
     Known,
-    names_in,
 )
 from saliency.calculator.results.room import check_room
 from saliency.checks import for_each_target, narrowed
@@ -298,7 +298,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             job.run.lengths = job.lengths_of_examples(lengths)
         if retain_inputs:
             job.run.inputs = tuple(_of_all_batches(parts) for parts in zip(*inputs))
-        self._keep(job.run, data, subject)
+        self._keep(job.run, names_in(data, subject)[0])
         result = join_targets(blocks, 1, np.nan)
         return tuple(result) if job.gives_tuple else result[0]
 
@@ -392,7 +392,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             result = work.into(out, show_progress, repair)
         else:
             result = work.in_memory(show_progress)
-        self._keep(work.run, data, subject)
+        self._keep(work.run, names_in(data, subject)[0])
         return result
 
     @takes_settings_of(compute, but=("retain_inputs", "postprocess_fn"))
@@ -473,7 +473,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         batches = self._batches(data, sampling, subject)
         work = ExplainWork(self, subject, sampling, aggregation, batches)
         result = work.explain(known, columns, index, show_progress)
-        self._keep(work.run, data, subject)
+        self._keep(work.run, columns)
         return result
 
     def aggregate(
@@ -563,11 +563,10 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             settings["noise_sampler"] = GaussianNoiseSampler() if own is None else own
         return ComputeSettings(**settings)
 
-    def _keep(self, run: Run | None, data: Any, subject: Subject) -> None:
+    def _keep(self, run: Run | None, feature_names: list[str] | None) -> None:
         """Keep what a call of this thread leaves behind."""
         assert run is not None  # it has been started
-        if not subject.gives_tuple:
-            run.feature_names, _ = names_in(data, subject)
+        run.feature_names = feature_names
         _last_runs.of[self] = run
 
     def _batches(

@@ -8,6 +8,8 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
+from saliency.calculator.engine.subject import Subject
+
 
 @dataclass(frozen=True)
 class Table:
@@ -47,14 +49,27 @@ class Table:
         )
 
 
-def names_in_table(data: Any) -> tuple[list[str] | None, Any]:
-    """Return the names of a table's columns, and what its rows are called.
+def names_in(data: Any, subject: Subject) -> tuple[list[str] | None, Any]:
+    """Return the names of the columns that are explained, and what rows are called.
 
-    Both are None for what is no table; so are the names for a Series without one, and
-    what rows are called unless the table is one of pandas.
+    Args:
+        data: The data as the user gave it.
+        subject (Subject): What is explained.
+
+    Returns:
+        tuple: The names of columns; None where the data is no table, saliency is read
+        at a link, or there are several targets. And what the data calls its rows, if it
+        is a table of pandas, or None.
     """
+    if subject.gives_tuple:
+        return None, None
+    target = subject.targets[0]
+    if isinstance(data, tuple) and data:
+        data = data[target if isinstance(target, int) else 0]
     table = _as_table(data)
-    return (None, None) if table is None else (table.names, table.index)
+    if table is None:
+        return None, None
+    return table.names if isinstance(target, int) else None, table.index
 
 
 def from_table(data: Any) -> Any:

@@ -7,11 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.calculator.engine.data_frames import names_in_table
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.job import Job
 from saliency.calculator.engine.padding import join_padded
-from saliency.calculator.engine.subject import Subject
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.aggregation import Aggregation
 from saliency.explanation import Explanation
@@ -275,24 +273,6 @@ class ExplainWork(AggregateWork):
             return None
         array: np.ndarray = chainer.cuda.to_cpu(x).copy()
         return array
-
-
-def names_in(data: Any, subject: Subject) -> tuple[list[str] | None, Any]:
-    """Return the names of columns that are explained, and those of rows.
-
-    Args:
-        data: The data as the user gave it.
-        subject (Subject): What is explained, with one target.
-
-    Returns:
-        tuple: The names of columns, None where saliency is read at a link; and what the
-        data calls its rows, or None.
-    """
-    target = subject.targets[0]
-    if isinstance(data, tuple) and data:
-        data = data[target if isinstance(target, int) else 0]
-    columns, index = names_in_table(data)
-    return columns if isinstance(target, int) else None, index
 
 
 def _grouped_data(
