@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from io import BytesIO
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, ClassVar
 
 import matplotlib
 from matplotlib.axes import Axes
-from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
 from saliency.settings_repr import repr_of_settings
 from saliency.user_warnings import warn_user
+from saliency.visualizer.files import write_file
 from saliency.visualizer.fonts import warn_of_missing_letters
 from saliency.visualizer.notebook_figure import NotebookFigure
 
@@ -62,46 +60,6 @@ class BaseVisualizer(ABC):
         """Draw one saliency map; the arguments are those of the domain."""
 
     @staticmethod
-    def _checked_path(
-        save_filepath: str | PathLike[str] | None, formats: Sequence[str] = ()
-    ) -> Path | None:
-        """Return the path of the picture, checked before anything is drawn.
-
-        A name without an extension gets that of the first of the ``formats``. By
-        default these are matplotlib's, with its own default first, as in `savefig`.
-        """
-        if save_filepath is None:
-            return None
-        if not isinstance(save_filepath, (str, PathLike)):
-            raise TypeError(
-                "save_filepath must be a str, a path or None, got "
-                f"{type(save_filepath).__name__}"
-            )
-        path = Path(fspath(save_filepath))
-        if path.is_dir():
-            raise ValueError(
-                f"save_filepath={str(save_filepath)!r} is a directory; add the name "
-                "of the picture"
-            )
-        if not path.parent.is_dir():
-            raise ValueError(
-                f"save_filepath={str(save_filepath)!r}: the directory "
-                f"{str(path.parent)!r} does not exist"
-            )
-        formats = formats or (
-            FigureCanvasBase.get_default_filetype(),
-            *sorted(FigureCanvasBase.get_supported_filetypes()),
-        )
-        if not path.suffix:
-            path = path.with_suffix(f".{formats[0]}")
-        if path.suffix[1:].lower() not in formats:
-            raise ValueError(
-                f"save_filepath={str(save_filepath)!r}: format {path.suffix[1:]!r} is "
-                f"not supported; supported formats: {', '.join(sorted({*formats}))}"
-            )
-        return path
-
-    @staticmethod
     def _checked_ax(ax: Axes | None) -> Axes | None:
         """Return ``ax``, checked before anything is drawn."""
         if ax is None:
@@ -138,16 +96,4 @@ def _save(figure: Figure, path: Path, bbox_inches: Any) -> None:
     figure.savefig(
         picture, format=path.suffix[1:].lower(), dpi=dpi, bbox_inches=bbox_inches
     )
-    write_picture(path, picture.getvalue())
-
-
-def write_picture(path: Path, content: bytes) -> None:
-    """Write a file, and leave no part of it if that fails."""
-    with path.open("wb") as file:
-        try:
-            file.write(content)
-            file.flush()
-        except OSError:
-            if path.is_file():  # rather than a device
-                path.unlink()
-            raise
+    write_file(path, picture.getvalue())

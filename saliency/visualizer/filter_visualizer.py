@@ -15,6 +15,7 @@ from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.color_keys import Key, draw_color_bar
 from saliency.visualizer.colors import diverging_cmap
+from saliency.visualizer.files import checked_path
 from saliency.visualizer.images.tiles import compute_tiles, draw_tiles
 from saliency.visualizer.names import AS_IT_IS, plain
 
@@ -81,7 +82,7 @@ class FilterVisualizer(BaseVisualizer):
                 among the values allowed; or ``save_filepath`` cannot be written to.
             TypeError: An argument has the wrong type.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         tiles = compute_tiles(filters, labels, n_column, limit, cmap)
 
         if ax is None:

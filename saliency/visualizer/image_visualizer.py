@@ -19,6 +19,7 @@ from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
 from saliency.visualizer.colors import ColorScale
+from saliency.visualizer.files import checked_path
 from saliency.visualizer.grids import SCALES, one_for_each_row
 from saliency.visualizer.images.heatmaps import (
     MODES,
@@ -150,7 +151,7 @@ class ImageVisualizer(BaseVisualizer):
                 among the values allowed; or ``save_filepath`` cannot be written to.
             TypeError: An argument has the wrong type.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         score_map = compute_map(saliency, scaler, errors)
         picture = None if image is None else as_rgb(image, image_layout)
         _check_drawing(mode, resize, alpha)
@@ -242,7 +243,7 @@ class ImageVisualizer(BaseVisualizer):
                 images.
             TypeError: An argument has the wrong type.
         """
-        path = self._checked_path(save_filepath)
+        path = checked_path(save_filepath)
         pictures = [as_rgb(image, image_layout) for image in images]
         maps = compute_maps(saliency, scaler, errors, len(pictures))
         _check_drawing(mode, resize, alpha)

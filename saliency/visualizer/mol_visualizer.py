@@ -24,9 +24,10 @@ from saliency.checks import (
     is_int,
 )
 from saliency.user_warnings import warn_user
-from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
+from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import atom_color as atom_color
 from saliency.visualizer.colors import checked_limit, limit_of_colors
+from saliency.visualizer.files import checked_path, write_file
 from saliency.visualizer.grids import (
     SCALES,
     names_of_methods,
@@ -153,7 +154,7 @@ class MolVisualizer(BaseVisualizer):
             TypeError: An argument has the wrong type.
         """
         ax = self._checked_ax(ax)
-        path = self._checked_path(save_filepath, FORMATS if ax is None else ())
+        path = checked_path(save_filepath, FORMATS if ax is None else ())
         if raise_import_error is not None:
             warn_user(
                 "raise_import_error has no effect: what is not installed always raises "
@@ -249,7 +250,7 @@ class MolVisualizer(BaseVisualizer):
                 titles as molecules.
             TypeError: An argument has the wrong type.
         """
-        path = self._checked_path(save_filepath, FORMATS)
+        path = checked_path(save_filepath, FORMATS)
         check_choice("scale", scale, SCALES)
         check_positive("n_column", n_column)
         limit = checked_limit(limit)
@@ -477,5 +478,5 @@ def _draw(sheet: Sheet, path: Path | None) -> SvgPicture:
         extension = path.suffix[1:].lower()
         is_svg = extension == "svg"
         content = picture.encode("utf-8") if is_svg else canvas.file(extension)
-        write_picture(path, content)
+        write_file(path, content)
     return picture

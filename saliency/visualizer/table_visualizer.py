@@ -13,6 +13,7 @@ from saliency.array_types import Array
 from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import checked_limit
+from saliency.visualizer.files import checked_path
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
 from saliency.visualizer.tables.bars import compute_bars, draw_bars
 from saliency.visualizer.tables.beeswarm import compute_swarms, draw_swarms
@@ -157,7 +158,7 @@ class TableVisualizer(BaseVisualizer):
         The other arguments, and what is returned and raised, are those of every method:
         see `TableVisualizer`. ``errors`` need a scaler that is affine.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         limit = checked_limit(limit)
         bars = compute_bars(
             {"saliency": saliency},
@@ -207,7 +208,7 @@ class TableVisualizer(BaseVisualizer):
         The other arguments, and what is returned and raised, are those of every method:
         see `TableVisualizer`.
         """
-        path, limit = self._checked_path(save_filepath), checked_limit(limit)
+        path, limit = checked_path(save_filepath), checked_limit(limit)
         if not isinstance(saliency, Mapping):
             raise TypeError(
                 "saliency must map the title of each panel to scores, got "
@@ -268,7 +269,7 @@ class TableVisualizer(BaseVisualizer):
         see `TableVisualizer`. Contributions that do not add up are a ValueError, which
         says by how much they miss f(x).
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         waterfall = compute_waterfall(
             saliency, feature_names, num_visualize, base_value, score, features
         )
@@ -310,7 +311,7 @@ class TableVisualizer(BaseVisualizer):
         The other arguments, and what is returned and raised, are those of every method:
         see `TableVisualizer`.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         limit, titles = checked_limit(limit), titles_of(saliency, ax)
         columns_of_sheet(len(titles), n_column)
         panels = of_panels("saliency", saliency, titles)
@@ -369,7 +370,7 @@ class TableVisualizer(BaseVisualizer):
         The other arguments, and what is returned and raised, are those of every method:
         see `TableVisualizer`.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         limit, titles = checked_limit(limit), titles_of(saliency, ax)
         swarms = compute_swarms(
             of_panels("saliency", saliency, titles),
@@ -420,7 +421,7 @@ class TableVisualizer(BaseVisualizer):
         The other arguments, and what is returned and raised, are those of every method:
         see `TableVisualizer`.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         titles = titles_of(saliency, ax)
         columns_of_sheet(len(titles), n_column)
         panels = compute_dependence(
@@ -472,7 +473,7 @@ class TableVisualizer(BaseVisualizer):
         The other arguments, and what is returned and raised, are those of every method:
         see `TableVisualizer`.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         titles = titles_of(saliency, ax)
         panels = of_panels("saliency", saliency, titles)
         matrices = compute_matrices(
@@ -531,7 +532,7 @@ class TableVisualizer(BaseVisualizer):
         The other arguments, and what is returned and raised, are those of every method:
         see `TableVisualizer`.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         titles = titles_of(saliency, ax)
         columns_of_sheet(len(titles), n_column)
         if isinstance(saliency, Mapping) and not isinstance(base_values, Mapping):

@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from saliency.array_types import Array
 from saliency.checks import check_number, checked_arguments
-from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
+from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import checked_limit
+from saliency.visualizer.files import checked_path, write_file
 from saliency.visualizer.fonts import checked_family
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler
@@ -136,7 +137,7 @@ class TextVisualizer(BaseVisualizer):
                 texts are too long for a picture.
             TypeError: An argument has the wrong type.
         """
-        path, ax = self._checked_path(save_filepath), self._checked_ax(ax)
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
         page = compute_page(
             *(saliency, tokens, scaler, title, legends, scale, percentile),
             *(checked_limit(limit), errors, separator, show_key, key_labels),
@@ -202,14 +203,14 @@ class TextVisualizer(BaseVisualizer):
             ValueError: As in `visualize`.
             TypeError: An argument has the wrong type.
         """
-        path = self._checked_path(save_filepath, ("html", "htm"))
+        path = checked_path(save_filepath, ("html", "htm"))
         page = compute_page(
             *(saliency, tokens, scaler, title, legends, scale, percentile),
             *(checked_limit(limit), errors, separator, show_key, key_labels),
         )
         document = html_of(page)
         if path is not None:
-            write_picture(path, document.encode("utf-8"))
+            write_file(path, document.encode("utf-8"))
         return document
 
 

@@ -67,7 +67,7 @@ def test_an_error_while_drawing_changes_nothing(
         raise OSError("No space left on device")
 
     for module in ("base_visualizer", "mol_visualizer"):
-        monkeypatch.setattr(f"saliency.visualizer.{module}.write_picture", refuse)
+        monkeypatch.setattr(f"saliency.visualizer.{module}.write_file", refuse)
     before = global_state()
     with pytest.raises(OSError, match="No space left"):
         drawing.draw(tmp_path / "picture.png")

@@ -9,7 +9,7 @@ from os import PathLike
 from typing import Any, NamedTuple
 
 from saliency.array_types import Array
-from saliency.visualizer.base_visualizer import BaseVisualizer, write_picture
+from saliency.visualizer.files import checked_path, write_file
 from saliency.visualizer.grids import one_for_each_row
 from saliency.visualizer.molecules.cells import checked_scores
 from saliency.visualizer.molecules.groups import (
@@ -73,7 +73,7 @@ def atom_table(
             ``save_filepath`` cannot be written to.
         TypeError: An argument has the wrong type.
     """
-    path = BaseVisualizer._checked_path(save_filepath, ("csv",))
+    path = checked_path(save_filepath, ("csv",))
     rows = []
     for of in _molecules(scores, mols, errors, names):
         found = None if groups is None else checked_groups(groups, of.mol)
@@ -91,7 +91,7 @@ def atom_table(
                 row["group"] = found[index[i]].name
             rows.append(row)
     if path is not None:
-        write_picture(path, _as_csv(rows))
+        write_file(path, _as_csv(rows))
     return rows
 
 
@@ -122,7 +122,7 @@ def group_table(
         ImportError, TypeError: As in `atom_table`.
         ValueError: As there; or an atom is not in exactly one group.
     """
-    path = BaseVisualizer._checked_path(save_filepath, ("csv",))
+    path = checked_path(save_filepath, ("csv",))
     rows = []
     for of in _molecules(scores, mols, None, names):
         found = checked_groups(groups, of.mol)
@@ -137,7 +137,7 @@ def group_table(
                 }
             )
     if path is not None:
-        write_picture(path, _as_csv(rows))
+        write_file(path, _as_csv(rows))
     return rows
 
 
