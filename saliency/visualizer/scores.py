@@ -48,6 +48,52 @@ def checked_finite(array: np.ndarray, name: str) -> np.ndarray:
     return array.astype(np.float64)
 
 
+def checked_scores_of_elements(
+    value: Array,
+    n: int,
+    name: str,
+    element: str,
+    whole: str,
+    hint: str,
+    place: str | None = None,
+) -> np.ndarray:
+    """Return the scores of elements in float64, ``(n,)``, without padding.
+
+    Args:
+        value: A score for each element, and after them only NaN.
+        n: The number of elements.
+        name: What the messages call ``value``.
+        element: What they call an element, such as ``"atom"``.
+        whole: What they call that which has the elements, such as ``"molecule"``.
+        hint: What they say where there is an axis too many.
+        place: What stands before the number of an element. Default: ``element``.
+
+    Raises:
+        ValueError: There are not as many scores as elements, or one is not finite.
+        TypeError: ``value`` does not hold real numbers.
+    """
+    array = as_real_array(value, name)
+    if array.ndim != 1:
+        raise ValueError(
+            f"{name} must have the shape (n_{element},), got the shape {array.shape}"
+            + hint * (array.ndim == 2)
+        )
+    scores, rest = array[:n], array[n:]
+    if len(scores) < n or not np.isnan(rest).all():
+        raise ValueError(
+            f"{name} must have a score for each of the {whole}'s {n} {element}s, and "
+            f"after them only NaN, which is padding; got {len(array)} scores"
+        )
+    bad = np.flatnonzero(~np.isfinite(scores))
+    if len(bad):
+        where = f"{place or element} {bad[0]}"
+        raise ValueError(
+            f"{name} must be finite, got {scores[bad[0]]} at {where}"
+            + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
+        )
+    return scores.astype(np.float64)
+
+
 def checked_errors(
     errors: Array | None, values: np.ndarray, name: str = "errors"
 ) -> np.ndarray:

@@ -22,7 +22,11 @@ from saliency.visualizer.molecules.parts import strongest_part
 from saliency.visualizer.molecules.rdkit_modules import checked_mol
 from saliency.visualizer.names import plain
 from saliency.visualizer.scalers import Scaler, apply_scaler
-from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
+from saliency.visualizer.scores import (
+    checked_errors,
+    checked_scores_of_elements,
+    uncertain,
+)
 
 ColorFn = Callable[[float], Sequence[float]]
 
@@ -319,26 +323,8 @@ def compute_cells(
 
 def checked_scores(value: Array, n_atom: int, name: str) -> np.ndarray:
     """Return the scores of the atoms in float64, ``(n_atom,)``, without padding."""
-    array = as_real_array(value, name)
-    if array.ndim != 1:
-        hint = f"; for one molecule pass {name}[0]" if array.ndim == 2 else ""
-        raise ValueError(
-            f"{name} must have the shape (n_atom,), got the shape {array.shape}{hint}"
-        )
-    atoms, rest = array[:n_atom], array[n_atom:]
-    if len(atoms) < n_atom or not np.isnan(rest).all():
-        raise ValueError(
-            f"{name} must have a score for each of the molecule's {n_atom} atoms, and "
-            "after them only NaN, which is padding; got "
-            f"{len(array)} scores"
-        )
-    bad = np.flatnonzero(~np.isfinite(atoms))
-    if len(bad):
-        raise ValueError(
-            f"{name} must be finite, got {atoms[bad[0]]} at atom {bad[0]}"
-            + (f" and {len(bad) - 1} more" if len(bad) > 1 else "")
-        )
-    return atoms.astype(np.float64)
+    hint = f"; for one molecule pass {name}[0]"
+    return checked_scores_of_elements(value, n_atom, name, "atom", "molecule", hint)
 
 
 def _weaker(scores: np.ndarray) -> float:

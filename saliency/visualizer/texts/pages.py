@@ -26,7 +26,11 @@ from saliency.visualizer.grids import (
 )
 from saliency.visualizer.names import is_drawable
 from saliency.visualizer.scalers import Scaler, apply_scaler
-from saliency.visualizer.scores import as_real_array, checked_errors, uncertain
+from saliency.visualizer.scores import (
+    checked_errors,
+    checked_scores_of_elements,
+    uncertain,
+)
 
 UNCERTAIN_KEY = "not distinguishable from 0"
 
@@ -331,26 +335,10 @@ def _compute_passage(
 
 def _checked_scores(value: Array, n_token: int, name: str) -> np.ndarray:
     """Return the scores of the tokens in float64, ``(n_token,)``, without padding."""
-    array = as_real_array(value, name)
-    if array.ndim != 1:
-        hint = ""
-        if array.ndim == 2:
-            hint = "; add up each token's embedding, as ch_axis of aggregate does"
-        raise ValueError(
-            f"{name} must have the shape (n_token,), got the shape {array.shape}{hint}"
-        )
-    scores, rest = array[:n_token], array[n_token:]
-    if len(scores) < n_token or not np.isnan(rest).all():
-        raise ValueError(
-            f"{name} must have a score for each of the text's {n_token} tokens, and "
-            f"after them only NaN, which is padding; got {len(array)} scores"
-        )
-    bad = np.flatnonzero(~np.isfinite(scores))
-    if len(bad):
-        raise ValueError(
-            f"{name} must be finite, got {scores[bad[0]]} at the token {bad[0]}"
-        )
-    return scores.astype(np.float64)
+    hint = "; add up each token's embedding, as ch_axis of aggregate does"
+    return checked_scores_of_elements(
+        value, n_token, name, "token", "text", hint, place="the token"
+    )
 
 
 def _compute_keys(
