@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_iris
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,6 +39,20 @@ def test_posteriors(tmp_path: Path) -> None:
     assert all(float(accuracy) > 0.8 for accuracy in rows.values())
     for name in ("posteriors", "pixels"):
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_pictures_have_the_values_that_the_names_of_columns_say() -> None:
+    """Centimetres, where the network is given standardized values."""
+    spec = importlib.util.spec_from_file_location(
+        "example_of_iris", ROOT / "examples" / "table" / "iris.py"
+    )
+    assert spec is not None and spec.loader is not None
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    table = example.load_table("iris", 0)
+    _, explanation = example.explain(example.MLP(4, 3), table, 2, 0)
+    flowers = {tuple(row) for row in load_iris().data.astype("f").tolist()}
+    assert {tuple(row) for row in explanation.data.tolist()} <= flowers
 
 
 @pytest.mark.large

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,10 +56,14 @@ N_BAR = 10  # features drawn in each panel
 
 
 class Table(NamedTuple):
-    """A table, split and standardized, so that 0 is the mean of each feature."""
+    """A table, split and standardized, so that 0 is the mean of each feature.
+
+    ``values_test`` are the rows of ``x_test`` in the units that the names say.
+    """
 
     x_train: np.ndarray
     x_test: np.ndarray
+    values_test: np.ndarray
     y_train: np.ndarray
     y_test: np.ndarray
     feature_names: list[str]
@@ -86,6 +91,7 @@ def load_table(name: str, seed: int) -> Table:
     return Table(
         scaler.transform(x_train),
         scaler.transform(x_test),
+        x_test,
         y_train,
         y_test,
         [str(n) for n in bunch.feature_names],
@@ -175,6 +181,8 @@ def explain(
         class_names=table.target_names or None,
         **how,
     )
+    # The network was given standardized values; pictures show those of the table.
+    explanation = replace(explanation, data=table.values_test)
     total = explanation.base_values + explanation.values.sum(axis=1)
     delta = np.abs(total - explanation.scores).max()
     print(f"Integrated Gradients miss f(x) - f(baseline) by at most {delta:.0e}")
