@@ -116,10 +116,10 @@ class Molecules(Subject):
 
     def tensors(self) -> tuple[Any, ...]:
         """Return atoms, adjacency and classes as PyTorch has them."""
-        import torch
+        from peers.tensors import tensor
 
         arrays = self.atoms.astype(np.int64), self.adjacency, self.classes
-        return tuple(torch.from_numpy(a) for a in arrays)
+        return tuple(map(tensor, arrays))
 
     def calculator(self, kind: Any, **settings: Any) -> Any:
         """Return a calculator that reads saliency at the embedding."""
@@ -156,6 +156,7 @@ class Molecules(Subject):
 
         def captum(size: int, _: int) -> np.ndarray:
             from captum.attr import LayerGradientXActivation
+            from peers.tensors import array
 
             method = LayerGradientXActivation(
                 self.twin, self.twin.embed, multiply_by_inputs=False
@@ -164,7 +165,7 @@ class Molecules(Subject):
             found = method.attribute(
                 atoms, additional_forward_args=adjacency, target=classes
             )
-            return found.detach().numpy()
+            return array(found)
 
         return Row(
             "vanilla",
@@ -185,9 +186,10 @@ class Molecules(Subject):
 
         def captum(size: int, M: int) -> np.ndarray:
             from peers import with_captum
+            from peers.tensors import array
 
             atoms, adjacency, _ = self.tensors()
-            embedded = self.twin.embed(atoms).detach().numpy()
+            embedded = array(self.twin.embed(atoms))
             return with_captum.smooth_grad(
                 self.twin.from_embedding,
                 embedded,
@@ -225,9 +227,10 @@ class Molecules(Subject):
     def _with_same_noise(self) -> str:
         """Compare with Captum's gradient of one graph at the same noisy embedding."""
         from peers import with_captum
+        from peers.tensors import array
 
         atoms, adjacency, _ = self.tensors()
-        clean = self.twin.embed(atoms[:1]).detach().numpy()
+        clean = array(self.twin.embed(atoms[:1]))
         rng = np.random.default_rng(1)
         noise = (SIGMA * rng.standard_normal(clean.shape)).astype(clean.dtype)
         ours = SmoothGradCalculator(
@@ -253,6 +256,7 @@ class Molecules(Subject):
 
         def captum(size: int, n: int) -> np.ndarray:
             from captum.attr import LayerIntegratedGradients
+            from peers.tensors import array
 
             atoms, adjacency, classes = self.tensors()
             # Atom 0 is embedded as 0: both sides start from the same baseline.
@@ -263,7 +267,7 @@ class Molecules(Subject):
                 n_steps=n,
                 internal_batch_size=max(size, len(atoms)),
             )
-            return found.detach().numpy()
+            return array(found)
 
         def by_loop(size: int, n: int) -> np.ndarray:
             points, weights = np.polynomial.legendre.leggauss(n)

@@ -124,8 +124,10 @@ class Subject:
 
     @cached_property
     def twin(self) -> Any:
-        """The PyTorch twin."""
-        return self.make_twin()
+        """The PyTorch twin, on the device on which the peers compute."""
+        from peers.tensors import placed
+
+        return placed(self.make_twin())
 
     def rows(self) -> list[Row]:
         """Return the rows of the table."""
@@ -275,7 +277,7 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
 
     medians = {name: f"{np.median(s):.3g}" for name, s in seconds.items()}
     ratios = {
-        name: _ratio(seconds["ours"][: len(seconds[name])], seconds[name])
+        name: ratio(seconds["ours"][: len(seconds[name])], seconds[name])
         for name in wanted
         if name != "ours"
     }
@@ -299,7 +301,7 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
     ]
 
 
-def _ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
     ratios = np.array(ours) / np.array(theirs)
     text = f"{np.median(ratios):.2f}"
     if len(ratios) > 1:
@@ -399,16 +401,22 @@ def _setting(subject: Subject, options: argparse.Namespace) -> str:
         else f"medians of {subject.rounds[0]} rounds ({subject.rounds[1]} of the "
         "costly rows, with the loop in the first)"
     )
-    packages = ["numpy", "chainer"] + ["torch", "captum", "zennit"] * HAS_TORCH
-    versions = ", ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)
     return (
-        f"{subject.about}\n\n{datetime.date.today()}; {_hardware()}; Python "
-        f"{platform.python_version()}, {versions}; {rounds}, in brackets the smallest "
-        "and the largest ratio."
+        f"{subject.about}\n\n{datetime.date.today()}; {hardware()}; {versions()}; "
+        f"{rounds}, in brackets the smallest and the largest ratio."
     )
 
 
-def _hardware() -> str:
+def versions() -> str:
+    """Return the versions of Python and of what is measured."""
+    packages = ["numpy", "chainer"] + ["torch", "captum", "zennit"] * HAS_TORCH
+    return ", ".join(
+        [f"Python {platform.python_version()}"]
+        + [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    )
+
+
+def hardware() -> str:
     """Return the processor, its cores and vector instructions, and the BLAS."""
     name, flags = platform.processor() or platform.machine(), ""
     info = Path("/proc/cpuinfo")

@@ -8,18 +8,15 @@ import numpy as np
 import torch
 from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
 
-
-def tensor(x: np.ndarray) -> torch.Tensor:
-    """Return a tensor of its own with the values of x."""
-    return torch.from_numpy(x.copy())
+from peers.tensors import array, tensor
 
 
 def vanilla_grad(model: Any, x: np.ndarray, classes: np.ndarray, **more: Any) -> Any:
     """Return the gradient, with its sign."""
     inputs = tensor(x).requires_grad_()
-    target = torch.from_numpy(classes)
+    target = tensor(classes)
     found = Saliency(model).attribute(inputs, target=target, abs=False, **more)
-    return found.detach().numpy()
+    return array(found)
 
 
 def smooth_grad(
@@ -38,11 +35,11 @@ def smooth_grad(
         nt_samples=M,
         nt_samples_batch_size=max(1, size // len(x)),
         stdevs=float(sigma),
-        target=torch.from_numpy(classes),
+        target=tensor(classes),
         abs=False,
         **more,
     )
-    return found.detach().numpy()
+    return array(found)
 
 
 def bayes_grad(
@@ -69,11 +66,11 @@ def integrated_gradients(
     """Return Integrated Gradients from 0, by n Gauss-Legendre points."""
     found = IntegratedGradients(model).attribute(
         tensor(x),
-        target=torch.from_numpy(classes),
+        target=tensor(classes),
         n_steps=n,
         internal_batch_size=max(size, len(x)),
     )
-    return found.detach().numpy()
+    return array(found)
 
 
 def occlusion(
@@ -90,7 +87,7 @@ def occlusion(
             tensor(x),
             sliding_window_shapes=window,
             strides=stride,
-            target=torch.from_numpy(classes),
+            target=tensor(classes),
             perturbations_per_eval=max(1, size // len(x)),
         )
-    return found.numpy()
+    return array(found)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from peers import torchvision_stand_in
+from peers.tensors import array, tensor
 from peers.twins import Bottleneck
 
 torchvision_stand_in.install()
@@ -90,14 +91,14 @@ def residual_canonizers() -> list[Any]:
 
 def relevance(model: Any, x: np.ndarray, classes: np.ndarray, rules: Any) -> Any:
     """Return the relevance of x, which starts with the score of each row's class."""
-    rows, target = torch.arange(len(x)), torch.from_numpy(classes)
+    rows, target = tensor(np.arange(len(x))), tensor(classes)
 
     def start(output: torch.Tensor) -> torch.Tensor:
         kept = torch.zeros_like(output)
         kept[rows, target] = output[rows, target]
         return kept
 
-    inputs = torch.from_numpy(x.copy()).requires_grad_()
+    inputs = tensor(x).requires_grad_()
     with Gradient(model=model, composite=rules, attr_output=start) as attributor:
         _, found = attributor(inputs)
-    return found.detach().numpy()
+    return array(found)

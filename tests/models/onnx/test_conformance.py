@@ -90,7 +90,7 @@ def outcome(case):
             assert len(found) == len(outputs)
             check_graph(inputs, found)
             for y, expected in zip(found, map(array, outputs)):
-                y = np.asarray(getattr(y, "array", y))
+                y = np.asarray(chainer.cuda.to_cpu(getattr(y, "array", y)))
                 assert (y.dtype, y.shape) == (expected.dtype, expected.shape)
                 assert_allclose(y, expected, rtol=case.rtol, atol=case.atol)
     except Exception as error:
