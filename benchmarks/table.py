@@ -416,7 +416,7 @@ def versions() -> str:
     )
 
 
-def hardware() -> str:
+def hardware(threads: int | None = THREADS) -> str:
     """Return the processor, its cores and vector instructions, and the BLAS."""
     name, flags = platform.processor() or platform.machine(), ""
     info = Path("/proc/cpuinfo")
@@ -443,4 +443,4 @@ def hardware() -> str:
             and "numpy" in i["filepath"]
         }
         parts += sorted(kernels)
-    return ", ".join([*parts, f"{THREADS} threads"])
+    return ", ".join([*parts, f"{threads} threads"])

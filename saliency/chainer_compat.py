@@ -22,6 +22,7 @@ import importlib.abc
 import importlib.machinery
 import importlib.metadata
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Iterator, MutableMapping, Sequence
@@ -56,7 +57,7 @@ def import_chainer() -> types.ModuleType:
     Raises:
         ImportError: Chainer is not installed. The message says how to install it.
     """
-    with _forget_chainer_on_error(), _stand_ins():
+    with _forget_chainer_on_error(), _stand_ins(), _silence_on_cudnn():
         chainer = _import_or_explain()
         # It brings in chainer.testing. Both need the stand-ins too, and cost little
         # beside Chainer itself.
@@ -64,7 +65,6 @@ def import_chainer() -> types.ModuleType:
         _mend_as_strided()
         _mend_resize_images()
         _mend_padding()
-        _mend_cudnn_warning()
         _mend_caffe_messages()
     return chainer
 
@@ -120,6 +120,24 @@ def _stand_ins() -> Iterator[None]:
     modules = {m.__name__: m for m in (distutils, system_info, _pkg_resources())}
     names = {"distutils": distutils, "sctypes": _SCTYPES}
     with _replaced(sys.modules, modules), _replaced(vars(numpy), names):
+        yield
+
+
+@contextlib.contextmanager
+def _silence_on_cudnn() -> Iterator[None]:
+    """Keeps Chainer from advising to reinstall CuPy with cuDNN.
+
+    CuPy 14 has no cuDNN any more, and Chainer's own kernels take its place. Chainer
+    reads the variable when it is imported, and warns while it is.
+    """
+    try:
+        has_cudnn = int(importlib.import_module("cupy").__version__.split(".")[0]) < 14
+    except Exception:  # Chainer meets the same, and keeps it for `gpu_problem`.
+        has_cudnn = True
+    if has_cudnn or "CHAINER_CUDNN" in os.environ:
+        yield
+        return
+    with _replaced(os.environ, {"CHAINER_CUDNN": "0"}):
         yield
 
 
@@ -251,17 +269,6 @@ def _seeing(function: Any, **names: Any) -> types.FunctionType:
     """Copies a function that sees other things under some names of NumPy."""
     scope = {**function.__globals__, "numpy": _NumpyWith(**names)}
     return types.FunctionType(function.__code__, scope, function.__name__)
-
-
-def _mend_cudnn_warning() -> None:
-    """Keeps Chainer from advising to reinstall CuPy with cuDNN.
-
-    CuPy 14 has no cuDNN any more, and Chainer's own kernels take its place.
-    """
-    from chainer.backends import cuda
-
-    if cuda.available and cuda._cupy_major >= 14:
-        cuda._cudnn_disabled_by_user = True
 
 
 def _mend_caffe_messages() -> None:

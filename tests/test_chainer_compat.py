@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 import traceback
+import types
 import warnings
 from pathlib import Path
 
@@ -468,14 +469,25 @@ class TestGpu:
         )
         assert not chainer_compat.gpu_is_usable()
 
-    @pytest.mark.parametrize("major, silent", [(13, False), (14, True)])
-    def test_cupy_14_is_not_asked_for_cudnn(self, monkeypatch, major, silent):
-        cuda = chainer.backends.cuda
-        monkeypatch.setattr(cuda, "available", True)
-        monkeypatch.setattr(cuda, "_cupy_major", major)
-        monkeypatch.setattr(cuda, "_cudnn_disabled_by_user", False, raising=False)
-        chainer_compat._mend_cudnn_warning()
-        assert cuda._cudnn_disabled_by_user is silent
+    @pytest.mark.parametrize("version, silent", [("13.6.0", False), ("14.2.0", True)])
+    def test_cupy_14_is_not_asked_for_cudnn(self, monkeypatch, version, silent):
+        cupy = types.SimpleNamespace(__version__=version)
+        monkeypatch.setitem(sys.modules, "cupy", cupy)
+        monkeypatch.delenv("CHAINER_CUDNN", raising=False)
+        with chainer_compat._silence_on_cudnn():
+            assert (os.environ.get("CHAINER_CUDNN") == "0") is silent
+        assert "CHAINER_CUDNN" not in os.environ
+
+    @pytest.mark.gpu
+    def test_nothing_is_said_of_cudnn(self):
+        script = "import saliency.chainer_compat as c; assert c.gpu_is_usable()"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
 
     @pytest.mark.gpu
     def test_with_a_gpu(self):

@@ -46,7 +46,7 @@ def test_relevance(i, constants_on_gpu):
     constants_on_gpu()
     gpu = chainer.get_device("@cupy:0")
     start = [gpu.send(r) for r in on_cpu.start]
-    with gpu:
+    with chainer.using_device(gpu):
         on_gpu = Walked(f, *map(gpu.send, xs), start=start)
     for found, expected in zip(on_gpu.outputs, on_cpu.outputs):
         assert_allclose(found.get(), expected, rtol=1e-9, atol=1e-9)

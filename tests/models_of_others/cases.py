@@ -201,9 +201,10 @@ def together(*parts: Callable[..., Any]) -> Callable[..., tuple[Any, ...]]:
 
 def as_lists(examples: list[Any], device: Any) -> Any:
     """Converts as Chainer's examples for texts do: a list for each input."""
+    device = chainer.get_device(device)
     if isinstance(examples[0], tuple):
-        return tuple(map(list, zip(*examples)))
-    return list(examples)
+        return tuple([device.send(x) for x in xs] for xs in zip(*examples))
+    return [device.send(x) for x in examples]
 
 
 def padded(examples: list[Any], device: Any) -> Any:

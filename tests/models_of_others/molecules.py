@@ -250,7 +250,8 @@ def packed(examples, device):
         pairs.append(np.argwhere(adjacency.sum(axis=0)) + start)
         owners += [owner] * len(of_one)
         start += len(of_one)
-    return np.concatenate(atoms), np.concatenate(pairs), np.array(owners)
+    arrays = np.concatenate(atoms), np.concatenate(pairs), np.array(owners)
+    return chainer.get_device(device).send(arrays)
 
 
 @explain(molecule, converter=packed, target="/embed")

@@ -81,7 +81,7 @@ class BagOfWords(chainer.Chain):
 
     def forward(self, xs):
         blocks = F.split_axis(
-            self.embed(np.concatenate(xs)), np.cumsum([len(x) for x in xs])[:-1], 0
+            self.embed(self.xp.concatenate(xs)), np.cumsum([len(x) for x in xs])[:-1], 0
         )
         lengths = self.xp.array([[len(x)] for x in xs], self.out.W.dtype)
         h = F.concat([F.sum(b, axis=0, keepdims=True) for b in blocks], axis=0)
@@ -210,7 +210,7 @@ class TransformerEncoder(chainer.Chain):
     def forward(self, tokens):
         mask = tokens != 0
         h = self.embed(tokens)
-        h += self.positions[: tokens.shape[1]].astype(h.dtype)
+        h += self.xp.asarray(self.positions[: tokens.shape[1]], h.dtype)
         h = self.normalize(self.norm_1, h + self.attention(h, mask))
         ff = self.ff_2(F.relu(self.ff_1(h, n_batch_axes=2)), n_batch_axes=2)
         h = self.normalize(self.norm_2, h + F.dropout(ff, 0.1))
