@@ -29,6 +29,7 @@ from resnet50 import ResNet50
 from vgg16 import VGG16
 
 from saliency import chainer_compat
+from saliency.gpu import cudnn
 
 from chainer.backends import cuda
 
@@ -183,13 +184,14 @@ def _out_of_memory() -> Sequence[type[BaseException]]:
 
 def _setting() -> str:
     properties = cuda.cupy.cuda.runtime.getDeviceProperties(0)
+    gpu, cpu = properties["name"].decode(), table.hardware(os.cpu_count())
+    with_cudnn = "with" if cudnn.frontend() else "without"
     return (
-        "`benchmarks/gpu.py`. PyTorch has cuDNN, CuPy has not. Both compute in "
-        "float32. The columns behind the sizes are of fewer samples or steps, and of one "
-        "example of VGG16 and ResNet50.\n\n"
-        f"{datetime.date.today()}; {properties['name'].decode()}; {table.hardware(os.cpu_count())}; "
-        f"{table.versions()}, CuPy {cuda.cupy.__version__}; medians of {ROUNDS} "
-        "rounds, in brackets the smallest and the largest ratio."
+        "`benchmarks/gpu.py`. All sides compute in float32. The columns behind the sizes "
+        "are of fewer samples or steps, and of one example of VGG16 and ResNet50.\n\n"
+        f"{datetime.date.today()}; {gpu}; {cpu}; {table.versions()}, CuPy "
+        f"{cuda.cupy.__version__} {with_cudnn} cuDNN; medians of {ROUNDS} rounds, in "
+        "brackets the smallest and the largest ratio."
     )
 
 

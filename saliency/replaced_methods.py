@@ -7,6 +7,7 @@ when the process forks: a child has only the thread that forked, and so only its
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -117,3 +118,51 @@ class ReplacedMethods:
             elif name in owner.__dict__:
                 delattr(owner, name)
         self._own.clear()
+
+
+class _IsInside(threading.local):
+    value = False
+
+
+class MethodsOfThread:
+    """Replaces methods for the threads that are in its block alone.
+
+    Args:
+        replacements (dict): From class and name of the method to a function that takes
+            what the method takes. It returns what the method returns, or None for what
+            it does not cover, which is left to the method as it was.
+    """
+
+    def __init__(
+        self, replacements: Mapping[tuple[type, str], Callable[..., Any]]
+    ) -> None:
+        self._is_inside = _IsInside()
+        self._methods = ReplacedMethods(
+            {
+                place: functools.partial(self._where_inside, replacement)
+                for place, replacement in replacements.items()
+            }
+        )
+
+    @contextlib.contextmanager
+    def replaced(self) -> Iterator[None]:
+        """Return the block."""
+        outer = self._is_inside.value
+        with self._methods.replaced():
+            self._is_inside.value = True
+            try:
+                yield
+            finally:
+                self._is_inside.value = outer
+
+    def _where_inside(
+        self, replacement: Callable[..., Any], original: Method
+    ) -> Method:
+        @functools.wraps(original)
+        def method(this: Any, *args: Any) -> Any:
+            if not self._is_inside.value:
+                return original(this, *args)
+            result = replacement(this, *args)
+            return original(this, *args) if result is None else result
+
+        return method

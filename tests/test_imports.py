@@ -34,6 +34,7 @@ ROOMS = [
     ("saliency/lrp/constants",),
     ("saliency/lrp/rules",),
     ("saliency/lrp/graph",),
+    ("saliency/gpu",),
     ("saliency/cpu", "link_hooks"),
     (
         "saliency/command_line",

@@ -6,47 +6,19 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import memory
-from saliency.cpu.replacements import REPLACEMENTS, Replacement
-from saliency.replaced_methods import Method, ReplacedMethods
+from saliency.cpu.replacements import REPLACEMENTS
+from saliency.replaced_methods import MethodsOfThread
 
 import chainer
 
 __all__ = ["fast_cpu"]
 
 
-class _Local(threading.local):
-    is_in_block = False
-
-
-_local = _Local()
-
-
-def _in_block(replacement: Replacement, original: Method) -> Method:
-    """Return a method that is the replacement where the thread is in a block."""
-
-    @functools.wraps(original)
-    def method(self: Any, *args: Any) -> Any:
-        if not _local.is_in_block:
-            return original(self, *args)
-        result = replacement(self, *args)
-        return original(self, *args) if result is None else result
-
-    return method
-
-
-_methods = ReplacedMethods(
-    {
-        place: functools.partial(_in_block, replacement)
-        for place, replacement in REPLACEMENTS.items()
-    }
-)
+_methods = MethodsOfThread(REPLACEMENTS)
 
 
 @contextlib.contextmanager
@@ -73,10 +45,5 @@ def fast_cpu() -> Iterator[None]:
     if not getattr(chainer.config, "fast_cpu", True):
         yield
         return
-    outer = _local.is_in_block
     with _methods.replaced(), memory.reused():
-        _local.is_in_block = True
-        try:
-            yield
-        finally:
-            _local.is_in_block = outer
+        yield

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
+
+from chainer.utils.conv import get_conv_outsize
 
 Pair = tuple[int, int]
 
@@ -66,3 +71,38 @@ class Geometry:
             dilate=self.dilate,
             out=self.size,
         )
+
+
+def windows_of(
+    function: Any,
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    out: tuple[int, ...] | None = None,
+) -> Geometry | None:
+    """Return where a function's windows lie, in two dimensions; None for more."""
+    if hasattr(function, "ndim"):
+        stride, pad = function.stride, function.pad
+        dilate = getattr(function, "dilate", (1,) * function.ndim)
+    else:
+        stride, pad = (function.sy, function.sx), (function.ph, function.pw)
+        dilate = getattr(function, "dy", 1), getattr(function, "dx", 1)
+    if out is None:
+        out = tuple(
+            get_conv_outsize(*of_axis[:4], function.cover_all, of_axis[4])
+            for of_axis in zip(size, kernel, stride, pad, dilate)
+        )
+    if len(size) > 2 or min(out) < 1:
+        return None
+    first = 2 - len(size)  # one dimension is a height of 1
+
+    def pair(values: tuple[int, ...], fill: int) -> tuple[int, int]:
+        return (fill,) * first + tuple(values)  # type: ignore[return-value]
+
+    return Geometry(
+        size=pair(size, 1),
+        kernel=pair(kernel, 1),
+        stride=pair(stride, 1),
+        pad=pair(pad, 0),
+        dilate=pair(dilate, 1),
+        out=pair(out, 1),
+    )

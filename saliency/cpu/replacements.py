@@ -8,7 +8,7 @@ import numpy as np
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import convolution, elementwise, pooling, products
-from saliency.cpu.geometry import Geometry
+from saliency.cpu.geometry import windows_of
 
 import chainer
 from chainer.backends import intel64
@@ -56,7 +56,7 @@ def _convolution(
 ) -> Arrays | None:
     if not _are_covered(x, W, b):
         return None
-    geometry = _windows_of(function, x.shape[2:], W.shape[2:])
+    geometry = windows_of(function, x.shape[2:], W.shape[2:])
     if geometry is None or x.shape[1] % function.groups or len(W) % function.groups:
         return None
     x, W = _as_images(x), _as_images(W)
@@ -74,7 +74,7 @@ def _deconvolution(
     if not _are_covered(x, W, b) or len(W) % function.groups:
         return None
     outs = function.outs if _is_nd(function) else (function.outh, function.outw)
-    geometry = _windows_of(function, outs, W.shape[2:], x.shape[2:])
+    geometry = windows_of(function, outs, W.shape[2:], x.shape[2:])
     if geometry is None:
         return None
     x, W = _as_images(x), _as_images(W)
@@ -93,7 +93,7 @@ def _weight_gradient(
     if not _are_covered(x, gy) or x.dtype != function.W_dtype:
         return None
     kernel = function.ksize if _is_nd(function) else (function.kh, function.kw)
-    geometry = _windows_of(function, x.shape[2:], kernel, gy.shape[2:])
+    geometry = windows_of(function, x.shape[2:], kernel, gy.shape[2:])
     if geometry is None:
         return None
     x, gy = _as_images(x), _as_images(gy)
@@ -137,7 +137,7 @@ def _retain_for_linear(function: Any) -> None:
 
 def _max_pooling(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
-    geometry = _windows_of(function, x.shape[2:], _kernel(function))
+    geometry = windows_of(function, x.shape[2:], _kernel(function))
     if not _are_covered(x) or geometry is None:
         return None
     wants_taps = chainer.config.enable_backprop or function.return_indices
@@ -152,7 +152,7 @@ def _max_pooling(function: Any, inputs: Arrays) -> Arrays | None:
 def _max_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     pool, (gy,) = function.func, inputs
     size = pool._in_shape[2:]
-    geometry = _windows_of(pool, size, _kernel(pool), gy.shape[2:])
+    geometry = windows_of(pool, size, _kernel(pool), gy.shape[2:])
     if not _are_covered(gy) or geometry is None or gy.dtype != pool._in_dtype:
         return None
     taps = _as_images(pool.indexes)
@@ -171,7 +171,7 @@ def _average_pooling(function: Any, inputs: Arrays) -> Arrays | None:
             (function.ph, function.pw),
         )
     )
-    geometry = _windows_of(function, x.shape[2:], _kernel(function), out)
+    geometry = windows_of(function, x.shape[2:], _kernel(function), out)
     if not _are_covered(x) or geometry is None:
         return None
     function._in_shape, function._in_dtype = x.shape, x.dtype
@@ -181,7 +181,7 @@ def _average_pooling(function: Any, inputs: Arrays) -> Arrays | None:
 def _average_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     (gy,) = inputs
     size, kernel = function._in_shape[2:], _kernel(function)
-    geometry = _windows_of(function, size, kernel, gy.shape[2:])
+    geometry = windows_of(function, size, kernel, gy.shape[2:])
     if not _are_covered(gy) or geometry is None:
         return None
     return (pooling.average_pool_to_input(gy, geometry),)
@@ -291,41 +291,6 @@ def _is_nd(function: Any) -> bool:
 
 def _kernel(pool: Any) -> tuple[int, ...]:
     return pool.ksize if _is_nd(pool) else (pool.kh, pool.kw)
-
-
-def _windows_of(
-    function: Any,
-    size: tuple[int, ...],
-    kernel: tuple[int, ...],
-    out: tuple[int, ...] | None = None,
-) -> Geometry | None:
-    """Return where a function's windows lie, in two dimensions; None for more."""
-    if _is_nd(function):
-        stride, pad = function.stride, function.pad
-        dilate = getattr(function, "dilate", (1,) * function.ndim)
-    else:
-        stride, pad = (function.sy, function.sx), (function.ph, function.pw)
-        dilate = getattr(function, "dy", 1), getattr(function, "dx", 1)
-    if out is None:
-        out = tuple(
-            get_conv_outsize(*of_axis[:4], function.cover_all, of_axis[4])
-            for of_axis in zip(size, kernel, stride, pad, dilate)
-        )
-    if len(size) > 2 or min(out) < 1:
-        return None
-    first = 2 - len(size)  # one dimension is a height of 1
-
-    def pair(values: tuple[int, ...], fill: int) -> tuple[int, int]:
-        return (fill,) * first + tuple(values)  # type: ignore[return-value]
-
-    return Geometry(
-        size=pair(size, 1),
-        kernel=pair(kernel, 1),
-        stride=pair(stride, 1),
-        pad=pair(pad, 0),
-        dilate=pair(dilate, 1),
-        out=pair(out, 1),
-    )
 
 
 def _as_images(array: np.ndarray) -> np.ndarray:

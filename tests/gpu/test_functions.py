@@ -11,6 +11,8 @@ from tests.lrp.walked import Walked
 
 import chainer
 
+pytestmark = pytest.mark.gpu
+
 TRIALS = trials()
 
 
@@ -24,14 +26,20 @@ def float64_everywhere():
 @pytest.fixture
 def constants_on_gpu(monkeypatch):
     """The constants that the functions under test hold are sent to the GPU."""
-    gpu, as_variable = chainer.get_device("@cupy:0"), chainer.as_variable
+    gpu, apply = chainer.get_device("@cupy:0"), chainer.FunctionNode.apply
 
-    def on_gpu(x):
-        x = as_variable(x)
-        return chainer.Variable(gpu.send(x.array)) if x.xp is np else x
+    def sent(x):
+        array = x.array if isinstance(x, chainer.Variable) else x
+        return gpu.send(array) if isinstance(array, np.ndarray) else x
+
+    def apply_on_gpu(function, inputs):
+        for name, value in list(vars(function).items()):
+            if isinstance(value, np.ndarray):
+                setattr(function, name, gpu.send(value))
+        return apply(function, [sent(x) for x in inputs])
 
     def use():
-        monkeypatch.setattr(chainer, "as_variable", on_gpu)
+        monkeypatch.setattr(chainer.FunctionNode, "apply", apply_on_gpu)
 
     return use
 
@@ -48,10 +56,12 @@ def test_relevance(i, constants_on_gpu):
     start = [gpu.send(r) for r in on_cpu.start]
     with chainer.using_device(gpu):
         on_gpu = Walked(f, *map(gpu.send, xs), start=start)
-    for found, expected in zip(on_gpu.outputs, on_cpu.outputs):
-        assert_allclose(found.get(), expected, rtol=1e-9, atol=1e-9)
+    for found, expected in zip(
+        map(chainer.cuda.to_cpu, on_gpu.outputs), on_cpu.outputs
+    ):
+        assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
     for found, expected in zip(on_gpu.relevance, on_cpu.relevance):
         assert (found is None) == (expected is None)
         if found is not None:
             assert isinstance(found, gpu.xp.ndarray)
-            assert_allclose(found.get(), expected, rtol=1e-7, atol=1e-9)
+            assert_allclose(chainer.cuda.to_cpu(found), expected, rtol=1e-7, atol=1e-9)

@@ -31,6 +31,8 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
+pytestmark = pytest.mark.gpu
+
 GPU = "@cupy:0"
 
 

@@ -8,7 +8,10 @@ from saliency import BayesGradCalculator, SmoothGradCalculator
 from tests.models_of_others.test_networks import METHODS, Explained, every_network
 
 # Paths of two steps are as good as others for what is compared here.
-pytestmark = pytest.mark.filterwarnings("ignore:the attributions of")
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.filterwarnings("ignore:the attributions of"),
+]
 
 
 class OnGPU(Explained):

@@ -9,6 +9,8 @@ import saliency
 
 import chainer
 
+pytestmark = pytest.mark.gpu
+
 conformance = pytest.importorskip(
     "tests.models.onnx.test_conformance", reason="needs the package onnx"
 )

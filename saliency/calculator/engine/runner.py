@@ -37,6 +37,7 @@ from saliency.calculator.randomness.random_streams import (
 )
 from saliency.checks import is_finite
 from saliency.cpu import fast_cpu
+from saliency.gpu import fast_gpu
 
 import chainer
 
@@ -107,6 +108,7 @@ class Runner:
             stack.enter_context(self._unchanged.during_call())
             stack.enter_context(chainer.using_device(self._subject.device))
             stack.enter_context(fast_cpu())
+            stack.enter_context(fast_gpu())
             # What @static_graph replays is not in the graph, and draws no new masks.
             stack.enter_context(chainer.using_config("use_static_graph", False))
             stack.enter_context(self._passes.extraction.registered())

@@ -98,7 +98,7 @@ class DrawnNetworks:
         return {name: _like(name, value, own) for name, value in network.items()}
 
 
-def _like(name: str, value: np.ndarray, own: dict[str, Any]) -> Any:
+def _like(name: str, value: Any, own: dict[str, Any]) -> Any:
     if name not in own:
         raise ValueError(
             f"posterior gives {name!r}, which is no parameter of the model; it has "
@@ -109,14 +109,15 @@ def _like(name: str, value: np.ndarray, own: dict[str, Any]) -> Any:
             f"posterior gives {name!r} of shape {np.shape(value)}, but the model's is "
             f"of shape {np.shape(own[name])}"
         )
-    if not is_finite(np.asarray(value)):
+    value = np.asarray(chainer.cuda.to_cpu(value))
+    if not is_finite(value):
         raise ValueError(
             f"posterior gives NaN or infinity in {name!r}; its networks must be finite"
         )
     if not isinstance(own[name], chainer.get_array_types()):
         return type(own[name])(value)
     device = chainer.backend.get_device_from_array(own[name])
-    return device.send(np.array(value, own[name].dtype))
+    return device.send(value.astype(own[name].dtype))
 
 
 @contextlib.contextmanager
