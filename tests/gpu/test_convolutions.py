@@ -59,8 +59,8 @@ CONVOLUTIONS = {
     ),
 }
 
-#: With the bias, two rows of a batch of five are more than one call may have.
-FEW_ELEMENTS = 1000
+#: What one or two rows of five have.
+FEW_ELEMENTS = 150
 
 every_convolution = pytest.mark.parametrize("name", CONVOLUTIONS)
 
@@ -100,7 +100,8 @@ def test_in_parts_without_a_gpu(name, monkeypatch):
     monkeypatch.setattr(cudnn, "covers", lambda *arrays: False)
     with fast_gpu():
         found = y_and_gradient(name, "d")
-    assert {5, 1} <= set(calls) or {5, 2} <= set(calls) or {5, 3} <= set(calls)
+    assert max(calls) == 5
+    assert min(calls) < 3
     for one, other in zip(found, expected):
         assert_allclose(one, other, rtol=1e-12, atol=1e-12)
 
