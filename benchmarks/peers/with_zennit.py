@@ -60,9 +60,9 @@ class ExactMergeBatchNorm(SequentialMergeBatchNorm):
     """
 
     def register(self, linears: Any, batch_norm: Any) -> None:
-        """Merge, and set eps to 0."""
+        """Merge, and set eps to next to nothing; PyTorch refuses 0 on a GPU."""
         super().register(linears, batch_norm)
-        self._eps, batch_norm.eps = batch_norm.eps, 0.0
+        self._eps, batch_norm.eps = batch_norm.eps, 1e-30
 
     def remove(self) -> None:
         """Undo both."""

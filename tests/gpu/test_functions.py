@@ -34,7 +34,7 @@ def constants_on_gpu(monkeypatch):
 
     def apply_on_gpu(function, inputs):
         for name, value in list(vars(function).items()):
-            if isinstance(value, np.ndarray):
+            if isinstance(value, np.ndarray) and name != "indices_or_sections":
                 setattr(function, name, gpu.send(value))
         return apply(function, [sent(x) for x in inputs])
 
@@ -46,6 +46,7 @@ def constants_on_gpu(monkeypatch):
 
 @pytest.mark.parametrize("i", range(len(TRIALS)))
 def test_relevance(i, constants_on_gpu):
+    # Some of CuPy's kernels for regions of interest compute in float32.
     f, xs = TRIALS[i]
     on_cpu = Walked(f, *xs)
     again = Walked(f, *xs, start=on_cpu.start)
@@ -59,9 +60,9 @@ def test_relevance(i, constants_on_gpu):
     for found, expected in zip(
         map(chainer.cuda.to_cpu, on_gpu.outputs), on_cpu.outputs
     ):
-        assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+        assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
     for found, expected in zip(on_gpu.relevance, on_cpu.relevance):
         assert (found is None) == (expected is None)
         if found is not None:
             assert isinstance(found, gpu.xp.ndarray)
-            assert_allclose(chainer.cuda.to_cpu(found), expected, rtol=1e-7, atol=1e-9)
+            assert_allclose(chainer.cuda.to_cpu(found), expected, rtol=1e-6, atol=1e-8)
