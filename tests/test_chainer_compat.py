@@ -204,6 +204,7 @@ class TestPackage:
         assert name in dir(saliency)
         assert getattr(saliency, name) is not None
 
+    @pytest.mark.large
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
     def test_packages_are_loaded_on_first_use(self):
         check(f"""

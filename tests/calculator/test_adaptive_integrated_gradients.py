@@ -93,6 +93,7 @@ def example():
 class TestCompleteness:
     """The attributions add up to f(x) - f(x') at 32 steps, whatever the kinks."""
 
+    @pytest.mark.large
     @every_value(n_hidden=[8, 16, 32, 64], depth=[2, 3], seed=[0, 1])
     def test_of_trained_relu_networks(self, seed, n_hidden, depth):
         model, x = train(n_hidden, depth=depth, seed=seed)
@@ -299,6 +300,7 @@ class TestInTheEngine:
         delta = calculator.convergence_delta(samples, sequences, **how)
         assert_allclose(delta, 0, atol=1e-12)
 
+    @pytest.mark.large
     @pytest.mark.parametrize("batchsize", [1, 3, 16])
     def test_a_batch_with_one_value_goes_along_one_path(self, batchsize):
         model, x = train(8, depth=2, dtype=np.float64)

@@ -470,6 +470,7 @@ class TestBadInput:
         with pytest.raises(ValueError, match=r"out must be a path .* \.zarr"):
             calculator.compute_aggregate(x, out=out, workers=2)
 
+    @pytest.mark.large
     def test_without_dask_the_error_says_what_to_install(
         self, calculator, x, tmp_path, monkeypatch
     ):

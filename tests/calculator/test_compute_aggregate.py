@@ -65,6 +65,7 @@ def test_statistics_are_those_of_the_samples(new_calculator, statistic, x):
         assert_allclose(result, expected, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.large
 @every_value(new_calculator=AGGREGATING, batchsize=[1, 3, 50])
 def test_where_passes_cannot_be_folded(new_calculator, batchsize, x):
     drawing = new_calculator(build(OwnNoise), class_index=0)

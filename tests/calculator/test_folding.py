@@ -183,6 +183,7 @@ class TestModelsThatDrawNumbersOfTheirOwn:
 
 
 class TestSamplers:
+    @pytest.mark.large
     @every_calculator_with(every_value, dtype=[np.float32, np.float64])
     def test_that_use_the_global_state(self, new_calculator, dtype, x):
         """Where a pass is float32, so is its noise, whatever the sampler gives."""

@@ -100,6 +100,7 @@ def fork_beside(kind, work, subject, folder):
     return of_child
 
 
+@pytest.mark.large
 @every_value(
     kind=list(KINDS), of_child=["gradient", "bayes_grad", "ensemble", "own_noise"]
 )
@@ -136,6 +137,7 @@ def test_a_child_explains_what_its_parent_would(kind, of_child, tmp_path):
     assert fork_beside(kind, work, subject, tmp_path) == expected
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_child_explains_in_threads(kind, tmp_path):
     subject = Subject()

@@ -265,6 +265,7 @@ def trained_with_relu(iris):
 class TestCompleteness:
     """The attributions add up to f(x) - f(x'), Sundararajan et al., prop. 1."""
 
+    @pytest.mark.large
     @pytest.mark.parametrize("baseline", [None, "mean", 1.0], ids=str)
     def test_of_trained_networks_at_32_steps(self, trained, iris, baseline):
         model = trained

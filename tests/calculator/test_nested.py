@@ -67,6 +67,7 @@ def test_any_calculator_within_any_other(outer, inner, when, subject, tmp_path):
     check(outer, inner, when, subject, subject, tmp_path)
 
 
+@pytest.mark.large
 @every_value(inner=list(KINDS), when=TIMES)
 def test_a_calculator_of_another_model_within_a_posterior(
     inner, when, subject, tmp_path

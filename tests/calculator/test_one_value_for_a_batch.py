@@ -31,6 +31,7 @@ def sizes_of_batches(n, batchsize):
     return np.array([batchsize] * full + [n - full] * (n - full))
 
 
+@pytest.mark.large
 @every_calculator_with(every_pair, disturbance=DISTURBANCES, batchsize=[1, 3, 16])
 def test_sums_are_as_row_by_row_and_means_are_over_the_users_batch(
     new_calculator, disturbance, batchsize, x

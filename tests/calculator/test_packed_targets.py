@@ -121,6 +121,7 @@ def test_equal_their_padded_twin(new_calculator, kind, batchsize, sentences):
     np.testing.assert_allclose(packed, padded, rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.large
 @every_value(new_calculator=METHODS, at=[None, "x.npy"])
 def test_an_aggregate_is_that_of_the_samples(new_calculator, at, sentences, tmp_path):
     samples, _ = explain(new_calculator, Encoder, "bilstm", sentences, batchsize=3)
@@ -371,6 +372,7 @@ class WordByWord(Encoder):
         )
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("new_calculator", METHODS.values(), ids=METHODS)
 def test_calls_for_one_word_are_told_from_rows(new_calculator, sentences):
     results = [

@@ -468,11 +468,13 @@ class TestChange:
         assert contents(out.parent) == before
         monkeypatch.undo()
 
+    @pytest.mark.large
     @pytest.mark.parametrize("name", CHANGES)
     def test_is_refused(self, name, begin, tmp_path, monkeypatch):
         first, second = CHANGES[name]
         self.refuse(second, begin(first, tmp_path), monkeypatch)
 
+    @pytest.mark.large
     @pytest.mark.parametrize("name", ONE_CHANGE.values())
     def test_the_call_that_began_it_still_can_go_on(
         self, name, begin, tmp_path, monkeypatch

@@ -428,6 +428,7 @@ def content_of(value):
 COPIES = {"pickled": pickled, "copy": copy.copy, "deepcopy": copy.deepcopy}
 
 
+@pytest.mark.large
 @every_pair(
     printed={f"{c.__name__}-{list(s)}": (c, s) for c, s in PRINTED},
     copied=COPIES,

@@ -264,6 +264,7 @@ def as_trees(examples, device):
     return [example[0] for example in examples]
 
 
+@pytest.mark.large
 @every_value(new_calculator=METHODS, batchsize=[2, 16])
 def test_leaves_of_trees(new_calculator, batchsize):
     found, expected = [], []

@@ -312,6 +312,7 @@ def damaged_at_will(kind, folder, n_damage):
     check()
 
 
+@pytest.mark.large
 @every_kind
 def test_whatever_bytes_are_damaged_no_result_is_wrong(kind, tmp_path):
     damaged_at_will(kind, tmp_path, 12)

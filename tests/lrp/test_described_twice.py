@@ -169,11 +169,13 @@ def assert_same(actual, expected):
     assert_allclose(actual, expected, rtol=1e-7, atol=1e-9 * scale)
 
 
+@pytest.mark.large
 def test_forward_is_the_same(trained):
     model, network, x, _ = trained
     assert_same(model(x).array, network.forward(x))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", RULES)
 def test_every_rule_is_that_of_the_second_description(trained, name):
     model, network, x, classes = trained

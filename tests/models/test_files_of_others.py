@@ -485,6 +485,7 @@ def outcomes(tmp_path_factory) -> dict[Any, tuple[str, str, float]]:
     return dict(zip(REFUSED, load(100 * MB, *arguments)))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("write", REFUSED)
 def test_is_refused_within_a_second_and_100_mb(write, outcomes):
     kind, message, seconds = outcomes[write]
@@ -786,6 +787,7 @@ def varint(value: int, n_byte: int = 2) -> bytes:
     return bytes(parts)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", pretrained._NETWORKS)
 def test_every_layout_fills_every_array(name):
     """A network is built without numbers, and must not keep any place so."""

@@ -134,7 +134,13 @@ def test_the_gradient_is_that_of_a_plain_loop(name, dtype):
 @pytest.mark.parametrize(
     ("name", "method"),
     [
-        pytest.param(name, method, marks=marks(case, method), id=f"{name}-{method}")
+        pytest.param(
+            name,
+            method,
+            # What they share, the gradient shows.
+            marks=[*marks(case, method), *[pytest.mark.large] * (method != "gradient")],
+            id=f"{name}-{method}",
+        )
         for name, case in CASES.items()
         for method in METHODS
     ],

@@ -51,6 +51,7 @@ def permuted_molecules(draw):
 
 
 class TestOrder:
+    @pytest.mark.large
     @every_model
     @pytest.mark.parametrize("name", [n for n in NAMES if n[:2] not in ("Sm", "Ba")])
     @given(case=permuted_molecules())
