@@ -1,10 +1,7 @@
-"""The tests of operators that come with ONNX, which nobody here has written."""
+"""The tests of operators that come with ONNX have to pass."""
 
 from __future__ import annotations
 
-import dataclasses
-import importlib
-import pkgutil
 import re
 import runpy
 import sys
@@ -16,11 +13,17 @@ import numpy as np
 import onnx
 import pytest
 from numpy.testing import assert_allclose
-from onnx import TensorProto, numpy_helper
 
 import saliency
 from saliency.lrp.registry import kind_of
 from saliency.models.onnx.families import OPERATORS
+from tests.models.onnx.cases import (
+    array,
+    cases_of,
+    families,
+    has_tensors_alone,
+    in_float64,
+)
 
 import chainer
 
@@ -56,23 +59,6 @@ NOT_CLAIMED = {
     "an opset before 7, for Scan before 9": r"from 7 to|before opset 9",
     "a graph of training": r"training mode",
 }
-
-
-def cases_of(modules):
-    """Returns test cases by name; None is all there are."""
-    package = importlib.import_module("onnx.backend.test.case.node")
-    known = {info.name for info in pkgutil.iter_modules(package.__path__)}
-    start = len(package._NodeTestCases)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name in sorted(known if modules is None else known & set(modules)):
-            importlib.import_module(f"{package.__name__}.{name}")
-    found = package._NodeTestCases
-    return {c.name: c for c in (found if modules is None else found[start:])}
-
-
-def array(value):
-    return numpy_helper.to_array(value) if hasattr(value, "dims") else value
 
 
 def outcome(case):
@@ -137,37 +123,6 @@ def why_not_claimed(message):
     return None
 
 
-def in_float64(case):
-    """Returns a case in which all float32 is float64, if there is any."""
-    if not any(array(x).dtype == "f" for xs, _ in case.data_sets for x in xs):
-        return None
-    model = onnx.ModelProto()
-    model.CopyFrom(case.model)
-    double_graph(model.graph)
-    sets = [tuple([double(x) for x in part] for part in s) for s in case.data_sets]
-    return dataclasses.replace(case, model=model, data_sets=sets)
-
-
-def double(x):
-    is_float = getattr(array(x), "dtype", None) == np.float32
-    return np.asarray(array(x), "d") if is_float else x
-
-
-def double_graph(graph):
-    for info in (*graph.input, *graph.output):
-        tensor = info.type.tensor_type
-        if tensor.elem_type == TensorProto.FLOAT:
-            tensor.elem_type = TensorProto.DOUBLE
-    for attribute in (a for node in graph.node for a in node.attribute):
-        if attribute.t.data_type == TensorProto.FLOAT:
-            value = numpy_helper.to_array(attribute.t).astype("d")
-            attribute.t.CopyFrom(numpy_helper.from_array(value))
-        if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
-            attribute.i = TensorProto.DOUBLE
-        if attribute.type == attribute.GRAPH:
-            double_graph(attribute.g)
-
-
 def run(modules, change=lambda case: case):
     """Runs cases; returns how many passed, and how many were left out by reason."""
     passed, left_out, failed = 0, Counter(), []
@@ -198,7 +153,7 @@ def test_the_families_that_networks_are_made_of():
 
 @pytest.mark.large
 def test_all_families(capsys):
-    passed, left_out = run(None)
+    passed, left_out = run(families())
     n_case = passed + sum(left_out.values())
     counts = [
         f"  {count} left out: {reason}" for reason, count in left_out.most_common()
@@ -217,10 +172,10 @@ def test_all_families_in_float64():
         # These have other constants in float32, or always give float32.
         parts = ("_expanded", "melweight", "flexattention_causal")
         is_kept = any(part in case.name for part in parts)
-        is_plain = all(hasattr(array(x), "dtype") for s in case.data_sets for x in s[0])
-        return None if is_kept or not is_plain else in_float64(case)
+        is_changed = has_tensors_alone(case) and not is_kept
+        return in_float64(case) if is_changed else None
 
-    passed, _ = run(None, changed)
+    passed, _ = run(families(), changed)
     assert passed > 500
 
 

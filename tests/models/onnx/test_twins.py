@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import numpy as np
@@ -69,13 +70,15 @@ def test_every_method_gives_the_same(network):
 @pytest.mark.parametrize("network", TWINS)
 def test_every_preset_of_lrp_gives_the_same_at_each_node(network):
     *models, x = networks(network)
+    # The first of them only moves what the network is given.
     paths = [f"/{name}" for name in names_of(network)]
     for preset in PRESETS:
-        calculators = [
-            saliency.LRPCalculator(m, rule=preset, low=-5.0, high=5.0) for m in models
-        ]
-        same(*(c.compute(x) for c in calculators))
-        found, expected = (c.compute_layers(x, paths) for c in calculators)
+        found, expected = (
+            saliency.LRPCalculator(
+                model, rule=preset, low=-5.0, high=5.0
+            ).compute_layers(x, paths)
+            for model in models
+        )
         for path in paths:
             # No relevance goes through the weights of attention.
             if expected[path].any() or network != "attention":
@@ -87,29 +90,38 @@ def test_every_preset_of_lrp_gives_the_same_at_each_node(network):
 @pytest.mark.parametrize("network", TWINS)
 def test_activations_and_gradients_are_the_same_at_each_node(network):
     *models, x = networks(network)
-    for name in names_of(network):
-        hooks = [VariableMonitorLinkHook(model[name]) for model in models]
-        for model, hook in zip(models, hooks):
-            with hook, chainer.using_config("train", False):
-                model(x)
-        same(*(hook.variables[0].array for hook in hooks))
-        same(
-            *(
-                saliency.GradientCalculator(m, hook, class_index=1).compute(x)
-                for m, hook in zip(models, hooks)
-            )
-        )
-    for name in names_of(network)[:2]:
-        same(
-            *(
-                saliency.GradientCalculator(
-                    m,
-                    output_extractor=VariableMonitorLinkHook(m[name]),
-                    class_index="sum",
-                ).compute(x)
-                for m in models
-            )
-        )
+    names = names_of(network)
+    outputs, variables = zip(*(passed(model, x, names) for model in models))
+    gradients = [chainer.grad([y[:, 1]], at) for y, at in zip(outputs, variables)]
+    for (v, w), (g, h) in zip(zip(*variables), zip(*gradients)):
+        same(v.array, w.array)
+        same(g.array, h.array)
+
+
+def passed(model, x, names):
+    """Returns what a model gives, and what its nodes of these names give."""
+    hooks = [VariableMonitorLinkHook(model[name], name=name) for name in names]
+    with contextlib.ExitStack() as stack, chainer.using_config("train", False):
+        for hook in hooks:
+            stack.enter_context(hook)
+        y = model(chainer.Variable(x))
+    return y, [hook.variables[0] for hook in hooks]
+
+
+@pytest.mark.parametrize("network", TWINS)
+def test_extractors_take_nodes_by_their_names(network):
+    *models, x = networks(network)
+    first, second = names_of(network)[1:3]
+    found, expected = (
+        saliency.GradientCalculator(
+            model,
+            VariableMonitorLinkHook(model[first]),
+            VariableMonitorLinkHook(model[second], name="output"),
+            class_index="sum",
+        ).compute(x)
+        for model in models
+    )
+    same(found, expected)
 
 
 def names_of(network):

@@ -150,6 +150,10 @@ def drawn(**shapes):
     return {name: rng.normal(size=shape) for name, shape in shapes.items()}
 
 
+def turned(*axes):
+    return Step(lambda x: F.transpose(x, axes))
+
+
 def dropout():
     return Step(lambda x: F.dropout(x, 0.25))
 
@@ -172,7 +176,8 @@ def perceptron():
     """Layers with dropout between them, one of them in two nodes."""
     p = drawn(w1=(6, 4), b1=6, w2=(5, 6), b2=5, w3=(5, 3), b3=3)
     nodes = [
-        node("Gemm", "x w1 b1", "a", "fc1", transB=1),
+        node("Flatten", "x", "x1", "flat"),
+        node("Gemm", "x1 w1 b1", "a", "fc1", transB=1),
         node("Relu", "a", "b", "relu"),
         node("Dropout", "b ratio", "c", "drop1"),
         node("Gemm", "c w2 b2", "d", "fc2", transB=1),
@@ -182,6 +187,7 @@ def perceptron():
         node("Add", "b3 g", "y", "shift"),
     ]
     links = {
+        "flat": Step(lambda x: F.reshape(x, (len(x), -1))),
         "fc1": L.Linear(4, 6, initialW=p["w1"], initial_bias=p["b1"]),
         "relu": Step(F.relu),
         "drop1": dropout(),
@@ -193,10 +199,10 @@ def perceptron():
     }
 
     def forward(m, x):
-        h = m.drop1(m.relu(m.fc1(x)))
+        h = m.drop1(m.relu(m.fc1(m.flat(x))))
         return m.shift(m.product(m.drop2(m.leaky(m.fc2(h)))))
 
-    return nodes, p, (4,), links, forward
+    return nodes, p, (2, 2), links, forward
 
 
 def convolutional():
@@ -216,7 +222,8 @@ def convolutional():
     )
     p["var"] = np.square(p["var"])
     nodes = [
-        node("Conv", "x w1 b1", "a", "conv1", pads=[1, 1, 1, 1]),
+        node("Mul", "x half", "x1", "scaled"),
+        node("Conv", "x1 w1 b1", "a", "conv1", pads=[1, 1, 1, 1]),
         node("BatchNormalization", "a gamma beta mean var", "b", "norm"),
         node("Relu", "b", "c", "relu"),
         node("Conv", "c w2", "d", "conv2", group=2),
@@ -230,6 +237,7 @@ def convolutional():
         node("Gemm", "k w4 b4", "y", "fc", transB=1),
     ]
     links = {
+        "scaled": Step(lambda x: x * 0.5),
         "conv1": L.Convolution2D(
             3, 4, 3, pad=1, initialW=p["w1"], initial_bias=p["b1"]
         ),
@@ -257,13 +265,13 @@ def convolutional():
     def forward(m, x):
         # Statistics that training has left stay as they are under train=True.
         with chainer.using_config("train", False):
-            h = m.norm(m.conv1(x))
+            h = m.norm(m.conv1(m.scaled(x)))
         h = m.relu(h)
         h = m.pool(m.sum(m.conv2(h), h))
         h = m.mean(m.relu6(m.depthwise(h)))
         return m.fc(m.drop(m.flat(h)))
 
-    p.update(low=np.array(0.0), high=np.array(6.0))
+    p.update(half=np.array(0.5), low=np.array(0.0), high=np.array(6.0))
     return nodes, p, (3, 6, 6), links, forward
 
 
@@ -291,7 +299,8 @@ def attention():
         b3=3,
     )
     nodes = [
-        node("LayerNormalization", "x gamma beta", "n", "norm"),
+        node("Reshape", "x tokens", "x1", "rows"),
+        node("LayerNormalization", "x1 gamma beta", "n", "norm"),
         node("MatMul", "n q", "q0", "query"),
         node("Add", "bq q0", "q1", "query_shift"),
         node("MatMul", "n k", "k1", "key"),
@@ -308,7 +317,7 @@ def attention():
         node("Reshape", "m1 whole", "m2", "together"),
         node("MatMul", "m2 o", "a", "projected"),
         node("Dropout", "a ratio", "b", "drop"),
-        node("Add", "x b", "c", "sum1"),
+        node("Add", "x1 b", "c", "sum1"),
         node("MatMul", "c w1", "d", "wide"),
         node("Add", "d b1", "e", "wide_shift"),
         node("Gelu", "e", "f", "gelu"),
@@ -317,11 +326,8 @@ def attention():
         node("ReduceMean", "h axis", "i", "mean", keepdims=0),
         node("Gemm", "i w3 b3", "y", "fc", transB=1),
     ]
-
-    def turned(*axes):
-        return Step(lambda x: F.transpose(x, axes))
-
     links = {
+        "rows": Step(lambda x: F.reshape(x, (len(x), 3, 4))),
         "norm": LayerNormalization(p["gamma"], p["beta"]),
         "query": Rows(p["q"].T),
         "query_shift": Shift(p["bq"]),
@@ -353,6 +359,7 @@ def attention():
     }
 
     def forward(m, x):
+        x = m.rows(x)
         n = m.norm(x)
         q = m.turn_q(m.heads_q(m.query_shift(m.query(n))))
         k = m.turn_k(m.heads_k(m.key(n)))
@@ -362,9 +369,13 @@ def attention():
         h = m.sum2(h, m.narrow(m.gelu(m.wide_shift(m.wide(h)))))
         return m.fc(m.mean(h))
 
-    p.update(heads=np.array([0, 0, 2, 2]), whole=np.array([0, 0, 4]))
+    p.update(
+        tokens=np.array([0, 3, 4]),
+        heads=np.array([0, 0, 2, 2]),
+        whole=np.array([0, 0, 4]),
+    )
     p.update(scale=np.array(0.5), axis=np.array([1]))
-    return nodes, p, (3, 4), links, forward
+    return nodes, p, (12,), links, forward
 
 
 def recurrent():
@@ -383,28 +394,28 @@ def recurrent():
         node("Transpose", "x", "a", "turn", perm=[1, 0, 2]),
         node("LSTM", "a w1 r1 b1", "b", "lstm", hidden_size=4),
         node("Squeeze", "b axis", "c", "flat1"),
-        node("Dropout", "c ratio", "d", "drop"),
-        node("GRU", "d w2 r2 b2", "e", "gru", hidden_size=2, linear_before_reset=1),
-        node("Squeeze", "e axis", "f", "flat2"),
-        node("Gather", "f last", "g", "pick", axis=0),
+        node("GRU", "c w2 r2 b2", "d", "gru", hidden_size=2, linear_before_reset=1),
+        node("Squeeze", "d axis", "e", "flat2"),
+        node("Gather", "e last", "f", "pick", axis=0),
+        node("Dropout", "f ratio", "g", "drop"),
         node("Relu", "g", "h", "relu"),
         node("Gemm", "h w3 b3", "y", "fc", transB=1),
     ]
     links = {
-        "turn": Step(lambda x: F.transpose(x, (1, 0, 2))),
+        "turn": turned(1, 0, 2),
         "lstm": LSTM(p["w1"][0], p["r1"][0], p["b1"].reshape(2, 16).sum(axis=0)),
         "flat1": Step(lambda x: x[:, 0]),
-        "drop": dropout(),
         "gru": GRU(p["w2"][0], p["r2"][0], *p["b2"].reshape(2, 6)),
         "flat2": Step(lambda x: x[:, 0]),
         "pick": Step(lambda x: x[-1]),
+        "drop": dropout(),
         "relu": Step(F.relu),
         "fc": L.Linear(2, 3, initialW=p["w3"], initial_bias=p["b3"]),
     }
 
     def forward(m, x):
-        h = m.drop(m.flat1(m.lstm(m.turn(x))))
-        return m.fc(m.relu(m.pick(m.flat2(m.gru(h)))))
+        h = m.flat1(m.lstm(m.turn(x)))
+        return m.fc(m.relu(m.drop(m.pick(m.flat2(m.gru(h))))))
 
     p.update(axis=np.array([1]), last=np.array(-1))
     return nodes, p, (2, 3), links, forward
