@@ -170,13 +170,13 @@ def recurrent(rng):
     """Returns layers of all three kinds in both directions, with peepholes."""
     nodes, x, width = [], "x", 3
     parameters = {"P": drawn(rng, 2, 6)}
-    for kind, n_gate in (("RNN", 1), ("GRU", 3), ("LSTM", 4), ("LSTM", 4)):
+    for kind, n_gate in (("RNN", 1), ("GRU", 3), ("LSTM", 4)):
         name = f"{kind.lower()}{len(nodes)}"
         parameters[f"W{name}"] = drawn(rng, 2, 2 * n_gate, width)
         parameters[f"R{name}"] = drawn(rng, 2, 2 * n_gate, 2)
         parameters[f"B{name}"] = drawn(rng, 2, 4 * n_gate)
         inputs = f"{x} W{name} R{name} B{name}"
-        peep = "    P" if len(nodes) == 9 else ""
+        peep = "    P" if kind == "LSTM" else ""
         nodes += [
             node(
                 kind,
@@ -191,7 +191,7 @@ def recurrent(rng):
         ]
         x, width = f"y{name}", 4
     parameters["size"] = np.array([0, 0, -1])
-    return of_doubles(nodes, (4, "n", 3), (4, "n", 4), x, **parameters)
+    return of_doubles(nodes, (2, "n", 3), (2, "n", 4), x, **parameters)
 
 
 def mixed(rng):
@@ -252,7 +252,7 @@ def sampled(rng):
 
 NETWORKS = {
     "sampled": (sampled, (2, 2, 5, 6), 0),
-    "recurrent": (recurrent, (4, 2, 3), 1),
+    "recurrent": (recurrent, (2, 2, 3), 1),
     "mixed": (mixed, (2, 2, 6, 5), 0),
 }
 
