@@ -46,6 +46,7 @@ NOT_PASSED = {
     r"test_averagepool_3d_dilations_large_count_include_pad_is_1_ceil_mode.*": "up to "
     "version 1.17 it counts what is beyond the border",
     r"test_l2normalization_axis_0": "zeros stay zeros; up to version 1.19 they are NaN",
+    r"test_dft_inverse(_opset19)?": "the zeros that the suite has are off by 2e-7",
     r"test_swiglu_float16(_expanded)?": "one element is off by a bit of float16",
 }
 
@@ -57,6 +58,7 @@ NOT_CLAIMED = {
     "strings, sequences, optional tensors": r"is no tensor of numbers",
     "a type of numbers that NumPy lacks": r"its type \d+ is not known|is of type",
     "an opset before 7, for Scan before 9": r"from 7 to|before opset 9",
+    "RoiAlign with mode='max'": r"RoiAlign .*: its mode 'max' is not known",
     "a graph of training": r"training mode",
 }
 

@@ -43,6 +43,13 @@ def of_images(operator, inputs="x", opset=19, constants=None, **attributes):
     return nodes, IMAGES, constants or {}, {"opset": opset}
 
 
+def of_boxes(opset, **attributes):
+    boxes = np.array([[0, 1, 4, 6], [1.3, 2.1, 1.9, 2.2], [-3, -2, 9, 8]], "f")
+    constants = {"boxes": boxes, "i": np.array([1, 0, 1])}
+    sizes = {"output_height": 3, "output_width": 2}
+    return of_images("RoiAlign", "x boxes i", opset, constants, **sizes, **attributes)
+
+
 W = rounded(RNG, 6, 2, 3, 2)
 CASES = {
     "convolution in groups, uneven": of_images(
@@ -212,6 +219,15 @@ CASES = {
         [node("LayerNormalization", "x s", "y", axis=1)],
         rounded(RNG, 2, 3, 4),
         {"s": rounded(RNG, 3, 4)},
+        {},
+    ),
+    "boxes, some of them small or beyond the image": of_boxes(16, sampling_ratio=2),
+    "boxes, with as many points as there are pixels": of_boxes(16, spatial_scale=0.6),
+    "boxes in opset 10": of_boxes(10, spatial_scale=0.6),
+    "spectra of half a window at a time": (
+        [node("STFT", "x step window", "y")],
+        rounded(RNG, 2, 21, 1),
+        {"step": np.array(3), "window": rounded(RNG, 8)},
         {},
     ),
     "where, by what is given": (

@@ -19,6 +19,7 @@ from saliency.models.onnx.families import (
     resize,
     sampling,
     shapes,
+    spectra,
 )
 from saliency.models.onnx.operators import OPERATORS
 
@@ -39,4 +40,5 @@ __all__ = [
     "resize",
     "sampling",
     "shapes",
+    "spectra",
 ]

@@ -8,11 +8,13 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.models.onnx.families.operands import variable
+from saliency.models.onnx.families.windows import Windows
 from saliency.models.onnx.operators import (
     Call,
     LinkWith,
     MakeLink,
     Node,
+    integers,
     number,
     on_host,
     operator,
@@ -230,3 +232,29 @@ def max_unpool(
         places = call.array(np.ravel_multi_index(grid, given))
     empty = variable(call, np.zeros(int(np.prod(given)), X.dtype))
     return F.reshape(F.scatter_add(empty, places, F.reshape(X, (-1,))), given)
+
+
+@operator("Col2Im", settings=("image_shape", "block_shape"))
+def columns_to_image(
+    call: Call,
+    input: Any,
+    image_shape: Any,
+    block_shape: Any,
+    *,
+    dilations: Any = None,
+    pads: Any = None,
+    strides: Any = None,
+) -> Any:
+    """An image that is the sum of overlapping blocks, which are columns."""
+    sizes = integers(image_shape)
+    windows = Windows.of(integers(block_shape), call.node.attributes)
+    counts = windows.counts(sizes, list(windows.pads))
+    n_element = int(np.prod(windows.kernel))
+    n, n_channel = len(input), input.shape[1] // n_element
+    blocks = F.reshape(input, (n, n_channel, n_element, *counts))
+    whole = [size + low + high for size, (low, high) in zip(sizes, windows.pads)]
+    y = variable(call, np.zeros((n, n_channel, *whole), input.dtype))
+    for i, places in enumerate(windows.slices(counts)):
+        y = F.scatter_add(y, (slice(None), slice(None), *places), blocks[:, :, i])
+    inner = [slice(low, low + size) for size, low in zip(sizes, windows.lows)]
+    return y[(slice(None), slice(None), *inner)]

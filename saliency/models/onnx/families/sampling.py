@@ -1,14 +1,17 @@
-"""Images sampled at points that the network computes."""
+"""Images sampled at points, or in boxes, that the network computes."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from saliency.array_types import Array
 from saliency.models.onnx.families.operands import variable
-from saliency.models.onnx.operators import Call, Node, array_of, operator
+from saliency.models.onnx.operators import Call, Node, array_of, on_host, operator
 
 import chainer
 import chainer.functions as F
@@ -19,7 +22,7 @@ _PADDINGS = ("zeros", "border", "reflection")
 _CUBIC = -0.75
 
 
-def _reasons(node: Node) -> Any:
+def _refuse_modes(node: Node) -> Any:
     mode = node.attributes.get("mode", "linear")
     if _MODES.get(mode, mode) not in ("linear", "nearest", "cubic"):
         yield f"its mode {mode!r} is not known"
@@ -28,7 +31,7 @@ def _reasons(node: Node) -> Any:
         yield f"its padding_mode {padding!r} is not known"
 
 
-@operator("GridSample", refuses=_reasons)
+@operator("GridSample", refuses=_refuse_modes)
 def grid_sample(
     call: Call,
     X: Any,
@@ -154,3 +157,76 @@ def _cubic(distance: chainer.Variable, is_near: bool) -> chainer.Variable:
     if is_near:
         return (d * (a + 2) - (a + 3)) * d * d + 1.0
     return ((d * a - 5 * a) * d + 8 * a) * d - 4 * a
+
+
+def _refuse_maximum(node: Node) -> Any:
+    if node.attributes.get("mode", "avg") != "avg":
+        yield f"its mode {node.attributes['mode']!r} is not known"
+
+
+@operator("RoiAlign", settings=("rois", "batch_indices"), refuses=_refuse_maximum)
+def roi_align(
+    call: Call,
+    X: Any,
+    rois: Any,
+    batch_indices: Any,
+    *,
+    coordinate_transformation_mode: str = "half_pixel",
+    mode: str = "avg",
+    output_height: int = 1,
+    output_width: int = 1,
+    sampling_ratio: int = 0,
+    spatial_scale: float = 1.0,
+) -> Any:
+    """Boxes of images, each divided into as many bins, of which it gives the means."""
+    is_shifted = call.opset >= 16 and coordinate_transformation_mode == "half_pixel"
+    # In the boxes' own precision: the next integer is the number of points.
+    boxes = on_host(rois) * rois.dtype.type(spatial_scale)
+    boxes = boxes - rois.dtype.type(0.5 * is_shifted)
+    starts, lengths = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]
+    lengths = lengths if is_shifted else np.maximum(lengths, 1)
+    x = variable(call, X)[call.array(batch_indices)]
+    across, down = (
+        _bins(starts[:, i], lengths[:, i], n_bin, x.shape[3 - i], sampling_ratio)
+        for i, n_bin in enumerate((output_width, output_height))
+    )
+    return _both_ways(call, down, x, across)
+
+
+def _both_ways(
+    call: Call, down: np.ndarray, x: chainer.Variable, across: np.ndarray
+) -> chainer.Variable:
+    """Return images multiplied by matrices on both sides, ``(n, out, in)`` each."""
+    left, right = (
+        call.array(np.repeat(m[:, None], x.shape[1], axis=1).astype(x.dtype))
+        for m in (down, across)
+    )
+    return F.matmul(F.matmul(left, x), right, transb=True)
+
+
+def _bins(
+    starts: np.ndarray, lengths: np.ndarray, n_bin: int, n: int, n_sample: int
+) -> np.ndarray:
+    """Return how much each pixel along an axis counts in the mean of each bin.
+
+    Args:
+        starts (numpy.ndarray): Where the first bin of each box begins.
+        lengths (numpy.ndarray): Of all bins of each box together.
+        n_bin (int): The number of bins.
+        n (int): The number of pixels.
+        n_sample (int): The number of points in a bin; 0 is one for each pixel.
+
+    Returns:
+        numpy.ndarray: ``(n_box, n_bin, n)``.
+    """
+    weights = np.zeros((len(starts), n_bin, n))
+    for of_box, start, length in zip(weights, starts, lengths):
+        n_point = n_sample if n_sample > 0 else max(math.ceil(length / n_bin), 1)
+        steps = np.arange(n_bin)[:, None] + (np.arange(n_point) + 0.5) / n_point
+        places = start + steps * length / n_bin
+        is_near = (places >= -1) & (places <= n)
+        places = np.clip(places, 0, n - 1)
+        distances = np.abs(places[:, :, None] - np.arange(n))
+        of_points = np.maximum(1 - distances, 0) * is_near[:, :, None]
+        of_box[...] = of_points.mean(axis=1)
+    return weights
