@@ -31,6 +31,9 @@ these {count} operators. They are checked against the tests that come with ONNX,
   operator is, if the reference implementation of ONNX knows it.
 - Operators that ONNX defines by others, such as `Attention`, `RotaryEmbedding`,
   `CenterCropPad` or `AffineGrid`, are taken apart. So are functions of the file.
+- `Dropout2d` of a network that PyTorch exports in training mode, which is written in
+  random numbers, becomes a `Dropout` of channels, so that BayesGrad draws masks. No
+  other random numbers can be loaded.
 - Quantised operators (`QLinearConv`, `DequantizeLinear`, ...), strings, sequences and
   optional tensors are refused. One error lists all nodes that cannot be loaded.
 

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from onnx import checker
 
 from saliency.models.onnx.chain import RESERVED, OnnxChain
+from saliency.models.onnx.channel_dropout import with_channel_dropout
 from saliency.models.onnx.compiling import Compiler
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.functions import without_functions
@@ -63,7 +64,7 @@ def load_onnx(model: str | PathLike[str] | bytes | onnx.ModelProto) -> OnnxChain
     opset = _opset(proto, name)
     _check(proto, data, name)
     try:
-        proto = without_functions(proto, OPERATORS, opset)
+        proto = with_channel_dropout(without_functions(proto, OPERATORS, opset))
     except (ValueError, RecursionError) as reason:
         raise ValueError(f"{name} is not read: {reason}") from None
     compiler = Compiler(opset, Tensors(folder), RESERVED.union(dir(OnnxChain)))

@@ -13,6 +13,7 @@ from onnx import TensorProto
 import saliency
 from link_hooks import VariableMonitorLinkHook
 from tests.models.onnx.graphs import (
+    FLOAT,
     INT64,
     convolutional,
     info,
@@ -164,6 +165,51 @@ def test_dropout_follows_the_configuration():
         x[:1], M=20, seed=0
     )
     assert len({s.tobytes() for s in samples}) > 1
+
+
+def channels_dropped(low=0.0, scale="kept"):
+    """Returns a network with Dropout2d, as PyTorch exports it in training mode."""
+    nodes = [
+        node("Conv", "x w", "c", "conv"),
+        node("Shape", "x", "n", start=0, end=1),
+        node("Concat", "n rest", "shape", axis=0),
+        node("ConstantOfShape", "shape", "empty"),
+        node("RandomUniformLike", "empty", "uniform", "draw", low=low, high=1.0),
+        node("Less", "uniform kept", "is_kept"),
+        node("Cast", "is_kept", "mask", to=FLOAT),
+        node("Div", f"mask {scale}", "noise"),
+        node("Mul", "noise c", "d", "drop"),
+        node("Flatten", "d", "y"),
+    ]
+    numbers = {"kept": np.float32(0.75), "half": np.float32(0.5)}
+    inputs, outputs = [info("x", 2, 1, 3, 3)], [info("y", 2, 16)]
+    w, rest = np.ones((4, 1, 2, 2), "f"), np.array([4, 1, 1])
+    return model_of(nodes, inputs, outputs, w=w, rest=rest, **numbers)
+
+
+def test_channels_are_dropped_where_pytorch_writes_that_in_random_numbers():
+    model = saliency.load_onnx(channels_dropped())
+
+    def written(x):
+        h = model.conv(x)
+        mask = F.dropout(np.ones((len(x), 4, 1, 1), "f"), 0.25)
+        return F.reshape(h * F.broadcast_to(mask, h.shape), (len(x), -1))
+
+    x = rounded(RNG, 3, 1, 3, 3)
+    with chainer.using_config("train", False):
+        assert_array_equal(model(x).array, model.conv(x).array.reshape(3, -1))
+    found, expected = (
+        saliency.BayesGradCalculator(m, class_index="sum").compute(x, M=5, seed=0)
+        for m in (model, written)
+    )
+    assert_array_equal(found, expected)
+    assert len({sample.tobytes() for sample in found}) > 1
+
+
+@pytest.mark.parametrize("other", [{"low": 0.5}, {"scale": "half"}])
+def test_other_random_numbers_are_refused(other):
+    with pytest.raises(ValueError, match=r"RandomUniformLike .draw.: no such operator"):
+        saliency.load_onnx(channels_dropped(**other))
 
 
 def test_one_link_for_nodes_that_share_their_weights():

@@ -143,19 +143,28 @@ def _full(call: Call, x: Any, value: float) -> Any:
     return call.xp.full((), value, x.dtype)
 
 
-@operator("Dropout", settings=("ratio", "training_mode"))
+@operator("Dropout", settings=("ratio", "training_mode", "like"))
 def dropout(
     call: Call,
     data: Any,
     ratio: Any = None,
     training_mode: Any = None,
+    like: Any = None,
     *,
     ratio_: float = 0.5,
     seed: int | None = None,
 ) -> Any:
     """Chainer's dropout, which ``chainer.config.train`` turns on."""
     share = ratio_ if ratio is None else float(number(ratio))
+    if like is not None:
+        return _channel_dropout(call, data, share, like.shape)
     y = F.dropout(data, share)
     if call.n_output == 1:
         return y
     return y, call.xp.ones(data.shape, bool if call.opset >= 10 else data.dtype)
+
+
+def _channel_dropout(call: Call, x: Any, share: float, shape: tuple[int, ...]) -> Any:
+    """Return x without some of its channels; the batch may have another size here."""
+    ones = call.xp.ones((len(x), *shape[1:]), x.dtype)
+    return x * F.broadcast_to(F.dropout(ones, share), x.shape)
