@@ -105,6 +105,9 @@ class Compiler:
         """Return the steps of a graph's nodes, without links."""
         return [step for node in needed_nodes(graph) for step in self._draft(node)]
 
+    def _refuse(self, node: Node, problem: str) -> None:
+        self.problems.append(f"{node.type} ({node.name}): {problem}")
+
     def _source(self, name: str) -> str:
         return self._aliases.get(name, name)
 
@@ -116,9 +119,8 @@ class Compiler:
             return []
         problems = _problems(proto, node)
         if problems:
-            self.problems += [
-                f"{proto.op_type} ({node.name}): {problem}" for problem in problems
-            ]
+            for problem in problems:
+                self._refuse(node, problem)
             # Whatever else is wrong behind it is to be told as well.
             self._variables.update(proto.output)
             return []
@@ -142,20 +144,22 @@ class Compiler:
         return steps
 
     def _node(self, proto: onnx.NodeProto, inputs: tuple[str, ...]) -> Node:
+        outputs = [name for name in proto.output if name]
+        name = text_of(proto.name or (outputs or [""])[0])
         attributes: dict[str, Any] = {}
         for attribute in proto.attribute:
             try:
                 attributes[attribute.name] = attribute_value(attribute, self._tensors)
             except ValueError as reason:
-                self.problems.append(f"{proto.op_type} ({proto.name}): {reason}")
+                self.problems.append(f"{proto.op_type} ({name}): {reason}")
+                attributes[attribute.name] = np.zeros(0)
         constants = {
-            i: self._constants[name]
-            for i, name in enumerate(inputs)
-            if name in self._constants
+            i: self._constants[value]
+            for i, value in enumerate(inputs)
+            if value in self._constants
         }
-        outputs = [name for name in proto.output if name]
         return Node(
-            text_of(proto.name or (outputs or [""])[0]),
+            name,
             proto.op_type,
             attributes,
             self._opset,
@@ -278,9 +282,12 @@ class Compiler:
         if make is not None:
             # Chainer's links have parameters of this dtype, whatever is put into them.
             dtypes = [v.dtype for v in own.values() if v.dtype.kind == "f"]
-            with chainer.using_config("dtype", dtypes[0]):
-                link, held = make()
-            return link, frozenset(held)
+            try:
+                with chainer.using_config("dtype", dtypes[0]):
+                    link, held = make()
+                return link, frozenset(held)
+            except Exception as reason:  # of as many kinds as there are mistakes
+                self._refuse(node, f"no link can be made of it: {reason}")
         return OperatorLink(node), frozenset(own)
 
 

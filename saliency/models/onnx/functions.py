@@ -30,7 +30,7 @@ def without_functions(
     if model.functions:
         _check_functions(model)
         model = inliner.inline_local_functions(model)
-    if all(_is_known(node, known) for node in _all_nodes(model.graph)):
+    if all(_is_known(node, known) for node in all_nodes(model.graph)):
         return model
     return _taken_apart(model, known, opset)
 
@@ -63,7 +63,7 @@ def _taken_apart(
     copy.CopyFrom(model)
     types = _types_of(model)
     count = 0
-    for node in _all_nodes(copy.graph):
+    for node in all_nodes(copy.graph):
         if _is_known(node, known):
             continue
         function = _function_of(node, opset, types)
@@ -145,7 +145,8 @@ def _is_known(node: onnx.NodeProto, known: Container[str]) -> bool:
     return is_of_onnx(node) and node.op_type in known
 
 
-def _all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """Yield the nodes of a graph, and of the graphs within it."""
     yield from _nodes_of(graph.node)
 
 

@@ -15,7 +15,7 @@ from saliency.models.onnx.chain import RESERVED, OnnxChain
 from saliency.models.onnx.channel_dropout import with_channel_dropout
 from saliency.models.onnx.compiling import Compiler
 from saliency.models.onnx.families import OPERATORS
-from saliency.models.onnx.functions import without_functions
+from saliency.models.onnx.functions import all_nodes, without_functions
 from saliency.models.onnx.inputs import Input, with_batches
 from saliency.models.onnx.operators import DTYPES
 from saliency.models.onnx.tensors import (
@@ -120,6 +120,11 @@ def _check(proto: onnx.ModelProto, data: bytes | None, name: str) -> None:
         checker.check_model(data)
     except (checker.ValidationError, ValueError) as reason:
         raise ValueError(f"{name} is no valid ONNX model: {reason}") from None
+    for node in all_nodes(proto.graph):
+        attributes = (attribute.name for attribute in node.attribute)
+        # What is no UTF-8 comes as bytes.
+        if any(isinstance(n, bytes) for n in (*node.input, *node.output, *attributes)):
+            raise ValueError(f"{name} is no valid ONNX model: it has a damaged name")
 
 
 def _opset(proto: onnx.ModelProto, name: str) -> int:

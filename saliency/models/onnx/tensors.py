@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +101,7 @@ class Tensors:
 
 def has_external(model: onnx.ModelProto) -> bool:
     """Tell whether a model names other files."""
-    return any(map(_is_external, _tensors_of(model.graph)))
+    return any(map(_is_external, _tensors_of(model)))
 
 
 def without_external(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -110,7 +110,7 @@ def without_external(model: onnx.ModelProto) -> onnx.ModelProto:
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for tensor in filter(_is_external, _tensors_of(copy.graph)):
+    for tensor in filter(_is_external, _tensors_of(copy)):
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
         del tensor.dims[:]
@@ -122,15 +122,26 @@ def _is_external(tensor: TensorProto) -> bool:
     return bool(tensor.data_location == TensorProto.EXTERNAL)
 
 
-def _tensors_of(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """Yield the tensors of a graph, and of those within it."""
+def _tensors_of(model: onnx.ModelProto) -> Iterator[TensorProto]:
+    """Yield the tensors of a model's graph, and of its functions."""
+    yield from _in_graph(model.graph)
+    for function in model.functions:
+        yield from _in_nodes(function.node)
+
+
+def _in_graph(graph: onnx.GraphProto) -> Iterator[TensorProto]:
     yield from graph.initializer
-    for node in graph.node:
+    yield from _in_nodes(graph.node)
+
+
+def _in_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[TensorProto]:
+    """Yield the tensors that nodes have, and the graphs within them."""
+    for node in nodes:
         for attribute in node.attribute:
             if attribute.HasField("t"):
                 yield attribute.t
             if attribute.HasField("g"):
-                yield from _tensors_of(attribute.g)
+                yield from _in_graph(attribute.g)
 
 
 def _count(name: str, key: str, text: str) -> int:

@@ -67,17 +67,26 @@ def test_a_file_that_is_not_there(tmp_path):
         saliency.load_onnx(tmp_path / "no.onnx")
 
 
-@pytest.mark.parametrize("n_byte", [0, 1, 10, 60, -1])
-def test_truncated_files(tmp_path, n_byte):
+def test_files_that_are_cut_anywhere(tmp_path):
     data = convolutional(np.random.default_rng(0))[0].SerializeToString()
     path = tmp_path / "half.onnx"
-    path.write_bytes(data[:n_byte])
+    path.write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match=r"half.onnx"):
         saliency.load_onnx(path)
+    rng = np.random.default_rng(0)
+    tracemalloc.start()
+    for n_byte in [0, 1, len(data) - 1, *rng.integers(len(data), size=200)]:
+        with pytest.raises(
+            ValueError, match=r"model .*(complete|no graph|opset|valid)"
+        ):
+            saliency.load_onnx(data[:n_byte])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 50e6
 
 
 def test_damaged_files_give_errors_that_say_so():
-    data = bytearray(added().SerializeToString())
+    data = convolutional(np.random.default_rng(0))[0].SerializeToString()
     rng = np.random.default_rng(0)
     n_refused = 0
     for _ in range(200):
@@ -89,6 +98,36 @@ def test_damaged_files_give_errors_that_say_so():
         except (ValueError, MemoryError):
             n_refused += 1
     assert n_refused > 50
+
+
+def test_a_name_that_is_no_text():
+    data = added().SerializeToString().replace(b"\x01y", b"\x01\xff")
+    with pytest.raises(ValueError, match=r"it has a damaged name"):
+        saliency.load_onnx(data)
+
+
+def test_a_convolution_in_no_groups():
+    nodes = [node("Conv", "x w", "y", "conv", group=0)]
+    image = info("x", "n", 1, 3, 3)
+    model = model_of(nodes, [image], [info("y")], w=np.ones((1, 1, 2, 2), "f"))
+    with pytest.raises(ValueError, match=r"Conv \(conv\): no link can be made of it"):
+        saliency.load_onnx(model)
+
+
+def test_graphs_within_graphs_without_an_end():
+    """Each node has an attribute with a graph, which has a node, ..."""
+    data = b""
+    for _ in range(2000):
+        for tag in (0x32, 0x2A, 0x0A):  # AttributeProto.g, NodeProto.attribute, .node
+            data = bytes([tag]) + _varint(len(data)) + data
+    model = b"\x3a" + _varint(len(data)) + data + b"\x42\x02\x10\x11"
+    with pytest.raises(ValueError, match=r"model cannot be read as ONNX"):
+        saliency.load_onnx(model)
+
+
+def _varint(n):
+    """Returns a number as a file has it: seven bits in each byte."""
+    return bytes([n]) if n < 128 else bytes([n % 128 + 128]) + _varint(n // 128)
 
 
 @pytest.mark.parametrize("opset", [6, 99])
@@ -337,6 +376,53 @@ class TestArraysInOtherFiles:
         path = self.saved(tmp_path, "weights2.bin")
         with pytest.raises(ValueError, match=r"'weights2.bin', which is no file"):
             saliency.load_onnx(path)
+
+    def test_a_tensor_within_a_graph_of_a_node(self, tmp_path):
+        """Each of them is refused, and nothing else is said of it."""
+        tensor = numpy_helper.from_array(ROW, "c")
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="../secret.bin")
+        constant = helper.make_node("Constant", [], ["c"], "hidden", value=tensor)
+        other = helper.make_node("Constant", [], ["d"], value=tensor)
+        nodes = (constant, "c"), (other, "d")
+        then, other = (graph_of([n], [], [info(o, 3)], o) for n, o in nodes)
+        model = model_of(
+            [node("If", "go", "y", then_branch=then, else_branch=other)],
+            [info("go", dtype=TensorProto.BOOL)],
+            [info("y", 3)],
+        )
+        (tmp_path / "secret.bin").write_bytes(DATA)
+        path = tmp_path / "model" / "model.onnx"
+        path.parent.mkdir()
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(ValueError) as caught:
+            saliency.load_onnx(path)
+        _, *lines = str(caught.value).splitlines()
+        found = {line.partition(":")[0] for line in lines}
+        assert found == {"  Constant (hidden)", "  Constant (d)"}
+        assert len(lines) == 2
+
+    def test_a_tensor_within_a_function_of_the_file(self, tmp_path):
+        path = self.saved(tmp_path)
+        tensor = onnx.load(path, load_external_data=False).graph.initializer[0]
+        function = helper.make_function(
+            "mine",
+            "Plus",
+            ["a"],
+            ["b"],
+            [
+                helper.make_node("Constant", [], ["k"], value=tensor),
+                node("Add", "a k", "b"),
+            ],
+            [helper.make_opsetid("", 17)],
+        )
+        nodes = [node("Plus", "x", "y", domain="mine")]
+        x, y = info("x", "n", 3), info("y", "n", 3)
+        model = model_of(nodes, [x], [y], functions=[function])
+        path.write_bytes(model.SerializeToString())
+        x = np.ones((1, 3), "f")
+        assert_allclose(saliency.load_onnx(path)(x).array, x + ROW)
 
     def test_a_model_without_a_folder(self, tmp_path):
         data = self.saved(tmp_path).read_bytes()
