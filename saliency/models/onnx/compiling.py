@@ -32,6 +32,20 @@ import chainer
 #: The name of the link of parameters that several links use.
 SHARED = "shared"
 
+#: ONNX's types of the numbers that variables of Chainer have.
+FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
+)
+
+_QUANTISED = "it is quantised; load the file from before quantisation"
+# What is drawn at random is not computed beforehand.
+_RANDOM = frozenset(
+    (
+        *("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike"),
+        *("RandomUniform", "RandomUniformLike"),
+    )
+)
+
 
 class Compiler:
     """Makes the plan of a graph, and its links.
@@ -304,15 +318,6 @@ def _problems(proto: onnx.NodeProto, node: Node) -> list[str]:
     return OPERATORS[node.type].problems(node)
 
 
-_QUANTISED = "it is quantised; load the file from before quantisation"
-_RANDOM = frozenset(
-    (
-        *("Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike"),
-        *("RandomUniform", "RandomUniformLike"),
-    )
-)
-
-
 def _constant(node: Node) -> np.ndarray:
     """Return what a Constant node holds."""
     dtypes = {"value_float": np.float32, "value_floats": np.float32}
@@ -331,9 +336,3 @@ def _gives_floats(node: Node) -> bool:
 
 def _is_float(info: onnx.ValueInfoProto) -> bool:
     return info.type.tensor_type.elem_type in FLOATS
-
-
-#: ONNX's types of the numbers that variables of Chainer have.
-FLOATS = frozenset(
-    {onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT, onnx.TensorProto.DOUBLE}
-)

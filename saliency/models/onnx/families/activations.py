@@ -70,9 +70,9 @@ def sigmoid(call: Call, X: Any) -> Any:
 @operator("HardSigmoid")
 def hard_sigmoid(call: Call, X: Any, *, alpha: float = 0.2, beta: float = 0.5) -> Any:
     """``alpha X + beta``, from 0 to 1."""
-    if alpha == np.float32(0.2) and beta == 0.5:
+    # Chainer's has the slope 0.2, which a file has in float32, and 0.5 at zero.
+    if np.float32(alpha) == np.float32(0.2) and beta == 0.5:
         return F.hard_sigmoid(X)
-    # Chainer's has the slope 0.2 and the height 0.5 at zero.
     return F.hard_sigmoid(X * (5 * alpha) + 5 * (beta - 0.5))
 
 

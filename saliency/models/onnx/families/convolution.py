@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saliency.models.onnx.families.operands import variable
-from saliency.models.onnx.families.windows import Windows, auto_pad_reasons, padded
+from saliency.models.onnx.families.windows import Windows, padded, refuse_padding
 from saliency.models.onnx.operators import Call, LinkWith, MakeLink, Node, operator
 
 import chainer
@@ -94,9 +94,7 @@ def _convolution(node: Node) -> MakeLink | None:
     return make
 
 
-@operator(
-    "Conv", refuses=lambda node: auto_pad_reasons(node.attributes), link=_convolution
-)
+@operator("Conv", refuses=refuse_padding, link=_convolution)
 def convolution(
     call: Call,
     X: Any,
@@ -233,11 +231,7 @@ def _deconvolution(node: Node) -> MakeLink | None:
     return make
 
 
-@operator(
-    "ConvTranspose",
-    refuses=lambda node: auto_pad_reasons(node.attributes),
-    link=_deconvolution,
-)
+@operator("ConvTranspose", refuses=refuse_padding, link=_deconvolution)
 def transposed_convolution(
     call: Call,
     X: Any,

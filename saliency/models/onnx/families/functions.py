@@ -121,7 +121,7 @@ def clip(
     if high is None:
         return input if low is None else _at_least(call, input, low)
     if low is None:
-        return F.minimum(input, call.xp.full((), high, input.dtype))
+        return F.minimum(input, _full(call, input, high))
     if low == 0 < high:
         return F.clipped_relu(input, high)
     if low > high:  # ONNX gives the upper end everywhere

@@ -10,21 +10,17 @@ import numpy as np
 from saliency.models.onnx.families.windows import (
     Widths,
     Windows,
-    auto_pad_reasons,
     padded,
+    refuse_padding,
 )
 from saliency.models.onnx.folding import evaluate
-from saliency.models.onnx.operators import Call, Node, on_host, operator
+from saliency.models.onnx.operators import Call, on_host, operator
 
 import chainer
 import chainer.functions as F
 
 
-def _reasons(node: Node) -> Any:
-    return auto_pad_reasons(node.attributes)
-
-
-@operator("MaxPool", refuses=_reasons)
+@operator("MaxPool", refuses=refuse_padding)
 def max_pool(
     call: Call,
     X: Any,
@@ -76,7 +72,7 @@ def _stacked(
     return F.stack(every, axis=0)
 
 
-@operator("AveragePool", refuses=_reasons)
+@operator("AveragePool", refuses=refuse_padding)
 def average_pool(
     call: Call,
     X: Any,
@@ -134,7 +130,7 @@ def _members(windows: Windows, sizes: Sequence[int], border: Widths) -> np.ndarr
     return result
 
 
-@operator("LpPool", refuses=_reasons)
+@operator("LpPool", refuses=refuse_padding)
 def lp_pool(
     call: Call,
     X: Any,

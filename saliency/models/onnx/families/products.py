@@ -32,10 +32,21 @@ class Dense(L.Linear):
         return super().forward(x, x.ndim - 1 if n_batch_axes is None else n_batch_axes)
 
 
+def _is_matrix(W: np.ndarray) -> bool:
+    """Tell whether an array can be the weights of a linear layer."""
+    return W.ndim == 2 and W.dtype.kind == "f" and 0 not in W.shape
+
+
+def _is_one_row(b: np.ndarray, n: int) -> bool:
+    """Tell whether a bias is the same for all rows, with n numbers or one."""
+    is_row = b.ndim < 2 or (b.ndim == 2 and len(b) == 1)
+    return is_row and b.size in (1, n)
+
+
 def _dense(node: Node) -> MakeLink | None:
     """Return a linear layer for a product with a constant matrix."""
     W = node.constants.get(1)
-    if W is None or W.ndim != 2 or W.dtype.kind != "f" or 0 in W.shape:
+    if W is None or not _is_matrix(W):
         return None
     return lambda: LinkWith(Dense(np.ascontiguousarray(W.T)), [1])
 
@@ -52,20 +63,14 @@ def _gemm(node: Node) -> MakeLink | None:
     options = node.attributes
     alpha, beta = options.get("alpha", 1.0), options.get("beta", 1.0)
     has_bias = node.n_input > 2
-    if W is None or W.ndim != 2 or W.dtype.kind != "f" or 0 in W.shape:
+    if W is None or not _is_matrix(W) or options.get("transA", 0):
         return None
-    if options.get("transA", 0):
-        return None
-    if has_bias and (
-        b is None or b.size not in (1, W.shape[not options.get("transB")])
-    ):
-        return None
-    if b is not None and (b.ndim > 2 or (b.ndim == 2 and len(b) != 1)):
+    matrix = W if options.get("transB", 0) else W.T
+    if has_bias and (b is None or not _is_one_row(b, len(matrix))):
         return None
 
     def make() -> LinkWith:
-        weights = W if options.get("transB", 0) else W.T
-        weights = weights if alpha == 1 else W.dtype.type(alpha) * weights
+        weights = matrix if alpha == 1 else W.dtype.type(alpha) * matrix
         bias = b
         if bias is not None:
             bias = bias if beta == 1 else W.dtype.type(beta) * bias

@@ -37,7 +37,7 @@ _DEFAULTS = {
 }
 
 
-def _reasons(node: Node) -> Any:
+def _refuse_functions(node: Node) -> Any:
     for name in node.attributes.get("activations", []):
         if name.lower() not in _ACTIVATIONS:
             yield f"its activation {name!r} is not known"
@@ -207,7 +207,7 @@ def _projected(steps: _Steps, W: Any, b: Any) -> chainer.Variable:
     return F.linear(steps.xs, W, b, n_batch_axes=2)
 
 
-@operator("RNN", refuses=_reasons, settings=("sequence_lens",))
+@operator("RNN", refuses=_refuse_functions, settings=("sequence_lens",))
 def rnn(
     call: Call,
     X: Any,
@@ -242,7 +242,7 @@ def _run_rnn(
     return steps.run(_projected(steps, d.W, b), step, state)
 
 
-@operator("GRU", refuses=_reasons, settings=("sequence_lens",))
+@operator("GRU", refuses=_refuse_functions, settings=("sequence_lens",))
 def gru(
     call: Call,
     X: Any,
@@ -293,7 +293,7 @@ def _run_gru(
     return steps.run(_projected(steps, d.W, of_x), step, state)
 
 
-@operator("LSTM", refuses=_reasons, settings=("sequence_lens",))
+@operator("LSTM", refuses=_refuse_functions, settings=("sequence_lens",))
 def lstm(
     call: Call,
     X: Any,

@@ -29,7 +29,7 @@ _COORDINATES = (
 _BEFORE_11 = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
 
-def _reasons(node: Node) -> Any:
+def _refuse_modes(node: Node) -> Any:
     known = {
         "mode": _MODES,
         "coordinate_transformation_mode": _COORDINATES,
@@ -57,7 +57,7 @@ class _Axis(NamedTuple):
     roi: tuple[float, float] = (0.0, 1.0)
 
 
-@operator("Upsample", refuses=_reasons, settings=("scales",))
+@operator("Upsample", refuses=_refuse_modes, settings=("scales",))
 def upsample(
     call: Call,
     X: Any,
@@ -72,7 +72,7 @@ def upsample(
     return _resized(call, X, axes, {"mode": mode, **_BEFORE_11})
 
 
-@operator("Resize", refuses=_reasons, settings=("roi", "scales", "sizes"))
+@operator("Resize", refuses=_refuse_modes, settings=("roi", "scales", "sizes"))
 def resize(
     call: Call,
     X: Any,

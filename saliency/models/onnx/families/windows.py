@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from saliency.models.onnx.operators import Node
+
 import chainer.functions as F
 
 _AUTO = ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER")
@@ -124,10 +126,11 @@ def padded(x: Any, widths: Widths, value: float = 0.0) -> Any:
     return F.pad(x, [(0, 0), (0, 0), *widths], "constant", constant_values=value)
 
 
-def auto_pad_reasons(attributes: Mapping[str, Any]) -> Iterator[str]:
+def refuse_padding(node: Node) -> Iterator[str]:
     """Yield what is wrong with the padding of a node."""
-    auto_pad = attributes.get("auto_pad", "NOTSET")
+    auto_pad = node.attributes.get("auto_pad", "NOTSET")
     if auto_pad not in _AUTO:
         yield f"its auto_pad {auto_pad!r} is not known"
-    if min(attributes.get("pads") or [0]) < 0:
-        yield f"its pads {list(attributes['pads'])} are negative"
+    pads = node.attributes.get("pads") or [0]
+    if min(pads) < 0:
+        yield f"its pads {list(pads)} are negative"
