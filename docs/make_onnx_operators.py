@@ -34,8 +34,9 @@ these {count} operators. They are checked against the tests that come with ONNX,
 - `Dropout1d`, `2d` and `3d` of a network that PyTorch exports in training mode are
   written in random numbers. They become a `Dropout` of channels, so that BayesGrad
   draws masks. No other random numbers can be loaded.
-- Quantised operators (`QLinearConv`, `DequantizeLinear`, ...), strings, sequences and
-  optional tensors are refused. One error lists all nodes that cannot be loaded.
+- Sequences are taken apart where their members are known when the file is loaded.
+- Quantised operators (`QLinearConv`, `DequantizeLinear`, ...), strings, other sequences
+  and optional tensors are refused. One error lists all nodes that cannot be loaded.
 
 | operator | family | what it gives | link | arrays |
 |---|---|---|---|---|

@@ -3,9 +3,9 @@
 How :func:`load_onnx` makes one, and where each step is:
 
 1. ``loading.py`` reads the file and has it checked. ``functions.py`` takes functions
-   apart, until there is a graph of known operators; ``channel_dropout.py`` finds the
-   dropout of channels, which is no operator. ``tensors.py`` reads the graph's arrays,
-   also those in other files of the model's folder.
+   apart, until there is a graph of known operators, and ``sequences.py`` known
+   sequences. ``channel_dropout.py`` finds the dropout of channels, which no operator
+   is. ``tensors.py`` reads arrays, also those in other files of the model's folder.
 2. ``compiling.py`` goes over the nodes once. What depends on constants alone is
    computed now (``folding.py``, with the reference implementation of ONNX). Each node
    that is left becomes a step (``steps.py``). It gets a link (``links.py``, or one

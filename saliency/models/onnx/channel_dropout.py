@@ -15,6 +15,8 @@ from typing import NamedTuple
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from saliency.models.onnx.protos import constants_of
+
 
 class _Noise(NamedTuple):
     """Random numbers that are 0, or 1 / kept.
@@ -77,14 +79,8 @@ def _noise(
 
 def _numbers(graph: onnx.GraphProto) -> dict[str, float]:
     """Return the constants of one floating-point number, by their names."""
-    tensors = {t.name: t for t in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            tensors[node.output[0]] = node.attribute[0].t
     return {
         name: numpy_helper.to_array(tensor).item()
-        for name, tensor in tensors.items()
-        if tensor.data_type == TensorProto.FLOAT
-        and list(tensor.dims) in ([], [1])
-        and tensor.data_location != TensorProto.EXTERNAL
+        for name, tensor in constants_of(graph)
+        if tensor.data_type == TensorProto.FLOAT and list(tensor.dims) in ([], [1])
     }

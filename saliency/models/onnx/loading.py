@@ -18,6 +18,7 @@ from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.functions import all_nodes, without_functions
 from saliency.models.onnx.inputs import Input, with_batches
 from saliency.models.onnx.operators import DTYPES
+from saliency.models.onnx.sequences import without_sequences
 from saliency.models.onnx.tensors import (
     Tensors,
     has_external,
@@ -64,8 +65,9 @@ def load_onnx(model: str | PathLike[str] | bytes | onnx.ModelProto) -> OnnxChain
     opset = _opset(proto, name)
     _check(proto, data, name)
     try:
-        proto = with_channel_dropout(without_functions(proto, OPERATORS, opset))
-    except (ValueError, RecursionError) as reason:
+        proto = without_functions(proto, OPERATORS, opset)
+        proto = with_channel_dropout(without_sequences(proto, opset))
+    except (ValueError, TypeError, RecursionError) as reason:
         raise ValueError(f"{name} is not read: {reason}") from None
     compiler = Compiler(opset, Tensors(folder), RESERVED.union(dir(OnnxChain)))
     plan = compiler.plan(proto.graph)

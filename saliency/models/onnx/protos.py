@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import onnx
@@ -64,3 +64,15 @@ def names_used(node: onnx.NodeProto) -> set[str]:
             for inner in attribute.g.node:
                 found |= names_used(inner)
     return found
+
+
+def constants_of(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    """Yield the names of constants that are in the file itself, and their tensors."""
+    tensors = [(tensor.name, tensor) for tensor in graph.initializer]
+    for node in graph.node:
+        if node.op_type == "Constant":
+            values = [a.t for a in node.attribute if a.name == "value"]
+            tensors += zip(node.output, values)
+    for name, tensor in tensors:
+        if tensor.data_location != onnx.TensorProto.EXTERNAL:
+            yield name, tensor

@@ -305,6 +305,62 @@ def test_functions_of_onnx_are_taken_apart():
     )
 
 
+@pytest.mark.parametrize("opset", [11, 17])
+def test_sequences_whose_members_are_known_are_taken_apart(opset):
+    nodes = [
+        node("SplitToSequence", "x sizes", "parts", axis=-1),
+        node("SequenceAt", "parts last", "a"),
+        node("SequenceAt", "parts first", "b"),
+        node("SequenceConstruct", "b a b", "both"),
+        node("ConcatFromSequence", "both", "c", axis=1),
+        node("SequenceConstruct", "a b", "pair"),
+        node("ConcatFromSequence", "pair", "d", "stack", axis=-1, new_axis=1),
+    ]
+    constants = {"sizes": np.array([2, 1, 2]), "last": np.array(-1)}
+    outputs = [info("c", "n", 6), info("d", "n", 2, 2)]
+    model = saliency.load_onnx(
+        model_of(
+            nodes,
+            [info("x", "n", 5)],
+            outputs,
+            opset,
+            first=np.array(0),
+            **constants,
+        )
+    )
+    x = np.arange(10.0, dtype="f").reshape(2, 5)
+    a, b = x[:, 3:], x[:, :2]
+    joined, stacked = model(x)
+    assert_allclose(joined.array, np.concatenate([b, a, b], axis=1))
+    assert_allclose(stacked.array, np.stack([a, b], axis=-1))
+    assert "stack" in model.link_names
+
+
+def test_sequences_whose_members_are_not_known_are_refused():
+    nodes = [
+        node("SplitToSequence", "x one", "parts", "in_ones", axis=1),
+        node("SequenceAt", "parts i", "y", "which"),
+    ]
+    inputs = [info("x", "n", 5), info("i", dtype=INT64)]
+    proto = model_of(nodes, inputs, [info("y", "n", 1)], one=np.array(1))
+    with pytest.raises(ValueError) as caught:
+        saliency.load_onnx(proto)
+    assert str(caught.value).splitlines()[1:] == [
+        "  SplitToSequence (in_ones): no such operator is known",
+        "  SequenceAt (which): no such operator is known",
+    ]
+
+
+def test_a_sequence_as_the_output_is_refused():
+    nodes = [node("SequenceConstruct", "x x", "s", "pair"), node("Identity", "s", "y")]
+    output = helper.make_tensor_sequence_value_info("y", FLOAT, None)
+    model = model_of(nodes, [info("x", "n")], [output])
+    with pytest.raises(
+        ValueError, match=r"SequenceConstruct \(pair\): no such operator"
+    ):
+        saliency.load_onnx(model)
+
+
 class TestArraysInOtherFiles:
     """Tensors of the model that are in files beside it."""
 
