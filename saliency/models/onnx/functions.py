@@ -89,20 +89,7 @@ def _function_of(
         schema: Any = defs.get_schema(node.op_type, opset, node.domain)
     except defs.SchemaError:
         return None
-    versions = [v for v in schema.function_opset_versions if v <= opset]
-    dependent = schema.context_dependent_function_opset_versions
-    dependent = [v for v in dependent if v <= opset]
-    if versions:
-        text = schema.get_function_with_opset_version(max(versions))
-    elif dependent and all(not x or x in types for x in node.input):
-        inputs = [types.get(x, onnx.TypeProto()) for x in node.input]
-        text = schema.get_context_dependent_function_with_opset_version(
-            max(dependent),
-            node.SerializeToString(),
-            [t.SerializeToString() for t in inputs],
-        )
-    else:
-        return None
+    text = _definition(schema, node, opset, types)
     function: onnx.FunctionProto = onnx.FunctionProto.FromString(text)
     if not function.node:
         return None
@@ -114,6 +101,25 @@ def _function_of(
         if imported.domain in ("", "ai.onnx"):
             imported.version = opset
     return function
+
+
+def _definition(
+    schema: Any, node: onnx.NodeProto, opset: int, types: dict[str, onnx.TypeProto]
+) -> bytes:
+    """Return ONNX's function for a node, as it is in a file; nothing if it has none."""
+    versions = [v for v in schema.function_opset_versions if v <= opset]
+    if versions:
+        found: bytes = schema.get_function_with_opset_version(max(versions))
+        return found
+    by_types = schema.context_dependent_function_opset_versions
+    versions = [v for v in by_types if v <= opset]
+    if not versions or not all(not x or x in types for x in node.input):
+        return b""
+    inputs = [types.get(x, onnx.TypeProto()) for x in node.input]
+    found = schema.get_context_dependent_function_with_opset_version(
+        max(versions), node.SerializeToString(), [t.SerializeToString() for t in inputs]
+    )
+    return found
 
 
 def _types_of(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
