@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 import pytest
 from numpy.testing import assert_allclose
 
@@ -22,11 +23,18 @@ from tests.models.onnx.graphs import DOUBLE, graph_of, info, model_of, node
 import chainer
 import chainer.functions as F
 
-WITH_GRADIENTS = {name for name, o in OPERATORS.items() if not o.gives_arrays}
+# Older versions of ONNX have fewer operators.
+WITH_GRADIENTS = {
+    name
+    for name, operator in OPERATORS.items()
+    if not operator.gives_arrays and onnx.defs.has(name)
+}
 # Cases of these take long to make, ...
 IN_NETWORKS = {"AveragePool", "LpPool", "MaxPool"}
-# ... and those of these cannot be in float64. The networks below have both.
-IN_NETWORKS |= {"Cast", "CastLike", "GlobalLpPool", "If", "Trilu"}
+# ... and those of these cannot be in float64, or are new. The networks below have both.
+IN_NETWORKS |= {"Cast", "CastLike", "GlobalLpPool", "If", "LpNormalization", "Trilu"}
+# What modules with cases were called up to version 1.17.
+OLD_NAMES = {"batchnorm", "instancenorm"}
 # Inputs that get no gradient, besides those that are settings: bounds and an example.
 WITHOUT = {"Clip": {1, 2}, "CastLike": {1}}
 # Where relevance has no meaning, LRP says so.
@@ -131,7 +139,8 @@ def probe_of(case):
 def probes():
     """Returns a probe for each operator that gradients can go through."""
     wanted = WITH_GRADIENTS - IN_NETWORKS
-    modules = {m for m in families() if m.replace("_", "") in map(str.lower, wanted)}
+    names = {*map(str.lower, wanted), *OLD_NAMES}
+    modules = {m for m in families() if m.replace("_", "") in names}
     found = {}
     for case in cases_of(sorted(modules)).values():
         nodes = case.model.graph.node
@@ -239,12 +248,13 @@ def mixed(rng):
 def sampled(rng):
     """Returns an image that is sampled where it says itself, in all ways."""
     nodes = [
-        node("Conv", "x w", "c", strides=[2, 2]),
-        node("Tanh", "c", "t"),
+        node("Conv", "x w", "d", strides=[2, 2]),
+        node("Tanh", "d", "t"),
         node("Transpose", "t", "points", perm=[0, 2, 3, 1]),
         node("GridSample", "x points", "a", mode="linear", padding_mode="reflection"),
         node("GridSample", "x points", "b", mode="cubic", align_corners=1),
-        node("Mul", "a b", "y"),
+        node("Mul", "a b", "c"),
+        node("LpNormalization", "c", "y", axis=1),
     ]
     w = drawn(rng, 2, 2, 2, 2)
     return of_doubles(nodes, ("n", 2, 5, 6), ("n", 2, 2, 3), w=w)
@@ -273,3 +283,26 @@ def test_gradients_and_relevance_go_through_networks(name):
     account = calculator.conservation(np.moveaxis(x, batch, 0))
     missing = sum(entry.other for entry in account.entries)
     assert abs(missing) < 1e-3 * abs(account.start)
+
+
+@pytest.mark.parametrize(
+    ("operator", "options"),
+    [
+        ("LpNormalization", {"axis": 1}),
+        ("MeanVarianceNormalization", {"axes": [1]}),
+        ("ReduceL2", {"axes": [1]}),
+        ("GlobalLpPool", {"p": 3}),
+        ("LpPool", {"kernel_shape": [2]}),
+    ],
+)
+def test_norms_of_zeros_have_a_gradient(operator, options):
+    shape = (2, 4, 5) if "Pool" in operator else (2, 4)
+    x, y = info("x", *shape, dtype=DOUBLE), info("y", dtype=DOUBLE)
+    proto = model_of([node(operator, "x", "y", **options)], [x], [y], 11)
+    data = np.ones(shape)
+    data[1] = 0
+    (gradient,) = Probe(saliency.load_onnx(proto), [data], [0]).gradients()
+    assert np.isfinite(gradient.array).all()
+    if not operator.endswith("Normalization"):
+        assert gradient.array[0].any()
+        assert not gradient.array[1].any()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.models.onnx.families.operands import axes_of, variable
+from saliency.models.onnx.families.operands import axes_of, root, variable
 from saliency.models.onnx.operators import Call, LinkWith, MakeLink, Node, operator
 
 import chainer
@@ -182,7 +182,7 @@ def lp_normalization(call: Call, input: Any, *, axis: int = -1, p: int = 2) -> A
     if p == 1:
         norm = F.sum(F.absolute(input), along, keepdims=True)
     else:
-        norm = F.sqrt(F.sum(F.square(input), along, keepdims=True))
+        norm = root(F.sum(F.square(input), along, keepdims=True))
     is_zero = norm.array == 0
     norm = F.where(is_zero, call.xp.ones_like(norm.array), norm)
     return input / norm
@@ -196,7 +196,7 @@ def mean_variance_normalization(
     over = axes_of(axes, X.ndim)
     centred = X - F.mean(X, over, keepdims=True)
     variance = F.mean(F.square(centred), over, keepdims=True)
-    return centred / (F.sqrt(variance) + 1e-9)
+    return centred / (root(variance) + 1e-9)
 
 
 @operator("RMSNormalization")

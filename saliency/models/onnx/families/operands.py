@@ -9,6 +9,7 @@ import numpy as np
 from saliency.models.onnx.operators import Call, number
 
 import chainer
+import chainer.functions as F
 
 
 def operand(call: Call, value: Any, ndim: int = 0) -> Any:
@@ -38,6 +39,19 @@ def variable(call: Call, value: Any) -> chainer.Variable:
     if isinstance(value, chainer.Variable):
         return value
     return chainer.as_variable(call.xp.asarray(value))
+
+
+def root(x: chainer.Variable, p: float = 2) -> chainer.Variable:
+    """Return the p-th root of sums of powers; the gradient of that of zero is zero.
+
+    That is one of the subgradients of a norm, and PyTorch's as well.
+    """
+    is_zero = x.array == 0
+    if not is_zero.any():
+        return F.sqrt(x) if p == 2 else x ** (1 / p)
+    xp = chainer.backend.get_array_module(x.array)
+    others = root(F.where(is_zero, xp.ones_like(x.array), x), p)
+    return F.where(is_zero, xp.zeros_like(x.array), others)
 
 
 def axes_of(axes: Any, ndim: int) -> tuple[int, ...]:

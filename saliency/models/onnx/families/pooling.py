@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.models.onnx.families.operands import root
 from saliency.models.onnx.families.windows import (
     Widths,
     Windows,
@@ -146,7 +147,7 @@ def lp_pool(
     """The norm of each window."""
     windows = Windows.of(kernel_shape, call.node.attributes)
     total = _mean(F.absolute(X) ** p, windows) * float(np.prod(windows.kernel))
-    return total ** (1 / p)
+    return root(total, p)
 
 
 @operator("GlobalAveragePool")
@@ -165,4 +166,4 @@ def global_max_pool(call: Call, X: Any) -> Any:
 def global_lp_pool(call: Call, X: Any, *, p: int = 2) -> Any:
     """The norm of each channel."""
     axes = tuple(range(2, X.ndim))
-    return F.sum(F.absolute(X) ** p, axis=axes, keepdims=True) ** (1 / p)
+    return root(F.sum(F.absolute(X) ** p, axis=axes, keepdims=True), p)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.models.onnx.families.operands import axes_of
+from saliency.models.onnx.families.operands import axes_of, root
 from saliency.models.onnx.operators import Call, integers, operator
 
 import chainer
@@ -21,7 +21,7 @@ def _l1(x: chainer.Variable, axes: _Axes) -> chainer.Variable:
 
 
 def _l2(x: chainer.Variable, axes: _Axes) -> chainer.Variable:
-    return F.sqrt(F.sum(F.square(x), axes))
+    return root(F.sum(F.square(x), axes))
 
 
 def _log_sum(x: chainer.Variable, axes: _Axes) -> chainer.Variable:
