@@ -27,14 +27,20 @@ from tests.models.onnx.cases import (
 
 import chainer
 
-# Families that are imported, and so computed, in a moment.
+# Families with many options, which are imported, and so computed, in a moment.
 QUICK = [
-    *("batch_normalization", "clip", "concat", "conv", "convtranspose", "einsum"),
-    *("expand", "gather", "gatherelements", "gathernd", "gelu", "gemm", "gru"),
-    *("instance_normalization", "loop", "lrn", "lstm", "matmul"),
-    *("pad", "prelu", "pow", "reducemean", "reduce_log_sum_exp", "reshape", "resize"),
-    *("rnn", "scatterelements", "scatternd", "slice", "softmax", "split", "tile"),
-    *("topk", "transpose", "trilu", "where"),
+    *(
+        "clip",
+        "concat",
+        "conv",
+        "convtranspose",
+        "einsum",
+        "gather",
+        "gathernd",
+        "gemm",
+    ),
+    *("gru", "loop", "lstm", "matmul", "pad", "reshape", "resize", "rnn"),
+    *("scatterelements", "scatternd", "slice", "softmax", "split"),
 ]
 
 # Tests that are not to pass.
@@ -148,9 +154,9 @@ def run(modules, change=lambda case: case):
     return passed, left_out
 
 
-def test_the_families_that_networks_are_made_of():
+def test_families_with_many_options():
     passed, _ = run(QUICK)
-    assert passed > 250
+    assert passed > 180
 
 
 @pytest.mark.large

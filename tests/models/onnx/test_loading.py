@@ -89,7 +89,7 @@ def test_damaged_files_give_errors_that_say_so():
     data = convolutional(np.random.default_rng(0))[0].SerializeToString()
     rng = np.random.default_rng(0)
     n_refused = 0
-    for _ in range(200):
+    for _ in range(80):
         damaged = bytearray(data)
         for _ in range(3):
             damaged[rng.integers(len(data))] = rng.integers(256)
@@ -97,7 +97,7 @@ def test_damaged_files_give_errors_that_say_so():
             saliency.load_onnx(bytes(damaged))
         except (ValueError, MemoryError):
             n_refused += 1
-    assert n_refused > 50
+    assert n_refused > 20
 
 
 def test_a_name_that_is_no_text():
