@@ -15,6 +15,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from saliency.models.efficientnet import STAGES, blocks_of
+from saliency.models.formats.stored import Trunk
 
 Transform = Callable[..., Any]
 
@@ -96,6 +97,7 @@ def layout_of(name: str, arrays: Collection[str]) -> Layout:
 # --- VGG --------------------------------------------------------------------------
 
 _CONVS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+_WIDTHS = (64, 128, 256, 512, 512)
 
 
 def _convolutions(depth: int) -> list[tuple[int, int]]:
@@ -143,6 +145,77 @@ def _vgg_of_keras(depth: int, arrays: Collection[str]) -> Layout:
     entries += _of_keras("fc6", "fc1", _from_flat_channels_last)
     entries += _of_keras("fc7", "fc2", np.transpose)
     return Layout(entries + _of_keras("fc8", "predictions", np.transpose))
+
+
+#: What images a first convolution may take, by the library that trained it.
+CONVENTIONS = ("keras", "torchvision")
+# The first biases of Keras' file, which are those of the Caffe model.
+_KERAS_BIASES = np.array([0.73429835, 0.093403675, 0.06775674, 0.8862966], "f")
+
+
+def layout_of_trunk(name: str, trunk: Trunk, convention: str | None) -> Layout:
+    """Return the layout of VGG's convolutions, which a file has without their names.
+
+    Args:
+        name (str): The network, as in ``'vgg16'``.
+        trunk (Trunk): The file's convolutions.
+        convention (str or None): Of :data:`CONVENTIONS`. ``None`` knows the first
+            convolution that Keras and Caffe share, by its numbers.
+
+    Raises:
+        ValueError: If they differ from the network's, by the first difference; or if
+            the convention is not known.
+    """
+    entries: list[Entry] = []
+    n_in = 3
+    for block, (count, n_out) in enumerate(zip(_CONVS[int(name[3:])], _WIDTHS), 1):
+        _check_count(trunk, block, count)
+        for i in range(1, count + 1):
+            key = f"block{block}.conv{i}"
+            _check_convolution(trunk, key, (n_out, n_in, 3, 3))
+            entries += _same(f"conv{block}_{i}", key)
+            n_in = n_out
+    is_of_torchvision = (convention or _convention_of(trunk)) == "torchvision"
+    if is_of_torchvision:
+        weight, bias = "block1.conv1.weight", "block1.conv1.bias"
+        entries[:2] = _first_of_torchvision("conv1_1", weight, [bias])
+    used = {source for entry in entries for source in entry.sources}
+    return Layout(
+        entries, has_pad_value=is_of_torchvision, ignored=frozenset(set(trunk) - used)
+    )
+
+
+def _check_count(trunk: Trunk, block: int, count: int) -> None:
+    """Raise a ValueError if a block that does not end early has another length."""
+    pattern = re.compile(rf"block{block}\.conv\d+\.weight")
+    found = sum(map(bool, map(pattern.fullmatch, trunk)))
+    goes_on = f"block{block + 1}.conv1.weight" in trunk
+    if found > count or (goes_on and found < count):
+        raise ValueError(f"block {block} has {found} convolutions, not {count}")
+
+
+def _check_convolution(trunk: Trunk, key: str, shape: tuple[int, ...]) -> None:
+    """Raise a ValueError if a file lacks a convolution, or has another there."""
+    if f"{key}.weight" not in trunk:
+        raise ValueError(f"{key} is missing: {trunk.end}")
+    if f"{key}.bias" not in trunk:
+        raise ValueError(f"{key} has no bias")
+    for name, wanted in ((f"{key}.weight", shape), (f"{key}.bias", shape[:1])):
+        if trunk[name].shape != wanted:
+            raise ValueError(
+                f"{name} must have shape {wanted}, got {trunk[name].shape}"
+            )
+
+
+def _convention_of(trunk: Trunk) -> str:
+    """Return the convention of a known first convolution."""
+    if np.array_equal(trunk["block1.conv1.bias"].read()[:4], _KERAS_BIASES):
+        return "keras"
+    raise ValueError(
+        "its first convolution is none that is known, and nothing says what images it "
+        "takes: pass convention='keras' (blue, green, red, 0 to 255, less their mean) "
+        "or convention='torchvision' (red, green, blue, 0 to 1, normalized)"
+    )
 
 
 # --- ResNet -----------------------------------------------------------------------

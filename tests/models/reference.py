@@ -93,8 +93,8 @@ def vgg_of_pytorch(photograph: np.ndarray, w: Arrays, depth: int = 16) -> np.nda
     return w["classifier.6.weight"] @ h + w["classifier.6.bias"]
 
 
-def vgg_of_keras(photograph: np.ndarray, w: Arrays, depth: int = 16) -> np.ndarray:
-    h = for_caffe(photograph)
+def pool5_of_keras(h: np.ndarray, w: Arrays, depth: int = 16) -> np.ndarray:
+    """Returns VGG's features of an image as its first convolution takes it."""
     for block, count in enumerate(CONVOLUTIONS[depth], 1):
         for i in range(1, count + 1):
             kernel, bias = (
@@ -102,6 +102,11 @@ def vgg_of_keras(photograph: np.ndarray, w: Arrays, depth: int = 16) -> np.ndarr
             )
             h = relu(convolve(h, kernel.transpose(3, 2, 0, 1), bias))
         h = windows(h, 2, 2).max(axis=(3, 4))
+    return h
+
+
+def vgg_of_keras(photograph: np.ndarray, w: Arrays, depth: int = 16) -> np.ndarray:
+    h = pool5_of_keras(for_caffe(photograph), w, depth)
     h = h.transpose(1, 2, 0).ravel()  # Keras has its channels last
     for name in ("fc1", "fc2"):
         h = relu(h @ w[f"{name}/kernel"] + w[f"{name}/bias"])
@@ -121,13 +126,19 @@ def weights_of_vgg_of_pytorch(rng: np.random.Generator, depth: int = 16) -> Arra
     return arrays
 
 
-def weights_of_vgg_of_keras(rng: np.random.Generator, depth: int = 16) -> Arrays:
+def convolutions_of_keras(rng: np.random.Generator, depth: int = 16) -> Arrays:
+    """Returns those of VGG alone."""
     arrays: Arrays = {}
     n_in = 3
     for block, (count, n_out) in enumerate(zip(CONVOLUTIONS[depth], (*WIDTHS, 512)), 1):
         for i in range(1, count + 1):
             arrays |= keras_layer(rng, f"block{block}_conv{i}", (3, 3, n_in, n_out))
             n_in = n_out
+    return arrays
+
+
+def weights_of_vgg_of_keras(rng: np.random.Generator, depth: int = 16) -> Arrays:
+    arrays = convolutions_of_keras(rng, depth)
     arrays |= keras_layer(rng, "fc1", (25088, 4096))
     arrays |= keras_layer(rng, "fc2", (4096, 4096))
     return arrays | keras_layer(rng, "predictions", (4096, 1000))

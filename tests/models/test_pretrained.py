@@ -165,31 +165,11 @@ def features(model: chainer.Chain, photograph: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def vgg16() -> dict[str, np.ndarray]:
     """Returns the convolutions of VGG16, by Keras' names."""
-    arrays = {}
-    rng, n_in = np.random.default_rng(0), 3
-    sizes = zip(reference.CONVOLUTIONS[16], (*reference.WIDTHS, 512))
-    for block, (count, n_out) in enumerate(sizes, 1):
-        for i in range(1, count + 1):
-            name = f"block{block}_conv{i}"
-            shape = (3, 3, n_in, n_out)
-            arrays |= reference.keras_layer(rng, name, shape)
-            n_in = n_out
-    return arrays
+    return reference.convolutions_of_keras(np.random.default_rng(0))
 
 
 class TestWithoutTop:
     """Convolutions alone, of files with and without a classifier."""
-
-    @staticmethod
-    def pool5(photograph: np.ndarray, w: dict[str, np.ndarray]) -> np.ndarray:
-        h = reference.for_caffe(photograph[:32, :32])
-        for block, count in enumerate(reference.CONVOLUTIONS[16], 1):
-            for i in range(1, count + 1):
-                kernel = w[f"block{block}_conv{i}/kernel"].transpose(3, 2, 0, 1)
-                bias = w[f"block{block}_conv{i}/bias"]
-                h = reference.relu(reference.convolve(h, kernel, bias))
-            h = reference.windows(h, 2, 2).max(axis=(3, 4))
-        return h
 
     def test_of_keras_file_without_a_classifier(self, vgg16, photograph, tmp_path):
         path = tmp_path / "vgg16_notop.h5"
@@ -201,7 +181,8 @@ class TestWithoutTop:
             f"conv{name.partition('/')[0][5:].replace('_conv', '_')}" for name in vgg16
         }
         found = features(model, photograph)
-        assert distance(found, self.pool5(photograph, vgg16)) < 1e-5
+        x = reference.for_caffe(photograph[:32, :32])
+        assert distance(found, reference.pool5_of_keras(x, vgg16)) < 1e-5
         again = pickle.loads(pickle.dumps(model))
         np.testing.assert_array_equal(features(again, photograph), found)
         with pytest.raises(ValueError, match="fc1/kernel is missing; fc1/bias is miss"):

@@ -46,6 +46,19 @@ class Stored(NamedTuple):
 Weights = Mapping[str, Stored]
 
 
+class Trunk(dict[str, Stored]):
+    """Convolutions in a row that a graph begins with, each followed by its ReLU.
+
+    Weights in a graph have any names. These are called by their place, as in
+    ``block1.conv2.weight`` and ``block1.conv2.bias``: a pooling ends a block.
+
+    Attributes:
+        end (str): What comes after them in the graph.
+    """
+
+    end: str
+
+
 def add(weights: dict[str, Stored], name: str, stored: Stored) -> None:
     """Put an array under a name that is new.
 
