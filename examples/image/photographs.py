@@ -14,20 +14,10 @@ and else VGG16.
 
 from __future__ import annotations
 
-import time
-
-import numpy as np
-from methods import METHODS
-from network import (
-    add_arguments,
-    check_sizes,
-    class_scores,
-    load,
-    network_for_photographs,
-)
+from network import add_arguments, check_sizes, load, network_for_photographs
+from rows import draw_rows
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-from saliency import ImageVisualizer, top_classes
 from saliency.command_line import Parser, as_picture_to_write
 
 SHOWN = (
@@ -39,7 +29,6 @@ SHOWN = (
     "GradCAM",
     "LRP epsilon_gamma_box",
 )
-DRAWN = 320  # pixels of a photograph's sides in the picture
 
 
 def main() -> None:
@@ -48,35 +37,7 @@ def main() -> None:
     parser.add_common_arguments("photographs.png", as_picture_to_write, "picture")
     args = parser.parse_args()
     check_sizes(parser, args)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-
-    network = load(args.model, args.weights)
-    network.model.to_device(args.device)
-    seen = [network.crop(image, network.size) for _, image in args.images]
-    x = np.stack([network.prepare(image) for image in seen])
-    ranked = [
-        top_classes(scores, labels=network.labels)
-        for scores in class_scores(network, x)
-    ]
-    for (path, _), classes in zip(args.images, ranked):
-        print(f"{path}:", *classes, sep="\n  ")
-    predicted = np.array([classes[0].index for classes in ranked])
-
-    maps = {}
-    for method in SHOWN:
-        start = time.perf_counter()
-        maps[method] = METHODS[method](network, x, predicted, args.M, args.seed)
-        print(f"{method}: {time.perf_counter() - start:.1f} s")
-    ImageVisualizer().visualize_grid(
-        maps,
-        [network.crop(image, DRAWN) for _, image in args.images],
-        args.out,
-        row_titles=[
-            f"{best.label.partition(',')[0]}\n{best.probability:.1%}"
-            for best, *_ in ranked
-        ],
-    )
-    print(f"Picture: {args.out}")
+    draw_rows(load(args.model, args.weights), args, SHOWN)
 
 
 if __name__ == "__main__":
