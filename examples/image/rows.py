@@ -21,28 +21,26 @@ def draw_rows(
     args: argparse.Namespace,
     methods: Sequence[str],
     n_class: int = 5,
-) -> dict[str, np.ndarray]:
+    heading: str = "",
+) -> None:
     """Explain the predicted class of each photograph, and draw all maps in a grid.
 
-    Prints the most probable classes, and how long each method took.
+    Prints the most probable classes, how long each method took, and how much of the
+    scores arrives at the pixels where a method shares them out.
 
     Args:
         network (Network): The network.
         args (argparse.Namespace): The arguments of the script.
         methods (sequence of str): Names in ``METHODS``.
         n_class (int): How many classes are printed for each photograph.
-
-    Returns:
-        dict: From the name of a method to its maps, ``(n, h, w)``.
+        heading (str): What is above the predicted class beside each row.
     """
     args.out.parent.mkdir(parents=True, exist_ok=True)
     network.model.to_device(args.device)
     seen = [network.crop(image, network.size) for _, image in args.images]
     x = np.stack([network.prepare(image) for image in seen])
-    ranked = [
-        top_classes(scores, n_class, network.labels)
-        for scores in class_scores(network, x)
-    ]
+    scores = class_scores(network, x)
+    ranked = [top_classes(of_image, n_class, network.labels) for of_image in scores]
     for (path, _), classes in zip(args.images, ranked):
         print(f"{path}:", *classes, sep="\n  ")
     predicted = np.array([classes[0].index for classes in ranked])
@@ -51,15 +49,18 @@ def draw_rows(
     for method in methods:
         start = time.perf_counter()
         maps[method] = METHODS[method](network, x, predicted, args.M, args.seed)
-        print(f"{method}: {time.perf_counter() - start:.1f} s")
+        line = f"{method}: {time.perf_counter() - start:.1f} s"
+        if method.startswith("LRP"):
+            kept = maps[method].sum(axis=(1, 2)) / scores.max(axis=1)
+            line += f"; of the scores, {', '.join(f'{k:.0%}' for k in kept)} arrives"
+        print(line)
     ImageVisualizer().visualize_grid(
         maps,
         [network.crop(image, DRAWN) for _, image in args.images],
         args.out,
         row_titles=[
-            f"{best.label.partition(',')[0]}\n{best.probability:.1%}"
+            f"{heading}{best.label.partition(',')[0]}\n{best.probability:.1%}"
             for best, *_ in ranked
         ],
     )
     print(f"Picture: {args.out}")
-    return maps

