@@ -37,6 +37,7 @@ WRONG = {
     "--digit": "10",
     "--dropout": "1",
     "--epoch": "-1",
+    "--features": "missing.npz",
     "--fold": "1",
     "--folder": "missing",
     "--images": "0",

