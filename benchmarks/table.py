@@ -28,7 +28,7 @@ from typing import Any, Callable
 import numpy as np
 from peers import HAS_TORCH
 
-#: Threads of the BLAS and of PyTorch.
+#: Threads of the BLAS and of PyTorch, if not ``--cpu-time``.
 THREADS = 2
 RESULTS = Path(__file__).with_name("RESULTS.md")
 COLUMNS = (
@@ -170,7 +170,7 @@ def in_standard_errors(results: dict[str, np.ndarray]) -> str:
 def main(make: type[Subject]) -> None:
     """Run a script: time its rows, print the table, and write it."""
     options = _options(make)
-    _limit_threads()
+    _limit_threads(1 if options.cpu_time else THREADS)
     subject = make(options.images, np.float64 if options.check else np.float32)
     rows = [row for row in subject.rows() if row.name in (options.rows or row.name)]
     if options.memory:
@@ -224,6 +224,11 @@ def _options(make: type[Subject]) -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, help="rounds of each row")
     parser.add_argument("--quick", action="store_true", help="one round of each row")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="one thread, and the time that it computes: for a machine with other work",
+    )
     parser.add_argument("--images", type=int, help="examples that each row explains")
     parser.add_argument("--no-memory", action="store_true", help="no peak memory")
     parser.add_argument("--no-check", action="store_true", help="no run in float64")
@@ -237,13 +242,16 @@ def _options(make: type[Subject]) -> argparse.Namespace:
 def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]:
     """Run a row, and return what the table says of it."""
     started = time.perf_counter()
+    clock = time.process_time if options.cpu_time else time.perf_counter
     wanted = {
         name: side
         for name, side in row.sides.items()
         if name == "ours" or (name in options.peers and (HAS_TORCH or name == "loop"))
     }
     sizes = {
-        name: _best_size(row, side, side.sizes[:1] if options.quick else side.sizes)
+        name: _best_size(
+            row, side, side.sizes[:1] if options.quick else side.sizes, clock
+        )
         for name, side in wanted.items()
     }
     rounds = options.repeats or subject.rounds[row.is_costly]
@@ -255,9 +263,9 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
         order = [name for name in wanted if name not in is_left_out]
         for name in order[i % len(order) :] + order[: i % len(order)]:
             gc.collect()
-            start = time.perf_counter()
+            start = clock()
             results[name] = wanted[name].run(sizes[name], row.amount)
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(clock() - start)
     memory = {}
     if not options.no_memory:
         for name in wanted:
@@ -309,16 +317,18 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
     return text
 
 
-def _best_size(row: Row, side: Side, sizes: Sequence[int]) -> int:
+def _best_size(
+    row: Row, side: Side, sizes: Sequence[int], clock: Callable[[], float]
+) -> int:
     """Warm up, and return the size that is fastest at a trial."""
     side.run(sizes[0], row.trial)
     if len(sizes) == 1:
         return sizes[0]
     needed = {}
     for size in sizes:
-        start = time.perf_counter()
+        start = clock()
         side.run(size, row.trial)
-        needed[size] = time.perf_counter() - start
+        needed[size] = clock() - start
     return min(needed, key=needed.__getitem__)
 
 
@@ -378,17 +388,17 @@ def _status(key: str) -> int:
     return int(re.search(rf"{key}:\s+(\d+)", text).group(1))
 
 
-def _limit_threads() -> None:
+def _limit_threads(n: int) -> None:
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:
-        print(f"threadpoolctl is missing: set OPENBLAS_NUM_THREADS={THREADS} yourself.")
+        print(f"threadpoolctl is missing: set OPENBLAS_NUM_THREADS={n} yourself.")
     else:
-        threadpool_limits(THREADS)
+        threadpool_limits(n)
     if HAS_TORCH:
         import torch
 
-        torch.set_num_threads(THREADS)
+        torch.set_num_threads(n)
 
 
 def _setting(subject: Subject, options: argparse.Namespace) -> str:
@@ -401,9 +411,11 @@ def _setting(subject: Subject, options: argparse.Namespace) -> str:
         else f"medians of {subject.rounds[0]} rounds ({subject.rounds[1]} of the "
         "costly rows, with the loop in the first)"
     )
+    threads = 1 if options.cpu_time else THREADS
     return (
-        f"{subject.about}\n\n{datetime.date.today()}; {hardware()}; {versions()}; "
-        f"{rounds}, in brackets the smallest and the largest ratio."
+        f"{subject.about}\n\n{datetime.date.today()}; {hardware(threads)}; "
+        f"{versions()}; {rounds}, in brackets the smallest and the largest "
+        f"ratio{'; CPU time' * options.cpu_time}."
     )
 
 
@@ -443,4 +455,4 @@ def hardware(threads: int | None = THREADS) -> str:
             and "numpy" in i["filepath"]
         }
         parts += sorted(kernels)
-    return ", ".join([*parts, f"{threads} threads"])
+    return ", ".join([*parts, f"{threads} {'thread' if threads == 1 else 'threads'}"])

@@ -21,7 +21,20 @@ def vgg16(model: Any) -> nn.Sequential:
     return nn.Sequential(*layers, _linear(model["fc8"])).eval()
 
 
-class Bottleneck(nn.Module):
+class Residual(nn.Module):
+    """A block whose output is a sum of two terms, which ``branches`` returns."""
+
+    def after_sum(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output from the sum."""
+        return x
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output."""
+        first, second = self.branches(x)
+        return self.after_sum(first + second)
+
+
+class Bottleneck(Residual):
     """A block of ResNet50, with the stride in its first convolution as in Caffe's."""
 
     def __init__(self, block: Any) -> None:
@@ -45,10 +58,9 @@ class Bottleneck(nn.Module):
         h = self.relu2(self.bn2(self.conv2(h)))
         return self.bn3(self.conv3(h)), self.shortcut(x)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the block's output."""
-        h, shortcut = self.branches(x)
-        return self.relu3(h + shortcut)
+    def after_sum(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the block's output from the sum."""
+        return self.relu3(x)
 
 
 def resnet50(model: Any) -> nn.Sequential:
@@ -67,6 +79,57 @@ def resnet50(model: Any) -> nn.Sequential:
         nn.Flatten(),
         _linear(model.fc6),
     ).eval()
+
+
+class InvertedResidual(Residual):
+    """A block of EfficientNet-Lite0 that adds its input to its output."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*_inverted(block))
+
+    def branches(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the two terms of the residual sum."""
+        return x, self.layers(x)
+
+
+def _inverted(block: Any) -> list[nn.Module]:
+    """Return the layers of a block of EfficientNet-Lite0."""
+    names = ["expand"] * block.expands + ["depthwise"]
+    layers = [layer for name in names for layer in _same_convolution(block, name)]
+    return [*layers, *_same_convolution(block, "project")[:-1]]
+
+
+def efficientnet_lite0(model: Any) -> nn.Sequential:
+    """Return the twin of ``saliency.models.efficientnet.EfficientNetLite0``."""
+    layers = _same_convolution(model, "stem")
+    for name in model.block_names:
+        block = model[name]
+        layers += [InvertedResidual(block)] if block.is_residual else _inverted(block)
+    return nn.Sequential(
+        *layers,
+        *_same_convolution(model, "head"),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Dropout(model.dropout),
+        _linear(model.fc),
+    ).eval()
+
+
+def _same_convolution(parent: Any, name: str) -> list[nn.Module]:
+    """Return a convolution with TensorFlow's padding, for sizes that are even.
+
+    Batch normalization and ReLU6 are behind it.
+    """
+    link = parent[name]
+    n_pad = link.W.shape[2] - link.stride[0]
+    before, behind = n_pad // 2, n_pad - n_pad // 2
+    layer = _convolution(link)
+    layers = [layer, _normalization(parent[f"{name}_bn"]), nn.ReLU6()]
+    if before == behind:
+        layer.padding = (before, before)
+        return layers
+    return [nn.ZeroPad2d((before, behind, before, behind)), *layers]
 
 
 def mlp(model: Any) -> nn.Sequential:
@@ -126,10 +189,16 @@ def _linear(link: Any) -> nn.Module:
 
 def _convolution(link: Any) -> nn.Module:
     n_out, n_in, *size = link.W.shape
-    has_bias = link.b is not None
-    return _copied(
-        link, nn.Conv2d(n_in, n_out, size, link.stride, link.pad, bias=has_bias)
+    layer = nn.Conv2d(
+        n_in * link.groups,
+        n_out,
+        size,
+        link.stride,
+        link.pad,
+        groups=link.groups,
+        bias=link.b is not None,
     )
+    return _copied(link, layer)
 
 
 def _normalization(link: Any) -> nn.Module:

@@ -9,7 +9,7 @@ import torch
 
 from peers import torchvision_stand_in
 from peers.tensors import array, tensor
-from peers.twins import Bottleneck
+from peers.twins import Residual
 
 torchvision_stand_in.install()
 
@@ -71,18 +71,18 @@ class ExactMergeBatchNorm(SequentialMergeBatchNorm):
 
 
 def residual_canonizers() -> list[Any]:
-    """Return what makes our ResNet twin fit for Zennit.
+    """Return what makes our twins with residual sums fit for Zennit.
 
     Batch normalization is merged into the convolution before it, and the residual sum
     becomes a module, which a rule can be given to.
     """
 
-    def forward(block: Bottleneck, x: torch.Tensor) -> torch.Tensor:
+    def forward(block: Residual, x: torch.Tensor) -> torch.Tensor:
         terms = torch.stack(block.branches(x), dim=-1)
-        return block.relu3(block.canonizer_sum(terms))
+        return block.after_sum(block.canonizer_sum(terms))
 
     def attributes(name: str, module: Any) -> dict[str, Any] | None:
-        if not isinstance(module, Bottleneck):
+        if not isinstance(module, Residual):
             return None
         return {"forward": forward.__get__(module), "canonizer_sum": Sum()}
 
