@@ -1,17 +1,28 @@
 """Convolution in which every channel has kernels of its own (depthwise).
 
 There is no sum over channels, and so no matrix product: each tap of the kernel is a
-product of what the windows see with one number per channel.
+product of what the windows see with one number per channel. NumPy's ``einsum`` adds up
+such products without writing any of them to memory, at full speed where its innermost
+axis is long: that axis is all channels of several pixels in a row.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from saliency.cpu import elementwise, memory
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 from saliency.cpu.tiles import Patches, Tile
+
+# Elements of the innermost axis: long enough for its loop to pay, short enough for the
+# kernels, which are repeated for each of its pixels, to stay in the cache.
+_BLOCK = 1024
 
 
 def convolve(
@@ -29,24 +40,11 @@ def convolve(
         numpy.ndarray: ``(n, channel * multiplier, out height, out width)``, channels
         last in memory.
     """
-    patches = Patches(geometry, x.shape[1])
-    taps = _taps(W, x.shape[1])
-    y = memory.empty((len(x), *geometry.out, *taps.shape[1:]), x.dtype)
-
-    def convolve_tile(tile: Tile) -> None:
-        first, last, start, stop = tile
-        of_tile = y[first:last, start:stop]
-        of_tile[...] = 0 if b is None else b.reshape(taps.shape[1:])
-        product = threads.scratch("product", of_tile.shape, x.dtype)
-        region = patches.region(x, tile)
-        for tap, seen in zip(taps, patches.windows(region, tile)):
-            np.multiply(seen[..., None], tap, out=product)
-            of_tile += product
-
-    n_thread = _n_thread(patches, y)
-    jobs = [(tile,) for tile in patches.tiles(len(x), x.itemsize, n_thread)]
-    threads.run(convolve_tile, jobs, n_thread)
-    return y.reshape(*y.shape[:3], len(W)).transpose(0, 3, 1, 2)
+    y = memory.empty((len(x), *geometry.out, len(W)), x.dtype)
+    _filter(x, W[:, 0], geometry, y)
+    if b is not None:
+        y += b
+    return y.transpose(0, 3, 1, 2)
 
 
 def to_input(
@@ -63,25 +61,150 @@ def to_input(
     Returns:
         numpy.ndarray: ``(n, channel, height, width)``, channels last in memory.
     """
+    gx = memory.empty((len(gy), *geometry.size, n_channel), gy.dtype)
+    for rows in _phases(geometry, 0):
+        for columns in _phases(geometry, 1):
+            part = gx[:, rows.pixels, columns.pixels]
+            if not (rows.taps and columns.taps):
+                part[...] = 0
+                continue
+            back = Geometry(
+                size=geometry.out,
+                kernel=(len(rows.taps), len(columns.taps)),
+                stride=(1, 1),
+                pad=(rows.pad, columns.pad),
+                dilate=(rows.dilate, columns.dilate),
+                out=part.shape[1:3],
+            )
+            kernels = W[:, 0, rows.taps][:, :, columns.taps]
+            _filter(gy, kernels, back, part)
+    return gx.transpose(0, 3, 1, 2)
+
+
+class _Phase(NamedTuple):
+    """Every so many pixels along an axis: those that the same taps see.
+
+    On the way back, they are a convolution with stride 1 of what is at the output.
+
+    Attributes:
+        pixels (slice): Which of the input.
+        taps (list of int): Which taps see them, in the order of the windows.
+        pad (int): Of that convolution.
+        dilate (int): Of that convolution.
+    """
+
+    pixels: slice
+    taps: list[int]
+    pad: int
+    dilate: int
+
+
+def _phases(geometry: Geometry, axis: int) -> Iterator[_Phase]:
+    stride, dilate = geometry.stride[axis], geometry.dilate[axis]
+    for first in range(min(stride, geometry.size[axis])):
+        # Tap k of window o sees pixel o * stride + k * dilate - pad.
+        place = first + geometry.pad[axis]
+        taps = [
+            k
+            for k in reversed(range(geometry.kernel[axis]))
+            if (place - k * dilate) % stride == 0
+        ]
+        pad = (taps[0] * dilate - place) // stride if taps else 0
+        yield _Phase(
+            slice(first, None, stride), taps, pad, dilate // math.gcd(stride, dilate)
+        )
+
+
+def _filter(x: np.ndarray, W: np.ndarray, geometry: Geometry, out: np.ndarray) -> None:
+    """Write what kernels make of images.
+
+    Args:
+        x (numpy.ndarray): Images ``(n, channel, height, width)``. Where there are
+            several kernels for each channel, those in a row see the same one.
+        W (numpy.ndarray): Kernels ``(n_kernel, kh, kw)``.
+        geometry (Geometry): Where the windows lie.
+        out (numpy.ndarray): ``(n, out height, out width, n_sum)``. Where there are
+            several kernels for each place of its last axis, those in a row are summed.
+    """
+    n_kernel, n_channel, n_sum = len(W), x.shape[1], out.shape[3]
     patches = Patches(geometry, n_channel)
-    taps = _taps(W, n_channel)
-    by_kernel = _by_kernel(gy, n_channel)
-    gx = patches.zero_images(len(gy), gy.dtype)
+    n_pixel = _pixels_of_block(geometry, out, n_kernel)
+    taps = np.tile(np.ascontiguousarray(W.transpose(1, 2, 0)), n_pixel)
 
-    def spread(tiles: list[Tile]) -> None:
+    def filter_tile(tile: Tile) -> None:
+        first, last, start, stop = tile
+        of_tile = out[first:last, start:stop]
+        region = patches.region(x, tile)
+        if n_kernel > n_channel:
+            shape = (*region.shape[:3], n_kernel)
+            repeated = threads.scratch("repeated", shape, x.dtype)
+            by_channel = repeated.reshape(*region.shape, n_kernel // n_channel)
+            by_channel[...] = region[..., None]
+            region = repeated
+        if n_kernel == n_sum:
+            _add_taps(region, taps, geometry, of_tile)
+            return
+        terms = threads.scratch("terms", (*of_tile.shape[:3], n_kernel), x.dtype)
+        _add_taps(region, taps, geometry, terms)
+        by_sum = terms.reshape(*of_tile.shape, n_kernel // n_sum)
+        np.sum(by_sum, axis=4, out=of_tile)
+
+    kh, kw = geometry.kernel
+    n_thread = threads.for_work(elementwise.COST * kh * kw * n_kernel * out[..., 0].size)
+    n_element = n_kernel * (1 + geometry.stride[0] * geometry.stride[1])
+    tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
+    if n_thread == 1:  # no matrix products, so no BLAS to keep from starting threads
         for tile in tiles:
-            first, last, start, stop = tile
-            of_tile = by_kernel[first:last, start:stop]
-            region = patches.empty_region(tile, gy.dtype)
-            region[...] = 0
-            for tap, seen in zip(taps, patches.windows(region, tile)):
-                seen += np.einsum("nhwcm,cm->nhwc", of_tile, tap)
-            patches.add(region, tile, gx)
+            filter_tile(tile)
+    else:
+        threads.run(filter_tile, [(tile,) for tile in tiles], n_thread)
 
-    n_thread = _n_thread(patches, gy)
-    jobs = patches.tiles_by_image(len(gy), gy.itemsize, n_thread)
-    threads.run(spread, jobs, n_thread)
-    return gx
+
+def _pixels_of_block(geometry: Geometry, out: np.ndarray, n_kernel: int) -> int:
+    """Return how many pixels in a row are one piece of memory, up to a block."""
+    are_in_a_row = geometry.stride[1] == 1 and (
+        n_kernel > out.shape[3] or out.strides[2] == n_kernel * out.itemsize
+    )
+    return min(max(1, _BLOCK // n_kernel), out.shape[2]) if are_in_a_row else 1
+
+
+def _add_taps(
+    region: np.ndarray, taps: np.ndarray, geometry: Geometry, out: np.ndarray
+) -> None:
+    """Write the sum over taps of what their windows see.
+
+    Args:
+        region (numpy.ndarray): What a tile sees, ``(n, height, width, n_kernel)``.
+        taps (numpy.ndarray): ``(kh, kw, pixels of a block * n_kernel)``.
+        geometry (Geometry): Where the windows lie.
+        out (numpy.ndarray): ``(n, rows, columns, n_kernel)``.
+    """
+    n_image, n_row, n_column, n_kernel = out.shape
+    n_pixel = taps.shape[2] // n_kernel
+    of_image, of_row, of_column, of_kernel = region.strides
+    whole = n_column - n_column % n_pixel
+    for start, stop, width in ((0, whole, n_pixel), (whole, n_column, n_column - whole)):
+        if start == stop:
+            continue
+        shape = (n_image, n_row, (stop - start) // width, width * n_kernel)
+        windows = as_strided(
+            region[:, :, start * geometry.stride[1] :],
+            (*shape, *geometry.kernel),
+            (
+                of_image,
+                of_row * geometry.stride[0],
+                of_column * geometry.stride[1] * width,
+                of_kernel,
+                of_row * geometry.dilate[0],
+                of_column * geometry.dilate[1],
+            ),
+        )
+        np.einsum(
+            "nhuqij,ijq->nhuq",
+            windows,
+            taps[:, :, : width * n_kernel],
+            out=out[:, :, start:stop].reshape(shape),
+        )
 
 
 def to_weights(x: np.ndarray, gy: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -116,11 +239,6 @@ def to_weights(x: np.ndarray, gy: np.ndarray, geometry: Geometry) -> np.ndarray:
 def _n_thread(patches: Patches, y: np.ndarray) -> int:
     kh, kw = patches.geometry.kernel
     return threads.for_work(elementwise.COST * kh * kw * y.size)
-
-
-def _taps(W: np.ndarray, n_channel: int) -> np.ndarray:
-    """Return the kernels by tap, ``(kh * kw, channel, multiplier)``."""
-    return W.reshape(n_channel, len(W) // n_channel, -1).transpose(2, 0, 1).copy()
 
 
 def _by_kernel(gy: np.ndarray, n_channel: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Callable
 
 import numpy as np
@@ -14,6 +15,8 @@ from saliency.cpu.threads import threads
 COST = 40
 # Bytes of a part, which is to stay in the cache from one pass over it to the next.
 _PART = 1 << 18
+# Elements of an innermost loop that are enough for it to pay.
+_BLOCK = 1024
 
 
 def is_large(array: np.ndarray) -> bool:
@@ -39,6 +42,28 @@ def relu_to_input(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
     return _in_parts(work, gy, y)
 
 
+def clipped_relu(x: np.ndarray, cap: float) -> np.ndarray:
+    """Return ``min(max(x, 0), cap)``."""
+    low, high = x.dtype.type(0), x.dtype.type(cap)
+
+    def work(part: np.ndarray, out: np.ndarray) -> None:
+        np.clip(part, low, high, out=out)
+
+    return _in_parts(work, x)
+
+
+def clipped_relu_to_input(gy: np.ndarray, x: np.ndarray, cap: float) -> np.ndarray:
+    """Return ``gy`` where ``x`` is between 0 and ``cap``, else 0."""
+    low, high = x.dtype.type(0), x.dtype.type(cap)
+
+    def work(of_gy: np.ndarray, of_x: np.ndarray, out: np.ndarray) -> None:
+        is_between = of_x > low
+        is_between &= of_x < high
+        np.multiply(of_gy, is_between, out=out)
+
+    return _in_parts(work, gy, x)
+
+
 def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return ``x + y``, for arrays of one shape."""
 
@@ -57,25 +82,46 @@ def normalize(x: np.ndarray, mean: Any, scale: Any, shift: Any) -> np.ndarray:
         scale (numpy.ndarray): ``(channel,)``.
         shift (numpy.ndarray): ``(channel,)``.
     """
-    shape = (-1,) + (1,) * (x.ndim - 2)
-    mean, scale, shift = (a.reshape(shape) for a in (mean, scale, shift))
 
-    def work(part: np.ndarray, out: np.ndarray) -> None:
+    def work(
+        part: np.ndarray,
+        mean: np.ndarray,
+        scale: np.ndarray,
+        shift: np.ndarray,
+        out: np.ndarray,
+    ) -> None:
         np.subtract(part, mean, out=out)
         out *= scale
         out += shift
 
-    return _in_parts(work, x, whole=1)
+    return _with_channels(work, x, mean, scale, shift)
 
 
 def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return ``x * scale``, with a number ``(channel,)`` for each place on axis 1."""
-    of_channel = scale.reshape((-1,) + (1,) * (x.ndim - 2))
 
-    def work(part: np.ndarray, out: np.ndarray) -> None:
-        np.multiply(part, of_channel, out=out)
+    def work(part: np.ndarray, scale: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(part, scale, out=out)
 
-    return _in_parts(work, x, whole=1)
+    return _with_channels(work, x, scale)
+
+
+def pad(x: np.ndarray, widths: list[tuple[int, int]], value: float) -> np.ndarray:
+    """Return ``x`` with so many values before and behind each axis.
+
+    Args:
+        x (numpy.ndarray): An array of any layout, which the result has as well.
+        widths (list of tuple): Number of values before and behind each axis.
+        value (float): The value.
+    """
+    out = memory.empty_like(x, [sum(w) + n for w, n in zip(widths, x.shape)])
+    inside = tuple(slice(w[0], w[0] + n) for w, n in zip(widths, x.shape))
+    # What is filled for an axis leaves out what was filled for those before it.
+    for axis, (before, behind) in enumerate(widths):
+        for edge in (slice(0, before), slice(out.shape[axis] - behind, None)):
+            out[(*inside[:axis], edge)] = value
+    out[inside] = x
+    return out
 
 
 def _in_parts(
@@ -89,27 +135,73 @@ def _in_parts(
         whole (int or None): An axis that is not cut.
     """
     out = memory.empty_like(arrays[0])
-    n_thread = threads.for_work(COST * out.size)
-    if n_thread == 1 and out.nbytes <= _PART:
+    if out.nbytes <= _PART:
         work(*arrays, out)
-        return out
-    *parts, axis = _to_be_cut([*arrays, out], whole)
+    else:
+        *parts, axis = _to_be_cut([*arrays, out], whole)
+        _divide(work, parts, axis)
+    return out
+
+
+def _with_channels(
+    work: Callable[..., Any], x: np.ndarray, *vectors: np.ndarray
+) -> np.ndarray:
+    """Return what ``work(part, *vectors, out)`` writes, part by part, like ``x``.
+
+    Args:
+        work (callable): Works on a part of the array, vectors, and a part of the result.
+        x (numpy.ndarray): ``(n, channel, ...)``.
+        vectors (numpy.ndarray): Numbers ``(channel,)``; work has them in a shape that
+            goes with the parts.
+    """
+    n_channel = x.shape[1]
+    order = memory.axes_in_memory(x)
+    by_pixel = x.transpose(order)
+    if order[-1] != 1 or not by_pixel.flags.c_contiguous:
+        shape = (-1,) + (1,) * (x.ndim - 2)
+        shaped = [vector.reshape(shape) for vector in vectors]
+        return _in_parts(lambda part, out: work(part, *shaped, out), x, whole=1)
+    out = memory.empty_like(x)
+    pixels = by_pixel.reshape(-1, n_channel)
+    of_out = out.transpose(order).reshape(-1, n_channel)
+    # The innermost loop is to have more to do than the channels of a pixel.
+    n_pixel = min(max(1, _BLOCK // n_channel), len(pixels))
+    whole = len(pixels) - len(pixels) % n_pixel
+    blocks = [a[:whole].reshape(-1, n_pixel * n_channel) for a in (pixels, of_out)]
+    repeated = [np.tile(vector, n_pixel) for vector in vectors]
+    _divide(lambda part, out: work(part, *repeated, out), blocks)
+    if whole < len(pixels):
+        work(pixels[whole:], *vectors, of_out[whole:])
+    return out
+
+
+def _divide(
+    work: Callable[..., Any], arrays: Sequence[np.ndarray], axis: int = 0
+) -> None:
+    """Call ``work(*parts)`` with parts of arrays along an axis, on all cores.
+
+    Args:
+        work (callable): Works on a part of each array.
+        arrays (sequence of numpy.ndarray): All of one shape.
+        axis (int): Where they are cut.
+    """
 
     def work_through(start: int, stop: int, step: int) -> None:
         for at in range(start, stop, step):
             part = (slice(None),) * axis + (slice(at, min(at + step, stop)),)
-            work(*(array[part] for array in parts))
+            work(*(array[part] for array in arrays))
 
-    length = parts[0].shape[axis]
-    step = max(1, length * _PART // out.nbytes)
+    first = arrays[0]
+    length = first.shape[axis]
+    step = max(1, length * _PART // first.nbytes)
+    n_thread = threads.for_work(COST * first.size)
     if n_thread == 1:
         work_through(0, length, step)
-        return out
+        return
     edges = np.linspace(0, -(-length // step), n_thread + 1).astype(int) * step
     edges = np.minimum(edges, length).tolist()
     jobs = [(a, b, step) for a, b in zip(edges, edges[1:])]
     threads.run(work_through, jobs, n_thread)
-    return out
 
 
 def _to_be_cut(arrays: list[np.ndarray], whole: int | None) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -102,11 +102,19 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     return _local.pool.take(n_byte).view(dtype).reshape(shape)
 
 
-def empty_like(array: np.ndarray) -> np.ndarray:
-    """Return an array of the same shape, dtype and layout, not initialized."""
+def empty_like(
+    array: np.ndarray, shape: Sequence[int] | None = None
+) -> np.ndarray:
+    """Return an array of the same shape, dtype and layout, not initialized.
+
+    Args:
+        array (numpy.ndarray): The other array.
+        shape (sequence of int or None): Another shape.
+    """
+    shape = array.shape if shape is None else shape
     order = axes_in_memory(array)
-    shape = tuple(array.shape[axis] for axis in order)
-    return empty(shape, array.dtype).transpose(np.argsort(order))
+    in_order = tuple(shape[axis] for axis in order)
+    return empty(in_order, array.dtype).transpose(np.argsort(order))
 
 
 def axes_in_memory(array: np.ndarray) -> list[int]:

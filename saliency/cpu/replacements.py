@@ -12,7 +12,9 @@ from saliency.cpu.geometry import windows_of
 
 import chainer
 from chainer.backends import intel64
+from chainer.functions.activation.clipped_relu import ClippedReLU, ClippedReLUGrad2
 from chainer.functions.activation.relu import ReLU, ReLUGrad2
+from chainer.functions.array.pad import Pad
 from chainer.functions.connection.convolution_2d import (
     Convolution2DFunction,
     Convolution2DGradW,
@@ -202,6 +204,37 @@ def _relu_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     return (elementwise.relu_to_input(gy, function.b),)
 
 
+def _clipped_relu(function: Any, inputs: Arrays) -> Arrays | None:
+    (x,) = inputs
+    if not (elementwise.is_large(x) and _are_covered(x)):
+        return None
+    function.retain_inputs((0,))
+    return (elementwise.clipped_relu(x, function.cap),)
+
+
+def _clipped_relu_gradient(function: Any, inputs: Arrays) -> Arrays | None:
+    (gy,) = inputs
+    if not (elementwise.is_large(gy) and _are_covered(gy, function.x)):
+        return None
+    return (elementwise.clipped_relu_to_input(gy, function.x, function.cap),)
+
+
+def _pad(function: Any, inputs: Arrays) -> Arrays | None:
+    (x,) = inputs
+    value = function.keywords.get("constant_values", 0)
+    widths = np.asarray(function.pad_width)
+    is_plain = (
+        function.mode == "constant"
+        and np.ndim(value) == 0
+        and widths.shape == (x.ndim, 2)
+        and widths.dtype.kind == "i"
+        and (widths >= 0).all()
+    )
+    if not (is_plain and elementwise.is_large(x) and _are_covered(x)):
+        return None
+    return (elementwise.pad(x, widths.tolist(), value),)
+
+
 def _add(function: Any, inputs: Arrays) -> Arrays | None:
     x, y = inputs
     if not (elementwise.is_large(x) and x.shape == y.shape and _are_covered(x, y)):
@@ -266,8 +299,11 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (FixedBatchNormalization, "forward"): _normalization,
     (FixedBatchNormalization, "backward"): _normalization_gradient,
     (Add, "forward"): _add,
+    (Pad, "forward"): _pad,
     (ReLU, "forward_cpu"): _relu,
     (ReLUGrad2, "forward_cpu"): _relu_gradient,
+    (ClippedReLU, "forward_cpu"): _clipped_relu,
+    (ClippedReLUGrad2, "forward_cpu"): _clipped_relu_gradient,
 }
 
 

@@ -155,12 +155,14 @@ class Threads:
 
     def _limit_blas(self) -> None:
         self._blas_threads = _numbers_of_blas_threads()
-        for lib in _blas_libraries():
-            _set_blas_threads(lib, 1)
+        for lib, n_thread in zip(_blas_libraries(), self._blas_threads):
+            if n_thread != 1:
+                _set_blas_threads(lib, 1)
 
     def _free_blas(self) -> None:
         for lib, n_thread in zip(_blas_libraries(), self._blas_threads):
-            _set_blas_threads(lib, n_thread)
+            if n_thread != 1:
+                _set_blas_threads(lib, n_thread)
         self._blas_threads = []
 
 

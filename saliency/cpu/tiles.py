@@ -50,10 +50,25 @@ class Patches:
         height, width = self.geometry.out
         return threads.for_work(2 * n_image * height * width * self.length * n_out)
 
-    def tiles(self, n_image: int, itemsize: int, n_thread: int) -> list[Tile]:
-        """Return tiles that cover the output: rows of one image, or whole images."""
+    def tiles(
+        self,
+        n_image: int,
+        itemsize: int,
+        n_thread: int,
+        n_element: int | None = None,
+    ) -> list[Tile]:
+        """Return tiles that cover the output: rows of one image, or whole images.
+
+        Args:
+            n_image (int): Number of images.
+            itemsize (int): Bytes of an element.
+            n_thread (int): Threads to work with.
+            n_element (int or None): What is in the cache for each pixel of the output,
+                if not a patch.
+        """
         height, width = self.geometry.out
-        n_row = max(1, _TILE // (width * self.length * itemsize))
+        n_element = self.length if n_element is None else n_element
+        n_row = max(1, _TILE // (width * n_element * itemsize))
         if n_row < height:
             # Each thread is to get as much as the others.
             n_part = -(-height // n_row)
