@@ -12,7 +12,7 @@ from saliency.cpu.geometry import windows_of
 
 import chainer
 from chainer.backends import intel64
-from chainer.functions.activation.clipped_relu import ClippedReLU, ClippedReLUGrad2
+from chainer.functions.activation.clipped_relu import ClippedReLU
 from chainer.functions.activation.relu import ReLU, ReLUGrad2
 from chainer.functions.array.pad import Pad
 from chainer.functions.connection.convolution_2d import (
@@ -64,6 +64,23 @@ def _convolution(
     x, W = _as_images(x), _as_images(W)
     y = convolution.convolve(x, W, b, geometry, function.groups)
     return (_as_before(y, function),)
+
+
+def _convolution_to_input(
+    function: Any,
+    indexes: tuple[int, ...],
+    grad_outputs: tuple[Any, ...],
+) -> tuple[Any, ...] | None:
+    if indexes != (0,) or chainer.config.enable_backprop:
+        return None
+    x, W = (variable.array for variable in function.get_retained_inputs())
+    gy = grad_outputs[0].array
+    if not _are_covered(x, W, gy):
+        return None
+    geometry = windows_of(function, x.shape[2:], W.shape[2:], gy.shape[2:])
+    if geometry is None or gy.shape[1] % function.groups:
+        return None
+    return (chainer.Variable(convolution.to_input(gy, W, geometry, function.groups)),)
 
 
 def _deconvolution(
@@ -212,11 +229,19 @@ def _clipped_relu(function: Any, inputs: Arrays) -> Arrays | None:
     return (elementwise.clipped_relu(x, function.cap),)
 
 
-def _clipped_relu_gradient(function: Any, inputs: Arrays) -> Arrays | None:
-    (gy,) = inputs
-    if not (elementwise.is_large(gy) and _are_covered(gy, function.x)):
+def _clipped_relu_to_input(
+    function: Any,
+    indexes: tuple[int, ...],
+    grad_outputs: tuple[Any, ...],
+) -> tuple[Any, ...] | None:
+    if chainer.config.enable_backprop:
         return None
-    return (elementwise.clipped_relu_to_input(gy, function.x, function.cap),)
+    (x,) = function.get_retained_inputs()
+    (gy,) = grad_outputs
+    if not _are_covered(gy.array, x.array):
+        return None
+    gx = elementwise.clipped_relu_to_input(gy.array, x.array, function.cap)
+    return (chainer.Variable(gx),)
 
 
 def _pad(function: Any, inputs: Arrays) -> Arrays | None:
@@ -282,6 +307,7 @@ def _is_of_channels(function: Any, x: np.ndarray, gamma: np.ndarray) -> bool:
 REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (Convolution2DFunction, "_forward_cpu_core"): _convolution,
     (Convolution2DFunction, "_forward_grouped_convolution"): _convolution,
+    (Convolution2DFunction, "backward"): _convolution_to_input,
     (ConvolutionND, "_forward_xp"): _convolution,
     (Deconvolution2DFunction, "_forward_cpu_core"): _deconvolution,
     (Deconvolution2DFunction, "_forward_grouped_convolution"): _deconvolution,
@@ -303,7 +329,7 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (ReLU, "forward_cpu"): _relu,
     (ReLUGrad2, "forward_cpu"): _relu_gradient,
     (ClippedReLU, "forward_cpu"): _clipped_relu,
-    (ClippedReLUGrad2, "forward_cpu"): _clipped_relu_gradient,
+    (ClippedReLU, "backward"): _clipped_relu_to_input,
 }
 
 
