@@ -150,7 +150,9 @@ def _filter(x: np.ndarray, W: np.ndarray, geometry: Geometry, out: np.ndarray) -
         np.sum(by_sum, axis=4, out=of_tile)
 
     kh, kw = geometry.kernel
-    n_thread = threads.for_work(elementwise.COST * kh * kw * n_kernel * out[..., 0].size)
+    n_thread = threads.for_work(
+        elementwise.COST * kh * kw * n_kernel * out[..., 0].size
+    )
     n_element = n_kernel * (1 + geometry.stride[0] * geometry.stride[1])
     tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
     if n_thread == 1:  # no matrix products, so no BLAS to keep from starting threads
@@ -183,7 +185,10 @@ def _add_taps(
     n_pixel = taps.shape[2] // n_kernel
     of_image, of_row, of_column, of_kernel = region.strides
     whole = n_column - n_column % n_pixel
-    for start, stop, width in ((0, whole, n_pixel), (whole, n_column, n_column - whole)):
+    for start, stop, width in (
+        (0, whole, n_pixel),
+        (whole, n_column, n_column - whole),
+    ):
         if start == stop:
             continue
         shape = (n_image, n_row, (stop - start) // width, width * n_kernel)

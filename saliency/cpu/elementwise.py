@@ -149,7 +149,8 @@ def _with_channels(
     """Return what ``work(part, *vectors, out)`` writes, part by part, like ``x``.
 
     Args:
-        work (callable): Works on a part of the array, vectors, and a part of the result.
+        work (callable): Works on a part of the array, vectors, and a part of the
+            result.
         x (numpy.ndarray): ``(n, channel, ...)``.
         vectors (numpy.ndarray): Numbers ``(channel,)``; work has them in a shape that
             goes with the parts.
@@ -168,7 +169,7 @@ def _with_channels(
     n_pixel = min(max(1, _BLOCK // n_channel), len(pixels))
     whole = len(pixels) - len(pixels) % n_pixel
     blocks = [a[:whole].reshape(-1, n_pixel * n_channel) for a in (pixels, of_out)]
-    repeated = [np.tile(vector, n_pixel) for vector in vectors]
+    repeated = [np.concatenate([vector] * n_pixel) for vector in vectors]
     _divide(lambda part, out: work(part, *repeated, out), blocks)
     if whole < len(pixels):
         work(pixels[whole:], *vectors, of_out[whole:])

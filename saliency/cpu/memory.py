@@ -102,9 +102,7 @@ def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     return _local.pool.take(n_byte).view(dtype).reshape(shape)
 
 
-def empty_like(
-    array: np.ndarray, shape: Sequence[int] | None = None
-) -> np.ndarray:
+def empty_like(array: np.ndarray, shape: Sequence[int] | None = None) -> np.ndarray:
     """Return an array of the same shape, dtype and layout, not initialized.
 
     Args:

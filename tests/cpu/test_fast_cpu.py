@@ -16,7 +16,7 @@ import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saliency import GradientCalculator, fast_cpu
+from saliency import GradientCalculator, LRPCalculator, fast_cpu
 
 import chainer
 import chainer.functions as F
@@ -104,6 +104,58 @@ def convolutions(draw: Any, transposed: bool) -> tuple[Any, ...]:
     return (lambda *arrays: name(*arrays, **options)), x, W, b
 
 
+@st.composite
+def depthwise_convolutions(draw: Any, transposed: bool) -> tuple[Any, ...]:
+    """Draw a convolution in which each channel has kernels of its own."""
+    n_channel = draw(st.sampled_from([1, 3, 40, 100, 1100]))
+    x = draw(images(n_channel, 2, largest=14 if n_channel < 1000 else 5))
+    n_kernel = n_channel * draw(st.integers(1, 3))
+    kernel = [draw(st.integers(1, 5)) for _ in range(2)]
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    options = {
+        "stride": tuple(draw(st.integers(1, 3)) for _ in range(2)),
+        "pad": tuple(draw(st.integers(0, 3)) for _ in range(2)),
+        "dilate": tuple(draw(st.integers(1, 3)) for _ in range(2)),
+        "groups": n_channel,
+    }
+    if transposed:
+        name, n_out = F.deconvolution_2d, n_channel
+        shape = (n_channel, 1, *kernel)
+    else:
+        name, n_out = F.convolution_2d, n_kernel
+        shape = (n_kernel, 1, *kernel)
+        options["cover_all"] = draw(st.booleans())
+    W = rng.standard_normal(shape).astype(x.dtype)
+    b = rng.standard_normal(n_out).astype(x.dtype) if draw(st.booleans()) else None
+    return (lambda *arrays: name(*arrays, **options)), x, W, b
+
+
+def assert_gradient_as_chainer(
+    function: Callable[..., Any],
+    x: np.ndarray,
+    *others: np.ndarray | None,
+    rtol: dict[np.dtype, float],
+) -> None:
+    """Compare gradients at the first input alone, of which no graph is wanted."""
+
+    def gradient() -> np.ndarray:
+        variable = chainer.Variable(x)
+        y = function(variable, *others)
+        gy = np.random.default_rng(1).standard_normal(y.shape).astype(y.dtype)
+        found = chainer.grad([y], [variable], grad_outputs=[chainer.Variable(gy)])
+        return found[0].array
+
+    try:
+        expected = gradient()
+    except Exception:  # the one that `assert_as_chainer` compares
+        return
+    with fast_cpu():
+        result = gradient()
+    assert result.dtype == expected.dtype
+    scale = np.abs(expected).max(initial=0) or 1
+    np.testing.assert_allclose(result, expected, rtol=0, atol=3 * rtol[x.dtype] * scale)
+
+
 class TestConvolution:
     @settings(max_examples=150)
     @given(convolutions(transposed=False))
@@ -136,18 +188,10 @@ class TestConvolution:
             lambda *arrays: F.convolution_2d(*arrays, pad=pad), x, W, b, rtol=WINOGRAD
         )
 
-    @pytest.mark.parametrize("multiplier", [1, 3])
-    @pytest.mark.parametrize("stride", [1, 2])
-    def test_depthwise(self, multiplier, stride):
-        rng = np.random.default_rng(0)
-        x = rng.standard_normal((2, 12, 40, 41)).astype("f")
-        W = rng.standard_normal((12 * multiplier, 1, 3, 3)).astype("f")
-        b = rng.standard_normal(12 * multiplier).astype("f")
-        assert_as_chainer(
-            lambda *a: F.convolution_2d(*a, stride=stride, pad=1, groups=12),
-            *(x, W, b),
-            rtol=TILES,
-        )
+    @settings(max_examples=60)
+    @given(convolutions(transposed=False))
+    def test_gradient_at_the_input_alone_is_chainers(self, drawn):
+        assert_gradient_as_chainer(*drawn, rtol=TILES)
 
     def test_output_size_of_a_deconvolution_is_the_one_asked_for(self):
         rng = np.random.default_rng(0)
@@ -230,6 +274,122 @@ class TestConvolution:
             np.testing.assert_array_equal(F.convolution_2d(x, W).array, expected)
 
 
+class TestDepthwise:
+    """Each channel has kernels of its own."""
+
+    @settings(max_examples=80)
+    @given(depthwise_convolutions(transposed=False))
+    def test_any_is_chainers(self, drawn):
+        assert_as_chainer(*drawn, rtol=TILES)
+        assert_gradient_as_chainer(*drawn, rtol=TILES)
+
+    @settings(max_examples=40)
+    @given(depthwise_convolutions(transposed=True))
+    def test_any_deconvolution_is_chainers(self, drawn):
+        assert_as_chainer(*drawn, rtol=TILES)
+
+    @pytest.mark.parametrize("multiplier", [1, 2])
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_images_of_many_tiles(self, multiplier, stride):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((1, 64, 120, 121)).astype("f")
+        W = rng.standard_normal((64 * multiplier, 1, 3, 3)).astype("f")
+        b = rng.standard_normal(64 * multiplier).astype("f")
+        assert_as_chainer(
+            lambda *a: F.convolution_2d(*a, stride=stride, pad=1, groups=64),
+            *(x, W, b),
+            rtol=TILES,
+        )
+
+    @pytest.mark.parametrize("stride", [1, 2])
+    def test_gradients_are_finite_differences(self, stride):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((2, 5, 6, 7))
+        W, b = rng.standard_normal((10, 1, 3, 3)), rng.standard_normal(10)
+
+        def function(*arrays: Any) -> Any:
+            return F.convolution_2d(*arrays, stride=stride, pad=(2, 1), groups=5)
+
+        gy = rng.standard_normal(function(x, W, b).shape)
+        with fast_cpu():
+            chainer.gradient_check.check_backward(function, (x, W, b), gy, dtype="d")
+
+    @pytest.mark.parametrize("multiplier", [1, 2])
+    def test_memory_beside_the_result_does_not_grow_with_the_batch(self, multiplier):
+        W = np.ones((64 * multiplier, 1, 5, 5), "f")
+
+        def beside_the_results(n_image: int) -> int:
+            x = chainer.Variable(np.ones((n_image, 64, 64, 64), "f"))
+            tracemalloc.start()
+            y = F.convolution_2d(x, W, pad=2, groups=64)
+            gy = chainer.Variable(y.array)
+            (gx,) = chainer.grad([y], [x], grad_outputs=[gy])
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            return peak - y.array.nbytes - gx.array.nbytes
+
+        with fast_cpu():
+            few, many = beside_the_results(2), beside_the_results(16)
+        of_result = 16 * 64 * 64 * 64 * 4
+        assert max(few, many) < of_result / 2
+
+    @pytest.mark.parametrize("is_way_back", [False, True])
+    def test_an_exception_in_the_middle_leaves_nothing(self, monkeypatch, is_way_back):
+        rng = np.random.default_rng(0)
+        x = chainer.Variable(rng.standard_normal((4, 64, 60, 60)).astype("f"))
+        W = rng.standard_normal((64, 1, 3, 3)).astype("f")
+        add_up, n_call = np.einsum, 0
+
+        def fail_later(*args: Any, **kwargs: Any) -> Any:
+            nonlocal n_call
+            n_call += 1
+            if n_call == 3:
+                raise MemoryError
+            return add_up(*args, **kwargs)
+
+        def convolve() -> chainer.Variable:
+            return F.convolution_2d(x, W, pad=1, groups=64)
+
+        y = convolve()
+
+        def way_back() -> chainer.Variable:
+            return chainer.grad([y], [x])[0]
+
+        compute = way_back if is_way_back else convolve
+        expected = compute().array
+        before = dict(vars(Convolution2DFunction)), threadpoolctl.threadpool_info()
+        monkeypatch.setattr(np, "einsum", fail_later)
+        with pytest.raises(MemoryError), fast_cpu():
+            compute()
+        monkeypatch.undo()
+        after = dict(vars(Convolution2DFunction)), threadpoolctl.threadpool_info()
+        assert after == before
+        with fast_cpu():
+            result = compute().array
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+
+    @pytest.mark.parametrize("rule", ["epsilon", "zplus", "alpha2_beta1"])
+    def test_relevance_is_that_without_the_block(self, rule):
+        np.random.seed(0)  # Chainer initializes with it
+        model = chainer.Sequential(
+            L.Convolution2D(3, 24, 3, stride=2, pad=1),
+            F.relu6,
+            L.DepthwiseConvolution2D(24, 2, 5, pad=2),
+            L.Convolution2D(48, 48, 3, stride=2, groups=48, nobias=True),
+            F.relu6,
+            lambda h: F.average(h, axis=(2, 3)),
+            L.Linear(48, 3),
+        )
+        x = np.random.default_rng(0).random((2, 3, 17, 18))
+        for parameter in model.params():
+            parameter.array = parameter.array.astype("d")
+        calculator = LRPCalculator(model, rule=rule)
+        result = calculator.compute(x, show_progress=False)
+        with chainer.using_config("fast_cpu", False):
+            expected = calculator.compute(x, show_progress=False)
+        np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-12)
+
+
 class TestPooling:
     @settings(max_examples=100)
     @given(st.data(), st.sampled_from(["max", "average"]), st.booleans())
@@ -301,6 +461,44 @@ class TestElementwise:
         exactly = {np.dtype("f"): 0}
         assert_as_chainer(F.relu, x, rtol=exactly)
         assert_as_chainer(lambda x, y: F.relu(x) + y, x, y, rtol=exactly)
+
+    @settings(max_examples=50)
+    @given(
+        st.tuples(st.integers(1, 9), st.integers(1, 400), st.integers(1, 400)),
+        st.permutations(range(3)),
+        st.permutations(range(3)),
+        st.sampled_from("fd"),
+    )
+    def test_clipped_relu_is_chainers(self, shape, axes, other_axes, dtype):
+        rng = np.random.default_rng(0)
+        x = (6 * rng.standard_normal(shape)).astype(dtype)
+        x[0, 0, 0] = np.nan
+        x[-1, -1, -1] = 6  # the edge
+        x = transposed(x, axes)
+
+        def function(x: Any) -> Any:
+            # The gradient comes in another layout.
+            return F.transpose(F.clipped_relu(x, 6.0), other_axes)
+
+        assert_as_chainer(function, x, rtol={np.dtype(dtype): 0})
+        assert_gradient_as_chainer(function, x, rtol={np.dtype(dtype): 0})
+
+    @settings(max_examples=50)
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=3, max_size=3
+        ),
+        st.permutations(range(3)),
+        st.sampled_from([0, 0.5, [1, 2], "edge"]),
+    )
+    def test_padding_is_chainers(self, widths, axes, value):
+        x = np.random.default_rng(0).standard_normal((40, 50, 60)).astype("f")
+        x = transposed(x, axes)
+        options = {"constant_values": value} if value != "edge" else {}
+        mode = "edge" if value == "edge" else "constant"
+        exactly = {np.dtype("f"): 0}
+        assert_as_chainer(lambda x: F.pad(x, widths, mode, **options), x, rtol=exactly)
+        assert_as_chainer(lambda x: F.pad(x, 1, mode, **options), x, rtol=exactly)
 
     def test_sums_that_broadcast_are_chainers(self):
         x, y = np.ones((3, 400, 500), "f"), np.arange(500, dtype="f")
