@@ -180,14 +180,20 @@ class Patches:
         return last - first, stop - start, self.geometry.out[1]
 
     def region(self, x: np.ndarray, tile: Tile) -> np.ndarray:
-        """Return the part of the images that a tile sees, with zeros around."""
-        region = self.empty_region(tile, x.dtype)
+        """Return the part of the images that a tile sees, with zeros around.
+
+        It is for reading alone: where there is nothing around, and the images have the
+        layout of a region, it is not a copy.
+        """
         of_region, of_image = self._inside(tile)
-        inside = self._to_channels_first(region)
         source = x[of_image]
-        if source.size < inside.size:
+        is_whole = (len(source), *source.shape[2:]) == self._spans(tile)
+        if is_whole and self._has_layout_of_region(source):
+            return self._from_channels_first(source)
+        region = self.empty_region(tile, x.dtype)
+        if not is_whole:
             region[...] = 0
-        inside[of_region] = source
+        self._to_channels_first(region)[of_region] = source
         return region
 
     def spread(self, pixels: np.ndarray, packed: np.ndarray) -> np.ndarray:
@@ -209,6 +215,14 @@ class Patches:
 
     def _to_channels_first(self, region: np.ndarray) -> np.ndarray:
         return region.transpose(0, 3, 1, 2)
+
+    def _from_channels_first(self, images: np.ndarray) -> np.ndarray:
+        return images.transpose(0, 2, 3, 1)
+
+    def _has_layout_of_region(self, images: np.ndarray) -> bool:
+        """Tell whether the pixels of a row of images are one piece of memory."""
+        of_column = self.n_channel * images.itemsize
+        return images.strides[1] == images.itemsize and images.strides[3] == of_column
 
     def _col_shape(self, tile: Tile) -> tuple[int, ...]:
         return (*self._shape(tile), *self.geometry.kernel, self.n_channel)
@@ -266,6 +280,13 @@ class PlanarPatches(Patches):
 
     def _to_channels_first(self, region: np.ndarray) -> np.ndarray:
         return region.transpose(1, 0, 2, 3)
+
+    def _from_channels_first(self, images: np.ndarray) -> np.ndarray:
+        return images.transpose(1, 0, 2, 3)
+
+    def _has_layout_of_region(self, images: np.ndarray) -> bool:
+        """Tell whether the pixels of a row of a channel are one piece of memory."""
+        return images.strides[3] == images.itemsize
 
     def _col_shape(self, tile: Tile) -> tuple[int, ...]:
         return (self.n_channel, *self.geometry.kernel, *self._shape(tile))
