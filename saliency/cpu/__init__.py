@@ -29,8 +29,9 @@ def fast_cpu() -> Iterator[None]:
     one and two dimensions are computed
 
     - as convolutions with 3 x 3 kernels by Winograd's algorithm (relative error in
-      float32 about 1e-6), others as matrix products of tiles of patches, in memory
-      that does not grow with the batch but for the result;
+      float32 about 1e-6), depthwise ones as sums over the taps of their kernels,
+      others as matrix products of tiles of patches, in memory that does not grow with
+      the batch but for the result;
     - on as many threads as NumPy's BLAS may use;
     - with results, ReLUs' and sums' among them, in the memory of earlier ones.
 

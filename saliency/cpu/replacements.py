@@ -13,7 +13,7 @@ from saliency.cpu.geometry import windows_of
 import chainer
 from chainer.backends import intel64
 from chainer.functions.activation.clipped_relu import ClippedReLU
-from chainer.functions.activation.relu import ReLU, ReLUGrad2
+from chainer.functions.activation.relu import ReLU
 from chainer.functions.array.pad import Pad
 from chainer.functions.connection.convolution_2d import (
     Convolution2DFunction,
@@ -214,11 +214,18 @@ def _relu(function: Any, inputs: Arrays) -> Arrays | None:
     return (elementwise.relu(x),)
 
 
-def _relu_gradient(function: Any, inputs: Arrays) -> Arrays | None:
-    (gy,) = inputs
-    if not (elementwise.is_large(gy) and _are_covered(gy, function.b)):
+def _relu_to_input(
+    function: Any,
+    indexes: tuple[int, ...],
+    grad_outputs: tuple[Any, ...],
+) -> tuple[Any, ...] | None:
+    if chainer.config.enable_backprop:
         return None
-    return (elementwise.relu_to_input(gy, function.b),)
+    (y,) = function.get_retained_outputs()
+    (gy,) = grad_outputs
+    if not _are_covered(gy.array, y.array):
+        return None
+    return (chainer.Variable(elementwise.relu_to_input(gy.array, y.array)),)
 
 
 def _clipped_relu(function: Any, inputs: Arrays) -> Arrays | None:
@@ -327,7 +334,7 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (Add, "forward"): _add,
     (Pad, "forward"): _pad,
     (ReLU, "forward_cpu"): _relu,
-    (ReLUGrad2, "forward_cpu"): _relu_gradient,
+    (ReLU, "backward"): _relu_to_input,
     (ClippedReLU, "forward_cpu"): _clipped_relu,
     (ClippedReLU, "backward"): _clipped_relu_to_input,
 }
