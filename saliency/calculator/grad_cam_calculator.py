@@ -92,7 +92,7 @@ class GradCAMCalculator(LayerMapsCalculator):
 
     .. math::
         \alpha_k^c = \frac{1}{Z} \sum_{i, j} \frac{\partial y^c}{\partial A_{ij}^k},
-        \quad L^c = \mathrm{ReLU}\Big(\sum_k \alpha_k^c A^k\Big)
+        \quad L^c = \mathrm{ReLU}\left(\sum_k \alpha_k^c A^k\right)
 
     Selvaraju et al. (2017), "Grad-CAM: visual explanations from deep networks via
     gradient-based localization", arXiv:1610.02391, eqs. 1 and 2. The feature maps

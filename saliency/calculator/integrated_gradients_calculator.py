@@ -69,7 +69,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
             ``'trapezoid'``, or ``'right'``, the Riemann sum of the article's eq. 3; or
             ``'adaptive'``, for which see the module
-            :mod:`saliency.calculator.paths.adaptive_quadrature`. Its
+            ``saliency.calculator.paths.adaptive_quadrature``. Its
             points depend on those before, so that fewer rows can be run together, and
             while a path is under way the gradients at its points are kept.
 

@@ -24,15 +24,15 @@ class Recipe(ABC):
     is asked for each, with the pass as seen from that one. The method may override
     these as well, and nothing else:
 
-    ========================  ======================================================
-    :meth:`check`             are the settings allowed?
-    :meth:`start`             the state of one call, after a look at the whole data
-    :meth:`number_of_steps`   passes that each sample needs (points, windows)
-    :meth:`watch_forward`     a block around the model's forward, for hooks
-    :meth:`change_target`     what takes the target's place in a pass
-    :meth:`contribution`      what each row of a pass adds to the saliency
-    :meth:`predicted_classes` what ``class_index='argmax'`` means
-    ========================  ======================================================
+    =========================  =====================================================
+    :meth:`check`              are the settings allowed?
+    :meth:`start`              the state of one call, after a look at the whole data
+    :meth:`number_of_steps`    passes that each sample needs (points, windows)
+    :meth:`watch_forward`      a block around the model's forward, for hooks
+    :meth:`change_target`      what takes the target's place in a pass
+    :meth:`contribution`       what each row of a pass adds to the saliency
+    :meth:`predicted_classes`  what ``class_index='argmax'`` means
+    =========================  =====================================================
 
     Attributes:
         needs_gradient (bool): Whether passes keep their graph.
