@@ -21,7 +21,7 @@ IN_SHORT := while read -r does what rest; do case "$$does $$what $$rest" in \
 	"Building wheel for "*started) rest=$${rest\#for }; echo "  building $${rest%% (*}";; \
 	"Installing collected packages"*) echo "Installing them.";; esac; done
 
-.PHONY: demo test quick lint bench onnx-models clean
+.PHONY: demo test quick lint docs bench onnx-models clean
 
 demo: export MPLBACKEND := Agg
 demo: export PYTHONUNBUFFERED := 1
@@ -39,6 +39,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell
+
+# Warnings are errors, references to what does not exist among them.
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -c docs . build/docs
+	@echo "The site begins at build/docs/index.html."
+
+$(VENV)/.docs: $(STAMP)
+	@$(PIP_INSTALL) --quiet --editable '.[docs]'
+	@touch $@
 
 # What writes a table into benchmarks/RESULTS.md, beside PyTorch, Captum and Zennit.
 BENCHES := vgg16 resnet50 efficientnet mlp ggnn

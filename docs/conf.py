@@ -1,11 +1,12 @@
 """How Sphinx builds the site: `make docs` writes it into build/docs.
 
-The source folder is the root of the repository, so that a link between two files leads to
-the same place on the site and where the files are read as Markdown.
+The source folder is the root of the repository, so that a link between two files leads
+to the same place on the site and where the files are read as Markdown.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from saliency import __version__  # noqa: E402
 
 project = "Saliency for Chainer"
 author = "The saliency developers"
-copyright = author  # noqa: A001  (Sphinx's name)
+copyright = author
 release = version = __version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
@@ -38,14 +39,15 @@ suppress_warnings = ["myst.header"]
 # Links to headings are those that code hosts make.
 myst_heading_anchors = 4
 myst_enable_extensions = ["fieldlist"]
-# Notebooks are stored without outputs; what they show is kept in build/ until they change.
+# Notebooks are stored without outputs. What they show is kept in build/.
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(ROOT / "build" / "notebooks")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 
 autodoc_member_order = "bysource"
-autodoc_typehints_format = "short"
+# Types are in the docstrings.
+autodoc_typehints = "none"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
@@ -59,6 +61,9 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_title = f"{project} {release}"
 html_math_renderer = "mathml"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_extra_path = ["_extra"]  # a page that leads to docs/index.html
 html_copy_source = False
 html_show_sphinx = False
 html_theme_options = {"navigation_with_keys": True}
@@ -71,6 +76,17 @@ def _mathml(self: Any, node: nodes.math | nodes.math_block) -> None:
     raise nodes.SkipNode
 
 
+def _with_names(app: Any, *of_what: Any) -> tuple[str, str] | None:
+    """Return a signature in which functions that are defaults have their names."""
+    *_, signature, returned = of_what
+    if signature is None:
+        return None
+    signature = re.sub(r"<function (\S+) at \w+>", r"\1", signature)
+    signature = re.sub(r"<chainer\S+Converter object>", "concat_examples", signature)
+    return signature, returned
+
+
 def setup(app: Any) -> None:
-    """Tell Sphinx how formulas are written."""
+    """Tell Sphinx how formulas and signatures are written."""
+    app.connect("autodoc-process-signature", _with_names)
     app.add_html_math_renderer("mathml", (_mathml, None), (_mathml, None))

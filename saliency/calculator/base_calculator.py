@@ -157,7 +157,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
     @property
     def inputs(self) -> tuple[Any, ...] | None:
-        """What the model was called with, before noise: arrays, or lists of these.
+        """The arrays, or lists of them, that the model was called with, before noise.
 
         In the last ``compute(..., retain_inputs=True)`` of this thread.
         """

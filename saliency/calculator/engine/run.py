@@ -59,7 +59,7 @@ class Run:
 
     @property
     def is_whole_target(self) -> bool:
-        """Whether targets have no batch axis: concatenated tokens, nodes of a graph."""
+        """Whether targets have no batch axis, as tokens or nodes in a row have none."""
         return self.target_layout is not BATCH_FIRST
 
     def needs_graph(self, rows: Rows) -> bool:

@@ -102,7 +102,7 @@ class SklearnNetwork(chainer.Chain):
 
     @property
     def names(self) -> dict[str, Any]:
-        """What ``explain`` is to know: ``calculator.explain(data, **model.names)``.
+        """Names for pictures, as in ``calculator.explain(data, **model.names)``.
 
         A dict of ``feature_names``, ``class_names`` and ``groups``.
         """

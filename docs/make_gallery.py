@@ -1,6 +1,6 @@
-"""Runs the code of the pages, and draws the pictures of docs/gallery with it.
+"""Draws the pictures of docs/gallery, by the code of the pages that show them.
 
-python docs/pages.py
+python docs/make_gallery.py
 """
 
 from __future__ import annotations
@@ -15,13 +15,18 @@ from typing import Any
 DOCS = Path(__file__).resolve().parent
 #: A page may begin where another one ends, and says so.
 _CONTINUES = re.compile(r"page\s+continues\s+that\s+of\s+\[[^]]+\]\(([^)]+)\)")
-_BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SHOWN = re.compile(r"!\[[^]]*\]\((?:\.\./)?gallery/([^)]+)\)")
 
 
 def pages() -> list[Path]:
     """Return the pages with code that runs, in the order of their names."""
-    return sorted(path for path in DOCS.rglob("*.md") if _BLOCK.search(_read(path)))
+    return sorted(path for path in DOCS.rglob("*.md") if blocks(path))
+
+
+def blocks(page: Path, language: str = "python") -> list[str]:
+    """Return the blocks of code of a page that are in a language."""
+    return [code for name, code in _BLOCK.findall(_read(page)) if name == language]
 
 
 def run_page(page: Path) -> dict[str, Any]:
@@ -33,18 +38,19 @@ def run_page(page: Path) -> dict[str, Any]:
     Returns:
         dict: The names that are defined at its end.
     """
-    text = _read(page)
-    continued = _CONTINUES.search(text)
+    continued = _CONTINUES.search(_read(page))
     names = run_page((page.parent / continued[1]).resolve()) if continued else {}
-    for block in _BLOCK.findall(text):
+    for block in blocks(page):
         exec(compile(block, str(page), "exec"), names)
     return names
 
 
 def pictures_of(page: Path) -> set[str]:
-    """Return the names of the pictures of docs/gallery that the code of a page draws."""
-    code = "".join(_BLOCK.findall(_read(page)))
-    shown = {name for other in DOCS.rglob("*.md") for name in _SHOWN.findall(_read(other))}
+    """Return the names of the pictures of docs/gallery that a page's code draws."""
+    code = "".join(blocks(page))
+    shown = {
+        name for other in DOCS.rglob("*.md") for name in _SHOWN.findall(_read(other))
+    }
     return {name for name in shown if f'"{name}"' in code}
 
 
