@@ -38,7 +38,7 @@ suppress_warnings = ["myst.header"]
 
 # Links to headings are those that code hosts make.
 myst_heading_anchors = 4
-myst_enable_extensions = ["fieldlist"]
+myst_enable_extensions = ["dollarmath"]
 # Notebooks are stored without outputs. What they show is kept in build/.
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(ROOT / "build" / "notebooks")
