@@ -45,6 +45,8 @@ nb_execution_cache_path = str(ROOT / "build" / "notebooks")
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 
+# What docstrings put into single backquotes are names.
+default_role = "py:obj"
 autodoc_member_order = "bysource"
 # Types are in the docstrings.
 autodoc_typehints = "none"
