@@ -78,10 +78,12 @@ _PACKAGES = ("calculator", "cpu", "lrp", "models", "visualizer")
 __all__ = ["Explanation", "__version__", *_MODULES]
 
 
-def _draw_explanation(explanation: Explanation, kind: Any, **arguments: Any) -> Any:
+def _draw_explanation(
+    explanation: Explanation, kind: Any, visualizer: Any, **arguments: Any
+) -> Any:
     """Draw an explanation; loads the visualizers, which explanations do not know."""
     drawing = importlib.import_module("saliency.visualizer.explained.drawing")
-    return drawing.draw_explanation(explanation, kind, **arguments)
+    return drawing.draw_explanation(explanation, kind, visualizer, **arguments)
 
 
 Explanation.drawn_by = staticmethod(_draw_explanation)

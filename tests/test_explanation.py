@@ -13,7 +13,14 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from saliency import Explanation
+from saliency import (
+    Explanation,
+    FilterVisualizer,
+    MolVisualizer,
+    SmilesVisualizer,
+    TableVisualizer,
+    TextVisualizer,
+)
 
 NAMES = ("age", "red", "green", "weight")
 GROUPS = {"colour": ["red", "green"]}
@@ -445,6 +452,8 @@ class TestMolecules:
         one = dataclasses.replace(grid[1], scores=np.array([2.5]))
         one.plot(save_filepath=tmp_path / "x.svg")
         assert "f(x) = 2.5" in (tmp_path / "x.svg").read_text()
+        of_smiles = grid.plot(visualizer=SmilesVisualizer())
+        assert of_smiles == grid.plot(visualizer=MolVisualizer()) == grid.plot()
         bare = Explanation(grid.values)
         assert bare.plot(mols=mols) == dataclasses.replace(grid, molecules=mols).plot()
         with pytest.raises(ValueError, match=r"needs molecules.*mols="):
@@ -639,6 +648,23 @@ class TestPictures:
             Explanation(np.zeros((2, 3))).plot("beeswarm")
         with pytest.raises(ValueError, match="no examples"):
             explanation[[]].plot()
+
+    def test_a_visualizer_of_ones_own_draws(self, explanation):
+        class Titled(TableVisualizer):
+            def visualize_summary(self, *args, **kwargs):
+                return super().visualize_summary(*args, **{**kwargs, "title": "Mine"})
+
+        one_class = explanation[explanation.classes == 1]
+        figure = one_class.plot(visualizer=Titled())
+        assert figure.axes[0].get_title() == "Mine"
+        assert "<yes>" in one_class.plot().axes[0].get_title()
+
+    def test_the_visualizer_decides_on_the_kind(self, explanation, texts):
+        assert texts.plot(visualizer=TextVisualizer()).axes
+        with pytest.raises(ValueError, match=r"kind must be one of 'text', got 'bar'"):
+            texts.plot("bar", visualizer=TextVisualizer())
+        with pytest.raises(TypeError, match="visualizer must be a TableVisualizer, "):
+            explanation.plot(visualizer=FilterVisualizer())
 
 
 def test_shap_draws_it(explanation):

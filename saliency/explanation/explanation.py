@@ -646,7 +646,9 @@ class Explanation:
             feature_names=grouped.names,
         )
 
-    def plot(self, kind: str | None = None, **arguments: Any) -> Any:
+    def plot(
+        self, kind: str | None = None, visualizer: Any = None, **arguments: Any
+    ) -> Any:
         """Draw the explanation.
 
         Args:
@@ -666,6 +668,9 @@ class Explanation:
                 ``element_names``, and ``'molecule'`` molecules: several of them in a
                 grid, with the first 20 of more than 50; where several classes were
                 explained, each has a column or a line.
+            visualizer (BaseVisualizer or None): What draws it, such as a subclass of
+                your own; its domain then decides on the kind. By default it is the
+                visualizer of the kind.
             arguments: Of the visualizer's method that draws: of
                 :meth:`saliency.TableVisualizer.visualize`, ``visualize_mean``,
                 ``visualize_summary`` or the one with the name of the kind, or of the
@@ -681,10 +686,10 @@ class Explanation:
         Raises:
             ImportError: If molecules are drawn without RDKit.
             TypeError, ValueError: If ``kind`` is none of these or does not fit the
-                values, an argument is not one of the visualizer's, or something is
-                missing, such as the images of a grid.
+                values or the visualizer, an argument is not one of the visualizer's, or
+                something is missing, such as the images of a grid.
         """
-        return type(self).drawn_by(self, kind, **arguments)
+        return type(self).drawn_by(self, kind, visualizer, **arguments)
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the explanation into an npz file, which needs no pickle.

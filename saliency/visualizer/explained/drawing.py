@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Callable
 
 from saliency.checks import check_choice
 from saliency.explanation import Explanation
+from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.explained import of_images, of_molecules, of_tables, of_texts
+from saliency.visualizer.image_visualizer import ImageVisualizer
+from saliency.visualizer.mol_visualizer import MolVisualizer
+from saliency.visualizer.table_visualizer import TableVisualizer
+from saliency.visualizer.text_visualizer import TextVisualizer
 
-# What draws each kind of picture: a figure, or of molecules the text of an SVG.
-_DRAWN_BY: dict[str, Callable[[Explanation, dict[str, Any]], Any]] = {
-    **of_tables.KINDS,
-    **of_images.KINDS,
-    **of_texts.KINDS,
-    **of_molecules.KINDS,
+# The kinds of pictures that each visualizer draws.
+_KINDS_OF: dict[type[BaseVisualizer], dict[str, Callable[..., Any]]] = {
+    TableVisualizer: of_tables.KINDS,
+    ImageVisualizer: of_images.KINDS,
+    TextVisualizer: of_texts.KINDS,
+    MolVisualizer: of_molecules.KINDS,
 }
+# What draws each kind of picture: a figure, or of molecules the text of an SVG.
+_DRAWN_BY = {kind: draw for kinds in _KINDS_OF.values() for kind, draw in kinds.items()}
 # Those that draw an axis of classes.
 _OF_CLASSES = {
     *of_tables.OF_CLASSES,
@@ -32,14 +40,19 @@ _KIND_OF_ARGUMENT = {
 
 
 def draw_explanation(
-    explanation: Explanation, kind: str | None = None, **arguments: Any
+    explanation: Explanation,
+    kind: str | None = None,
+    visualizer: BaseVisualizer | None = None,
+    **arguments: Any,
 ) -> Any:
     """Draw an explanation; see :meth:`saliency.Explanation.plot`."""
     if len(explanation) == 0:
         raise ValueError("the explanation has no examples to plot")
+    kinds = _DRAWN_BY if visualizer is None else kinds_drawn_by(visualizer)
     if kind is None:
-        kind = _kind_of(explanation, arguments)
-    check_choice("kind", kind, _DRAWN_BY)
+        is_of_one_kind = len(kinds) == 1
+        kind = next(iter(kinds)) if is_of_one_kind else _kind_of(explanation, arguments)
+    check_choice("kind", kind, kinds)
     if explanation.has_class_axis and kind not in _OF_CLASSES:
         assert explanation.classes is not None  # it has the axis
         first = int(explanation.classes[0, 0])
@@ -49,7 +62,24 @@ def draw_explanation(
             f"kind={kind!r} draws one class, but {explanation.classes.shape[1]} were "
             f"explained; pick one: explanation.of_class({name!r}).plot({kind!r})"
         )
-    return _DRAWN_BY[kind](explanation, arguments)
+    if visualizer is None:
+        visualizer = next(v for v, kinds in _KINDS_OF.items() if kind in kinds)()
+    return _DRAWN_BY[kind](explanation, arguments, visualizer)
+
+
+def kinds_drawn_by(visualizer: Any) -> Mapping[str, Callable[..., Any]]:
+    """Return the kinds of pictures of explanations that a visualizer draws.
+
+    Raises:
+        TypeError: If it is none that draws explanations.
+    """
+    for cls, kinds in _KINDS_OF.items():
+        if isinstance(visualizer, cls):
+            return kinds
+    raise TypeError(
+        f"visualizer must be a {', '.join(cls.__name__ for cls in _KINDS_OF)} or a "
+        f"subclass of one, such as SmilesVisualizer, got {visualizer!r}"
+    )
 
 
 def _kind_of(explanation: Explanation, arguments: dict[str, Any]) -> str:

@@ -18,7 +18,9 @@ from saliency.visualizer.image_visualizer import ImageVisualizer
 from saliency.visualizer.images.photographs import CHANNELS
 
 
-def draw_image(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_image(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: ImageVisualizer
+) -> Figure:
     """Draw the map of one image, or a row for each image and a column for each class.
 
     Raises:
@@ -37,7 +39,7 @@ def draw_image(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
     if len(explanation) == 1 and not explanation.has_class_axis:
         image = None if images is None else images[0]
         settings = {"title": title, **arguments}
-        return ImageVisualizer().visualize(explanation.values[0], image, **settings)
+        return visualizer.visualize(explanation.values[0], image, **settings)
     if images is None:
         raise ValueError(
             "a grid shows each image beside its maps, and there are none: pass images "
@@ -54,7 +56,7 @@ def draw_image(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
         "scale": "row",
         **arguments,
     }
-    return ImageVisualizer().visualize_grid(maps, images, **settings)
+    return visualizer.visualize_grid(maps, images, **settings)
 
 
 def is_of_images(explanation: Explanation) -> bool:

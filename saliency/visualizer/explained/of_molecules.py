@@ -11,10 +11,12 @@ from saliency.visualizer.explained.titles import (
     legends_of,
     title_of,
 )
-from saliency.visualizer.mol_visualizer import MolVisualizer
+from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
 
 
-def draw_molecule(explanation: Explanation, arguments: dict[str, Any]) -> Any:
+def draw_molecule(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: MolVisualizer
+) -> Any:
     """Draw a molecule, or a grid of several; with a column for each class, if any.
 
     Raises:
@@ -33,18 +35,18 @@ def draw_molecule(explanation: Explanation, arguments: dict[str, Any]) -> Any:
         )
     explanation, note = first_of_many(explanation)
     mols = explanation.to_mols() if mols is None else list(mols)[: len(explanation)]
+    if isinstance(visualizer, SmilesVisualizer):  # SMILES have been read by now
+        visualizer = MolVisualizer()
     scores = scores_of_elements(explanation, "molecule")
     settings: dict[str, Any] = {"scaler": None, "show_colorbar": True}
     if len(explanation) == 1 and not explanation.has_class_axis:
         settings["legend"] = ", ".join(legends_of(explanation))
         assert isinstance(scores, list)  # one method's
-        return MolVisualizer().visualize(
-            scores[0], mols[0], **{**settings, **arguments}
-        )
+        return visualizer.visualize(scores[0], mols[0], **{**settings, **arguments})
     settings["title"] = title_of(explanation) + note
     name = "row_titles" if explanation.has_class_axis else "legends"
     settings[name] = legends_of(explanation)
-    return MolVisualizer().visualize_grid(scores, mols, **{**settings, **arguments})
+    return visualizer.visualize_grid(scores, mols, **{**settings, **arguments})
 
 
 #: What draws each kind, as in ``of_tables``.

@@ -20,10 +20,12 @@ MANY_CLASSES = 12
 SCORES = {"abs": "magnitude of the score", "square": "squared score"}
 
 
-def draw_bar(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_bar(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
     """Draw the values of one example, or the mean magnitudes of several."""
     if len(explanation) > 1:
-        return _draw_means(explanation, arguments)
+        return _draw_means(explanation, arguments, visualizer)
     name, errors = _name_of_scores(explanation), None
     if explanation.errors is not None:
         errors = by_class(explanation, _errors)
@@ -39,33 +41,39 @@ def draw_bar(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
     }
     values = by_class(explanation, lambda some: some.values.reshape(-1))
     if isinstance(values, dict):
-        return TableVisualizer().visualize_grid(values, **settings)
-    return TableVisualizer().visualize(values, **settings)
+        return visualizer.visualize_grid(values, **settings)
+    return visualizer.visualize(values, **settings)
 
 
-def _draw_means(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def _draw_means(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
     """Draw means of magnitudes; or of scores, if ``magnitudes`` is False."""
     settings: dict[str, Any] = {**_texts(explanation), "magnitudes": True}
     if explanation.method != "raw":
         what = _name_of_scores(explanation)
         settings["xlabel"] = f"mean {what}, with its 95 % interval"
-    return TableVisualizer().visualize_mean(
+    return visualizer.visualize_mean(
         by_class(explanation, _columns), **{**settings, **arguments}
     )
 
 
-def draw_beeswarm(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_beeswarm(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
     """Draw a dot for each example and feature."""
     _check_has_table(explanation, "beeswarm", "colours dots by")
     settings = {**_texts(explanation), "xlabel": _name_of_scores(explanation)}
-    return TableVisualizer().visualize_summary(
+    return visualizer.visualize_summary(
         by_class(explanation, _columns),
         by_class(explanation, _table),
         **{**settings, **arguments},
     )
 
 
-def draw_waterfall(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_waterfall(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
     """Draw how the contributions to one example lead to f(x)."""
     if len(explanation) > 1:
         raise ValueError(
@@ -79,12 +87,14 @@ def draw_waterfall(explanation: Explanation, arguments: dict[str, Any]) -> Figur
         "base_value": base_values[0],
         "features": _table(explanation)[0] if _has_table(explanation) else None,
     }
-    return TableVisualizer().visualize_waterfall(
+    return visualizer.visualize_waterfall(
         _columns(explanation)[0], **{**settings, **arguments}
     )
 
 
-def draw_decision(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_decision(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
     """Draw every example as a path from the base value to f(x)."""
     _ends(explanation, "decision")
     settings = {
@@ -92,30 +102,34 @@ def draw_decision(explanation: Explanation, arguments: dict[str, Any]) -> Figure
         "scores": by_class(explanation, lambda some: _ends(some, "decision")[0]),
         "base_values": by_class(explanation, lambda some: _ends(some, "decision")[1]),
     }
-    return TableVisualizer().visualize_decision(
+    return visualizer.visualize_decision(
         by_class(explanation, _columns), **{**settings, **arguments}
     )
 
 
-def draw_dependence(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_dependence(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
     """Draw the scores of a feature, by default the strongest, against its values."""
     _check_has_table(explanation, "dependence", "shows scores against")
     values = explanation.values.reshape(-1, len(explanation.names_of_features()))
     strongest = int(np.abs(values).mean(axis=0).argmax())
     settings = {**_texts(explanation), "feature": strongest}
-    return TableVisualizer().visualize_dependence(
+    return visualizer.visualize_dependence(
         by_class(explanation, _columns),
         by_class(explanation, _table),
         **{**settings, **arguments},
     )
 
 
-def draw_heatmap(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_heatmap(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
     """Draw every score as a colour, and f(x) above if it is known."""
     settings = {**_texts(explanation), "signed": explanation.method == "raw"}
     if explanation.scores is not None:
         settings["scores"] = by_class(explanation, lambda some: some.scores)
-    return TableVisualizer().visualize_heatmap(
+    return visualizer.visualize_heatmap(
         by_class(explanation, _columns), **{**settings, **arguments}
     )
 
@@ -221,8 +235,8 @@ def _ends(explanation: Explanation, kind: str) -> tuple[np.ndarray, np.ndarray]:
     return scores, np.zeros(len(scores)) if base_values is None else base_values
 
 
-#: What draws each kind: it is called with the explanation and with the arguments that
-#: were given to ``Explanation.plot``, which come before its own.
+#: What draws each kind: it is called with the explanation, with the arguments that were
+#: given to ``Explanation.plot``, which come before its own, and with the visualizer.
 KINDS = {
     "bar": draw_bar,
     "beeswarm": draw_beeswarm,

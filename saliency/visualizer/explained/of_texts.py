@@ -17,7 +17,9 @@ from saliency.visualizer.explained.titles import (
 from saliency.visualizer.text_visualizer import TextVisualizer
 
 
-def draw_text(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
+def draw_text(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TextVisualizer
+) -> Figure:
     """Draw the tokens of each text; where classes have an axis, once for each.
 
     Raises:
@@ -42,7 +44,7 @@ def draw_text(explanation: Explanation, arguments: dict[str, Any]) -> Figure:
         legends, title = None, title_of(explanation).replace("\n", ", ")
     settings = {"title": title, "legends": legends, "scale": "all", **arguments}
     tokens = list(given)[: len(explanation)]
-    return TextVisualizer().visualize(scores, tokens, **settings)
+    return visualizer.visualize(scores, tokens, **settings)
 
 
 def scores_of_elements(
