@@ -73,7 +73,7 @@ _MODULES = {
 }
 
 # Packages that are loaded when they are first asked for, as attributes of this one.
-_PACKAGES = ("calculator", "cpu", "lrp", "models", "visualizer")
+_PACKAGES = ("calculator", "cpu", "lrp", "models", "training", "visualizer")
 
 __all__ = ["Explanation", "__version__", *_MODULES]
 
