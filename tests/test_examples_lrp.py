@@ -79,6 +79,8 @@ class TestScripts:
         assert "data: digits" in trained
         accuracy = float(trained.split("test accuracy: ")[1].split()[0])
         assert accuracy > 0.9
+        assert len([*out.glob("saliency_epoch_*.png")]) == 4
+        assert trained.count("saliency/sparseness") == 4
 
         run("rules.py", "--weights", out / "model.npz", "--digit", 3)
         lines = capsys.readouterr().out.splitlines()

@@ -13,6 +13,7 @@ from data import Images
 from saliency import fast_cpu
 from saliency.command_line import Parser, as_file, at_least
 from saliency.lrp import PRESETS
+from saliency.training import SaliencyReport
 
 import chainer
 import chainer.links as L
@@ -88,6 +89,7 @@ def train(
     images: Images,
     args: argparse.Namespace,
     train_set: Any = None,
+    report: SaliencyReport | None = None,
 ) -> None:
     """Train a network with Chainer's Trainer, and leave it on the device.
 
@@ -96,9 +98,9 @@ def train(
         images (Images): To train and to test on.
         args (argparse.Namespace): With ``epoch``, ``device``, and ``out`` for the log.
         train_set (dataset or None): In place of the training images.
+        report (SaliencyReport or None): Explains images in the course of the training.
     """
-    size = "large" if len(images.x_train) > 10_000 else "small"
-    epoch = args.epoch or args.epoch_by_size[size]
+    epoch = number_of_epochs(images, args)
     device = args.device
     classifier = L.Classifier(model)
     classifier.to_device(device)
@@ -115,6 +117,9 @@ def train(
     trainer.extend(extensions.Evaluator(test, classifier, device=device))
     trainer.extend(extensions.LogReport())
     columns = ["epoch", "main/loss", "validation/main/accuracy", "elapsed_time"]
+    if report is not None:
+        trainer.extend(report)
+        columns.insert(-1, "saliency/sparseness")
     if sys.stdout.isatty():  # what they write moves the cursor
         trainer.extend(extensions.PrintReport(columns))
         trainer.extend(extensions.ProgressBar(update_interval=10))
@@ -124,6 +129,12 @@ def train(
         trainer.run()
     accuracy = trainer.observation["validation/main/accuracy"]
     print(f"\ntest accuracy: {float(accuracy):.4f}")
+
+
+def number_of_epochs(images: Images, args: argparse.Namespace) -> int:
+    """Return how long to train: what ``--epoch`` says, or what suits the data set."""
+    size = "large" if len(images.x_train) > 10_000 else "small"
+    return args.epoch or args.epoch_by_size[size]
 
 
 def print_entry(trainer: training.Trainer) -> None:

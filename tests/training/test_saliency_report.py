@@ -81,12 +81,14 @@ def digits(n=120):
     return x, bunch.target[:n].astype("int32")
 
 
-def new_trainer(model, data, out, n_epoch=2, batchsize=20):
+def new_trainer(model, data, out, n_epoch=2, batchsize=20, device=-1):
     """Returns a trainer of a new classifier, whose order and dropout are random."""
-    optimizer = chainer.optimizers.Adam().setup(L.Classifier(model))
+    classifier = L.Classifier(model)
+    classifier.to_device(device)
+    optimizer = chainer.optimizers.Adam().setup(classifier)
     dataset = chainer.datasets.TupleDataset(*data)
     iterator = chainer.iterators.SerialIterator(dataset, batchsize)
-    updater = training.StandardUpdater(iterator, optimizer)
+    updater = training.StandardUpdater(iterator, optimizer, device=device)
     return training.Trainer(updater, (n_epoch, "epoch"), out=str(out))
 
 
@@ -252,6 +254,22 @@ class TestWhatIsReported:
         trainer.extend(report)
         trainer.run()
         assert (tmp_path / f"1.{extension}").stat().st_size > 1000
+
+
+@pytest.mark.gpu
+def test_a_network_on_a_gpu(tmp_path):
+    x, t = digits(40)
+    model = new_network(Digits)
+    trainer = new_trainer(model, (x, t), tmp_path, n_epoch=1, device=0)
+    report = SaliencyReport(LRPCalculator(model), ImageVisualizer(), x[:2], ch_axis=2)
+    trainer.extend(report)
+    trainer.extend(extensions.LogReport())
+    trainer.run()
+    assert [*pictures_in(tmp_path)] == ["saliency_iter_2.png"]
+    log = json.loads((tmp_path / "log").read_text())[-1]
+    values = LRPCalculator(model.to_cpu()).explain(x[:2], ch_axis=2).values
+    sparseness = np.mean([gini_by_pairs(row.ravel()) for row in values])
+    assert log["saliency/sparseness"] == pytest.approx(sparseness, rel=1e-4)
 
 
 TOKENS = [["a", "good", "film"], ["dull", "film"]]
