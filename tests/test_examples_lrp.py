@@ -79,7 +79,6 @@ class TestScripts:
         assert "data: digits" in trained
         accuracy = float(trained.split("test accuracy: ")[1].split()[0])
         assert accuracy > 0.9
-        assert len([*out.glob("saliency_epoch_*.png")]) == 4
         assert trained.count("saliency/sparseness") == 4
 
         run("rules.py", "--weights", out / "model.npz", "--digit", 3)
@@ -106,7 +105,10 @@ class TestScripts:
         assert len(pairs) == min(2, n_wrong)
         assert all(pair[0] != pair[-1] for pair in pairs)
         sizes = sizes_of(out)
-        assert set(sizes) == {"digits.png", "rules.png", "wrong_predictions.png"}
+        reports = {name for name in sizes if name.startswith("saliency_epoch_")}
+        assert len(reports) == 4
+        pictures = {"digits.png", "rules.png", "wrong_predictions.png"}
+        assert set(sizes) == pictures | reports
         assert sizes["rules.png"][0] > sizes["rules.png"][1]  # ten columns, six rows
 
     def test_the_perceptron_is_saved_and_loaded_and_accounted_for(self, run, capsys):
