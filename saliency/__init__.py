@@ -13,6 +13,7 @@ from typing import Any
 
 from saliency import chainer_compat as chainer_compat
 from saliency.explanation import Explanation as Explanation
+from saliency.namesake import warn_of_namesake
 from saliency.version import __version__ as __version__
 
 _MODULES = {
@@ -90,6 +91,8 @@ Explanation.drawn_by = staticmethod(_draw_explanation)
 
 # What is logged is seen by those who set up logging, and is no stray line for others.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+warn_of_namesake()
 
 
 def __getattr__(name: str) -> Any:

@@ -52,6 +52,7 @@ ROOMS = [
         "saliency/checks",
         "saliency/exclusive",
         "saliency/interrupts",
+        "saliency/namesake",
         "saliency/progress",
         "saliency/replaced_methods",
         "saliency/settings_repr",
