@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BENCH_VENV ?= .venv-bench
+DIST_VENV ?= .venv-dist
 ARGS ?=
 RESULTS ?= results
 SHELL := bash
@@ -21,7 +22,7 @@ IN_SHORT := while read -r does what rest; do case "$$does $$what $$rest" in \
 	"Building wheel for "*started) rest=$${rest\#for }; echo "  building $${rest%% (*}";; \
 	"Installing collected packages"*) echo "Installing them.";; esac; done
 
-.PHONY: demo test quick lint docs bench onnx-models clean
+.PHONY: demo test quick lint docs bench onnx-models dist clean
 
 demo: export MPLBACKEND := Agg
 demo: export PYTHONUNBUFFERED := 1
@@ -79,8 +80,22 @@ onnx-models: $(STAMP)
 		$(ONNX_MODELS)
 	$(BIN)/python -m pytest -m "large or not large" tests/models/onnx $(ARGS)
 
+# What is uploaded to a package index: built from the files of the repository, the wheel
+# from the source distribution, and checked.
+dist: $(DIST_VENV)/.tools
+	rm -rf dist *.egg-info
+	$(DIST_VENV)/bin/python -m build
+	$(DIST_VENV)/bin/python -m twine check --strict dist/*
+	$(DIST_VENV)/bin/check-wheel-contents dist/*.whl
+
+$(DIST_VENV)/.tools:
+	$(PYTHON) -m venv $(DIST_VENV)
+	$(DIST_VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+		build 'twine>=6.1' check-wheel-contents
+	@touch $@
+
 clean:
-	rm -rf $(VENV) $(BENCH_VENV) build dist *.egg-info .coverage .coverage.* $(RESULTS)/iris $(RESULTS)/logp
+	rm -rf $(VENV) $(BENCH_VENV) $(DIST_VENV) build dist *.egg-info .coverage .coverage.* $(RESULTS)/iris $(RESULTS)/logp
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find saliency link_hooks examples benchmarks tests -name __pycache__ \
 		-type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,141 @@
+"""What is uploaded to a package index is complete, and installs as the README says."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import venv
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+import saliency
+
+ROOT = Path(saliency.__file__).parents[1]
+BUILD = (
+    "import sys; from setuptools import build_meta; build_meta.build_sdist(sys.argv[1])"
+)
+
+
+def files_of_the_repository() -> list[str]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no clone with git")
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory) -> Path:
+    """The folder that the source distribution of this repository unpacks to."""
+    # The first that reads the licence as pyproject.toml gives it.
+    pytest.importorskip("setuptools", minversion="77")
+    work = tmp_path_factory.mktemp("sdist")
+    copy = work / "copy"
+    for name in files_of_the_repository():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, copy / name)
+    subprocess.run(
+        [sys.executable, "-c", BUILD, str(work)],
+        cwd=copy,
+        check=True,
+        capture_output=True,
+    )
+    (path,) = work.glob("*.tar.gz")
+    with tarfile.open(path) as file:
+        if hasattr(tarfile, "data_filter"):
+            file.extractall(work, filter="data")
+        else:
+            file.extractall(work)
+    return work / path.name[: -len(".tar.gz")]
+
+
+@pytest.fixture(scope="module")
+def metadata(sdist) -> Message:
+    return Parser().parsestr((sdist / "PKG-INFO").read_text(encoding="utf-8"))
+
+
+def test_the_source_distribution_is_the_repository(sdist):
+    assert sdist.name == f"chainer_saliency-{saliency.__version__}"
+    packed = {str(p.relative_to(sdist)) for p in sdist.rglob("*") if p.is_file()}
+    assert packed >= {*files_of_the_repository()} - {".gitignore"}
+    made = packed - {*files_of_the_repository()}
+    assert {name.split("/")[0] for name in made} == {
+        *("PKG-INFO", "setup.cfg", "chainer_saliency.egg-info")
+    }
+    assert (sdist / "docs" / "first.png").read_bytes() == (
+        ROOT / "docs" / "first.png"
+    ).read_bytes()
+
+
+def test_the_description_stands_alone(metadata):
+    page = metadata.get_payload()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    without_code = re.sub(r"```.*?```", "", page, flags=re.DOTALL)
+    assert re.findall(r"\]\((?!https://)[^)]*\)", without_code) == []
+    assert "Picture docs/first.png in the source distribution" in page
+    # Nothing else is lost: all code, and all words but for addresses.
+    blocks = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+    assert blocks.findall(page) == blocks.findall(readme)
+    assert page.count("\n## ") == readme.count("\n## ") > 3
+
+
+def test_what_an_index_is_told(metadata):
+    keywords = metadata["Keywords"].split(",")
+    assert {"LRP", "ONNX", "scikit-learn", "chainer"} <= {*keywords}
+    pythons = [
+        text.rsplit(" ", 1)[1]
+        for text in metadata.get_all("Classifier")
+        if text.startswith("Programming Language :: Python :: 3.")
+    ]
+    assert pythons == [f"3.{minor}" for minor in range(9, 15)]
+    assert metadata["License-Expression"] == "MIT"
+
+
+def test_the_changelog_has_the_date_of_this_version():
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    newest = re.search(r"^## (.+)$", changelog, re.MULTILINE)
+    assert newest is not None
+    date = r"\d{4}-\d\d-\d\d"
+    assert re.fullmatch(rf"{re.escape(saliency.__version__)} \({date}\)", newest[1])
+
+
+@pytest.mark.large
+def test_the_line_of_the_readme_installs_the_source_distribution(sdist, tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^PIP_CONSTRAINT=.+ python3 -m pip install .+$", readme, re.M)
+    venv.create(tmp_path / "venv", with_pip=True)
+    search_path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    environment.update(PATH=search_path, MPLBACKEND="Agg")
+
+    def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["sh", "-c", command],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    if run("python3 -m pip download --no-deps packaging", tmp_path).returncode:
+        pytest.skip("pip reaches no package index")
+    installed = run(line, sdist)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    first = re.search(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    assert first is not None
+    (tmp_path / "first.py").write_text(first[1], encoding="utf-8")
+    drawn = run("python3 first.py", tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "first.png").stat().st_size > 10_000
