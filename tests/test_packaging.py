@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import re
 import shutil
@@ -102,12 +103,18 @@ def test_what_an_index_is_told(metadata):
     assert metadata["License-Expression"] == "MIT"
 
 
-def test_the_changelog_has_the_date_of_this_version():
+def test_the_changelog_says_when_this_version_was_released():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    newest = re.search(r"^## (.+)$", changelog, re.MULTILINE)
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    newest = re.search(r"^## (\S+) \((.+)\)$", changelog, re.MULTILINE)
     assert newest is not None
-    date = r"\d{4}-\d\d-\d\d"
-    assert re.fullmatch(rf"{re.escape(saliency.__version__)} \({date}\)", newest[1])
+    version, date = newest.groups()
+    if date == "unreleased":
+        assert saliency.__version__ == f"{version}.dev0"
+    else:
+        assert saliency.__version__ == version
+        assert re.findall(r"^date-released: (.+)$", citation, re.MULTILINE) == [date]
+        assert datetime.date.fromisoformat(date)
 
 
 @pytest.mark.large
