@@ -122,20 +122,6 @@ def test_each_picture_of_the_gallery_is_drawn_by_a_page() -> None:
     assert sorted(drawn) == sorted(path.name for path in (DOCS / "gallery").iterdir())
 
 
-def test_every_snippet_of_the_readme_runs(tmp_path: Path) -> None:
-    names = run_page(ROOT / "README.md")
-    assert names["samples"].shape == (1, 150, 48)
-    logp, predicted = names["logp"][200:, 0], names["predicted"]
-    assert np.corrcoef(logp, predicted)[0, 1] > 0.8  # the network for molecules
-    assert names["activation"].shape == (150, 48)
-    # The first picture is what the first code draws: docs/make_first.py draws it anew.
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    first = re.search(r"!\[.+\]\((docs/\S+)\)", text)
-    assert first is not None
-    shown = ROOT / first[1]
-    assert_look_alike(shown, tmp_path / shown.name)
-
-
 def assert_look_alike(path: Path, other: Path) -> None:
     """Assert that two pictures differ by little more than fonts and rounding do."""
     with Image.open(path) as picture, Image.open(other) as other_picture:
@@ -146,17 +132,6 @@ def assert_look_alike(path: Path, other: Path) -> None:
             for one in (picture, other_picture)
         ]
     assert np.abs(thumbnails[0] - thumbnails[1]).mean() < 6  # of 255
-
-
-def test_the_contents_of_the_readme_lead_to_its_headings() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    headings = re.findall(r"^#+ (.+)$", without_code, re.MULTILINE)
-    # As GitHub makes them.
-    anchors = {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
-    links = re.findall(r"\]\(#([^)]+)\)", without_code)
-    assert len(links) > 10
-    assert set(links) <= anchors
 
 
 STARTS = sorted((DOCS / "start").glob("*.md"))
