@@ -170,7 +170,7 @@ def test_the_five_minutes_from_a_fresh_environment(page: Path, tmp_path: Path) -
 
 
 def test_documents_link_to_files_that_exist() -> None:
-    others = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+    others = [ROOT / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")]
     for document in (*others, ROOT / "benchmarks" / "RESULTS.md", *DOCS.rglob("*.md")):
         folder = document.parent
         text = document.read_text(encoding="utf-8")
