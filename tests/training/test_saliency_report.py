@@ -17,6 +17,7 @@ from link_hooks import VariableMonitorLinkHook
 from saliency import (
     BayesGradCalculator,
     FilterVisualizer,
+    GradCAMCalculator,
     GradientCalculator,
     ImageVisualizer,
     IntegratedGradientsCalculator,
@@ -318,6 +319,25 @@ class TestNothingIsChanged:
                 trainer.run()
             ends.append(bytes_of(trainer))
         assert len(pictures_in(tmp_path)) == 2
+        assert ends[0] == ends[1]
+
+    def test_a_training_of_convolutions_in_fast_cpu(self, tmp_path):
+        images = digits(80)
+        ends = []
+        for is_reported in (False, True):
+            model = new_network(Digits)
+            trainer = new_trainer(model, images, tmp_path)
+            if is_reported:
+                calculator = GradCAMCalculator(model, class_index=1)
+                report = SaliencyReport(calculator, ImageVisualizer(), images[0][:1])
+                trainer.extend(report, trigger=(3, "iteration"))
+            with fast_cpu():
+                trainer.run()
+            ends.append(bytes_of(trainer))
+        assert [*pictures_in(tmp_path)] == [
+            "saliency_iter_3.png",
+            "saliency_iter_6.png",
+        ]
         assert ends[0] == ends[1]
 
     @pytest.mark.parametrize("blows_at", [1, 2, 4])
