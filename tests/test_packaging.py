@@ -103,6 +103,12 @@ def test_what_an_index_is_told(metadata):
     assert metadata["License-Expression"] == "MIT"
 
 
+def test_every_extra_is_described(metadata):
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    rows = "\n".join(re.findall(r"^\| (`.+`) \|", page, re.MULTILINE))
+    assert {*re.findall(r"`(.+?)`", rows)} == {*metadata.get_all("Provides-Extra")}
+
+
 def test_the_changelog_says_when_this_version_was_released():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
