@@ -23,7 +23,7 @@ import chainer
 import chainer.functions as F
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("calculator", "cpu", "lrp", "models", "visualizer")
+PACKAGES = ("calculator", "cpu", "lrp", "models", "training", "visualizer")
 
 # Makes modules unimportable, as on a machine that does not have them.
 WITHOUT = """
@@ -190,7 +190,7 @@ class TestPackage:
             ours = {n for n in sys.modules if n.startswith("saliency.")}
             found = {n.split(".")[1] for n in ours}
             parts = {"array_types", "chainer_compat", "checks", "explanation"}
-            assert found == {*parts, "version"}, found
+            assert found == {*parts, "namesake", "version"}, found
             assert "link_hooks" not in sys.modules
             assert "chainer" in sys.modules
             assert not {"matplotlib", "rdkit", "sklearn"} & set(sys.modules)
