@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
+import sys
+from pathlib import Path
 from typing import Any
 
-from saliency import chainer_compat as chainer_compat
 from saliency.explanation import Explanation as Explanation
 from saliency.namesake import warn_of_namesake
 from saliency.version import __version__ as __version__
@@ -95,11 +96,31 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 warn_of_namesake()
 
 
+def _is_command_line() -> bool:
+    """Tell whether this process is the command line, which can wait for Chainer.
+
+    It has been started as ``python -m saliency``, which Python tells from 3.10 on, or
+    by the script ``chainer-saliency``.
+    """
+    script = getattr(sys.modules.get("__main__"), "__file__", None) or ""
+    if Path(script).stem == "chainer-saliency":
+        return True
+    # While Python looks for the module to run, it has "-m" in the place of its name.
+    argv, words = getattr(sys, "argv", []), getattr(sys, "orig_argv", [])
+    is_module = argv[:1] == ["-m"] and len(words) >= len(argv)
+    return is_module and words[-len(argv)] in ("saliency", "-msaliency")
+
+
+if not _is_command_line():  # its help and what it says of typos need no Chainer
+    importlib.import_module("saliency.chainer_compat")
+
+
 def __getattr__(name: str) -> Any:
+    if name not in _PACKAGES and name not in _MODULES:
+        raise _unknown(name)
+    importlib.import_module("saliency.chainer_compat")
     if name in _PACKAGES:
         return importlib.import_module(f"saliency.{name}")
-    if name not in _MODULES:
-        raise _unknown(name)
     value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value

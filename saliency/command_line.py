@@ -17,10 +17,6 @@ import os
 from pathlib import Path
 from typing import Any, Callable
 
-from saliency import chainer_compat
-
-import chainer
-
 
 def at_least(low: int, high: int | None = None) -> Callable[[str], int]:
     """Return the ``type`` of an argument that is a whole number within limits."""
@@ -56,6 +52,10 @@ def as_ratio(text: str) -> float:
 
 def as_device(text: str) -> Any:
     """Return a device that Chainer can use here (``type`` of an argument)."""
+    from saliency import chainer_compat
+
+    import chainer
+
     try:
         device = chainer.get_device(text)
     except (RuntimeError, ValueError) as error:
@@ -138,11 +138,14 @@ class Parser(argparse.ArgumentParser):
 
     Args:
         docstring (str): That of the script, whose first line describes it in the help.
+        settings: Others of ``argparse.ArgumentParser``.
     """
 
-    def __init__(self, docstring: str) -> None:
+    def __init__(self, docstring: str, **settings: Any) -> None:
         super().__init__(
-            description=docstring.splitlines()[0], formatter_class=_WithDefaults
+            description=docstring.splitlines()[0],
+            formatter_class=HelpWithDefaults,
+            **settings,
         )
 
     def add_common_arguments(
@@ -167,7 +170,7 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--out", type=out_type, default=out, help=out_help)
 
 
-class _WithDefaults(argparse.HelpFormatter):
+class HelpWithDefaults(argparse.HelpFormatter):
     """Adds the default to the help of an option that has one."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:

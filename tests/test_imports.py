@@ -19,12 +19,9 @@ PACKAGES = ("saliency", "link_hooks")
 # From front to back. Rooms side by side do not know each other. A room is everything
 # whose path begins so, but for what is in a room with a longer name.
 ROOMS = [
-    (
-        "saliency/__init__",
-        "saliency/report",
-        "saliency/training",
-        "saliency/__main__",
-    ),
+    ("saliency/__main__",),
+    ("saliency/commands",),
+    ("saliency/__init__", "saliency/report", "saliency/training"),
     ("saliency/metrics", "saliency/visualizer", "saliency/models"),
     ("saliency/calculator",),
     ("saliency/calculator/results", "saliency/calculator/paths"),

@@ -9,7 +9,7 @@ from saliency.calculator.gradient_calculator import GradientCalculator
 
 
 class BayesGradCalculator(GradientCalculator):
-    r"""Gradients of networks drawn from the dropout posterior.
+    r"""BayesGrad: the gradient of networks drawn from the dropout posterior.
 
     Sample m is :math:`\partial f_c(x; W^{(m)}) / \partial x` with
     :math:`W^{(m)} \sim p(W | D)` approximated by dropout: Akita et al. (2018),

@@ -88,7 +88,7 @@ class _Shown(str):
 
 
 class GradCAMCalculator(LayerMapsCalculator):
-    r"""Gradient-weighted class activation mapping.
+    r"""Grad-CAM: which parts of a layer's feature maps speak for a class.
 
     .. math::
         \alpha_k^c = \frac{1}{Z} \sum_{i, j} \frac{\partial y^c}{\partial A_{ij}^k},

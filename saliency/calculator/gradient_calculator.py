@@ -14,7 +14,9 @@ from saliency.configured import positional
 
 
 class GradientCalculator(BaseCalculator):
-    r"""Gradient saliency :math:`\partial f_c(x) / \partial x` (VanillaGrad).
+    r"""The gradient of the output with respect to the target (VanillaGrad).
+
+    .. math:: \partial f_c(x) / \partial x
 
     Simonyan, Vedaldi and Zisserman (2013), "Deep inside convolutional networks:
     visualising image classification models and saliency maps", arXiv:1312.6034,

@@ -29,7 +29,7 @@ OwnRun = TypeVar("OwnRun", bound=Run)
 
 
 class IntegratedGradientsCalculator(BaseCalculator):
-    r"""Integrated Gradients.
+    r"""Integrated Gradients: what each element adds to the output, from a baseline on.
 
     .. math::
         IG_i(x) = (x_i - x'_i) \int_0^1

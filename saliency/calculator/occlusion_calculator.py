@@ -27,7 +27,9 @@ Lengths = Union[int, tuple[int, ...], tuple[Union[int, tuple[int, ...], None], .
 
 
 class OcclusionCalculator(BaseCalculator):
-    r"""Occlusion saliency: :math:`f_c(x) - f_c(x \text{ with a window covered})`.
+    r"""Occlusion: how far the output falls when a window of the target is covered.
+
+    .. math:: f_c(x) - f_c(x \text{ with a window covered})
 
     Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks",
     section 4.2. An element's saliency is the mean over the windows that cover it.

@@ -12,9 +12,11 @@ from saliency.calculator.gradient_calculator import GradientCalculator
 
 
 class SmoothGradCalculator(GradientCalculator):
-    r"""Gradients at noisy targets, :math:`\partial f_c(x + \epsilon) / \partial x`.
+    r"""SmoothGrad: the gradient at noisy targets.
 
-    Their mean over samples is SmoothGrad: Smilkov et al. (2017), "SmoothGrad:
+    .. math:: \partial f_c(x + \epsilon) / \partial x
+
+    The mean over samples is SmoothGrad: Smilkov et al. (2017), "SmoothGrad:
     removing noise by adding noise", arXiv:1706.03825, section 2.
 
     Args:

@@ -266,29 +266,103 @@ def composite(
 
 
 #: The presets, by name; each makes a composite, given the rule for inputs in a box.
-PRESETS: dict[str, Callable[[Box], Composite]] = {
-    "lrp0": lambda box: Composite(Zero()),
-    "epsilon": lambda box: Composite(Epsilon()),
-    "alpha2_beta1": lambda box: Composite(AlphaBeta(2, -1)),
-    "alpha1_beta0": lambda box: Composite(AlphaBeta(1, 0), by_kind=_at_sums()),
-    "zplus": lambda box: Composite(ZPlus(), by_kind=_at_sums()),
-    "gamma": lambda box: Composite(Gamma()),
-    "epsilon_plus": lambda box: _by_layer_kind(ZPlus(), **_at_sums()),
-    "epsilon_plus_flat": lambda box: _by_layer_kind(
-        ZPlus(), first=Flat(), **_at_sums()
-    ),
-    "epsilon_alpha2_beta1": lambda box: _by_layer_kind(AlphaBeta(2, -1)),
-    "epsilon_alpha2_beta1_flat": lambda box: _by_layer_kind(
-        AlphaBeta(2, -1), first=Flat()
-    ),
-    "epsilon_gamma_box": lambda box: _by_layer_kind(Gamma(), first=box),
-    "deep_taylor": lambda box: Composite(ZPlus(), first=box, by_kind=_at_sums()),
-    "zbab": lambda box: Composite(AlphaBeta(2, -1), first=box),
-    "wwab": lambda box: Composite(AlphaBeta(2, -1), first=WSquare()),
-    "excitation_backprop": lambda box: Composite(
-        ZPlus(bias="ignore"), by_kind=_at_sums("ignore")
-    ),
-}
+PRESETS: dict[str, Callable[[Box], Composite]] = {}
+
+
+def _preset(make: Callable[[Box], Composite]) -> Callable[[Box], Composite]:
+    """Decorate what makes a preset, whose docstring says when to take it."""
+    PRESETS[make.__name__] = make
+    return make
+
+
+@_preset
+def lrp0(box: Box) -> Composite:
+    """The simple rule: without biases, it is the gradient times the input; noisy."""
+    return Composite(Zero())
+
+
+@_preset
+def epsilon(box: Box) -> Composite:
+    """The epsilon rule, for networks of linear layers; leaves weak evidence out."""
+    return Composite(Epsilon())
+
+
+@_preset
+def alpha2_beta1(box: Box) -> Composite:
+    """Evidence for and against in fixed proportions, 2 to -1."""
+    return Composite(AlphaBeta(2, -1))
+
+
+@_preset
+def alpha1_beta0(box: Box) -> Composite:
+    """Evidence for alone, that of biases as well; hardly differs between classes."""
+    return Composite(AlphaBeta(1, 0), by_kind=_at_sums())
+
+
+@_preset
+def zplus(box: Box) -> Composite:
+    """The z+ rule, evidence for alone: smooth maps, which hardly differ by class."""
+    return Composite(ZPlus(), by_kind=_at_sums())
+
+
+@_preset
+def gamma(box: Box) -> Composite:
+    """The gamma rule: less noise than epsilon, still with evidence against."""
+    return Composite(Gamma())
+
+
+@_preset
+def epsilon_plus(box: Box) -> Composite:
+    """Epsilon at linear layers, z+ at convolutions: a start for images."""
+    return _by_layer_kind(ZPlus(), **_at_sums())
+
+
+@_preset
+def epsilon_plus_flat(box: Box) -> Composite:
+    """As epsilon_plus; the first layer says which region, not which pixel."""
+    return _by_layer_kind(ZPlus(), first=Flat(), **_at_sums())
+
+
+@_preset
+def epsilon_alpha2_beta1(box: Box) -> Composite:
+    """Epsilon at linear layers, alpha 2 and beta -1 at convolutions."""
+    return _by_layer_kind(AlphaBeta(2, -1))
+
+
+@_preset
+def epsilon_alpha2_beta1_flat(box: Box) -> Composite:
+    """As epsilon_alpha2_beta1; the first layer says which region, not which pixel."""
+    return _by_layer_kind(AlphaBeta(2, -1), first=Flat())
+
+
+@_preset
+def epsilon_gamma_box(box: Box) -> Composite:
+    """Epsilon at linear layers, gamma at convolutions, z^B at the pixels."""
+    return _by_layer_kind(Gamma(), first=box)
+
+
+@_preset
+def deep_taylor(box: Box) -> Composite:
+    """Deep Taylor decomposition: z^B at the pixels and z+ above."""
+    return Composite(ZPlus(), first=box, by_kind=_at_sums())
+
+
+@_preset
+def zbab(box: Box) -> Composite:
+    """z^B at the pixels, alpha 2 and beta -1 above."""
+    return Composite(AlphaBeta(2, -1), first=box)
+
+
+@_preset
+def wwab(box: Box) -> Composite:
+    """w^2 at a first layer whose inputs have no bounds, alpha 2 and beta -1 above."""
+    return Composite(AlphaBeta(2, -1), first=WSquare())
+
+
+@_preset
+def excitation_backprop(box: Box) -> Composite:
+    """Excitation backpropagation (Zhang et al. 2016): z+ without biases."""
+    return Composite(ZPlus(bias="ignore"), by_kind=_at_sums("ignore"))
 
 
 class Assignment(PrintedTable):
