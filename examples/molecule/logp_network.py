@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ggnn import GGNN
 from molecules import (
     N_UNITED_ATOM,
     Graph,
@@ -22,12 +21,16 @@ from rdkit import Chem
 from sklearn.metrics import r2_score
 from training import predict, train
 
+# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
+from saliency.models import logp
+from saliency.models.ggnn import GGNN
+
 import chainer
 import chainer.functions as F
 
-#: Trained by train_logp.py, ...
-WEIGHTS = Path(__file__).with_name("logp_ggnn.npz")
-#: ... with the settings and the result that are in the file beside it.
+#: Trained by train_logp.py; they come with the package, for load_logp_network. ...
+WEIGHTS = Path(logp.__file__).with_name("logp_ggnn.npz")
+#: ... The settings and the result are in the file beside it.
 RECORD = WEIGHTS.with_suffix(".json")
 
 NETWORKS = {"ggnn": GGNN, "nfp": NFP}

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ggnn import GGNN
 from methods import atom_scores
 from molecules import (
     N_UNITED_ATOM,
@@ -44,6 +43,7 @@ from saliency import (
 )
 from saliency.command_line import Parser, as_file, at_least
 from saliency.download import download
+from saliency.models.ggnn import GGNN
 
 import chainer
 import chainer.functions as F

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ggnn import GGNN
 from matplotlib.figure import Figure
 from methods import atom_scores
 from molecules import (
@@ -51,6 +50,7 @@ from saliency import (
     VariableMonitorLinkHook,
 )
 from saliency.command_line import Parser, as_file, as_ratio, at_least
+from saliency.models.ggnn import GGNN
 
 import chainer
 import chainer.functions as F

@@ -7,14 +7,19 @@ from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.models.imagenet import class_index_of, imagenet_labels, top_classes
+from saliency.models.logp import load_logp_network
+from saliency.models.photographs import photograph_network, read_photograph
 from saliency.models.pretrained import load_pretrained
 
 __all__ = [
     "class_index_of",
     "from_sklearn",
     "imagenet_labels",
+    "load_logp_network",
     "load_onnx",
     "load_pretrained",
+    "photograph_network",
+    "read_photograph",
     "top_classes",
 ]
 

@@ -6,11 +6,11 @@ import importlib
 import sys
 from pathlib import Path
 
-import saliency  # noqa: F401  (before chainer)
+from saliency.models import ggnn as ggnn
 
 FOLDER = Path(__file__).parents[2] / "examples" / "molecule"
 _NAMES = (
-    *("molecules", "ggnn", "nfp", "training", "methods"),
+    *("molecules", "nfp", "training", "methods"),
     *("logp_network", "train_logp", "logp", "solubility", "substructure"),
 )
 
@@ -18,11 +18,11 @@ _NAMES = (
 _others = {name: sys.modules.pop(name) for name in _NAMES if name in sys.modules}
 sys.path.insert(0, str(FOLDER))
 try:
-    molecules, ggnn, nfp, training, methods, logp_network, train_logp = (
-        importlib.import_module(name) for name in _NAMES[:7]
+    molecules, nfp, training, methods, logp_network, train_logp = (
+        importlib.import_module(name) for name in _NAMES[:6]
     )
     logp, solubility, substructure = (
-        importlib.import_module(name) for name in _NAMES[7:]
+        importlib.import_module(name) for name in _NAMES[6:]
     )
 finally:
     sys.path.remove(str(FOLDER))

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-# saliency comes before chainer: it makes chainer run on today's Python and NumPy.
-import saliency  # noqa: F401
-
 import chainer
 import chainer.functions as F
 import chainer.links as L
