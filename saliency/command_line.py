@@ -115,12 +115,24 @@ def as_picture_to_write(text: str) -> Path:
     """
     from matplotlib.backend_bases import FigureCanvasBase
 
-    path = Path(text)
     known = sorted(FigureCanvasBase.get_supported_filetypes())
+    return _file_to_write(text, known, "picture")
+
+
+def as_page_to_write(text: str) -> Path:
+    """Return the path of a page of HTML that can be written (``type`` of an argument).
+
+    Its folder is there or can be made.
+    """
+    return _file_to_write(text, ["html", "htm"], "page")
+
+
+def _file_to_write(text: str, known: list[str], what: str) -> Path:
+    path = Path(text)
     if path.suffix[1:].lower() not in known:
         raise _refused(f"{text} must end with one of {', '.join(known)}")
     if path.is_dir():
-        raise _refused(f"{text} is a folder; add the name of the picture")
+        raise _refused(f"{text} is a folder; add the name of the {what}")
     if path.exists() and not os.access(path, os.W_OK):
         raise _refused(f"{text} is read-only")
     problem = _why_not_into(path.parent)
@@ -175,7 +187,7 @@ class HelpWithDefaults(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = action.default
-        has_none = default is None or default is False or default == argparse.SUPPRESS
+        has_none = default in (None, False, argparse.SUPPRESS) or default == []
         if has_none or not action.option_strings:
             return action.help
         values = default if isinstance(default, (list, tuple)) else [default]

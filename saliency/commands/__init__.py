@@ -16,21 +16,20 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from saliency.command_line import HelpWithDefaults, Parser
 from saliency.commands.errors import one_line, status_of
+from saliency.commands.printing import program
 from saliency.version import __version__
 
 #: The commands, in the order in which the help lists them.
-COMMANDS = ("doctor", "methods")
+COMMANDS = ("doctor", "methods", "explain", "report", "demo")
 _ABOUT = """Which input made the network say this? Explanations of Chainer's networks.
 
 `{prog} COMMAND --help` says more of each command.
 """
-_SCRIPT = "chainer-saliency"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,14 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _Shown()
         return _run(args)
 
 
 def new_parser() -> CommandParser:
     """Return the parser of all commands."""
-    is_script = Path(sys.argv[0]).stem == _SCRIPT
-    prog = _SCRIPT if is_script else "python -m saliency"
+    prog = program()
     parser = CommandParser(_ABOUT.format(prog=prog), prog=prog)
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(
@@ -115,6 +113,14 @@ def _run(args: argparse.Namespace) -> int:
         return status_of(error)
 
 
-def _show_warning(message: Warning | str, *where: Any, **how: Any) -> None:
-    """Show a warning as a line, without the line of code that gave it."""
-    print(f"warning: {one_line(message)}", file=sys.stderr)
+class _Shown:
+    """Shows each warning once, as a line, without the line of code that gave it."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+
+    def __call__(self, message: Warning | str, *where: Any, **how: Any) -> None:
+        text = one_line(message)
+        if text not in self._before:
+            print(f"warning: {text}", file=sys.stderr)
+        self._before.add(text)

@@ -1,0 +1,146 @@
+"""The options that commands share: data, model, class, method, and how to compute."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from saliency.command_line import as_device, as_file, as_seed, at_least
+from saliency.commands.calculators import names_of_methods
+
+#: Networks that are known by name.
+NETWORKS = (
+    *("efficientnet-lite0", "vgg16", "vgg19", "resnet50", "resnet101", "resnet152"),
+    "logp-ggnn",
+)
+#: How networks take images, as ``saliency.models.photographs.PREPARATIONS``.
+PREPARATIONS = ("unit", "symmetric", "torch", "caffe")
+_METHOD_HELP = (
+    f"{', '.join(names_of_methods())}; or a preset as lrp:epsilon_plus. The command "
+    "methods says what they are"
+)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add what is explained, and how it is read."""
+    parser.add_argument(
+        "data",
+        nargs="+",
+        metavar="DATA",
+        help="photographs, or folders of them; a table (.csv, .parquet, .feather); "
+        "SMILES, or molecules in files (.smi, .sdf, or a .csv with a column of SMILES);"
+        " an array (.npy)",
+    )
+    group = parser.add_argument_group("data")
+    add = group.add_argument
+    add("--limit", type=at_least(1), metavar="N", help="take the first N examples only")
+    add("--index", metavar="COLUMN", help="column of a table that names the rows")
+    add(
+        "--drop",
+        metavar="COLUMN",
+        nargs="+",
+        default=[],
+        help="columns of a table that the model does not take, such as the target",
+    )
+    add("--smiles", metavar="COLUMN", help="column with SMILES; found by its name")
+    add(
+        "--preprocess",
+        choices=PREPARATIONS,
+        help="how the model takes photographs, where it does not say so itself: in "
+        "[0, 1], in [-1, 1], as those of torchvision, or in BGR without the mean",
+    )
+    add("--size", type=at_least(8), help="height and width of images for the model")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """Add what explains."""
+    group = parser.add_argument_group("model")
+    add = group.add_argument
+    add(
+        "--model",
+        required=True,
+        metavar="M",
+        help=f"{', '.join(NETWORKS)}; a file (.onnx); package.module:factory, a "
+        "function without arguments that returns a network; or, with --trust-pickle, "
+        "a pipeline of scikit-learn (.pkl, .joblib)",
+    )
+    add(
+        "--weights",
+        type=as_file,
+        metavar="FILE",
+        help="weights of VGG and ResNet, as saliency.load_pretrained reads them; or "
+        "those of the factory's network, as Chainer's save_npz writes them",
+    )
+    add(
+        "--trust-pickle",
+        action="store_true",
+        help="read a pickle, which may run any code that is in it",
+    )
+    add("--output", metavar="NAME", help="output or node of an ONNX file to explain")
+    add(
+        "--target",
+        metavar="LINK",
+        help="link at whose output saliency is read; for molecules, the only EmbedID",
+    )
+    add(
+        "--class",
+        dest="which_class",
+        metavar="CLASS",
+        help="number or name of a class; predicted (of each example), which is the "
+        "default where there are several; sum; or all",
+    )
+    add(
+        "--classes",
+        type=as_file,
+        metavar="FILE",
+        help="the names of the classes, one a line",
+    )
+
+
+def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
+    """Add how it is explained.
+
+    Args:
+        parser (Parser): It is given the arguments.
+        how: More of ``--method``: whether it may be repeated, the default.
+    """
+    group = parser.add_argument_group("method")
+    add = group.add_argument
+    add("--method", metavar="METHOD", help=_METHOD_HELP, **how)
+    add("--M", type=at_least(1), help="number of samples; 30 where there is chance")
+    add("--steps", type=at_least(1), help="points on each path of Integrated Gradients")
+    add("--baseline", help="where paths begin: mean, or a number")
+    add(
+        "--noise",
+        type=float,
+        metavar="SCALE",
+        help="explain under noise, of this share of each example's range of values",
+    )
+    add(
+        "--set",
+        dest="settings",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="another setting of the method; `methods METHOD` lists them",
+    )
+    add(
+        "--aggregate",
+        choices=("raw", "abs", "square"),
+        help="of each sample its scores, their magnitudes or squares",
+    )
+
+
+def add_computation(parser: argparse.ArgumentParser) -> None:
+    """Add where and how it is computed."""
+    group = parser.add_argument_group("computation")
+    add = group.add_argument
+    add("--seed", type=as_seed, default=0, help="seed of all random numbers")
+    add("--device", type=as_device, default="@numpy", help="@cupy:0 for a GPU")
+    add(
+        "--batchsize",
+        type=at_least(1),
+        default=16,
+        help="rows of one forward pass at most",
+    )
+    add("--quiet", action="store_true", help="print nothing but errors")

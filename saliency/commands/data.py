@@ -1,0 +1,236 @@
+"""What DATA is: photographs, a table, molecules, an array."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency.commands.errors import Unusable
+
+_TABLES = (".csv", ".parquet", ".feather")
+_MOLECULES = (".smi", ".sdf", ".sdf.gz")
+_ARRAYS = (".npy",)
+_KINDS = {
+    **dict.fromkeys(_TABLES, "table"),
+    **dict.fromkeys(_MOLECULES, "molecule"),
+    **dict.fromkeys(_ARRAYS, "array"),
+}
+
+
+class Examples(NamedTuple):
+    """Examples as files hold them.
+
+    Attributes:
+        kind (str): ``'image'``, ``'molecule'``, ``'table'`` or ``'array'``.
+        items: Photographs of Pillow, molecules of RDKit, a DataFrame, or an array.
+        names (list of str): What each is called.
+    """
+
+    kind: str
+    items: Any
+    names: list[str]
+
+
+def read_data(args: argparse.Namespace) -> Examples:
+    """Return the examples that a command line names.
+
+    Raises:
+        Unusable: If they cannot be read, or are of several kinds.
+    """
+    words = list(_expanded(args.data))
+    kinds = {_kind_of(word): word for word in words}
+    if len(kinds) > 1:
+        listed = " and ".join(f"{word} ({kind})" for kind, word in kinds.items())
+        raise Unusable(f"DATA must be of one kind, got {listed}")
+    (kind,) = kinds
+    if kind in ("table", "array") and len(words) > 1:
+        raise Unusable(f"DATA must be one {kind}, got {len(words)} files")
+    examples = _READERS[kind](words, args)
+    if kind in ("image", "molecule") and args.limit is not None:
+        n = args.limit
+        return Examples(kind, examples.items[:n], examples.names[:n])
+    return examples  # of the others, the first are taken when the mean of all is known
+
+
+def _expanded(words: Sequence[str]) -> Iterator[str]:
+    """Yield all words, and in the place of a folder the photographs in it."""
+    from PIL import Image
+
+    for word in words:
+        if not os.path.isdir(word):
+            yield word
+            continue
+        known = Image.registered_extensions()
+        found = [p for p in sorted(Path(word).iterdir()) if p.suffix.lower() in known]
+        if not found:
+            raise Unusable(f"{word}: there is no photograph in this folder")
+        yield from map(str, found)
+
+
+def _kind_of(word: str) -> str:
+    """Return the kind of a file, or of what is no file."""
+    suffix = next((s for s in _KINDS if word.lower().endswith(s)), None)
+    if os.path.exists(word):
+        return _KINDS.get(suffix or "", "image")
+    if suffix is not None or _is_image(word):
+        raise Unusable(f"{word}: there is no such file")
+    return "molecule"
+
+
+def _is_image(word: str) -> bool:
+    """Tell whether a word ends as files of images do."""
+    from PIL import Image
+
+    return os.path.splitext(word)[1].lower() in Image.registered_extensions()
+
+
+def _read_photographs(words: Sequence[str], args: argparse.Namespace) -> Examples:
+    photographs = []
+    for word in words[: args.limit]:
+        try:
+            photographs.append(saliency.read_photograph(word))
+        except (OSError, ValueError) as error:
+            reason = str(error)
+            is_said = word in reason
+            raise Unusable(reason if is_said else f"{word}: {reason}") from error
+    return Examples("image", photographs, [Path(word).name for word in words])
+
+
+def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
+    (path,) = words
+    frame = _frame_of(path)
+    column = args.smiles or _smiles_column(frame.columns)
+    if column is not None:
+        _check_columns(frame, [column], "--smiles", path)
+        smiles = list(map(str, frame[column]))
+        mols = [_molecule(one, f" in {path}") for one in smiles]
+        return Examples("molecule", mols, smiles)
+    _check_columns(frame, [*args.drop, *filter(None, [args.index])], "--drop", path)
+    if args.index is not None:
+        frame = frame.set_index(args.index)
+    frame = frame.drop(columns=args.drop)
+    texts = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
+    if frame.empty:
+        raise Unusable(f"{path} has no rows or no columns")
+    if texts and not args.trust_pickle:  # a pipeline may encode them
+        raise Unusable(
+            f"{path}: the model takes numbers, and these columns hold others: "
+            f"{', '.join(texts)}; leave them out with --drop, or --index for names"
+        )
+    return Examples("table", frame, list(map(str, frame.index)))
+
+
+def _frame_of(path: str) -> Any:
+    """Return a table as a DataFrame of pandas.
+
+    Raises:
+        ImportError: If pandas is not installed.
+        Unusable: If the file cannot be read.
+    """
+    try:
+        pandas = importlib.import_module("pandas")
+    except ImportError:
+        raise ImportError(
+            "tables are read by pandas, which is not installed: pip install "
+            "'chainer-saliency[tables]'"
+        ) from None
+    readers = dict(
+        zip(_TABLES, (pandas.read_csv, pandas.read_parquet, pandas.read_feather))
+    )
+    try:
+        return readers[os.path.splitext(path)[1].lower()](path)
+    except ImportError:
+        raise ImportError(
+            f"{path} is read by pyarrow, which is not installed: pip install "
+            "'chainer-saliency[tables]'"
+        ) from None
+    except Exception as error:  # pandas and pyarrow have many
+        raise Unusable(f"{path} cannot be read as a table: {error}") from error
+
+
+def _check_columns(frame: Any, names: Sequence[str], option: str, path: str) -> None:
+    for name in names:
+        if name not in frame.columns:
+            known = ", ".join(map(str, frame.columns[:20]))
+            raise Unusable(f"{option}: {path} has no column {name!r}; it has {known}")
+
+
+def _smiles_column(columns: Sequence[str]) -> str | None:
+    """Return the column that is called so, if there is one."""
+    found = [c for c in columns if str(c).lower() in ("smiles", "canonical_smiles")]
+    return found[0] if found else None
+
+
+def _read_molecules(words: Sequence[str], args: argparse.Namespace) -> Examples:
+    """Read files of molecules, and SMILES."""
+    mols: list[Any] = []
+    names: list[str] = []
+    for word in words:
+        for mol, name in _molecules_of(word):
+            mols.append(mol)
+            names.append(name)
+    return Examples("molecule", mols, names)
+
+
+def _molecules_of(word: str) -> Iterator[tuple[Any, str]]:
+    """Yield the molecules of a word, which is a SMILES or a file, with their names."""
+    if os.path.exists(word) and word.lower().endswith((".sdf", ".sdf.gz")):
+        try:
+            found = saliency.read_sdf(word)
+        except (OSError, ValueError) as error:
+            raise Unusable(str(error)) from error
+        for i, mol in enumerate(found):
+            is_named = mol.HasProp("_Name") and mol.GetProp("_Name")
+            yield mol, mol.GetProp("_Name") if is_named else f"record {i + 1}"
+    elif os.path.exists(word) and word.lower().endswith(".smi"):
+        for line in Path(word).read_text(encoding="utf-8").splitlines():
+            if line.strip():
+                smiles, _, name = line.strip().partition(" ")
+                yield _molecule(smiles, f" in {word}"), name.strip() or smiles
+    else:
+        yield _molecule(word, ""), word
+
+
+def _molecule(smiles: str, where: str) -> Any:
+    try:
+        from rdkit import Chem, rdBase
+    except ImportError:
+        raise ImportError(
+            f"{smiles}: there is no such file; SMILES are read by RDKit, which is not "
+            "installed: pip install 'chainer-saliency[molecule]'"
+        ) from None
+    with rdBase.BlockLogs():
+        mol = Chem.MolFromSmiles(smiles)
+    if mol is None or not mol.GetNumAtoms():
+        no_file = "" if where else "there is no such file, and "
+        raise Unusable(f"{smiles}{where}: {no_file}it is no SMILES that RDKit can read")
+    return mol
+
+
+def _read_array(words: Sequence[str], args: argparse.Namespace) -> Examples:
+    (path,) = words
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{path} cannot be read as an array: {error}") from error
+    if array.ndim == 0 or array.dtype.kind not in "biuf" or not array.size:
+        raise Unusable(
+            f"{path} must hold numbers with an axis for the examples, got "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    return Examples("array", array, [f"example {i}" for i in range(len(array))])
+
+
+_READERS = {
+    "image": _read_photographs,
+    "table": _read_table,
+    "molecule": _read_molecules,
+    "array": _read_array,
+}

@@ -1,0 +1,234 @@
+"""From a command line to explanations."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency.commands.calculators import Method
+from saliency.commands.data import Examples, read_data
+from saliency.commands.errors import Unusable
+from saliency.commands.networks import (
+    Network,
+    Prepared,
+    check_options,
+    load_network,
+    prepare,
+)
+from saliency.commands.settings import settings_for
+
+#: More classes than that are explained one by one only if they are asked for.
+_MANY_CLASSES = 100
+
+
+class Task(NamedTuple):
+    """What a command line asks for, read and loaded.
+
+    Attributes:
+        args (Namespace): The options.
+        examples (Examples): What is explained.
+        prepared (Prepared): The same as the network takes it.
+        target: Where saliency is read; None is the input.
+        n_class (int or None): How many columns the output has, if that can be told.
+    """
+
+    args: argparse.Namespace
+    examples: Examples
+    prepared: Prepared
+    target: Any
+    n_class: int | None
+
+    @property
+    def network(self) -> Network:
+        """What explains."""
+        return self.prepared.network
+
+    @property
+    def class_index(self) -> Any:
+        """What of the output is explained, as calculators take it."""
+        asked, labels = self.args.which_class, self.prepared.known.get("class_names")
+        if asked is None:
+            return None if self.n_class == 1 else "argmax"
+        if asked == "predicted":
+            return "argmax"
+        if asked in ("sum", "all"):
+            return asked
+        if asked.isdigit():
+            return int(asked)
+        if labels is None:
+            raise Unusable(
+                f"--class {asked}: the classes have no names; pass a number, or the "
+                "names with --classes"
+            )
+        try:
+            return saliency.class_index_of(asked, labels)
+        except ValueError:
+            some = ", ".join(labels[:10]) + ", ..." * (len(labels) > 10)
+            raise Unusable(
+                f"--class {asked}: there is no such class; they are {some}"
+            ) from None
+
+    def explain(self, method: Method) -> saliency.Explanation:
+        """Return what a method finds.
+
+        Raises:
+            Unusable: If the method or a setting does not fit.
+            TypeError, ValueError: As calculators.
+        """
+        of_calculator, of_call = settings_for(method, self.prepared, self.args)
+        index = self.class_index
+        is_occlusion = method.calculator.explains_all_classes
+        if index == "all" and not is_occlusion:
+            return self._of_all_classes(method, of_calculator, of_call)
+        return self._explanation(method, of_calculator, of_call, index)
+
+    def _of_all_classes(
+        self, method: Method, of_calculator: dict[str, Any], of_call: dict[str, Any]
+    ) -> saliency.Explanation:
+        if self.n_class is None or not 1 <= self.n_class <= _MANY_CLASSES:
+            raise Unusable(
+                f"--class all: {method.name} explains one class at a time, and there "
+                f"are {self.n_class}; occlusion explains all at once"
+            )
+        return saliency.Explanation.of_classes(
+            self._explanation(method, of_calculator, of_call, index)
+            for index in range(self.n_class)
+        )
+
+    def _explanation(
+        self,
+        method: Method,
+        of_calculator: dict[str, Any],
+        of_call: dict[str, Any],
+        index: Any,
+    ) -> saliency.Explanation:
+        forward = self.network.forward
+        calculator = method.calculator(
+            self.network.model,
+            target_extractor=self.target,
+            eval_fun=None if forward is self.network.model else forward,
+            class_index=index,
+            **of_calculator,
+        )
+        explanation: saliency.Explanation = calculator.explain(
+            self.prepared.data,
+            seed=self.args.seed,
+            batchsize=self.args.batchsize,
+            show_progress=not self.args.quiet,
+            **{**of_call, **self.prepared.known},
+        )
+        if explanation.index is None:
+            names = np.array(self.examples.names[: len(explanation)])
+            explanation = replace(explanation, index=names)
+        return explanation
+
+
+def read_task(args: argparse.Namespace) -> Task:
+    """Read and load what a command line names.
+
+    Raises:
+        Unusable: If anything cannot be used.
+    """
+    check_options(args)
+    examples = read_data(args)
+    network = load_network(args)
+    prepared = prepare(examples, network, args)
+    target = _target(network.model, prepared.kind, args.target)
+    n_class = number_of_outputs(prepared)
+    _check_labels(prepared.known.get("class_names"), n_class, args)
+    task = Task(args, examples, prepared, target, n_class)
+    _check_class(task.class_index, n_class)
+    return task
+
+
+def _check_labels(
+    labels: list[str] | None, n_class: int | None, args: argparse.Namespace
+) -> None:
+    if labels is not None and n_class is not None and len(labels) != n_class:
+        raise Unusable(
+            f"--classes {args.classes} has {len(labels)} names, and the model gives "
+            f"{n_class} outputs"
+        )
+
+
+def _check_class(index: Any, n_class: int | None) -> None:
+    if isinstance(index, int) and n_class is not None and index >= n_class:
+        raise Unusable(f"--class {index}: classes are numbered 0 to {n_class - 1}")
+
+
+def _target(model: Any, kind: str, link: str | None) -> Any:
+    """Return where saliency is read: at the output of a link, or at the input."""
+    if link is None and kind != "molecule":
+        return None
+    import chainer
+
+    if not isinstance(model, chainer.Link):
+        raise Unusable("--target: the model is no Link of Chainer, which has links")
+    links = {path[1:]: one for path, one in model.namedlinks(skipself=True)}
+    if link is None:
+        found = [one for one in links.values() if _embeds(one)]
+        if len(found) != 1:
+            raise Unusable(
+                f"the model has {len(found)} links of the class EmbedID; say with "
+                "--target where saliency is read"
+            )
+        return saliency.VariableMonitorLinkHook(found[0])
+    if link.strip("/") not in links:
+        raise Unusable(
+            f"--target {link}: the model has no such link; it has {', '.join(links)}"
+        )
+    return saliency.VariableMonitorLinkHook(links[link.strip("/")])
+
+
+def _embeds(link: Any) -> bool:
+    import chainer
+
+    return isinstance(link, chainer.links.EmbedID)
+
+
+def number_of_outputs(prepared: Prepared) -> int | None:
+    """Return how many columns the output has; None if the first example does not fit.
+
+    Calculators say what does not.
+    """
+    found = outputs_of(prepared, 1)
+    if found is None or found.ndim == 0:
+        return None
+    return 1 if found.ndim == 1 else int(found.shape[1])
+
+
+def outputs_of(prepared: Prepared, n: int) -> np.ndarray | None:
+    """Return the outputs for the first examples, or None if they do not fit."""
+    import chainer
+    from chainer.dataset import concat_examples
+
+    model = prepared.network.model
+    converter = prepared.known.get("converter", concat_examples)
+    data = prepared.data
+    rows = data.iloc[:n].to_numpy() if hasattr(data, "iloc") else data[:n]
+    device = getattr(model, "device", None)
+    try:
+        batch = converter(list(rows), device)
+        inputs = [_cast(x, model) for x in _as_tuple(batch)]
+        with chainer.using_config("train", False), chainer.no_backprop_mode():
+            found = prepared.network.forward(*inputs)
+        array: np.ndarray = chainer.cuda.to_cpu(chainer.as_variable(found).array)
+    except Exception:  # whatever the model raises: calculators say it better
+        return None
+    return array
+
+
+def _as_tuple(batch: Any) -> tuple[Any, ...]:
+    return batch if isinstance(batch, tuple) else (batch,)
+
+
+def _cast(array: Any, model: Any) -> Any:
+    """Return floating-point numbers in the dtype of the model's parameters."""
+    dtypes = {p.dtype for p in getattr(model, "params", tuple)() if p.array is not None}
+    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
+    is_float = getattr(array, "dtype", np.dtype(int)).kind == "f"
+    return array.astype(floats[0]) if is_float and len(floats) == 1 else array

@@ -1,0 +1,346 @@
+"""What --model is, and how it takes examples."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency.commands.arguments import NETWORKS
+from saliency.commands.data import Examples
+from saliency.commands.errors import Unusable, one_line
+from saliency.commands.printing import tell
+
+_PICKLES = (".pkl", ".pickle", ".joblib")
+_LOGP = "logp-ggnn"
+
+
+class Network(NamedTuple):
+    """A network, and what is known of it.
+
+    Attributes:
+        model (callable): What is explained, mostly a Link.
+        forward (callable): From a batch to the output that is explained.
+        labels (sequence of str or None): Names of the classes.
+        photographs (PhotographNetwork or None): How it takes photographs, if that is
+            known.
+        encode (callable or None): From a DataFrame to what it takes.
+        names (dict): What ``explain`` is to know of the columns.
+    """
+
+    model: Any
+    forward: Callable[..., Any]
+    labels: Sequence[str] | None = None
+    photographs: Any = None
+    encode: Callable[[Any], Any] | None = None
+    names: dict[str, Any] = {}  # noqa: RUF012 (a NamedTuple's default is never changed)
+
+
+class Prepared(NamedTuple):
+    """Examples as the network takes them, and what ``explain`` is told of them.
+
+    Attributes:
+        data: What ``explain`` takes.
+        known (dict): Names, photographs, molecules, the converter: its arguments.
+        network (Network): What takes them.
+        kind (str): Of the examples; of arrays ``'table'`` and ``'image'``, too.
+        reference: Of tables, what stands for "nothing known": the mean of all rows that
+            the file has; of other data, 0.
+    """
+
+    data: Any
+    known: dict[str, Any]
+    network: Network
+    kind: str
+    reference: Any = 0
+
+
+def load_network(args: argparse.Namespace) -> Network:
+    """Return the network that a command line names, on its device.
+
+    Raises:
+        Unusable: If there is none, or it cannot be loaded.
+    """
+    name = args.model
+    suffix = os.path.splitext(name)[1].lower()
+    try:
+        if name in NETWORKS:
+            network = _by_name(name, args)
+        elif suffix == ".onnx":
+            network = _of_onnx(name, args)
+        elif suffix in _PICKLES:
+            network = _of_pickle(name, args)
+        elif ":" in name:
+            network = _of_factory(name, args)
+        else:
+            raise Unusable(
+                f"it is neither one of {', '.join(NETWORKS)}, nor a file (.onnx), nor "
+                "package.module:factory"
+            )
+    except (OSError, ValueError, TypeError, Unusable) as error:
+        raise Unusable(f"--model {name}: {one_line(error)}") from error
+    if hasattr(network.model, "to_device"):
+        network.model.to_device(args.device)
+    return network
+
+
+def check_options(args: argparse.Namespace) -> None:
+    """Raise an Unusable for an option that this kind of model does not take."""
+    suffix = os.path.splitext(args.model)[1].lower()
+    if suffix in _PICKLES and not args.trust_pickle:
+        raise Unusable(
+            f"--model {args.model}: reading a pickle runs any code that is in it; "
+            "--trust-pickle does so"
+        )
+    if args.output is not None and suffix != ".onnx":
+        raise Unusable("--output is for a model in an ONNX file")
+    if args.weights is not None and (suffix in (".onnx", *_PICKLES)):
+        raise Unusable("--weights is for networks by name and of factories")
+    if args.weights is not None and args.model == _LOGP:
+        raise Unusable(f"--weights: {_LOGP} comes with its weights")
+
+
+def _by_name(name: str, args: argparse.Namespace) -> Network:
+    if name == _LOGP:
+        model = saliency.load_logp_network()
+        return Network(model, model)
+    found = saliency.photograph_network(name, args.weights)
+    return Network(found.model, found.forward, found.labels, found)
+
+
+def _of_onnx(name: str, args: argparse.Namespace) -> Network:
+    if not os.path.isfile(name):
+        raise Unusable("there is no such file")
+    model = saliency.load_onnx(name)
+    if args.output is not None:
+        model = model.select(args.output)
+    elif len(model.output_names) > 1:
+        raise Unusable(
+            f"it has several outputs, {', '.join(model.output_names)}; pick one with "
+            "--output"
+        )
+    else:
+        try:
+            model = model.before_softmax()
+        except ValueError:
+            pass  # its outputs are no probabilities
+        else:
+            tell(args, "Explained are the scores that the probabilities are made from.")
+    return Network(model, model)
+
+
+def _of_pickle(name: str, args: argparse.Namespace) -> Network:
+    model = saliency.from_sklearn(_unpickled(name))
+    return Network(model, model, model.class_names, None, model.encode, model.names)
+
+
+def _unpickled(path: str) -> Any:
+    """Return what a pickle holds, after the user has said that it may be trusted."""
+    joblib = importlib.import_module("joblib")  # reads plain pickles as well
+    try:
+        return joblib.load(path)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the pickle does
+        raise Unusable(f"it cannot be unpickled: {one_line(error)}") from error
+
+
+def _of_factory(name: str, args: argparse.Namespace) -> Network:
+    module_name, _, function = name.partition(":")
+    # As with `python -m`: the module may be in the folder where one is.
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise Unusable(str(error)) from error
+    factory = getattr(module, function, None)
+    if not callable(factory):
+        raise Unusable(f"{module_name} has no function {function!r}")
+    model = factory()
+    if not callable(model):
+        raise Unusable(f"the factory must return a network, got {model!r}")
+    if args.weights is not None:
+        _load_weights(model, args.weights)
+    return Network(
+        model,
+        model,
+        getattr(model, "labels", None),
+        None,
+        getattr(model, "encode", None),
+    )
+
+
+def _load_weights(model: Any, path: Path) -> None:
+    """Fill a link with what Chainer's ``save_npz`` wrote.
+
+    Raises:
+        Unusable: If it does not fit.
+    """
+    import chainer
+
+    if not isinstance(model, chainer.Link):
+        raise Unusable("--weights are for a Link of Chainer")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            chainer.serializers.NpzDeserializer(arrays).load(model)
+    except Exception as error:  # Chainer and NumPy have many
+        raise Unusable(f"--weights {path} does not fit: {one_line(error)}") from error
+
+
+def prepare(examples: Examples, network: Network, args: argparse.Namespace) -> Prepared:
+    """Return examples as a network takes them.
+
+    Raises:
+        Unusable: If it is not known how.
+    """
+    data, known, kind = _PREPARED_BY[examples.kind](examples, network, args)
+    labels = _labels(network, args)
+    if labels is not None:
+        known["class_names"] = labels
+    prepared = Prepared(data, known, network, kind)
+    return _limited(prepared, args.limit) if kind == "table" else prepared
+
+
+def _limited(prepared: Prepared, n: int | None) -> Prepared:
+    """Return the first rows of a table, with the mean of all as a reference."""
+    data = prepared.data
+    if len(data) == 1:
+        return prepared
+    if n is None or n >= len(data):
+        return prepared._replace(reference="mean")
+    first = data.iloc[:n] if hasattr(data, "iloc") else data[:n]
+    return prepared._replace(data=first, reference=np.asarray(data).mean(axis=0))
+
+
+def _labels(network: Network, args: argparse.Namespace) -> list[str] | None:
+    """Return the names of the classes: those of --classes, or of the network."""
+    if args.classes is None:
+        return None if network.labels is None else list(map(str, network.labels))
+    lines = args.classes.read_text(encoding="utf-8").splitlines()
+    labels = [line.strip() for line in lines if line.strip()]
+    if not labels:
+        raise Unusable(f"--classes {args.classes} has no names")
+    return labels
+
+
+#: Photographs are kept for pictures in so many pixels, or in fewer if there are many.
+_DRAWN, _MANY = 384, 100
+
+
+def _prepare_photographs(
+    examples: Examples, network: Network, args: argparse.Namespace
+) -> tuple[Any, dict[str, Any], str]:
+    crop, see, size = _how_to_see(network, args)
+    seen = np.stack([see(crop(image, size)) for image in examples.items])
+    drawn = max(size, _DRAWN) if len(examples.items) <= _MANY else size
+    images = [crop(image, drawn) for image in examples.items]
+    return seen, {"images": images}, "image"
+
+
+def _how_to_see(
+    network: Network, args: argparse.Namespace
+) -> tuple[Callable[..., Any], Callable[..., Any], int]:
+    """Return how photographs are cropped and prepared, and their size."""
+    from PIL import Image
+
+    from saliency.models.photographs import PREPARATIONS, square
+
+    if network.photographs is not None:
+        found = network.photographs
+        return found.crop, found.prepare, args.size or found.size
+    model = network.model
+    size = args.size or getattr(model, "size", None) or _size_of_inputs(model)
+    own = getattr(model, "prepare", None)
+    if args.preprocess is not None:
+        prepare = PREPARATIONS[args.preprocess]
+    elif own is not None:
+
+        def prepare(image: np.ndarray) -> Any:
+            return own(Image.fromarray(image))
+
+    else:
+        raise Unusable(
+            "--model does not say how it takes photographs: pass --preprocess, one of "
+            f"{', '.join(PREPARATIONS)}"
+        )
+    if size is None:
+        raise Unusable("--model does not say of which size its images are: pass --size")
+    return square, prepare, int(size)
+
+
+def _size_of_inputs(model: Any) -> int | None:
+    """Return the height of the images that a network of an ONNX file takes, if any."""
+    inputs = getattr(model, "inputs", None)
+    shape = inputs[0].shape if inputs else None
+    if shape is None or len(shape) != 4:
+        return None
+    if shape[1] not in (None, 1, 3) and shape[3] in (1, 3):
+        raise Unusable(
+            f"--model takes images with the channels last, {shape}; a factory can "
+            "transpose them"
+        )
+    return None if shape[2] is None else int(shape[2])
+
+
+def _prepare_molecules(
+    examples: Examples, network: Network, args: argparse.Namespace
+) -> tuple[Any, dict[str, Any], str]:
+    from saliency.models.molecule_graphs import concat_mols
+
+    own = getattr(network.model, "prepare", None)
+    if own is None:
+        raise Unusable(
+            "--model does not say how it takes molecules: its network needs a method "
+            f"prepare, as that of {_LOGP} has"
+        )
+    known = {
+        "molecules": examples.items,
+        "converter": getattr(network.model, "converter", concat_mols),
+    }
+    return (
+        [_graph(own, mol, name) for mol, name in zip(*examples[1:])],
+        known,
+        "molecule",
+    )
+
+
+def _graph(prepare: Callable[[Any], Any], mol: Any, name: str) -> Any:
+    try:
+        return prepare(mol)
+    except ValueError as error:
+        raise Unusable(f"{name}: {error}") from error
+
+
+def _prepare_table(
+    examples: Examples, network: Network, args: argparse.Namespace
+) -> tuple[Any, dict[str, Any], str]:
+    frame = examples.items
+    if network.encode is None:
+        return frame, {}, "table"
+    try:
+        return network.encode(frame), dict(network.names), "table"
+    except (TypeError, ValueError) as error:
+        raise Unusable(f"--model does not take this table: {error}") from error
+
+
+def _prepare_array(
+    examples: Examples, network: Network, args: argparse.Namespace
+) -> tuple[Any, dict[str, Any], str]:
+    kind = {2: "table", 4: "image"}.get(examples.items.ndim, "array")
+    return examples.items, {}, kind
+
+
+_PREPARED_BY = {
+    "image": _prepare_photographs,
+    "molecule": _prepare_molecules,
+    "table": _prepare_table,
+    "array": _prepare_array,
+}

@@ -1,0 +1,26 @@
+"""What commands print."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sized
+from pathlib import Path
+
+_SCRIPT = "chainer-saliency"
+
+
+def program() -> str:
+    """Return what the user types to start this program."""
+    return _SCRIPT if Path(sys.argv[0]).stem == _SCRIPT else "python -m saliency"
+
+
+def counted(examples: Sized) -> str:
+    """Return how many examples there are, as in ``'3 examples'``."""
+    return f"{len(examples)} example{'s' * (len(examples) != 1)}"
+
+
+def tell(args: argparse.Namespace, *lines: object) -> None:
+    """Print lines, unless the user wants none."""
+    if not args.quiet:
+        print(*lines, sep="\n", flush=True)

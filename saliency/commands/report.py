@@ -1,0 +1,62 @@
+"""Explain by several methods, and write one page of HTML that shows all of it.
+
+Examples:
+  report dog.jpg --model efficientnet-lite0 --method grad-cam --method lrp:epsilon_plus
+  report iris.csv --drop species --model net.onnx --classes species.txt
+
+The page needs no other file and no network. DATA and --model are those of explain.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+
+import saliency
+from saliency.command_line import as_page_to_write
+from saliency.commands import arguments
+from saliency.commands.errors import Unusable
+from saliency.commands.printing import program, tell
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add data, model, methods, and where the page goes."""
+    arguments.add_data(parser)
+    arguments.add_model(parser)
+    arguments.add_method(parser, action="append")
+    arguments.add_computation(parser)
+    group = parser.add_argument_group("result")
+    group.add_argument(
+        "--out", type=as_page_to_write, default="report.html", help="page to write"
+    )
+    group.add_argument("--title", help="of the page; else the model and the data")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Explain by each method, and write the page."""
+    from saliency.commands.calculators import method_of
+    from saliency.commands.explaining import read_task
+    from saliency.commands.settings import check_settings
+
+    methods = [method_of(name) for name in args.method or ["integrated-gradients"]]
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise Unusable("--method: the same method is named twice")
+    check_settings(methods, args)
+    task = read_task(args)
+    explanations = {}
+    for method in methods:
+        start = time.perf_counter()
+        explanations[method.name] = task.explain(method)
+        tell(args, f"{method.name}: {time.perf_counter() - start:.1f} s")
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    what = args.data[0] if len(args.data) == 1 else f"{len(args.data)} examples"
+    saliency.write_report(
+        args.out,
+        explanations,
+        title=args.title or f"{args.model}: {what}",
+        description=f"{program()} {shlex.join(sys.argv[1:])}",
+    )
+    tell(args, f"written: {args.out}")

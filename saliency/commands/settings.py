@@ -1,0 +1,164 @@
+"""Settings of methods: what suits a kind of data, and what the user says instead."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import saliency
+from saliency.commands.calculators import Method
+from saliency.commands.errors import Unusable
+from saliency.commands.methods import settings_of
+from saliency.commands.networks import Prepared
+
+#: What a gradient's sign says depends on the sign of the input; of photographs, sizes
+#: are shown.
+_GRADIENTS = (
+    *("gradient", "smooth-grad", "bayes-grad", "guided-backprop", "deconvnet"),
+    "guided-grad-cam",
+)
+_MAPS = ("grad-cam", "guided-grad-cam")
+
+
+class Settings(NamedTuple):
+    """Arguments of a calculator's constructor, and of its ``explain``."""
+
+    of_calculator: dict[str, Any]
+    of_call: dict[str, Any]
+
+
+def settings_for(
+    method: Method, prepared: Prepared, args: argparse.Namespace
+) -> Settings:
+    """Return the settings of a method: the user's, and for the rest what suits.
+
+    Of the user's they are those that the method has.
+    """
+    suited, call = _DEFAULTS[prepared.kind](method.name.partition(":")[0], prepared)
+    known = settings_of(method.calculator)
+    suited = {name: value for name, value in suited.items() if name in known}
+    given = {name: value for name, value in _given(args).items() if name in known}
+    if args.M is not None:
+        call["M"] = args.M
+    if args.aggregate is not None:
+        call["method"] = args.aggregate
+    if args.noise is not None:
+        call["noise_sampler"] = _noise(args.noise)
+    return Settings({**suited, **method.settings, **given}, call)
+
+
+def check_settings(methods: Sequence[Method], args: argparse.Namespace) -> None:
+    """Raise an Unusable if there is a setting that none of the methods has."""
+    known = {name: one for one in methods for name in settings_of(one.calculator)}
+    names = ", ".join(one.name for one in methods)
+    for name in _given(args):
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise Unusable(f"{names} has no setting {name}; {hint}")
+    if args.noise is not None:
+        _noise(args.noise)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the settings that are typed: options of their own, and --set."""
+    given = {
+        name: value_of(value) if isinstance(value, str) else value
+        for name, value in (("steps", args.steps), ("baseline", args.baseline))
+        if value is not None
+    }
+    for text in args.settings:
+        name, is_set, value = text.partition("=")
+        if not is_set or not name.isidentifier():
+            raise Unusable(f"--set must be NAME=VALUE, got {text!r}")
+        given[name] = value_of(value)
+    return given
+
+
+def value_of(text: str) -> Any:
+    """Return a value of Python that is typed; what is none is a text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _noise(scale: float) -> Any:
+    try:
+        return saliency.GaussianNoiseSampler(scale=scale)
+    except ValueError as error:
+        raise Unusable(f"--noise: {error}") from error
+
+
+def _of_photographs(
+    name: str, prepared: Prepared
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what suits images ``(N, ch, h, w)``."""
+    size = prepared.data.shape[2]
+    photographs = prepared.network.photographs
+    blur = saliency.GaussianBlur(size / 10)
+    window = {"size": max(1, size // 4), "stride": max(1, size // 8)}
+    suited = {"baseline": blur, "fill": blur, **window} if name == "occlusion" else {}
+    if name == "integrated-gradients":
+        suited = {"baseline": blur, "steps": 32}
+    elif name == "lrp":
+        low, high = _range(prepared)
+        suited = {"low": low, "high": high}
+    elif name in _MAPS and photographs is not None:
+        suited = {"layer": photographs.layer}
+    call: dict[str, Any] = {} if name == "grad-cam" else {"ch_axis": 2}
+    if name in _GRADIENTS:
+        call["method"] = "abs"
+    return suited, call
+
+
+def _range(prepared: Prepared) -> tuple[Any, Any]:
+    """Return the smallest and the largest values that images can have."""
+    photographs = prepared.network.photographs
+    if photographs is not None:
+        return photographs.low, photographs.high
+    return prepared.data.min(), prepared.data.max()
+
+
+def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what suits tables: compared is with the mean of the rows."""
+    reference = prepared.reference
+    suited = {
+        "integrated-gradients": {"baseline": reference, "method": "adaptive"},
+        "occlusion": {"fill": reference, "slide_axis": 1},
+        "lrp": _box_of(prepared.data),
+    }
+    return dict(suited.get(name, {})), {}
+
+
+def _box_of(table: Any) -> dict[str, Any]:
+    """Return the smallest and the largest values of columns."""
+    array = np.asarray(table)
+    return {"low": array.min(axis=0), "high": array.max(axis=0)}
+
+
+def _of_molecules(
+    name: str, prepared: Prepared
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what suits embedded atoms, over whose channels is summed."""
+    suited: dict[str, Any] = {"slide_axis": 1} if name == "occlusion" else {}
+    if name in _GRADIENTS:
+        suited["multiply_target"] = True
+    return suited, {"ch_axis": 3}
+
+
+def _of_arrays(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
+    return ({"slide_axis": 1} if name == "occlusion" else {}), {}
+
+
+_DEFAULTS = {
+    "image": _of_photographs,
+    "table": _of_tables,
+    "molecule": _of_molecules,
+    "array": _of_arrays,
+}
