@@ -102,6 +102,8 @@ class CommandParser(Parser):
 def _run(args: argparse.Namespace) -> int:
     """Run a command, and say in one line what goes wrong."""
     try:
+        if args.command != "doctor":  # which says itself what is wrong with Chainer
+            importlib.import_module("saliency.chainer_compat")
         return int(module_of(args.command).run(args) or 0)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

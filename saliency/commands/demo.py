@@ -18,7 +18,7 @@ import numpy as np
 
 import saliency
 from saliency.command_line import as_folder_to_write, as_seed
-from saliency.commands.printing import tell
+from saliency.commands.printing import program, tell
 
 #: Aspirin, caffeine, ibuprofen, paracetamol, glucose, naphthalene.
 SMILES = (
@@ -46,8 +46,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def iris_network() -> Any:
     """Return the network of the demo, untrained: from four measures to three scores."""
-    import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
-
     import chainer
     import chainer.functions as F
     import chainer.links as L
