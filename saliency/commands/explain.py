@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import saliency
-from saliency.command_line import as_folder_to_write
+from saliency.command_line import as_folder_to_write, at_least
 from saliency.commands import arguments
 from saliency.commands.printing import counted, tell
 
@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_model(parser)
     arguments.add_method(parser, default="integrated-gradients")
     arguments.add_computation(parser)
+    parser.add_argument(
+        "--workers",
+        type=at_least(1),
+        metavar="N",
+        help="share the work among N processes, by way of --out/scores.zarr; the same "
+        "command resumes after an interruption",
+    )
     group = parser.add_argument_group("result")
     group.add_argument(
         "--out",
@@ -85,7 +92,7 @@ def _summary(explanation: saliency.Explanation, task: Task) -> Iterator[str]:
 
 def _predicted(task: Task) -> Iterator[str]:
     """Yield the most probable classes of a photograph, if the network knows some."""
-    from saliency.commands.explaining import outputs_of
+    from saliency.commands.outputs import outputs_of
 
     found = None
     if task.network.photographs is not None:

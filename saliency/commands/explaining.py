@@ -19,7 +19,9 @@ from saliency.commands.networks import (
     load_network,
     prepare,
 )
+from saliency.commands.outputs import number_of_outputs
 from saliency.commands.settings import settings_for
+from saliency.commands.shared_work import explain_by_workers
 
 #: More classes than that are explained one by one only if they are asked for.
 _MANY_CLASSES = 100
@@ -114,13 +116,21 @@ class Task(NamedTuple):
             class_index=index,
             **of_calculator,
         )
-        explanation: saliency.Explanation = calculator.explain(
-            self.prepared.data,
-            seed=self.args.seed,
-            batchsize=self.args.batchsize,
-            show_progress=not self.args.quiet,
-            **{**of_call, **self.prepared.known},
-        )
+        how = {
+            "seed": self.args.seed,
+            "batchsize": self.args.batchsize,
+            "show_progress": not self.args.quiet,
+            **of_call,
+        }
+        explanation: saliency.Explanation
+        if getattr(self.args, "workers", None) is not None:
+            store = self.args.out / "scores.zarr"
+            self.args.out.mkdir(parents=True, exist_ok=True)
+            how["workers"] = self.args.workers
+            explanation = explain_by_workers(calculator, self.prepared, store, **how)
+        else:
+            known = self.prepared.known
+            explanation = calculator.explain(self.prepared.data, **known, **how)
         if explanation.index is None:
             names = np.array(self.examples.names[: len(explanation)])
             explanation = replace(explanation, index=names)
@@ -188,47 +198,3 @@ def _embeds(link: Any) -> bool:
     import chainer
 
     return isinstance(link, chainer.links.EmbedID)
-
-
-def number_of_outputs(prepared: Prepared) -> int | None:
-    """Return how many columns the output has; None if the first example does not fit.
-
-    Calculators say what does not.
-    """
-    found = outputs_of(prepared, 1)
-    if found is None or found.ndim == 0:
-        return None
-    return 1 if found.ndim == 1 else int(found.shape[1])
-
-
-def outputs_of(prepared: Prepared, n: int) -> np.ndarray | None:
-    """Return the outputs for the first examples, or None if they do not fit."""
-    import chainer
-    from chainer.dataset import concat_examples
-
-    model = prepared.network.model
-    converter = prepared.known.get("converter", concat_examples)
-    data = prepared.data
-    rows = data.iloc[:n].to_numpy() if hasattr(data, "iloc") else data[:n]
-    device = getattr(model, "device", None)
-    try:
-        batch = converter(list(rows), device)
-        inputs = [_cast(x, model) for x in _as_tuple(batch)]
-        with chainer.using_config("train", False), chainer.no_backprop_mode():
-            found = prepared.network.forward(*inputs)
-        array: np.ndarray = chainer.cuda.to_cpu(chainer.as_variable(found).array)
-    except Exception:  # whatever the model raises: calculators say it better
-        return None
-    return array
-
-
-def _as_tuple(batch: Any) -> tuple[Any, ...]:
-    return batch if isinstance(batch, tuple) else (batch,)
-
-
-def _cast(array: Any, model: Any) -> Any:
-    """Return floating-point numbers in the dtype of the model's parameters."""
-    dtypes = {p.dtype for p in getattr(model, "params", tuple)() if p.array is not None}
-    floats = [dtype for dtype in dtypes if dtype.kind == "f"]
-    is_float = getattr(array, "dtype", np.dtype(int)).kind == "f"
-    return array.astype(floats[0]) if is_float and len(floats) == 1 else array
