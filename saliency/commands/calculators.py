@@ -80,13 +80,13 @@ def method_of(text: str) -> Method:
     methods = {_plain(one.name): one for one in all_methods()}
     if _plain(text) in methods:
         return methods[_plain(text)]
-    near = difflib.get_close_matches(_plain(text), methods, 1)
+    near = difflib.get_close_matches(_plain(text), methods, 1, cutoff=0.75)
     hint = f"did you mean {methods[near[0]].name}? " if near else ""
     if text.startswith("lrp" + _OF):
         known = f"presets are {', '.join(saliency.lrp.PRESETS)}"
     else:
         known = f"methods are {', '.join(names_of_methods())}"
-    raise Unusable(f"--method {text}: there is no such method; {hint}{known}")
+    raise Unusable(f"{text}: there is no such method; {hint}{known}")
 
 
 def _plain(name: str) -> str:

@@ -160,8 +160,8 @@ def _check_labels(
 ) -> None:
     if labels is not None and n_class is not None and len(labels) != n_class:
         raise Unusable(
-            f"--classes {args.classes} has {len(labels)} names, and the model gives "
-            f"{n_class} outputs"
+            f"{'--classes' if args.classes else 'the model'} must name all {n_class} "
+            f"outputs, got {len(labels)} names"
         )
 
 

@@ -189,7 +189,10 @@ def _load_weights(model: Any, path: Path) -> None:
     if not isinstance(model, chainer.Link):
         raise Unusable("--weights are for a Link of Chainer")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        arrays = np.load(path, allow_pickle=False)
+        if not isinstance(arrays, np.lib.npyio.NpzFile):
+            raise Unusable("it is one array, and not an archive as save_npz writes it")
+        with arrays:
             chainer.serializers.NpzDeserializer(arrays).load(model)
     except Exception as error:  # Chainer and NumPy have many
         raise Unusable(f"--weights {path} does not fit: {one_line(error)}") from error
@@ -201,6 +204,11 @@ def prepare(examples: Examples, network: Network, args: argparse.Namespace) -> P
     Raises:
         Unusable: If it is not known how.
     """
+    takes = "photographs" if network.photographs is not None else None
+    takes = "molecules" if args.model == _LOGP else takes
+    is_of = {"image": "photographs", "molecule": "molecules"}.get(examples.kind)
+    if takes is not None and examples.kind != "array" and is_of != takes:
+        raise Unusable(f"--model {args.model} takes {takes}, got {args.data[0]}")
     data, known, kind = _PREPARED_BY[examples.kind](examples, network, args)
     labels = _labels(network, args)
     if labels is not None:

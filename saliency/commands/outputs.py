@@ -27,6 +27,8 @@ def number_of_outputs(prepared: Prepared) -> int | None:
 
 def outputs_of(prepared: Prepared, n: int | None = None) -> np.ndarray | None:
     """Return the outputs for the first n examples, or None if they do not fit."""
+    if _is_unfinished(prepared.network.model):
+        return None  # or the first pass would draw its parameters
     data = prepared.data
     rows = data.iloc[:n].to_numpy() if hasattr(data, "iloc") else data[:n]
     batches = [rows[i : i + _BATCHSIZE] for i in range(0, len(rows), _BATCHSIZE)]
@@ -47,9 +49,14 @@ def _outputs(prepared: Prepared, examples: list[Any]) -> np.ndarray:
     return array
 
 
+def _is_unfinished(model: Any) -> bool:
+    """Tell whether a model has parameters that it has not been given yet."""
+    return any(p.array is None for p in getattr(model, "params", tuple)())
+
+
 def _cast(array: Any, model: Any) -> Any:
     """Return floating-point numbers in the dtype of the model's parameters."""
-    dtypes = {p.dtype for p in getattr(model, "params", tuple)() if p.array is not None}
+    dtypes = {p.dtype for p in getattr(model, "params", tuple)()}
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
     is_float = getattr(array, "dtype", np.dtype(int)).kind == "f"
     return array.astype(floats[0]) if is_float and len(floats) == 1 else array
