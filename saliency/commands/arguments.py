@@ -23,6 +23,7 @@ _METHOD_HELP = (
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add what is explained, and how it is read."""
+    parser.usage = "%(prog)s DATA [DATA ...] --model M [options]"
     parser.add_argument(
         "data",
         nargs="+",

