@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+
+import numpy as np
 
 _lock = threading.RLock()
 
@@ -17,6 +21,21 @@ def one_at_a_time() -> AbstractContextManager[bool]:
     may enter again from within, so that a model may call a calculator.
     """
     return _lock
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Return a block in which NumPy's global random state starts at a seed.
+
+    Chainer draws the first parameters of links from it. Afterwards it is as it was.
+    """
+    with one_at_a_time():
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
 
 
 def _start_afresh() -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import saliency
 from saliency.command_line import as_folder_to_write, as_seed
 from saliency.commands.printing import program, tell
+from saliency.exclusive import seeded
 
 #: Aspirin, caffeine, ibuprofen, paracetamol, glucose, naphthalene.
 SMILES = (
@@ -124,15 +125,11 @@ def _trained(x: np.ndarray, t: np.ndarray, seed: int) -> Any:
     import chainer
     import chainer.functions as F
 
-    state = np.random.get_state()  # noqa: NPY002 (Chainer draws from it)
-    np.random.seed(seed)  # noqa: NPY002
-    try:
+    with seeded(seed):
         model = iris_network()
         optimizer = chainer.optimizers.Adam(alpha=0.01).setup(model)
         for _ in range(_UPDATES):
             optimizer.update(lambda: F.softmax_cross_entropy(model(x), t))
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
     return model
 
 

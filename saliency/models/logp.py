@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.exclusive import seeded
 from saliency.models.ggnn import GGNN
 from saliency.models.molecule_graphs import (
     N_UNITED_ATOM,
@@ -79,7 +80,8 @@ def load_logp_network() -> LogPNetwork:
     Returns:
         LogPNetwork: On the CPU.
     """
-    model = LogPNetwork()
+    with seeded(0):  # what is drawn here is replaced
+        model = LogPNetwork()
     weights = resources.files("saliency.models") / "logp_ggnn.npz"
     with weights.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
         chainer.serializers.NpzDeserializer(arrays).load(model)

@@ -1,0 +1,46 @@
+"""Pages of several methods from the command line."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+import saliency
+from saliency.commands import main
+from tests.commands.files import SMILES
+
+
+@pytest.mark.skipif(
+    "write_report" not in saliency.__all__, reason="there are no reports"
+)
+class TestReport:
+    def test_a_table_by_three_methods(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "new" / "iris.html"
+        line = (
+            "report iris.csv --model iris.pkl --trust-pickle --class virginica "
+            "--method integrated-gradients --method occlusion --method lrp:epsilon "
+            f"--steps 8 --title 'Three flowers' --out {out}"
+        )
+        assert main(shlex.split(line)) == 0
+        page = out.read_text(encoding="utf-8")
+        assert "<title>Three flowers" in page
+        for expected in ("petal length (cm)", "occlusion", "lrp:epsilon", "virginica"):
+            assert expected in page
+        shown = capsys.readouterr().out
+        assert f"written: {out}\n" in shown
+        assert "occlusion: 0." in shown
+
+    def test_molecules_are_called_as_they_were_typed(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        pytest.importorskip("rdkit")
+        out = tmp_path / "mols.html"
+        words = [*SMILES[:3], "--model", "logp-ggnn", "--out", str(out)]
+        assert main(["report", *words]) == 0
+        page = out.read_text(encoding="utf-8")
+        assert "logp-ggnn: 3 examples" in page
+        assert SMILES[2] in page

@@ -1,0 +1,41 @@
+"""The network for logP that comes with the package."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import saliency
+
+import chainer
+
+chem = pytest.importorskip("rdkit.Chem")
+
+
+def test_the_global_random_state_stays() -> None:
+    before = np.random.get_state()[1].tolist()
+    saliency.load_logp_network()
+    assert np.random.get_state()[1].tolist() == before
+
+
+def test_its_logp_is_that_of_crippen() -> None:
+    from rdkit.Chem import Crippen
+
+    model = saliency.load_logp_network()
+    smiles = ["CCO", "c1ccccc1O", "CC(=O)Oc1ccccc1C(=O)O", "CCCCCC", "Clc1ccccc1"]
+    graphs = [model.prepare(one) for one in smiles]
+    with chainer.using_config("train", False):
+        found = model(*model.converter(graphs)).array
+    expected = [Crippen.MolLogP(chem.MolFromSmiles(one)) for one in smiles]
+    np.testing.assert_allclose(found[:, 0], expected, atol=0.5)
+
+
+def test_smiles_and_molecules_are_the_same_to_it() -> None:
+    model = saliency.load_logp_network()
+    of_text = model.prepare("CC#N")
+    of_molecule = model.prepare(chem.MolFromSmiles("CC#N"))
+    for a, b in zip(of_text, of_molecule):
+        np.testing.assert_array_equal(a, b)
+    assert of_text[0].tolist() == [5 * 6 + 3, 5 * 6, 5 * 7]
+    with pytest.raises(ValueError, match="molecule='C1CC' cannot be read by RDKit"):
+        model.prepare("C1CC")
