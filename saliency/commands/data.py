@@ -145,7 +145,7 @@ def _frame_of(path: str) -> Any:
     except ImportError:
         raise ImportError(
             "tables are read by pandas, which is not installed: pip install "
-            "'chainer-saliency[tables]'"
+            "pandas pyarrow"
         ) from None
     readers = dict(
         zip(_TABLES, (pandas.read_csv, pandas.read_parquet, pandas.read_feather))
@@ -155,7 +155,7 @@ def _frame_of(path: str) -> Any:
     except ImportError:
         raise ImportError(
             f"{path} is read by pyarrow, which is not installed: pip install "
-            "'chainer-saliency[tables]'"
+            "pandas pyarrow"
         ) from None
     except Exception as error:  # pandas and pyarrow have many
         raise Unusable(f"{path} cannot be read as a table: {error}") from error
@@ -213,7 +213,7 @@ def _molecule(smiles: str, where: str) -> Any:
     except ImportError:
         raise ImportError(
             f"{smiles}: there is no such file; SMILES are read by RDKit, which is not "
-            "installed: pip install 'chainer-saliency[molecule]'"
+            "installed: pip install rdkit"
         ) from None
     with rdBase.BlockLogs():
         mol = Chem.MolFromSmiles(smiles)

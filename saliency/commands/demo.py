@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         tell(args, f"written: {_explain_molecules(args)}")
         words.append(words_for_molecules(args.out))
     else:
-        tell(args, "Molecules need RDKit: pip install 'chainer-saliency[molecule]'")
+        tell(args, "Molecules need RDKit: pip install rdkit")
     tell(args, "\nTry next:")
     tell(args, *(f"  {program()} explain {shlex.join(some)}" for some in words))
 
@@ -92,8 +92,7 @@ def _explain_flowers(args: argparse.Namespace) -> Iterator[Path]:
         from sklearn.datasets import load_iris
     except ImportError:
         raise ImportError(
-            "the demo needs scikit-learn, which has the data: pip install "
-            "'chainer-saliency[examples]'"
+            "the demo needs scikit-learn, which has the data: pip install scikit-learn"
         ) from None
     iris = load_iris()
     x, t = iris.data.astype(np.float32), iris.target.astype(np.int32)

@@ -51,8 +51,21 @@ EXTRAS = (
         "weights of VGG and ResNet in files of PyTorch and Keras",
     ),
     Extra("zarr", ("zarr",), "results in Zarr stores"),
-    Extra("distributed", ("dask", "zarr"), "work in several processes: --workers"),
-    Extra("gpu", ("cupy-cuda12x",), "computing on a GPU"),
+    Extra(
+        "distributed", ("dask", "distributed", "zarr"), "work in processes: --workers"
+    ),
+    Extra("gpu", ("cupy-cuda12x",), "a GPU with CUDA 12: --device @cupy:0"),
+    Extra("gpu-cuda13", ("cupy-cuda13x",), "a GPU with CUDA 13"),
+    Extra(
+        "cudnn",
+        ("nvidia-cudnn-frontend", "nvidia-cudnn-cu12"),
+        "faster convolutions on a GPU with CUDA 12",
+    ),
+    Extra(
+        "cudnn-cuda13",
+        ("nvidia-cudnn-frontend", "nvidia-cudnn-cu13"),
+        "faster convolutions on a GPU with CUDA 13",
+    ),
 )
 _PACKAGES = (
     "numpy",
@@ -81,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         ("BLAS", _blas()),
         ("GPU", _gpu() if problem is None else "not looked for"),
     )
-    print("\nTo install what is missing: pip install 'chainer-saliency[EXTRA]'")
+    print("\nThe extras of this package, and what they give:")
     _print_rows(*(("  " + extra.name, _state_of(extra)) for extra in EXTRAS))
     if problem is not None:
         print(f"error: Chainer cannot be imported: {problem}", file=sys.stderr)
@@ -147,11 +160,11 @@ def _gpu() -> str:
 def _state_of(extra: Extra) -> str:
     """Return whether an extra is installed, and what it gives."""
     missing = [name for name in extra.packages if not _is_installed(name)]
-    state = f"missing ({', '.join(missing)})" if missing else "installed"
-    return f"{state}: {extra.gives}"
+    state = f"needs {', '.join(missing)}" if missing else "installed"
+    return f"{extra.gives} ({state})"
 
 
 def _is_installed(package: str) -> bool:
-    """Tell whether a package is there; CuPy has another name for each CUDA."""
-    is_cupy = package.startswith("cupy")
-    return (_cupy() if is_cupy else version_of(package)) is not None
+    """Tell whether a package is there; CuPy that was built here is of any CUDA."""
+    is_built = package.startswith("cupy") and version_of("cupy") is not None
+    return is_built or version_of(package) is not None

@@ -128,6 +128,7 @@ class Bright(chainer.Chain):
 def scores_of_iris(x: Any) -> np.ndarray:
     """Return what the classifier's softmax takes, by NumPy."""
     scaler, network = pipeline()
-    hidden = np.tanh(scaler.transform(x) @ network.coefs_[0] + network.intercepts_[0])
+    scaled = (x - scaler.mean_) / scaler.scale_
+    hidden = np.tanh(scaled @ network.coefs_[0] + network.intercepts_[0])
     scores: np.ndarray = hidden @ network.coefs_[1] + network.intercepts_[1]
     return scores

@@ -15,6 +15,7 @@ from saliency import Explanation
 from saliency.commands import main
 
 
+@pytest.mark.large
 def test_the_demo_and_what_it_says_to_try_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

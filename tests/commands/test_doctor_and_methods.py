@@ -57,7 +57,7 @@ class TestDoctor:
             doctor, "version_of", lambda name: None if name == "rdkit" else there(name)
         )
         shown = printed(capsys, "doctor")
-        assert "molecule     missing (rdkit): SMILES and SDF, pictures of mol" in shown
+        assert "SMILES and SDF, pictures of molecules (needs rdkit)\n" in shown
 
     def test_a_chainer_that_cannot_be_imported(
         self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

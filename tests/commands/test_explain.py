@@ -97,12 +97,12 @@ class TestTables:
     def test_settings_are_those_of_the_calculator(
         self, folder: Path, tmp_path: Path
     ) -> None:
-        line = f"{self.line} --class 0 --steps 3 --baseline 0 --set method=midpoint"
+        line = f"{self.line} --class 0 --steps 20 --baseline 4 --set method=midpoint"
         found = explain(line, tmp_path)
         x = load_iris().data.astype(np.float32)
         model = saliency.load_onnx(folder / "iris.onnx").before_softmax()
         expected = saliency.IntegratedGradientsCalculator(
-            model, class_index=0, steps=3, baseline=0, method="midpoint"
+            model, class_index=0, steps=20, baseline=4, method="midpoint"
         ).compute(x, batchsize=16)
         assert_allclose(found.values, expected[0], rtol=1e-5, atol=1e-6)
 
