@@ -91,7 +91,7 @@ class CommandParser(Parser):
 
     def __init__(self, docstring: str, **settings: Any) -> None:
         super().__init__(docstring, allow_abbrev=False, **settings)
-        self.description = docstring.replace("``", "").strip().replace("%", "%%")
+        self.description = docstring.replace("``", "").strip()
         self.formatter_class = _Help
 
     def error(self, message: str) -> Any:

@@ -122,14 +122,8 @@ def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
     if args.index is not None:
         frame = frame.set_index(args.index)
     frame = frame.drop(columns=args.drop)
-    texts = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
     if frame.empty:
         raise Unusable(f"{path} has no rows or no columns")
-    if texts and not args.trust_pickle:  # a pipeline may encode them
-        raise Unusable(
-            f"{path}: the model takes numbers, and these columns hold others: "
-            f"{', '.join(texts)}; leave them out with --drop, or --index for names"
-        )
     return Examples("table", frame, list(map(str, frame.index)))
 
 

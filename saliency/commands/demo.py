@@ -21,15 +21,15 @@ from saliency.command_line import as_folder_to_write, as_seed
 from saliency.commands.printing import program, tell
 from saliency.exclusive import seeded
 
-#: Aspirin, caffeine, ibuprofen, paracetamol, glucose, naphthalene.
-SMILES = (
-    "CC(=O)Oc1ccccc1C(=O)O",
-    "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",
-    "CC(C)Cc1ccc(cc1)C(C)C(=O)O",
-    "CC(=O)Nc1ccc(O)cc1",
-    "OCC1OC(O)C(O)C(O)C1O",
-    "c1ccc2ccccc2c1",
-)
+#: Molecules that many know, as SMILES.
+MOLECULES = {
+    "aspirin": "CC(=O)Oc1ccccc1C(=O)O",
+    "caffeine": "CN1C=NC2=C1C(=O)N(C(=O)N2C)C",
+    "ibuprofen": "CC(C)Cc1ccc(cc1)C(C)C(=O)O",
+    "paracetamol": "CC(=O)Nc1ccc(O)cc1",
+    "glucose": "OCC1OC(O)C(O)C(O)C1O",
+    "naphthalene": "c1ccc2ccccc2c1",
+}
 _UPDATES = 300
 
 
@@ -156,16 +156,19 @@ def _explain_molecules(args: argparse.Namespace) -> Path:
     explanation = saliency.IntegratedGradientsCalculator(
         model, target_extractor=saliency.VariableMonitorLinkHook(model.embed)
     ).explain(
-        [model.prepare(smiles) for smiles in SMILES],
+        [model.prepare(smiles) for smiles in MOLECULES.values()],
         converter=model.converter,
         ch_axis=3,
-        molecules=SMILES,
+        molecules=list(MOLECULES.values()),
         show_progress=False,
     )
+    assert explanation.scores is not None  # the logP that the network predicts
+    legends = [f"{n}, logP {s:.2f}" for n, s in zip(MOLECULES, explanation.scores)]
     path: Path = args.out / "molecules.png"
     explanation.plot(
         save_filepath=path,
         title="What each atom adds to logP",
+        legends=legends,
         key_labels=("lowers logP", "raises logP"),
     )
     return path

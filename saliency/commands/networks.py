@@ -214,7 +214,9 @@ def prepare(examples: Examples, network: Network, args: argparse.Namespace) -> P
     if labels is not None:
         known["class_names"] = labels
     prepared = Prepared(data, known, network, kind)
-    return _limited(prepared, args.limit) if kind == "table" else prepared
+    if kind == "table":
+        return _limited(prepared, args.limit)
+    return prepared._replace(data=data[: args.limit])
 
 
 def _limited(prepared: Prepared, n: int | None) -> Prepared:
@@ -329,6 +331,13 @@ def _prepare_table(
 ) -> tuple[Any, dict[str, Any], str]:
     frame = examples.items
     if network.encode is None:
+        texts = [str(c) for c in frame.columns if frame[c].dtype.kind not in "biuf"]
+        if texts:
+            raise Unusable(
+                f"{args.data[0]}: the model takes numbers, and these columns hold "
+                f"others: {', '.join(texts)}; leave them out with --drop, or name the "
+                "rows by one with --index"
+            )
         return frame, {}, "table"
     try:
         return network.encode(frame), dict(network.names), "table"

@@ -41,6 +41,7 @@ def explain_by_workers(
         prepared.data, out=store, **known, **settings
     )
     values = np.asarray(written)
+    names.setdefault("feature_names", calculator.feature_names)
     classes, scores = _explained(prepared, calculator.class_index, len(values))
     explanation = saliency.Explanation(
         values,

@@ -160,6 +160,7 @@ class TestTables:
         assert_allclose(found.values, expected.values, rtol=1e-5, atol=1e-6)
         assert_allclose(found.scores, expected.scores, rtol=1e-5)
         np.testing.assert_array_equal(found.classes, expected.classes)
+        assert found.feature_names == expected.feature_names
 
 
 class TestMolecules:
@@ -230,6 +231,17 @@ class TestPhotographs:
         found = explain(f"{line} --preprocess {how} --method occlusion", tmp_path)
         seen = np.array([30, 220]) / 255 * (high - low) + low
         assert_allclose([found.data.min(), found.data.max()], seen, rtol=0.1)
+
+    def test_an_array_of_images(self, folder: Path, tmp_path: Path) -> None:
+        images = np.random.default_rng(0).normal(size=(3, 3, 16, 16))
+        np.save(tmp_path / "images.npy", images)
+        line = f"{tmp_path / 'images.npy'} --model networks_of_a_user:Bright"
+        out = tmp_path / "out"
+        found = explain(f"{line} --method lrp --limit 2 --class right", out)
+        assert_pictures(out, "example_0.png", "example_1.png")
+        expected = 2 * images[:2].sum(axis=1)
+        expected[..., :8] = 0
+        assert_allclose(found.values, expected, rtol=1e-4, atol=1e-4)
 
     @pytest.mark.large
     @pytest.mark.parametrize("method", ["grad-cam", "smooth-grad --M 3"])
