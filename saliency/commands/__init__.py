@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     with warnings.catch_warnings():
         warnings.showwarning = _Shown()
+        for category in (DeprecationWarning, PendingDeprecationWarning):
+            warnings.simplefilter("ignore", category)  # they are for programmers
         return _run(args)
 
 
