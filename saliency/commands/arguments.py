@@ -108,7 +108,11 @@ def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
     group = parser.add_argument_group("method")
     add = group.add_argument
     add("--method", metavar="METHOD", help=_METHOD_HELP, **how)
-    add("--M", type=at_least(1), help="number of samples; 30 where there is chance")
+    add(
+        "--M",
+        type=at_least(1),
+        help="samples of smooth-grad, of bayes-grad, or of all with --noise; else 30",
+    )
     add("--steps", type=at_least(1), help="points on each path of Integrated Gradients")
     add("--baseline", help="where paths begin: mean, or a number")
     add(

@@ -23,6 +23,8 @@ _GRADIENTS = (
     "guided-grad-cam",
 )
 _MAPS = ("grad-cam", "guided-grad-cam")
+#: Samples that are drawn unless the user says how many: what SmoothGrad draws.
+_N_SAMPLE = 30
 
 
 class Settings(NamedTuple):
@@ -43,8 +45,8 @@ def settings_for(
     known = settings_of(method.calculator)
     suited = {name: value for name, value in suited.items() if name in known}
     given = {name: value for name, value in _given(args).items() if name in known}
-    if args.M is not None:
-        call["M"] = args.M
+    if _samples(method, args):
+        call["M"] = args.M or _N_SAMPLE
     if args.aggregate is not None:
         call["method"] = args.aggregate
     if args.noise is not None:
@@ -63,6 +65,16 @@ def check_settings(methods: Sequence[Method], args: argparse.Namespace) -> None:
             raise Unusable(f"{names} has no setting {name}; {hint}")
     if args.noise is not None:
         _noise(args.noise)
+    if args.M is not None and not any(_samples(one, args) for one in methods):
+        raise Unusable(
+            f"--M: {names} draws no samples; smooth-grad and bayes-grad do, and any "
+            "method with --noise"
+        )
+
+
+def _samples(method: Method, args: argparse.Namespace) -> bool:
+    """Tell whether there is chance in a method, by itself or by --noise."""
+    return "M" in method.calculator.call_defaults or args.noise is not None
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

@@ -117,6 +117,12 @@ class TestTables:
         quiet = explain(f"{line} --seed 1 --aggregate abs", tmp_path / "abs")
         assert (quiet.n_sample, quiet.method) == (3, "abs")
 
+    def test_noise_is_for_every_method(self, folder: Path, tmp_path: Path) -> None:
+        line = f"{self.line} --class 0 --method gradient --limit 2 --noise 0.1"
+        found = explain(line, tmp_path)
+        assert found.n_sample == 30
+        assert (found.errors > 0).all()
+
     def test_quiet_prints_nothing(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -126,9 +132,11 @@ class TestTables:
     def test_a_warning_is_a_line(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        line = f"{self.line} --class 0 --method gradient --M 2 --limit 2"
+        line = f"{self.line} --class 0 --steps 2 --baseline 0 --set method=right"
         explain(line, tmp_path)
-        assert capsys.readouterr().err.count("warning: ") == 1
+        shown = capsys.readouterr().err
+        assert shown.startswith("warning: the attributions of example ")
+        assert shown.count("\n") == 1
 
     def test_rows_have_the_names_of_a_column(
         self, folder: Path, tmp_path: Path

@@ -69,6 +69,7 @@ WRONG = {
     f"{ONNX} --set steps": "--set must be NAME=VALUE, got 'steps'",
     f"{ONNX} --set method=nope": "method must be one of 'gauss_legendre'",
     f"{ONNX} --method lrp --steps 3": "lrp has no setting steps",
+    f"{ONNX} --M 3": "--M: integrated-gradients draws no samples; smooth-grad and",
     f"{ONNX} --steps 0": "argument --steps: must be a whole number of at least 1",
     f"{ONNX} --baseline nope": "baseline must be a number",
     f"{ONNX} --noise -1": "--noise: scale must be a finite number >= 0",
