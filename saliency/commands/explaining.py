@@ -23,7 +23,7 @@ from saliency.commands.outputs import number_of_outputs
 from saliency.commands.settings import settings_for
 from saliency.commands.shared_work import explain_by_workers
 
-#: More classes than that are explained one by one only if they are asked for.
+#: More classes than that are not explained one by one.
 _MANY_CLASSES = 100
 
 

@@ -30,9 +30,8 @@ def write_files(
     path = out / "explanation.npz"
     explanation.save(path)
     yield path
-    if explanation.values.ndim == 2 + explanation.has_class_axis and find_spec(
-        "pandas"
-    ):
+    has_columns = explanation.values.ndim == 2 + explanation.has_class_axis
+    if has_columns and find_spec("pandas"):
         path = out / "scores.csv"
         explanation.to_dataframe(tidy=True).to_csv(path, index=False)
         yield path
@@ -86,7 +85,9 @@ def _free_name(name: str, taken: set[str]) -> str:
 def _draw_tables(
     explanation: saliency.Explanation, task: Task, title: str
 ) -> Iterator[Path]:
-    kinds = _OF_ROWS if len(explanation) > 1 else _OF_ROW
+    # A beeswarm shows the data as well, which scores at a link are not of.
+    is_of_columns = task.target is None
+    kinds = _OF_ROWS if len(explanation) > 1 and is_of_columns else _OF_ROW
     has_ends = explanation.base_values is not None and explanation.method == "raw"
     if len(explanation) == 1 and has_ends and not explanation.has_class_axis:
         kinds = (*kinds, "waterfall")

@@ -53,6 +53,8 @@ class Prepared(NamedTuple):
         kind (str): Of the examples; of arrays ``'table'`` and ``'image'``, too.
         reference: Of tables, what stands for "nothing known": the mean of all rows that
             the file has; of other data, 0.
+        box (tuple or None): The smallest and the largest values that the data can have,
+            of tables those of each column.
     """
 
     data: Any
@@ -60,6 +62,7 @@ class Prepared(NamedTuple):
     network: Network
     kind: str
     reference: Any = 0
+    box: tuple[Any, Any] | None = None
 
 
 def load_network(args: argparse.Namespace) -> Network:
@@ -215,19 +218,25 @@ def prepare(examples: Examples, network: Network, args: argparse.Namespace) -> P
         known["class_names"] = labels
     prepared = Prepared(data, known, network, kind)
     if kind == "table":
-        return _limited(prepared, args.limit)
+        return _first_rows(prepared, args.limit)
+    if kind == "image":
+        found = network.photographs
+        box = (data.min(), data.max()) if found is None else (found.low, found.high)
+        prepared = prepared._replace(box=box)
     return prepared._replace(data=data[: args.limit])
 
 
-def _limited(prepared: Prepared, n: int | None) -> Prepared:
-    """Return the first rows of a table, with the mean of all as a reference."""
+def _first_rows(prepared: Prepared, n: int | None) -> Prepared:
+    """Return the first rows of a table, with what is known of all its rows."""
     data = prepared.data
     if len(data) == 1:
         return prepared
+    rows = np.asarray(data)
+    box = rows.min(axis=0), rows.max(axis=0)
     if n is None or n >= len(data):
-        return prepared._replace(reference="mean")
+        return prepared._replace(reference="mean", box=box)
     first = data.iloc[:n] if hasattr(data, "iloc") else data[:n]
-    return prepared._replace(data=first, reference=np.asarray(data).mean(axis=0))
+    return prepared._replace(data=first, reference=rows.mean(axis=0), box=box)
 
 
 def _labels(network: Network, args: argparse.Namespace) -> list[str] | None:

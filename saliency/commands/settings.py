@@ -8,8 +8,6 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
-
 import saliency
 from saliency.commands.calculators import Method
 from saliency.commands.errors import Unusable
@@ -115,12 +113,13 @@ def _of_photographs(
     photographs = prepared.network.photographs
     blur = saliency.GaussianBlur(size / 10)
     window = {"size": max(1, size // 4), "stride": max(1, size // 8)}
-    suited = {"baseline": blur, "fill": blur, **window} if name == "occlusion" else {}
-    if name == "integrated-gradients":
+    suited: dict[str, Any] = {}
+    if name == "occlusion":
+        suited = {"fill": blur, **window}
+    elif name == "integrated-gradients":
         suited = {"baseline": blur, "steps": 32}
     elif name == "lrp":
-        low, high = _range(prepared)
-        suited = {"low": low, "high": high}
+        suited = _box_of(prepared)
     elif name in _MAPS and photographs is not None:
         suited = {"layer": photographs.layer}
     call: dict[str, Any] = {} if name == "grad-cam" else {"ch_axis": 2}
@@ -129,12 +128,12 @@ def _of_photographs(
     return suited, call
 
 
-def _range(prepared: Prepared) -> tuple[Any, Any]:
-    """Return the smallest and the largest values that images can have."""
-    photographs = prepared.network.photographs
-    if photographs is not None:
-        return photographs.low, photographs.high
-    return prepared.data.min(), prepared.data.max()
+def _box_of(prepared: Prepared) -> dict[str, Any]:
+    """Return the smallest and the largest values that the data can have, if known."""
+    if prepared.box is None:
+        return {}
+    low, high = prepared.box
+    return {"low": low, "high": high}
 
 
 def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -143,15 +142,9 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
     suited = {
         "integrated-gradients": {"baseline": reference, "method": "adaptive"},
         "occlusion": {"fill": reference, "slide_axis": 1},
-        "lrp": _box_of(prepared.data),
+        "lrp": _box_of(prepared),
     }
     return dict(suited.get(name, {})), {}
-
-
-def _box_of(table: Any) -> dict[str, Any]:
-    """Return the smallest and the largest values of columns."""
-    array = np.asarray(table)
-    return {"low": array.min(axis=0), "high": array.max(axis=0)}
 
 
 def _of_molecules(

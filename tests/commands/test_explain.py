@@ -18,6 +18,9 @@ from saliency import Explanation
 from saliency.commands import main
 from tests.commands.files import SMILES, SPECIES, pipeline, scores_of_iris
 
+import chainer
+import chainer.links as L
+
 
 def explain(line: str, out: Path) -> Explanation:
     """Run ``explain`` with the words of a line, and return what it found."""
@@ -116,6 +119,26 @@ class TestTables:
         assert (a != c).any()
         quiet = explain(f"{line} --seed 1 --aggregate abs", tmp_path / "abs")
         assert (quiet.n_sample, quiet.method) == (3, "abs")
+
+    def test_the_box_of_lrp_is_that_of_all_rows(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        line = "rows.npy --model networks_of_a_user:linear --weights linear.npz"
+        found = explain(f"{line} --class 1 --method lrp:zbab --limit 1", tmp_path)
+        x = np.load(folder / "rows.npy", allow_pickle=False).astype(np.float32)
+        model = chainer.Sequential(L.Linear(4, 3))
+        chainer.serializers.load_npz(folder / "linear.npz", model)
+        expected = saliency.LRPCalculator(
+            model, rule="zbab", class_index=1, low=x.min(axis=0), high=x.max(axis=0)
+        ).compute(x[:1])
+        assert_allclose(found.values, expected[0], rtol=1e-5)
+        assert (found.values != 0).all()
+
+    def test_scores_at_a_link(self, folder: Path, tmp_path: Path) -> None:
+        line = f"{self.line} --class 0 --method gradient --target layer1 --limit 2"
+        found = explain(line, tmp_path)
+        assert_pictures(tmp_path, "bar.png")
+        np.testing.assert_array_equal(found.values, [[1, 0, 0], [1, 0, 0]])
 
     def test_noise_is_for_every_method(self, folder: Path, tmp_path: Path) -> None:
         line = f"{self.line} --class 0 --method gradient --limit 2 --noise 0.1"
