@@ -187,8 +187,8 @@ class HelpWithDefaults(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = action.default
-        has_none = default in (None, False, argparse.SUPPRESS) or default == []
-        if has_none or not action.option_strings:
+        has_none = default is None or default is False or default == []
+        if has_none or default == argparse.SUPPRESS or not action.option_strings:
             return action.help
         values = default if isinstance(default, (list, tuple)) else [default]
         shown = " ".join(map(str, values)).replace("%", "%%")
