@@ -31,7 +31,7 @@ WRONG = {
     "explain iris.csv CCO --model logp-ggnn": "of one kind, got iris.csv (table) and C",
     "explain iris.csv iris.csv --model iris.onnx": "must be one table, got 2 files",
     "explain head.csv --model iris.onnx": "head.csv has no rows",
-    "explain iris.csv --model iris.onnx": "hold others: species; leave them out wit",
+    "explain iris.csv --model iris.onnx": "hold others: species; leave them out with",
     "explain iris.csv --drop nope --model iris.onnx": "no column 'nope'; it has sepal",
     "explain iris.csv --smiles nope --model logp-ggnn": "--smiles: iris.csv has no col",
     "explain words.npy --model iris.onnx": "words.npy must hold numbers",
