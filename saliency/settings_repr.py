@@ -50,7 +50,7 @@ def repr_of_settings(settings: Any) -> str:
         value = getattr(settings, name)
         if _is_default(value, parameter.default):
             continue
-        text = _repr_of_value(value)
+        text = text_of(value)
         arguments.append(text if _is_by_position(parameter) else f"{name}={text}")
     return f"{type(settings).__name__}({', '.join(arguments)})"
 
@@ -67,12 +67,13 @@ def _is_default(value: Any, default: Any) -> bool:
     )
 
 
-def _repr_of_value(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """Return a value as :func:`repr_of_settings` prints it."""
     name = getattr(value, "__qualname__", getattr(value, "__name__", None))
     if callable(value) and isinstance(name, str):
         return name
     if type(value) in (list, tuple):
-        inner = ", ".join(map(_repr_of_value, value))
+        inner = ", ".join(map(text_of, value))
         if isinstance(value, list):
             return f"[{inner}]"
         return f"({inner},)" if len(value) == 1 else f"({inner})"

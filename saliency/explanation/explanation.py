@@ -89,6 +89,8 @@ class Explanation:
         images (sequence or None): The photograph of each example, over which maps are
             drawn: images of PIL, or arrays of uint8 or of floats in [0, 1]. What is
             kept are arrays.
+        settings (str): How the samples were computed, as arguments of ``explain``, such
+            as ``'M=30, train=True, seed=0'``; empty where all are the defaults.
 
     Raises:
         ImportError: If there are molecules without ``element_names``, and no RDKit.
@@ -113,6 +115,7 @@ class Explanation:
     element_names: Sequence[Sequence[str]] | None = None
     molecules: Sequence[str] | None = None
     images: Sequence[np.ndarray] | None = None
+    settings: str = ""
 
     #: Draws an explanation; the package says what does, since what is explained knows
     #: nothing of pictures.
@@ -140,6 +143,7 @@ class Explanation:
             check_names_of_elements(self.values, names, self._n_lead, 0, are_atoms)
         checked_text("calculator", self.calculator)
         checked_text("method", self.method)
+        checked_text("settings", self.settings)
         check_positive("n_sample", self.n_sample)
 
     def _set(self, name: str, value: Any) -> None:

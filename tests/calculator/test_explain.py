@@ -12,6 +12,7 @@ from link_hooks import VariableMonitorLinkHook
 from saliency import (
     BayesGradCalculator,
     Explanation,
+    GaussianNoiseSampler,
     GradCAMCalculator,
     GradientCalculator,
     GuidedBackpropCalculator,
@@ -129,6 +130,17 @@ def test_with_noise_and_dropout_values_add_up_on_average(model, table):
 def test_other_methods_have_no_base_value(model, table):
     assert GradientCalculator(model, class_index=0).explain(table).base_values is None
     assert LRPCalculator(model).explain(table).base_values is None
+
+
+def test_how_samples_were_computed_is_written_down(model, table, tmp_path):
+    assert GradientCalculator(model, class_index=0).explain(table).settings == ""
+    calculator = BayesGradCalculator(model, class_index=0)
+    settings = {"noise_sampler": GaussianNoiseSampler(), "seed": 7}
+    explanation = calculator.explain(table, M=2, **settings)
+    expected = f"M=2, train=True, noise_sampler={settings['noise_sampler']!r}, seed=7"
+    assert explanation.settings == expected
+    explanation.save(tmp_path / "it.npz")
+    assert Explanation.load(tmp_path / "it.npz").settings == expected
 
 
 class TestNames:

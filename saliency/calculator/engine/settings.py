@@ -8,6 +8,7 @@ from typing import Any, Callable
 from saliency.calculator.engine.dataset import Converter
 from saliency.calculator.randomness.posteriors import Posterior
 from saliency.checks import check_callable, check_positive, is_int
+from saliency.settings_repr import text_of
 
 MAX_SAMPLES = 10**9  # of each example; more would take years
 
@@ -48,6 +49,17 @@ class ComputeSettings:
                 "posterior must be a saliency.Posterior or None, got "
                 f"{self.posterior!r}"
             )
+
+    def described(self) -> str:
+        """Return the arguments that samples depend on, but for those of no effect."""
+        written: dict[str, Any] = {"M": self.M} if self.M > 1 else {}
+        if self.train:
+            written["train"] = True
+        for name in ("noise_sampler", "posterior", "seed"):
+            value = getattr(self, name)
+            if value is not None:
+                written[name] = value
+        return ", ".join(f"{name}={text_of(value)}" for name, value in written.items())
 
 
 def check_noise_sampler(noise_sampler: Any) -> None:

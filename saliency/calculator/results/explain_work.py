@@ -212,6 +212,7 @@ class ExplainWork(AggregateWork):
             element_names=known.element_names,
             molecules=known.molecules,
             images=known.images,
+            settings=self._settings.described(),
         )
 
     def _arrays(self, job: Job, known: Known) -> dict[str, Any]:
