@@ -73,12 +73,13 @@ _MODULES = {
     "read_photograph": "saliency.models",
     "top_classes": "saliency.models",
     "fast_cpu": "saliency.cpu",
+    "write_report": "saliency.report",
     "RetainOutputHook": "link_hooks",
     "VariableMonitorLinkHook": "link_hooks",
 }
 
 # Packages that are loaded when they are first asked for, as attributes of this one.
-_PACKAGES = ("calculator", "cpu", "lrp", "models", "training", "visualizer")
+_PACKAGES = ("calculator", "cpu", "lrp", "models", "report", "training", "visualizer")
 
 __all__ = ["Explanation", "__version__", *_MODULES]
 
@@ -91,7 +92,16 @@ def _draw_explanation(
     return drawing.draw_explanation(explanation, kind, visualizer, **arguments)
 
 
+def _report_explanation(explanation: Explanation, path: Any, **texts: Any) -> Any:
+    """Return the page of an explanation, or write it; loads what makes pages."""
+    report = importlib.import_module("saliency.report")
+    if path is None:
+        return report.report_html(explanation, **texts)
+    return report.write_report(path, explanation, **texts)
+
+
 Explanation.drawn_by = staticmethod(_draw_explanation)
+Explanation.reported_by = staticmethod(_report_explanation)
 
 # What is logged is seen by those who set up logging, and is no stray line for others.
 logging.getLogger(__name__).addHandler(logging.NullHandler())

@@ -120,6 +120,8 @@ class Explanation:
     #: Draws an explanation; the package says what does, since what is explained knows
     #: nothing of pictures.
     drawn_by: ClassVar[Callable[..., Any]]
+    #: Makes a page of an explanation, likewise.
+    reported_by: ClassVar[Callable[..., Any]]
 
     def __post_init__(self) -> None:
         for name in _OF_EXAMPLES:
@@ -694,6 +696,37 @@ class Explanation:
                 something is missing, such as the images of a grid.
         """
         return type(self).drawn_by(self, kind, visualizer, **arguments)
+
+    def to_html(
+        self,
+        path: str | PathLike[str] | None = None,
+        *,
+        title: str | None = None,
+        description: str | None = None,
+    ) -> str | None:
+        """Return the explanation as a page for the browser, or write it into a file.
+
+        It is one file that needs no network: see :func:`saliency.write_report`, which
+        also puts several methods side by side.
+
+        Args:
+            path (path or None): The file, which is replaced if it is there; ``.html``
+                is added if there is no extension. None returns the page.
+            title (str or None): The title of the page. By default, what was asked.
+            description (str or None): What is to be said of the model and the data.
+
+        Returns:
+            str or None: The page in HTML; None if it was written into a file.
+
+        Raises:
+            ImportError: If there are molecules, and no RDKit.
+            OSError: If the file cannot be written.
+            TypeError, ValueError: As :func:`saliency.write_report`.
+        """
+        found: str | None = type(self).reported_by(
+            self, path, title=title, description=description
+        )
+        return found
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the explanation into an npz file, which needs no pickle.

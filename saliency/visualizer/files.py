@@ -10,7 +10,9 @@ from matplotlib.backend_bases import FigureCanvasBase
 
 
 def checked_path(
-    save_filepath: str | PathLike[str] | None, formats: Sequence[str] = ()
+    save_filepath: str | PathLike[str] | None,
+    formats: Sequence[str] = (),
+    name: str = "save_filepath",
 ) -> Path | None:
     """Return the path of a file, checked before anything is drawn or computed.
 
@@ -18,6 +20,7 @@ def checked_path(
         save_filepath: The path that the user gave; None saves nothing.
         formats: The extensions that are allowed. A name without one gets the first. By
             default these are matplotlib's, with its own default first, as in `savefig`.
+        name: What messages call the path.
 
     Raises:
         TypeError: It is no path.
@@ -27,18 +30,17 @@ def checked_path(
         return None
     if not isinstance(save_filepath, (str, PathLike)):
         raise TypeError(
-            "save_filepath must be a str, a path or None, got "
-            f"{type(save_filepath).__name__}"
+            f"{name} must be a str, a path or None, got {type(save_filepath).__name__}"
         )
     path = Path(fspath(save_filepath))
     if path.is_dir():
         raise ValueError(
-            f"save_filepath={str(save_filepath)!r} is a directory; add the name "
+            f"{name}={str(save_filepath)!r} is a directory; add the name "
             "of the picture"
         )
     if not path.parent.is_dir():
         raise ValueError(
-            f"save_filepath={str(save_filepath)!r}: the directory "
+            f"{name}={str(save_filepath)!r}: the directory "
             f"{str(path.parent)!r} does not exist"
         )
     formats = formats or (
@@ -49,7 +51,7 @@ def checked_path(
         path = path.with_suffix(f".{formats[0]}")
     if path.suffix[1:].lower() not in formats:
         raise ValueError(
-            f"save_filepath={str(save_filepath)!r}: format {path.suffix[1:]!r} is "
+            f"{name}={str(save_filepath)!r}: format {path.suffix[1:]!r} is "
             f"not supported; supported formats: {', '.join(sorted({*formats}))}"
         )
     return path

@@ -86,13 +86,13 @@ def _images_of(explanation: Explanation, arguments: dict[str, Any], n_all: int) 
     if explanation.images is not None:
         return explanation.images
     data = explanation.data
-    if data is None or not _is_picture(data):
+    if data is None or not is_picture(data):
         return None
     arguments.setdefault("image_layout", "chw")
     return data
 
 
-def _is_picture(data: np.ndarray) -> bool:
+def is_picture(data: np.ndarray) -> bool:
     """Tell whether what the network was given may be shown as it is."""
     is_like = data.ndim == 4 and data.shape[1] in CHANNELS[:2] and data.size > 0
     if not is_like or data.dtype.kind != "f":

@@ -210,6 +210,19 @@ def svg_of(shapes: Iterable[Shape], size: tuple[int, int], title: str) -> str:
     return "\n".join(parts)
 
 
+def path_data(outline: Outline) -> str:
+    """Return the ``d`` of a path."""
+    words, before = [], None
+    for (x, y), code in zip(outline.vertices.tolist(), outline.codes.tolist()):
+        is_second = code == Path.CURVE3 == before
+        if not is_second:
+            words.append(_LETTERS[code])
+        before = None if is_second else code
+        if code != Path.CLOSEPOLY:
+            words.append(f"{x:.1f},{y:.1f}")
+    return " ".join(words)
+
+
 def _element(shape: Shape) -> str:
     if isinstance(shape, Line):
         (x, y), anchor = shape.at, _ANCHORS[shape.align]
@@ -225,20 +238,7 @@ def _element(shape: Shape) -> str:
         return (
             f"<ellipse cx='{x:.1f}' cy='{y:.1f}' rx='{rx:.1f}' ry='{ry:.1f}' {look}/>"
         )
-    return f"<path d='{_commands(shape)}' {look}/>"
-
-
-def _commands(outline: Outline) -> str:
-    """Return the ``d`` of a path."""
-    words, before = [], None
-    for (x, y), code in zip(outline.vertices.tolist(), outline.codes.tolist()):
-        is_second = code == Path.CURVE3 == before
-        if not is_second:
-            words.append(_LETTERS[code])
-        before = None if is_second else code
-        if code != Path.CLOSEPOLY:
-            words.append(f"{x:.1f},{y:.1f}")
-    return " ".join(words)
+    return f"<path d='{path_data(shape)}' {look}/>"
 
 
 def _css(style: Style) -> str:

@@ -1,0 +1,280 @@
+"""What a report says in words: what was asked, and what the answer is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+
+from saliency.explanation import Explanation
+from saliency.report.methods import Method
+from saliency.visualizer.names import plain
+from saliency.visualizer.texts.pages import visible
+
+_NOUNS = {"table": "features", "image": "pixels", "molecule": "atoms", "text": "tokens"}
+# The means of elements that occur less often than that are left to chance, where there
+# are enough examples.
+_OFTEN, _MANY_EXAMPLES = 3, 20
+# From this correlation on, high values of a feature are said to speak for something.
+_CLEAR = 0.5
+
+
+class Occurrences(NamedTuple):
+    """What elements of one name have in common, such as all atoms of oxygen.
+
+    Attributes:
+        name: The name.
+        count: How many there are.
+        mean: The mean of their scores.
+        strength: The mean of the magnitudes of their scores.
+    """
+
+    name: str
+    count: int
+    mean: float
+    strength: float
+
+
+def question_of(methods: Sequence[Method]) -> str:
+    """Return what was asked, as a title."""
+    first = methods[0]
+    noun, what = _NOUNS[first.kind], class_of(first)
+    if first.kind == "image":
+        if first.is_signed:
+            return f"What in the image speaks for {what}, and what against?"
+        return f"Where does the image decide on {what}?"
+    if first.is_signed:
+        return f"Which {noun} speak for {what}, and which against?"
+    return f"Which {noun} influence {what}?"
+
+
+def class_of(method: Method) -> str:
+    """Return what was explained, in words."""
+    classes, given = method.explanation.classes, method.explanation
+    if classes is None:
+        return "a higher output" if method.is_signed else "the output"
+    if classes.ndim == 2:
+        return "each class"
+    numbers = set(classes.tolist())
+    if len(numbers) > 1:
+        return "the explained class"
+    (number,) = numbers
+    name = plain(given.name_of_class(int(number)))
+    return name if given.class_names is not None else f"class {name}"
+
+
+def answer_of(methods: Sequence[Method]) -> str:
+    """Return the answer of the first method in a sentence or two, as HTML."""
+    first = methods[0]
+    answers = {"table": _of_table, "image": _of_images}
+    answer = answers.get(first.kind, _of_elements)(first)
+    if not answer:
+        return ""
+    by = f"By {escape(first.name)}: " if len(methods) > 1 else ""
+    return by + answer
+
+
+def occurrences(method: Method, layer: np.ndarray) -> list[Occurrences]:
+    """Return the names of elements, the one with the most influence first.
+
+    Args:
+        method: The method, whose examples have named elements.
+        layer: Its values for one class.
+    """
+    names = method.explanation.element_names or ()
+    scores: dict[str, list[float]] = {}
+    for of_example, row in zip(names, layer.astype(np.float64)):
+        for name, score in zip(of_example, row):
+            scores.setdefault(visible(name), []).append(float(score))
+    found = [
+        Occurrences(name, len(s), float(np.mean(s)), float(np.abs(s).mean()))
+        for name, s in scores.items()
+    ]
+    return sorted(found, key=lambda one: -one.strength * one.count)
+
+
+def half_of_influence(scores: np.ndarray) -> np.ndarray:
+    """Return which share of the pixels of each map holds half of its magnitudes.
+
+    Args:
+        scores: Maps, ``(N, h, w)``.
+    """
+    flat = -np.sort(-np.abs(scores.reshape(len(scores), -1).astype("d")), axis=1)
+    sums = flat.cumsum(axis=1)
+    # One more than those that stay below a half; maps of zeros have no half.
+    n_needed = 1 + (sums < sums[:, -1:] / 2).sum(axis=1)
+    shares: np.ndarray = n_needed / flat.shape[1]
+    return shares
+
+
+def _of_table(method: Method) -> str:
+    given, where = method.explanation, ""
+    values = method.layers[0].astype(np.float64)
+    rows = np.arange(len(values))
+    classes = given.classes
+    if classes is not None and classes.ndim == 2:
+        where = f"For {_strong(given.name_of_class(int(classes[0, 0])))}, "
+    elif classes is not None and len(set(classes.tolist())) > 1:
+        ((number, _),) = Counter(classes.tolist()).most_common(1)
+        rows = np.flatnonzero(classes == number)
+        where = f"For {_strong(given.name_of_class(number))}, "
+    names = [plain(name) for name in given.names_of_features()]
+    strength = np.abs(values[rows]).mean(axis=0)
+    if not strength.any():
+        return "All scores are 0."
+    order = np.argsort(-strength, kind="stable")
+    if len(rows) == 1 and method.is_signed:
+        of_one = zip(names, values[rows[0]].tolist())
+        return _for_and_against({f"{_strong(n)} ({_number(v)})": v for n, v in of_one})
+    share = strength / strength.sum()
+    top = order[0]
+    answer = f"{where}{_strong(names[top])} has the most influence: {share[top]:.0%} "
+    answer += "of the total" + (" on average" if len(rows) > 1 else "")
+    if len(order) > 1:
+        answer += f", before {_strong(names[order[1]])} with {share[order[1]]:.0%}"
+    answer += ". "
+    return _capital(answer) + _direction(method, rows, int(top), names[top])
+
+
+def _direction(method: Method, rows: np.ndarray, feature: int, name: str) -> str:
+    """Return whether high values of a feature speak for something, or low ones."""
+    data, values = method.explanation.data, method.layers[0]
+    is_table = data is not None and data.reshape(len(data), -1).shape == values.shape
+    if not (is_table and method.is_signed and len(rows) > 2):
+        return ""
+    assert data is not None
+    x = data.reshape(values.shape)[rows, feature].astype("d")
+    y = values[rows, feature].astype("d")
+    known = np.isfinite(x)
+    if known.sum() < 3 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+        return ""
+    correlation = float(np.corrcoef(x[known], y[known])[0, 1])
+    if abs(correlation) < _CLEAR:
+        return ""
+    which = "High" if correlation > 0 else "Low"
+    other = "low" if correlation > 0 else "high"
+    return f"{which} values of it speak for the score, {other} ones against it."
+
+
+def _for_and_against(named: Mapping[str, float]) -> str:
+    """Return what speaks most strongly for something, and what against it.
+
+    Args:
+        named: The scores, by what has them, in HTML.
+    """
+    best, worst = max(named, key=named.__getitem__), min(named, key=named.__getitem__)
+    answer = f"{best} speaks for it most strongly" if named[best] > 0 else ""
+    if named[worst] < 0:
+        answer += ", and " if answer else ""
+        answer += f"{worst} speaks against it most strongly"
+    return f"{answer}." if answer else "All scores are 0."
+
+
+def _of_images(method: Method) -> str:
+    maps = method.layers[0]
+    if not np.any(maps):
+        return "All scores are 0."
+    share = float(np.median(half_of_influence(maps)))
+    answer = f"Half of all influence lies in {_strong(f'{share:.1%}')} of the pixels"
+    if len(maps) > 1:
+        answer += f" (median of {len(maps):,} images)"
+    return answer + "."
+
+
+def _of_elements(method: Method) -> str:
+    found = occurrences(method, method.layers[0])
+    least = _OFTEN if len(method.explanation) >= _MANY_EXAMPLES else 1
+    found = [one for one in found if one.count >= least and one.name.strip()] or found
+    if not any(one.strength for one in found):
+        return "All scores are 0."
+    if not method.is_signed:
+        top = max(found, key=lambda one: one.strength)
+        return f"{_occurred(top, top.strength)} has the most influence."
+    return _for_and_against({_occurred(one, one.mean): one.mean for one in found})
+
+
+def _occurred(one: Occurrences, score: float) -> str:
+    times = "once" if one.count == 1 else f"mean of {one.count:,}"
+    return f"{_strong(one.name)} ({_number(score)}, {times})"
+
+
+def _strong(text: str) -> str:
+    return f"<strong>{escape(plain(text))}</strong>"
+
+
+def _number(value: float) -> str:
+    return f"{value:+.2g}".replace("-", "\N{MINUS SIGN}")
+
+
+def _capital(answer: str) -> str:
+    return answer[:1].upper() + answer[1:] if answer[:1] != "<" else answer
+
+
+def facts_of(
+    methods: Sequence[Method], n_shown: int, description: str | None
+) -> list[tuple[str, str]]:
+    """Return what the head of a page says, in pairs of texts."""
+    first, given = methods[0], methods[0].explanation
+    facts = []
+    model = _model_of(given)
+    if model and not description:
+        facts.append(("Model", model))
+    facts.append(("Explained", _explained(first)))
+    facts.append(("Examples", _examples(first, n_shown)))
+    names = [method.name for method in methods]
+    facts.append(("Method" if len(names) == 1 else "Methods", ", ".join(names)))
+    if len(names) == 1:
+        said = completeness_of(first)
+        facts += [("Completeness", said)] if said else []
+    return facts
+
+
+def _explained(method: Method) -> str:
+    given = method.explanation
+    if given.classes is None:
+        return "the output"
+    if given.classes.ndim == 2:
+        return f"{given.classes.shape[1]} classes of each example"
+    counts = Counter(given.classes.tolist()).most_common()
+    if len(counts) == 1:
+        return class_of(method)
+    parts = [f"{plain(given.name_of_class(c))} ({n:,})" for c, n in counts[:3]]
+    more = f" and {len(counts) - 3:,} more classes" if len(counts) > 3 else ""
+    return ", ".join(parts) + more
+
+
+def _examples(method: Method, n_shown: int) -> str:
+    n, given = len(method.explanation), method.explanation
+    text = f"{n:,}"
+    if method.kind == "table":
+        text += f" with {len(given.names_of_features()):,} features"
+    if method.kind == "image":
+        height, width = method.layers[0].shape[1:]
+        text += f" of {height:,} × {width:,} pixels"
+    if n_shown < n:
+        text += f", of which the page shows the first {n_shown:,}"
+    return text
+
+
+def _model_of(explanation: Explanation) -> str:
+    """Return the class of the model, as it stands in the text of the calculator."""
+    _, _, arguments = explanation.calculator.partition("(<")
+    return arguments.partition(">")[0] if arguments else ""
+
+
+def completeness_of(method: Method) -> str:
+    """Return how near values come to f(x); nothing where that is not to be expected."""
+    given, misses = method.explanation, method.misses
+    if misses is None:
+        return ""
+    end = "f(x)" if given.base_values is None else "f(x) \N{MINUS SIGN} f(baseline)"
+    worst = float(np.abs(misses).max())
+    if method.adds_up:
+        return f"scores add up to {end} within {worst:.1g}"
+    is_expected = given.base_values is not None or given.calculator.startswith("LRP")
+    if not is_expected:
+        return ""
+    return f"scores miss {end} by up to {worst:.2g}, {np.abs(misses).mean():.2g} on average"

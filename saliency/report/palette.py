@@ -1,0 +1,113 @@
+"""Colours of a page: those of the pictures, on a light and on a dark ground."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import to_hex, to_rgb
+
+from saliency.visualizer.colors import (
+    MISSING_COLOR,
+    NEGATIVE_COLOR,
+    NEUTRAL_COLOR,
+    POSITIVE_COLOR,
+    ZERO_COLOR,
+    atom_color,
+    diverging_cmap,
+    magnitude_color,
+    sequential_cmap,
+)
+from saliency.visualizer.tables.beeswarm import FEATURE_CMAP
+from saliency.visualizer.texts.pages import score_colors, text_color
+
+# What colours lie on: in light pages white, which is the colour of a score of 0.
+_GROUNDS = {"light": "#ffffff", "dark": "#1b1e24"}
+# How many colours a ramp has, from the lowest score to the highest; odd, so that 0 has
+# one of its own.
+_N_SHADE = 129
+
+
+def style_variables() -> dict[str, dict[str, str]]:
+    """Return the colours of the style sheet by their names, for light and dark pages.
+
+    Bars and letters have to be seen on the ground of the page. On a dark one, their
+    colours are taken from where the colour maps are brighter.
+    """
+    light = {
+        "for": POSITIVE_COLOR,
+        "against": NEGATIVE_COLOR,
+        "neutral": NEUTRAL_COLOR,
+    }
+    dark = {
+        "for": to_hex(diverging_cmap(0.88)),
+        "against": to_hex(diverging_cmap(0.22)),
+        "neutral": to_hex(sequential_cmap(0.55)),
+    }
+    common = {"zero": ZERO_COLOR, "missing": MISSING_COLOR}
+    return {
+        "light": {**light, **common, "ground": _GROUNDS["light"]},
+        "dark": {**dark, **common, "ground": _GROUNDS["dark"]},
+    }
+
+
+def ramps(kind: str) -> dict[str, Any]:
+    """Return the colours of scores from the strongest against to the strongest for.
+
+    Args:
+        kind: What is coloured: ``'image'``, ``'molecule'``, ``'text'`` or ``'table'``.
+
+    Returns:
+        For ``'light'`` and ``'dark'`` pages, by ``'signed'`` and ``'unsigned'``: the
+        colours in hexadecimal, six digits each, and for each of them whether letters on
+        it are black (1) or white (0). Tables have the colours of their features'
+        values, ``'feature'``, from low to high.
+    """
+    if kind == "table":
+        colors = FEATURE_CMAP(np.linspace(0, 1, _N_SHADE))[:, :3]
+        return {ground: {"feature": _written(colors)} for ground in _GROUNDS}
+    light = {
+        "signed": _colors(kind, np.linspace(-1, 1, _N_SHADE)),
+        "unsigned": _colors(kind, np.linspace(0, 1, _N_SHADE), is_signed=False),
+    }
+    # Photographs are what they are, and so are the maps over them.
+    on_dark = light if kind == "image" else {n: _on_dark(c) for n, c in light.items()}
+    return {
+        "light": {name: _written(colors) for name, colors in light.items()},
+        "dark": {name: _written(colors) for name, colors in on_dark.items()},
+    }
+
+
+def _colors(kind: str, scores: np.ndarray, is_signed: bool = True) -> np.ndarray:
+    """Return the colours that pictures of a kind have for scores, ``(n, 3)``."""
+    if kind == "text":
+        return score_colors(scores, is_signed)
+    if kind == "image":
+        cmap, at = diverging_cmap, 0.5 + scores / 2
+        if not is_signed:
+            cmap, at = sequential_cmap, scores
+        return np.asarray(cmap(at))[:, :3]
+    color_of: Callable[[float], Any] = atom_color if is_signed else magnitude_color
+    return np.array([color_of(score) for score in scores])
+
+
+def _on_dark(colors: np.ndarray) -> np.ndarray:
+    """Return colours that fade into the dark ground as these do into white.
+
+    The strongest of each sign stay what they are.
+    """
+    ground = np.array(to_rgb(_GROUNDS["dark"]))
+    n = len(colors)
+    is_signed = bool((colors[n // 2] == 1).all())
+    strength = np.linspace(-1 if is_signed else 0, 1, n)
+    ends = np.where(strength[:, None] < 0, colors[0], colors[-1])
+    faded: np.ndarray = ground + abs(strength)[:, None] * (ends - ground)
+    return faded
+
+
+def _written(colors: np.ndarray) -> dict[str, str]:
+    return {
+        "colors": "".join(to_hex(color)[1:] for color in colors),
+        "is_black": "".join(str(int(text_color(c) == "black")) for c in colors),
+    }

@@ -1,0 +1,94 @@
+"""Tables on a page: what is drawn in the browser, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency.report.encoding import as_base64, rounded
+from saliency.report.methods import Method
+from saliency.visualizer.names import plain
+from saliency.visualizer.tables.beeswarm import relative_values
+
+#: How many examples a page lists at most, and how many numbers it holds.
+_MOST, _MOST_NUMBERS = 5_000, 1_500_000
+_NO_VALUE = 255  # the byte of a feature's value that is missing; others are up to 254
+
+
+def number_shown(methods: Sequence[Method]) -> int:
+    """Return how many examples a page shows."""
+    columns = sum(len(method.layers) for method in methods) + 1
+    n_feature = methods[0].layers[0].shape[1]
+    n = min(len(methods[0].explanation), _MOST)
+    return max(1, min(n, _MOST_NUMBERS // max(columns * n_feature, 1)))
+
+
+def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
+    """Return the data of a page with the first n examples."""
+    first = methods[0]
+    given = first.explanation
+    data = given.data
+    has_table = data is not None and data.size == first.layers[0].size
+    x = None
+    if has_table:
+        assert data is not None
+        x = data.reshape(first.layers[0].shape).astype("d")
+    return {
+        "features": [plain(name) for name in given.names_of_features()],
+        "x": None if x is None else rounded(x[:n]),
+        "relative": None if x is None else as_base64(_relative(x)[:n].tobytes()),
+        "values": [[rounded(v[:n]) for v in method.layers] for method in methods],
+        "errors": [_errors(method, n) for method in methods],
+        "summary": [_summary(method) for method in methods],
+    }
+
+
+def notes_of(data: dict[str, Any]) -> list[str]:
+    """Return what a page says of how exact it is."""
+    return []
+
+
+def _relative(x: np.ndarray) -> np.ndarray:
+    """Return how high each value is among those of its feature, in bytes."""
+    columns = np.stack([relative_values(column) for column in x.T], axis=1)
+    steps = np.rint(columns * (_NO_VALUE - 1))
+    in_bytes: np.ndarray = np.nan_to_num(steps, nan=_NO_VALUE).astype(np.uint8)
+    return in_bytes
+
+
+def _errors(method: Method, n: int) -> Any:
+    errors = method.explanation.errors
+    if errors is None:
+        return None
+    if not method.explanation.has_class_axis:
+        return [rounded(errors[:n].reshape(min(n, len(errors)), -1))]
+    return [rounded(errors[:n, c]) for c in range(errors.shape[1])]
+
+
+def _summary(method: Method) -> list[dict[str, Any]]:
+    """Return the means over the examples of each class, which are never mixed."""
+    classes = method.explanation.classes
+    if classes is None or classes.ndim == 2:
+        names = method.class_names or [""]
+        return [_means(n, v) for n, v in zip(names, method.layers)]
+    (values,) = method.layers
+    found, counts = np.unique(classes, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [
+        _means(
+            plain(method.explanation.name_of_class(int(c))), values[classes == c]
+        )
+        for c in found[order]
+    ]
+
+
+def _means(name: str, values: np.ndarray) -> dict[str, Any]:
+    values = values.astype("d")
+    return {
+        "class": name,
+        "n": len(values),
+        "strength": rounded(np.abs(values).mean(axis=0)),
+        "mean": rounded(values.mean(axis=0)),
+    }
