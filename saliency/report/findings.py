@@ -18,6 +18,8 @@ _NOUNS = {"table": "features", "image": "pixels", "molecule": "atoms", "text": "
 # The means of elements that occur less often than that are left to chance, where there
 # are enough examples.
 _OFTEN, _MANY_EXAMPLES = 3, 20
+# Of more classes than that, so many are named.
+_MANY_CLASSES, _FEW_CLASSES = 5, 3
 # From this correlation on, high values of a feature are said to speak for something.
 _CLEAR = 0.5
 
@@ -42,10 +44,6 @@ def question_of(methods: Sequence[Method]) -> str:
     """Return what was asked, as a title."""
     first = methods[0]
     noun, what = _NOUNS[first.kind], class_of(first)
-    if first.kind == "image":
-        if first.is_signed:
-            return f"What in the image speaks for {what}, and what against?"
-        return f"Where does the image decide on {what}?"
     if first.is_signed:
         return f"Which {noun} speak for {what}, and which against?"
     return f"Which {noun} influence {what}?"
@@ -71,14 +69,15 @@ def answer_of(methods: Sequence[Method]) -> str:
     first = methods[0]
     answers = {"table": _of_table, "image": _of_images}
     answer = answers.get(first.kind, _of_elements)(first)
-    if not answer:
-        return ""
-    by = f"By {escape(first.name)}: " if len(methods) > 1 else ""
-    return by + answer
+    if len(methods) == 1:
+        return answer
+    return f"By {escape(first.name)}, {answer[0].lower()}{answer[1:]}"
 
 
 def occurrences(method: Method, layer: np.ndarray) -> list[Occurrences]:
     """Return the names of elements, the one with the most influence first.
+
+    Those that occur less often than :func:`least_count` come last.
 
     Args:
         method: The method, whose examples have named elements.
@@ -93,7 +92,13 @@ def occurrences(method: Method, layer: np.ndarray) -> list[Occurrences]:
         Occurrences(name, len(s), float(np.mean(s)), float(np.abs(s).mean()))
         for name, s in scores.items()
     ]
-    return sorted(found, key=lambda one: -one.strength * one.count)
+    least = least_count(method)
+    return sorted(found, key=lambda one: (one.count < least, -one.strength))
+
+
+def least_count(method: Method) -> int:
+    """Return how often an element has to occur for its mean to be more than chance."""
+    return _OFTEN if len(method.explanation) >= _MANY_EXAMPLES else 1
 
 
 def half_of_influence(scores: np.ndarray) -> np.ndarray:
@@ -130,33 +135,33 @@ def _of_table(method: Method) -> str:
         of_one = zip(names, values[rows[0]].tolist())
         return _for_and_against({f"{_strong(n)} ({_number(v)})": v for n, v in of_one})
     share = strength / strength.sum()
-    top = order[0]
-    answer = f"{where}{_strong(names[top])} has the most influence: {share[top]:.0%} "
-    answer += "of the total" + (" on average" if len(rows) > 1 else "")
+    top = int(order[0])
+    answer = f"{where}{_strong(names[top])} has the most influence, "
+    answer += f"{_percent(share[top])} of the total"
+    answer += " on average" if len(rows) > 1 else ""
+    answer += _direction(method, rows, top)
     if len(order) > 1:
-        answer += f", before {_strong(names[order[1]])} with {share[order[1]]:.0%}"
-    answer += ". "
-    return _capital(answer) + _direction(method, rows, int(top), names[top])
+        second = order[1]
+        answer += f". {_strong(names[second])} comes next with {_percent(share[second])}"
+    return f"{answer}."
 
 
-def _direction(method: Method, rows: np.ndarray, feature: int, name: str) -> str:
+def _direction(method: Method, rows: np.ndarray, feature: int) -> str:
     """Return whether high values of a feature speak for something, or low ones."""
     data, values = method.explanation.data, method.layers[0]
     is_table = data is not None and data.reshape(len(data), -1).shape == values.shape
     if not (is_table and method.is_signed and len(rows) > 2):
         return ""
-    assert data is not None
-    x = data.reshape(values.shape)[rows, feature].astype("d")
+    x = np.reshape(data, values.shape)[rows, feature].astype("d")
     y = values[rows, feature].astype("d")
-    known = np.isfinite(x)
-    if known.sum() < 3 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+    x, y = x[np.isfinite(x)], y[np.isfinite(x)]
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return ""
-    correlation = float(np.corrcoef(x[known], y[known])[0, 1])
+    correlation = float(np.corrcoef(x, y)[0, 1])
     if abs(correlation) < _CLEAR:
         return ""
-    which = "High" if correlation > 0 else "Low"
-    other = "low" if correlation > 0 else "high"
-    return f"{which} values of it speak for the score, {other} ones against it."
+    pair = ("high", "low") if correlation > 0 else ("low", "high")
+    return "; its {} values speak more for it than its {} ones".format(*pair)
 
 
 def _for_and_against(named: Mapping[str, float]) -> str:
@@ -178,7 +183,7 @@ def _of_images(method: Method) -> str:
     if not np.any(maps):
         return "All scores are 0."
     share = float(np.median(half_of_influence(maps)))
-    answer = f"Half of all influence lies in {_strong(f'{share:.1%}')} of the pixels"
+    answer = f"Half of all influence lies in {_strong(_percent(share))} of the pixels"
     if len(maps) > 1:
         answer += f" (median of {len(maps):,} images)"
     return answer + "."
@@ -186,7 +191,7 @@ def _of_images(method: Method) -> str:
 
 def _of_elements(method: Method) -> str:
     found = occurrences(method, method.layers[0])
-    least = _OFTEN if len(method.explanation) >= _MANY_EXAMPLES else 1
+    least = least_count(method)
     found = [one for one in found if one.count >= least and one.name.strip()] or found
     if not any(one.strength for one in found):
         return "All scores are 0."
@@ -205,12 +210,18 @@ def _strong(text: str) -> str:
     return f"<strong>{escape(plain(text))}</strong>"
 
 
+def _percent(share: float) -> str:
+    digits = 0 if share >= 0.1 else 1
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
 def _number(value: float) -> str:
     return f"{value:+.2g}".replace("-", "\N{MINUS SIGN}")
 
 
-def _capital(answer: str) -> str:
-    return answer[:1].upper() + answer[1:] if answer[:1] != "<" else answer
+def _size(value: float) -> str:
+    """Return a small number, such as 6e−7."""
+    return f"{value:.2g}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
 
 
 def facts_of(
@@ -241,9 +252,10 @@ def _explained(method: Method) -> str:
     counts = Counter(given.classes.tolist()).most_common()
     if len(counts) == 1:
         return class_of(method)
-    parts = [f"{plain(given.name_of_class(c))} ({n:,})" for c, n in counts[:3]]
-    more = f" and {len(counts) - 3:,} more classes" if len(counts) > 3 else ""
-    return ", ".join(parts) + more
+    n_named = len(counts) if len(counts) <= _MANY_CLASSES else _FEW_CLASSES
+    parts = [f"{plain(given.name_of_class(c))} ({n:,})" for c, n in counts[:n_named]]
+    n_more = len(counts) - n_named
+    return ", ".join(parts) + (f" and {n_more:,} more classes" if n_more else "")
 
 
 def _examples(method: Method, n_shown: int) -> str:
@@ -271,10 +283,13 @@ def completeness_of(method: Method) -> str:
     if misses is None:
         return ""
     end = "f(x)" if given.base_values is None else "f(x) \N{MINUS SIGN} f(baseline)"
-    worst = float(np.abs(misses).max())
+    sizes = np.abs(misses)
     if method.adds_up:
-        return f"scores add up to {end} within {worst:.1g}"
+        return f"scores add up to {end} within {_size(sizes.max())}"
     is_expected = given.base_values is not None or given.calculator.startswith("LRP")
     if not is_expected:
         return ""
-    return f"scores miss {end} by up to {worst:.2g}, {np.abs(misses).mean():.2g} on average"
+    missed = _size(sizes.mean())
+    if sizes.size > 1:
+        missed += f" on average, {_size(sizes.max())} at most"
+    return f"scores miss {end} by {missed}"

@@ -17,6 +17,9 @@ from saliency.visualizer.tables.additivity import checked_sums
 #: What pages there are.
 KINDS = ("molecule", "image", "text", "table")
 
+# The share of f(x) - f(baseline) that values may miss, on average, to be shown as a sum.
+_MOST_MISSED = 0.1
+
 
 class Method(NamedTuple):
     """A method, and what it says.
@@ -97,6 +100,16 @@ class Method(NamedTuple):
             return False
         return True
 
+    @property
+    def leads_to_score(self) -> bool:
+        """Whether values add up to most of f(x), so that a page shows them as a sum."""
+        given = self.explanation
+        if self.misses is None or self.kind != "table":
+            return False
+        bases = 0.0 if given.base_values is None else given.base_values
+        distance = float(np.abs(np.asarray(given.scores) - bases).mean())
+        return float(np.abs(self.misses).mean()) <= _MOST_MISSED * distance
+
     def data(self, n: int) -> dict[str, Any]:
         """Return what every kind of page needs to know of the first n examples."""
         given = self.explanation
@@ -107,7 +120,7 @@ class Method(NamedTuple):
         return {
             "name": self.name,
             "signed": self.is_signed,
-            "adds": self.adds_up,
+            "adds": self.leads_to_score,
             "classOf": of_examples,
             "f": None if given.scores is None else _by_layer(given.scores[:n]),
             "base": None if bases is None else _by_layer(bases[:n]),

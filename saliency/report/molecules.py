@@ -18,9 +18,9 @@ from saliency.visualizer.molecules.shapes import Outline, extent, path_data
 
 _MOST = 2_000  # molecules on a page
 _MOST_ATOMS = 300  # of a molecule that is drawn as a whole, as in pictures
-# Sizes in pixels: the room of a structure, the length of a bond, and what is free
-# around the atoms, for their colours.
-_PANEL, _BOND, _MARGIN = (460, 340), 34.0, 16.0
+# Sizes in pixels: the room of a structure, and the length of a bond. As a share of it,
+# what is free around the atoms, for their colours.
+_PANEL, _BOND, _MARGIN = (460, 340), 34.0, 0.55
 # An atom of SMILES, in brackets or without; what else there is are bonds, branches and
 # numbers of rings. Two letters come first: Cl is no carbon.
 _ATOM = re.compile(r"(\[[^\]]*\]|Br|Cl|[BCNOPSFIbcnops*])")
@@ -89,14 +89,15 @@ def _drawn(mol: Any, scores: np.ndarray) -> dict[str, Any]:
     if outlines:
         least, greatest = extent(outlines)
         low, high = np.minimum(low, least), np.maximum(high, greatest)
-    corner, size = low - _MARGIN, high - low + 2 * _MARGIN
+    bond = drawing.bond or _BOND
+    corner, size = low - _MARGIN * bond, high - low + 2 * _MARGIN * bond
     ends = [(b.GetBeginAtomIdx(), b.GetEndAtomIdx()) for b in part.mol.GetBonds()]
     return {
         "box": rounded([*corner, *size]),
         "paths": _paths(outlines),
         "atoms": [[int(i), *rounded(xy)] for i, xy in zip(part.atoms, places)],
         "bonds": [pair for pair in ends if max(pair) < n_atom],
-        "bond": rounded(drawing.bond or _BOND),
+        "bond": rounded(bond),
         "more": part.n_left_out,
     }
 

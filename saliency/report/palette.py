@@ -24,6 +24,8 @@ from saliency.visualizer.texts.pages import score_colors, text_color
 
 # What colours lie on: in light pages white, which is the colour of a score of 0.
 _GROUNDS = {"light": "#ffffff", "dark": "#1b1e24"}
+# Where the colours of features' values begin on dark ground: before, they are too dark.
+_LOWEST_ON_DARK = 0.3
 # How many colours a ramp has, from the lowest score to the highest; odd, so that 0 has
 # one of its own.
 _N_SHADE = 129
@@ -65,8 +67,13 @@ def ramps(kind: str) -> dict[str, Any]:
         values, ``'feature'``, from low to high.
     """
     if kind == "table":
-        colors = FEATURE_CMAP(np.linspace(0, 1, _N_SHADE))[:, :3]
-        return {ground: {"feature": _written(colors)} for ground in _GROUNDS}
+        lowest = {"light": 0.0, "dark": _LOWEST_ON_DARK}
+        return {
+            ground: {
+                "feature": _written(FEATURE_CMAP(np.linspace(low, 1, _N_SHADE))[:, :3])
+            }
+            for ground, low in lowest.items()
+        }
     light = {
         "signed": _colors(kind, np.linspace(-1, 1, _N_SHADE)),
         "unsigned": _colors(kind, np.linspace(0, 1, _N_SHADE), is_signed=False),

@@ -145,18 +145,18 @@ function structureOf(i, layer, { add, mark }) {
 
 function buildExample(i, body) {
   const shown = layers().map((layer) => ({
-    layer, reading: el('p', { class: 'reading' }, '\u00a0'),
+    layer, reading: el('span', { class: 'reading' }, '\u00a0'),
   }));
   const marks = marker(i, shown);
   const hasTitles = shown.length > 1;
   const pieces = isText ? content.tokens[i].map((token, k) => [token, k])
     : content.molecules[i].smiles;
   const figures = shown.map(({ layer, reading }) => el('figure', {},
-    hasTitles ? el('figcaption', { class: 'title' }, layer.title) : null,
+    el('figcaption', { class: 'line' },
+      hasTitles ? el('span', { class: 'title' }, layer.title) : null, reading),
     isText ? null : structureOf(i, layer, marks),
     lineOf(i, layer, pieces, isText ? ' ' : '', marks),
-    chosen.scale === 'each' ? colorKey(layer.signed, limitOf(i, layer)) : null,
-    reading));
+    chosen.scale === 'each' ? colorKey(layer.signed, limitOf(i, layer)) : null));
   body.append(el('div', { class: isText ? 'passages' : 'figures' }, ...figures));
 }
 
@@ -210,7 +210,7 @@ function showOccurrences() {
   });
   summary.replaceChildren(
     el('p', { class: 'hint' }, isText
-      ? 'Tokens by the sum of their influence, over all examples. Columns sort.'
+      ? 'Tokens by their mean influence over all examples; rare ones come last. Columns sort.'
       : 'Atoms of each element, over all examples. Columns sort.'),
     el('div', { class: 'panels' }, ...tables));
 }

@@ -45,7 +45,7 @@ function stageOf(i, layer, isCoarse) {
     of.steps = steps;
     paintMap(canvas, map, steps, limit, layer.signed, Boolean(photographs));
     stage.dataset.ready = 'true';
-  });
+  }).catch(() => { reading.textContent = 'This browser is too old to unpack maps.'; });
   const figure = el('figure', {}, stage, el('figcaption', {},
     el('span', { class: 'title' }, layer.title), reading, colorKey(layer.signed, limit)));
   return { figure, of };
@@ -105,7 +105,8 @@ function listen(one, stages, place) {
 
 function buildImage(i, body) {
   const isCoarse = Math.max(...size) <= 64;
-  const figures = el('div', { class: 'figures' });
+  const n = layers().length + Boolean(photographs);
+  const figures = el('div', { class: n > 4 ? 'figures many' : 'figures' });
   if (photographs) {
     figures.append(el('figure', {},
       el('div', { class: 'stage', '--aspect': `${size[1]} / ${size[0]}` },

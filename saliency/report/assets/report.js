@@ -82,7 +82,7 @@ function gradient(name) {
   return `linear-gradient(to right, ${ramp(name).list.join(', ')})`;
 }
 
-// A bar of colours between words; with numbers where the limit is known.
+// A bar of colours between words and numbers.
 function colorKey(isSigned, limit) {
   const [low, high] = data.keys[isSigned ? 'signed' : 'unsigned'];
   const bar = el('span', { class: 'bar-of-colors', 'aria-hidden': 'true' });
@@ -91,10 +91,9 @@ function colorKey(isSigned, limit) {
   };
   paint();
   onTheme(bar, paint);
-  const ends = limit === undefined ? ['', ''] : [
-    ` (${isSigned ? number(-limit) : '0'})`, ` (${number(limit, isSigned)})`];
   return el('div', { class: 'key' },
-    el('span', {}, low + ends[0]), bar, el('span', {}, high + ends[1]));
+    el('span', {}, `${low} `, el('span', {}, isSigned ? number(-limit) : '0')), bar,
+    el('span', {}, `${high} `, el('span', {}, number(limit, isSigned))));
 }
 
 const painted = new Map();
@@ -424,6 +423,7 @@ function zeroBar(value, limit, isSigned, error) {
   return track;
 }
 
+if (data.names.length === 1) document.getElementById('examples-title').textContent = 'The example';
 addEventListener('beforeprint', () => [...bodies.keys()].forEach(fillCard));
 repaint();
 

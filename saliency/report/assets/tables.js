@@ -171,10 +171,12 @@ function showSwarms() {
   } }, ofSummary.isShort ? `Show all ${features.length} features` : 'Show fewer features') : null;
   summary.replaceChildren(
     el('p', { class: 'hint' }, `${n.toLocaleString('en')} example${n > 1 ? 's' : ''}`
-      + `${means[0].class ? ` of class ${means[0].class}` : ''}. Each point is an example`
+      + `${means[0].class ? ` ${data.methods[0].classOf && manyClasses ? 'of class' : 'for'} ${means[0].class}` : ''}. Each point is an example`
       + `${rows.length < n ? `, the first ${rows.length.toLocaleString('en')} of them` : ''}; `
       + 'a click shows it below.'),
-    el('div', { class: 'scroll' }, table), featureKey(), more || '');
+    el('div', {
+      class: 'scroll', role: 'region', tabindex: '0', 'aria-labelledby': 'summary-title',
+    }, table), featureKey(), more || '');
 }
 
 function featureKey() {
@@ -212,6 +214,7 @@ function addSummaryChoices() {
 let picked = 0, shownRows = PAGE, listed = null;
 const rowsOf = new Map();
 const detail = el('div', { class: 'detail', role: 'region', 'aria-label': 'The chosen example' });
+const spoken = el('p', { class: 'hidden', role: 'status' });
 
 function pick(i) {
   picked = i;
@@ -219,6 +222,9 @@ function pick(i) {
     row.classList.toggle('picked', k === i);
     button.setAttribute('aria-pressed', String(k === i));
   }
+  const [k] = strongest(i);
+  const score = number(scoresOf(0, i)[k], data.methods[0].signed);
+  spoken.textContent = `${data.names[i]}: strongest is ${features[k]}, ${score}`;
   showDetail();
 }
 
@@ -305,7 +311,7 @@ function makeList() {
     el('div', {},
       el('p', { class: 'hint' }, `f(x) and the scores of the strongest features${name}. Columns sort.`),
       el('div', { class: 'scroll list', role: 'region', 'aria-label': 'Examples' },
-        listed.table), more), detail));
+        listed.table), more), detail), spoken);
   showDetail();
 }
 
@@ -335,6 +341,11 @@ function waterfall(i, layer) {
     bars.push({ name: `${others.length} other features`, k: null,
       size: others.reduce((sum, k) => sum + scores[k], 0) });
   }
+  const rest = end - base - scores.reduce((sum, score) => sum + score, 0);
+  // What rounding leaves is no part of the sum.
+  if (Math.abs(rest) > 1e-3 * scores.reduce((sum, score) => sum + Math.abs(score), 0)) {
+    bars.push({ name: 'not attributed', k: null, size: rest, isRest: true });
+  }
   let at = base, low = Math.min(base, end), high = Math.max(base, end);
   for (const bar of [...bars].reverse()) {
     bar.start = at;
@@ -343,16 +354,17 @@ function waterfall(i, layer) {
     high = Math.max(high, at);
   }
   const share = (score) => (100 * (score - low)) / (high - low || 1);
-  const rows = bars.map(({ name, k, size, start }) => {
+  const rows = bars.map(({ name, k, size, start, isRest }) => {
+    const side = isRest ? 'rest' : size < 0 ? 'against' : 'for';
     const track = el('div', { class: 'track', 'aria-hidden': 'true' },
       el('div', { class: 'link', '--left': `${share(start + size)}%` }),
       el('div', {
-        class: `fill ${size < 0 ? 'against' : 'for'}`,
+        class: `fill ${side}`,
         '--left': `${share(Math.min(start, start + size))}%`,
         '--width': `${share(low + Math.abs(size))}%`,
       }));
     const value = k === null || !cells ? '' : plainNumber(cells[i][k]);
-    return bodyRow(name, value, track, number(size, true), size < 0 ? 'against' : 'for');
+    return bodyRow(name, value, track, number(size, true), side);
   });
   const mark = (score, isBase) => el('div', { class: 'track', 'aria-hidden': 'true' },
     isBase ? el('div', { class: 'link', '--left': `${share(score)}%` }) : null,
@@ -399,7 +411,7 @@ function showDetail() {
   const i = picked;
   const isLong = features.length > FEW_BARS + 1;
   detail.replaceChildren(
-    el('h3', { 'aria-live': 'polite' }, data.names[i]),
+    el('h3', {}, data.names[i]),
     el('p', { class: 'about' }, aboutExample(i)),
     ...layers().map((layer) => panelOf(i, layer)),
     isLong ? el('button', { type: 'button', onclick: () => {
