@@ -54,7 +54,6 @@ def _summary(method: Method, layer: np.ndarray) -> dict[str, Any]:
     return {
         "more": len(found) - len(shown),
         "rows": [
-            [one.name, one.count, rounded(one.mean), rounded(one.strength)]
-            for one in shown
+            [one.name, one.n, rounded(one.mean), rounded(one.strength)] for one in shown
         ],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from base64 import b64encode
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,14 @@ DIGITS = 5
 
 
 def rounded(array: Any) -> Any:
-    """Return numbers in nested lists, rounded to `DIGITS`; None for those not finite."""
-    array = np.asarray(array, np.float64)
-    if array.ndim:
-        return [rounded(part) for part in array]
-    return float(f"{array:.{DIGITS}g}") if np.isfinite(array) else None
+    """Return numbers in nested lists, rounded to `DIGITS`; None where not finite."""
+    return _rounded(np.asarray(array, np.float64).tolist())
+
+
+def _rounded(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_rounded(value) for value in values]
+    return float(f"{values:.{DIGITS}g}") if isfinite(values) else None
 
 
 def as_base64(content: bytes) -> str:

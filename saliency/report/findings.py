@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saliency.explanation import Explanation
 from saliency.report.methods import Method
 from saliency.visualizer.names import plain
 from saliency.visualizer.texts.pages import visible
@@ -18,8 +17,6 @@ _NOUNS = {"table": "features", "image": "pixels", "molecule": "atoms", "text": "
 # The means of elements that occur less often than that are left to chance, where there
 # are enough examples.
 _OFTEN, _MANY_EXAMPLES = 3, 20
-# Of more classes than that, so many are named.
-_MANY_CLASSES, _FEW_CLASSES = 5, 3
 # From this correlation on, high values of a feature are said to speak for something.
 _CLEAR = 0.5
 
@@ -29,13 +26,13 @@ class Occurrences(NamedTuple):
 
     Attributes:
         name: The name.
-        count: How many there are.
+        n: How many there are.
         mean: The mean of their scores.
         strength: The mean of the magnitudes of their scores.
     """
 
     name: str
-    count: int
+    n: int
     mean: float
     strength: float
 
@@ -93,7 +90,7 @@ def occurrences(method: Method, layer: np.ndarray) -> list[Occurrences]:
         for name, s in scores.items()
     ]
     least = least_count(method)
-    return sorted(found, key=lambda one: (one.count < least, -one.strength))
+    return sorted(found, key=lambda one: (one.n < least, -one.strength))
 
 
 def least_count(method: Method) -> int:
@@ -107,12 +104,13 @@ def half_of_influence(scores: np.ndarray) -> np.ndarray:
     Args:
         scores: Maps, ``(N, h, w)``.
     """
-    flat = -np.sort(-np.abs(scores.reshape(len(scores), -1).astype("d")), axis=1)
-    sums = flat.cumsum(axis=1)
-    # One more than those that stay below a half; maps of zeros have no half.
-    n_needed = 1 + (sums < sums[:, -1:] / 2).sum(axis=1)
-    shares: np.ndarray = n_needed / flat.shape[1]
-    return shares
+    return np.array([_half(one) for one in scores])
+
+
+def _half(scores: np.ndarray) -> float:
+    sums = np.sort(np.abs(scores.astype(np.float64)), axis=None)[::-1].cumsum()
+    # One more than those that stay below a half.
+    return float(1 + np.count_nonzero(sums < sums[-1] / 2)) / scores.size
 
 
 def _of_table(method: Method) -> str:
@@ -142,15 +140,17 @@ def _of_table(method: Method) -> str:
     answer += _direction(method, rows, top)
     if len(order) > 1:
         second = order[1]
-        answer += f". {_strong(names[second])} comes next with {_percent(share[second])}"
+        answer += f". {_strong(names[second])} comes next with "
+        answer += _percent(share[second])
     return f"{answer}."
 
 
 def _direction(method: Method, rows: np.ndarray, feature: int) -> str:
     """Return whether high values of a feature speak for something, or low ones."""
     data, values = method.explanation.data, method.layers[0]
-    is_table = data is not None and data.reshape(len(data), -1).shape == values.shape
-    if not (is_table and method.is_signed and len(rows) > 2):
+    if data is None or data.size != values.size:
+        return ""
+    if not method.is_signed or len(rows) < 3:
         return ""
     x = np.reshape(data, values.shape)[rows, feature].astype("d")
     y = values[rows, feature].astype("d")
@@ -192,7 +192,7 @@ def _of_images(method: Method) -> str:
 def _of_elements(method: Method) -> str:
     found = occurrences(method, method.layers[0])
     least = least_count(method)
-    found = [one for one in found if one.count >= least and one.name.strip()] or found
+    found = [one for one in found if one.n >= least and one.name.strip()] or found
     if not any(one.strength for one in found):
         return "All scores are 0."
     if not method.is_signed:
@@ -202,7 +202,7 @@ def _of_elements(method: Method) -> str:
 
 
 def _occurred(one: Occurrences, score: float) -> str:
-    times = "once" if one.count == 1 else f"mean of {one.count:,}"
+    times = "once" if one.n == 1 else f"mean of {one.n:,}"
     return f"{_strong(one.name)} ({_number(score)}, {times})"
 
 
@@ -217,79 +217,3 @@ def _percent(share: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:+.2g}".replace("-", "\N{MINUS SIGN}")
-
-
-def _size(value: float) -> str:
-    """Return a small number, such as 6e−7."""
-    return f"{value:.2g}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
-
-
-def facts_of(
-    methods: Sequence[Method], n_shown: int, description: str | None
-) -> list[tuple[str, str]]:
-    """Return what the head of a page says, in pairs of texts."""
-    first, given = methods[0], methods[0].explanation
-    facts = []
-    model = _model_of(given)
-    if model and not description:
-        facts.append(("Model", model))
-    facts.append(("Explained", _explained(first)))
-    facts.append(("Examples", _examples(first, n_shown)))
-    names = [method.name for method in methods]
-    facts.append(("Method" if len(names) == 1 else "Methods", ", ".join(names)))
-    if len(names) == 1:
-        said = completeness_of(first)
-        facts += [("Completeness", said)] if said else []
-    return facts
-
-
-def _explained(method: Method) -> str:
-    given = method.explanation
-    if given.classes is None:
-        return "the output"
-    if given.classes.ndim == 2:
-        return f"{given.classes.shape[1]} classes of each example"
-    counts = Counter(given.classes.tolist()).most_common()
-    if len(counts) == 1:
-        return class_of(method)
-    n_named = len(counts) if len(counts) <= _MANY_CLASSES else _FEW_CLASSES
-    parts = [f"{plain(given.name_of_class(c))} ({n:,})" for c, n in counts[:n_named]]
-    n_more = len(counts) - n_named
-    return ", ".join(parts) + (f" and {n_more:,} more classes" if n_more else "")
-
-
-def _examples(method: Method, n_shown: int) -> str:
-    n, given = len(method.explanation), method.explanation
-    text = f"{n:,}"
-    if method.kind == "table":
-        text += f" with {len(given.names_of_features()):,} features"
-    if method.kind == "image":
-        height, width = method.layers[0].shape[1:]
-        text += f" of {height:,} × {width:,} pixels"
-    if n_shown < n:
-        text += f", of which the page shows the first {n_shown:,}"
-    return text
-
-
-def _model_of(explanation: Explanation) -> str:
-    """Return the class of the model, as it stands in the text of the calculator."""
-    _, _, arguments = explanation.calculator.partition("(<")
-    return arguments.partition(">")[0] if arguments else ""
-
-
-def completeness_of(method: Method) -> str:
-    """Return how near values come to f(x); nothing where that is not to be expected."""
-    given, misses = method.explanation, method.misses
-    if misses is None:
-        return ""
-    end = "f(x)" if given.base_values is None else "f(x) \N{MINUS SIGN} f(baseline)"
-    sizes = np.abs(misses)
-    if method.adds_up:
-        return f"scores add up to {end} within {_size(sizes.max())}"
-    is_expected = given.base_values is not None or given.calculator.startswith("LRP")
-    if not is_expected:
-        return ""
-    missed = _size(sizes.mean())
-    if sizes.size > 1:
-        missed += f" on average, {_size(sizes.max())} at most"
-    return f"scores miss {end} by {missed}"

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from saliency.report.encoding import as_base64, packed_map, rounded
+from saliency.report.facts import size_of
 from saliency.report.findings import half_of_influence
 from saliency.report.methods import Method
 from saliency.visualizer.colors import limit_of_colors
@@ -74,8 +75,9 @@ def notes_of(data: dict[str, Any]) -> list[str]:
     ]
     if (one["h"], one["w"]) != (height, width):
         notes.append(
-            f"Maps of {height} × {width} pixels are shown in {one['h']} × {one['w']}; "
-            "each score is the mean of those that it stands for."
+            f"Maps of {size_of(height, width)} pixels are shown in "
+            f"{size_of(one['h'], one['w'])}; score is the mean of those "
+            "that it stands for."
         )
     return notes
 

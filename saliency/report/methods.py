@@ -1,4 +1,4 @@
-"""The methods of a report: what they explain, and what all kinds of pages say of them."""
+"""The methods of a report: what they explain, and what all pages say of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saliency.visualizer.tables.additivity import checked_sums
 #: What pages there are.
 KINDS = ("molecule", "image", "text", "table")
 
-# The share of f(x) - f(baseline) that values may miss, on average, to be shown as a sum.
+# The share of f(x) - f(baseline) that values may miss on average to be shown as a sum.
 _MOST_MISSED = 0.1
 
 
@@ -56,7 +56,7 @@ class Method(NamedTuple):
         """
         if self.kind == "table":
             return self.explanation.method == "raw"
-        return bool((self.explanation.values < 0).any())
+        return any(bool((layer < 0).any()) for layer in self.layers)
 
     @property
     def class_names(self) -> list[str]:

@@ -13,7 +13,7 @@ from string import Template
 from typing import Any, NamedTuple
 
 from saliency.report.encoding import DIGITS, json_of_script
-from saliency.report.findings import completeness_of
+from saliency.report.facts import completeness_of
 from saliency.report.methods import Method
 from saliency.report.palette import style_variables
 from saliency.version import __version__

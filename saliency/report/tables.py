@@ -20,7 +20,7 @@ _NO_VALUE = 255  # the byte of a feature's value that is missing; others are up 
 def number_shown(methods: Sequence[Method]) -> int:
     """Return how many examples a page shows."""
     columns = sum(len(method.layers) for method in methods) + 1
-    n_feature = methods[0].layers[0].shape[1]
+    n_feature = int(methods[0].layers[0].shape[1])
     n = min(len(methods[0].explanation), _MOST)
     return max(1, min(n, _MOST_NUMBERS // max(columns * n_feature, 1)))
 
@@ -77,9 +77,7 @@ def _summary(method: Method) -> list[dict[str, Any]]:
     found, counts = np.unique(classes, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return [
-        _means(
-            plain(method.explanation.name_of_class(int(c))), values[classes == c]
-        )
+        _means(plain(method.explanation.name_of_class(int(c))), values[classes == c])
         for c in found[order]
     ]
 

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from saliency.checks import checked_text
 from saliency.explanation import Explanation
 from saliency.report import images, molecules, tables, texts
-from saliency.report.findings import answer_of, facts_of, question_of
+from saliency.report.facts import facts_of
+from saliency.report.findings import answer_of, question_of
 from saliency.report.methods import Method, checked_methods
 from saliency.report.page import Page, html_of
 from saliency.report.palette import ramps
