@@ -44,7 +44,7 @@ def packed_map(array: np.ndarray) -> dict[str, Any]:
     step = float(np.abs(array).max()) / 127 or 1.0
     steps = np.rint(array / step).astype(np.int64)
     differences = np.diff(steps, axis=1, prepend=0).astype(np.uint8)
-    packed = zlib.compress(differences.tobytes(), 9)
+    packed = zlib.compress(differences.tobytes())
     height, width = array.shape
     return {"h": height, "w": width, "step": step, "q": as_base64(packed)}
 

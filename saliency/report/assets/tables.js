@@ -114,7 +114,7 @@ function swarmOf(rows, k, range) {
     const place = nearest(canvas, event);
     if (!place) return;
     pick(place.i);
-    document.getElementById('examples').scrollIntoView({ behavior: 'smooth' });
+    document.getElementById('examples').scrollIntoView();
   });
   return canvas;
 }
