@@ -11,6 +11,7 @@ import numpy as np
 from saliency.explanation import Explanation
 from saliency.report.encoding import rounded
 from saliency.visualizer.explained.of_images import is_of_images
+from saliency.visualizer.explained.titles import names_of_class_axis
 from saliency.visualizer.names import plain
 from saliency.visualizer.tables.additivity import checked_sums
 
@@ -60,11 +61,14 @@ class Method(NamedTuple):
 
     @property
     def class_names(self) -> list[str]:
-        """What the classes of the axis of classes are called; empty without one."""
-        classes = self.explanation.classes
-        if classes is None or classes.ndim == 1:
+        """What the classes of the axis of classes are called; empty without one.
+
+        Raises:
+            ValueError: They differ from example to example.
+        """
+        if not self.explanation.has_class_axis:
             return []
-        return [plain(self.explanation.name_of_class(int(c))) for c in classes[0]]
+        return [plain(name) for name in names_of_class_axis(self.explanation)]
 
     @property
     def misses(self) -> np.ndarray | None:

@@ -78,6 +78,12 @@ def notes_of(data: dict[str, Any]) -> list[str]:
 
 def _drawn(mol: Any, scores: np.ndarray) -> dict[str, Any]:
     """Return the lines of a structure, and where its atoms and bonds are."""
+    if mol.GetNumAtoms() == 0:
+        nothing: list[Any] = []
+        return {
+            **dict.fromkeys(("paths", "atoms", "bonds"), nothing),
+            **{"box": [0, 0, 1, 1], "bond": _BOND, "more": 0},
+        }
     aspect = _PANEL[0] / _PANEL[1]
     given = np.nan_to_num(scores[: mol.GetNumAtoms()])
     part = strongest_part(mol, given, _MOST_ATOMS, aspect)

@@ -88,6 +88,36 @@ def number_in(text: str) -> float:
     return float(found[0].replace("\N{MINUS SIGN}", "-"))
 
 
+def unusual() -> dict[str, Explanation]:
+    rng = np.random.default_rng(0)
+    of_classes = {"classes": np.tile([2, 0], (2, 1)), "class_names": ["a", "b", "c"]}
+    maps, ones = rng.normal(size=(2, 2, 8, 8)), np.ones((2, 2))
+    chain = rng.normal(size=(1, 400))
+    return {
+        "one number": Explanation(np.array([0.5])),
+        "one row": explained.table(1),
+        "zeros": Explanation(np.zeros((3, 2)), scores=np.zeros(3)),
+        "many features": Explanation(rng.normal(size=(3, 60)), scores=np.ones(3)),
+        "missing values": Explanation(ones, data=np.full((2, 2), np.nan)),
+        "infinite scores": Explanation(ones, scores=[np.inf, 1]),
+        "magnitudes": Explanation(
+            np.ones((2, 2)), errors=np.ones((2, 2)), method="abs"
+        ),
+        "maps of classes": Explanation(maps, images=np.ones((2, 9, 9)), **of_classes),
+        "maps of zeros": Explanation(np.zeros((2, 8, 8)), images=np.ones((2, 9, 9))),
+        "maps by themselves": Explanation(maps, data=maps - 3),
+        "tokens of classes": Explanation(
+            np.ones((2, 2, 1)), element_names=[["a"], ["b"]], **of_classes
+        ),
+        "no tokens": Explanation(np.full((1, 1), np.nan), element_names=[[]]),
+        "no atoms": Explanation(np.full((1, 1), np.nan), molecules=[""]),
+        "an ion": Explanation(np.ones((1, 1)), molecules=["[Na+]"]),
+        "a large molecule": Explanation(
+            rng.normal(size=(1, 400)), molecules=["C" * 400]
+        ),
+    }
+
+
 class TestTables:
     def test_the_list_sorts_and_filters(self, show):
         given = explained.table()
@@ -306,6 +336,13 @@ class TestPages:
         assert one_of(page, ".card h3, .detail h3").text == EVIL
         assert page.execute_script("return window.stolen") is None
         assert all_of(page, "img[onerror]") == []
+
+    @pytest.mark.parametrize("name", unusual())
+    def test_unusual_ones_open(self, show, name):
+        page = show(unusual()[name])
+        assert wait_for(page, "document.querySelector('.card .body > *, .detail h3')")
+        for choice in all_of(page, "select"):
+            press(page, choice, "ARROW_DOWN")
 
     def test_every_control_has_a_name(self, show):
         for given in explained.all_kinds().values():

@@ -115,6 +115,7 @@ function swarmOf(rows, k, range) {
     if (!place) return;
     pick(place.i);
     document.getElementById('examples').scrollIntoView();
+    rowsOf.get(place.i)?.row.scrollIntoView({ block: 'nearest' });
   });
   return canvas;
 }
@@ -395,7 +396,7 @@ function panelOf(i, layer) {
   const rows = isSum ? waterfall(i, layer) : bars(i, layer);
   return el('div', { class: 'panel' },
     layers().length > 1 ? el('h4', {}, layer.title) : null,
-    el('table', { class: 'bars' },
+    el('table', { class: errors[layer.m] && !isSum ? 'bars spread' : 'bars' },
       el('caption', { class: 'hidden' }, `${title}: ${data.names[i]}, ${layer.title}`),
       el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, 'Feature'),
         el('th', { scope: 'col', class: 'number' }, cells ? 'Value' : ''),
