@@ -79,7 +79,7 @@ def ramps(kind: str) -> dict[str, Any]:
         "unsigned": _colors(kind, np.linspace(0, 1, _N_SHADE), is_signed=False),
     }
     # Photographs are what they are, and so are the maps over them.
-    on_dark = light if kind == "image" else {n: _on_dark(c) for n, c in light.items()}
+    on_dark = light if kind == "image" else {name: _on_dark(name) for name in light}
     return {
         "light": {name: _written(colors) for name, colors in light.items()},
         "dark": {name: _written(colors) for name, colors in on_dark.items()},
@@ -99,17 +99,18 @@ def _colors(kind: str, scores: np.ndarray, is_signed: bool = True) -> np.ndarray
     return np.array([color_of(score) for score in scores])
 
 
-def _on_dark(colors: np.ndarray) -> np.ndarray:
-    """Return colours that fade into the dark ground as these do into white.
+def _on_dark(name: str) -> np.ndarray:
+    """Return colours that fade from those of bars on dark ground into it.
 
-    The strongest of each sign stay what they are.
+    Args:
+        name: ``'signed'`` or ``'unsigned'``.
     """
-    ground = np.array(to_rgb(_GROUNDS["dark"]))
-    n = len(colors)
-    is_signed = bool((colors[n // 2] == 1).all())
-    strength = np.linspace(-1 if is_signed else 0, 1, n)
-    ends = np.where(strength[:, None] < 0, colors[0], colors[-1])
-    faded: np.ndarray = ground + abs(strength)[:, None] * (ends - ground)
+    colors = {n: np.array(to_rgb(c)) for n, c in style_variables()["dark"].items()}
+    is_signed = name == "signed"
+    strength = np.linspace(-1 if is_signed else 0, 1, _N_SHADE)[:, None]
+    high = colors["for"] if is_signed else colors["neutral"]
+    ends = np.where(strength < 0, colors["against"], high)
+    faded: np.ndarray = colors["ground"] + abs(strength) * (ends - colors["ground"])
     return faded
 
 
