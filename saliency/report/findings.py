@@ -98,16 +98,8 @@ def least_count(method: Method) -> int:
     return _OFTEN if len(method.explanation) >= _MANY_EXAMPLES else 1
 
 
-def half_of_influence(scores: np.ndarray) -> np.ndarray:
-    """Return which share of the pixels of each map holds half of its magnitudes.
-
-    Args:
-        scores: Maps, ``(N, h, w)``.
-    """
-    return np.array([_half(one) for one in scores])
-
-
-def _half(scores: np.ndarray) -> float:
+def half_of_influence(scores: np.ndarray) -> float:
+    """Return which share of the pixels of a map holds half of its magnitudes."""
     sums = np.sort(np.abs(scores.astype(np.float64)), axis=None)[::-1].cumsum()
     # One more than those that stay below a half.
     return float(1 + np.count_nonzero(sums < sums[-1] / 2)) / scores.size
@@ -182,7 +174,7 @@ def _of_images(method: Method) -> str:
     maps = method.layers[0]
     if not np.any(maps):
         return "All scores are 0."
-    share = float(np.median(half_of_influence(maps)))
+    share = float(np.median([half_of_influence(one) for one in maps]))
     answer = f"Half of all influence lies in {_strong(_percent(share))} of the pixels"
     if len(maps) > 1:
         answer += f" (median of {len(maps):,} images)"

@@ -11,7 +11,6 @@ from PIL import Image
 
 from saliency.report.encoding import as_base64, packed_map, rounded
 from saliency.report.facts import size_of
-from saliency.report.findings import half_of_influence
 from saliency.report.methods import Method
 from saliency.visualizer.colors import limit_of_colors
 from saliency.visualizer.explained.of_images import is_picture
@@ -55,10 +54,6 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
         "maps": [[[_packed(m, side) for m in layer] for layer in of] for of in maps],
         "limits": [
             [rounded(limit_of_colors(layer, _PERCENTILE)) for layer in method.layers]
-            for method in methods
-        ],
-        "halves": [
-            [rounded(np.median(half_of_influence(layer))) for layer in method.layers]
             for method in methods
         ],
     }

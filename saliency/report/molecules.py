@@ -71,11 +71,6 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     return {"molecules": molecules, "symbols": symbols, **scores_of(methods, n)}
 
 
-def notes_of(data: dict[str, Any]) -> list[str]:
-    """Return what a page says of how exact it is."""
-    return []
-
-
 def _drawn(mol: Any, scores: np.ndarray) -> dict[str, Any]:
     """Return the lines of a structure, and where its atoms and bonds are."""
     if mol.GetNumAtoms() == 0:

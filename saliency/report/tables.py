@@ -45,11 +45,6 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     }
 
 
-def notes_of(data: dict[str, Any]) -> list[str]:
-    """Return what a page says of how exact it is."""
-    return []
-
-
 def _relative(x: np.ndarray) -> np.ndarray:
     """Return how high each value is among those of its feature, in bytes."""
     columns = np.stack([relative_values(column) for column in x.T], axis=1)

@@ -22,8 +22,3 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     texts = methods[0].explanation.element_names or ()
     tokens = [[visible(token) for token in text] for text in texts[:n]]
     return {"tokens": tokens, **scores_of(methods, n)}
-
-
-def notes_of(data: dict[str, Any]) -> list[str]:
-    """Return what a page says of how exact it is."""
-    return []

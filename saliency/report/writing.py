@@ -25,19 +25,20 @@ class _Kind(NamedTuple):
     Attributes:
         number_shown: How many of the examples a page shows.
         data_of: What the page draws of so many.
-        notes_of: What it says of how exact that is.
+        notes_of: What it says of how exact that is, if there is more to say than of
+            all numbers.
     """
 
     number_shown: Callable[[Sequence[Method]], int]
     data_of: Callable[[Sequence[Method], int], dict[str, Any]]
-    notes_of: Callable[[dict[str, Any]], list[str]]
+    notes_of: Callable[[dict[str, Any]], list[str]] | None = None
 
 
 _KINDS = {
-    "table": _Kind(tables.number_shown, tables.data_of, tables.notes_of),
+    "table": _Kind(tables.number_shown, tables.data_of),
     "image": _Kind(images.number_shown, images.data_of, images.notes_of),
-    "molecule": _Kind(molecules.number_shown, molecules.data_of, molecules.notes_of),
-    "text": _Kind(texts.number_shown, texts.data_of, texts.notes_of),
+    "molecule": _Kind(molecules.number_shown, molecules.data_of),
+    "text": _Kind(texts.number_shown, texts.data_of),
 }
 
 
@@ -119,7 +120,7 @@ def report_html(
             plain(description or ""),
             facts_of(methods, n, description),
             methods,
-            of_kind.notes_of(content),
+            of_kind.notes_of(content) if of_kind.notes_of else [],
             data,
         )
     )
