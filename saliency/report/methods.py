@@ -209,13 +209,15 @@ def _check_same(one: Method, other: Method) -> None:
     about = {
         "kind": (one.kind, other.kind),
         "number of examples": (len(a), len(b)),
-        "classes": (one.class_names, other.class_names),
+        "axis of classes": (one.class_names, other.class_names),
         "molecules": (a.molecules, b.molecules),
         "element_names": (a.element_names, b.element_names),
         "index": (_listed(a.index), _listed(b.index)),
     }
     if one.kind == other.kind == "table":
         about["features"] = (a.names_of_features(), b.names_of_features())
+    if a.classes is not None and b.classes is not None:
+        about["classes"] = (a.classes.tolist(), b.classes.tolist())
     for what, (first, second) in about.items():
         if first != second:
             raise ValueError(

@@ -19,7 +19,10 @@ _NO_VALUE = 255  # the byte of a feature's value that is missing; others are up 
 
 def number_shown(methods: Sequence[Method]) -> int:
     """Return how many examples a page shows."""
-    columns = sum(len(method.layers) for method in methods) + 1
+    columns = 1  # of the data; others are of scores and of their errors
+    for method in methods:
+        has_errors = method.explanation.errors is not None
+        columns += len(method.layers) * (1 + has_errors)
     n_feature = int(methods[0].layers[0].shape[1])
     n = min(len(methods[0].explanation), _MOST)
     return max(1, min(n, _MOST_NUMBERS // max(columns * n_feature, 1)))
@@ -30,10 +33,8 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     first = methods[0]
     given = first.explanation
     data = given.data
-    has_table = data is not None and data.size == first.layers[0].size
     x = None
-    if has_table:
-        assert data is not None
+    if data is not None and data.size == first.layers[0].size:
         x = data.reshape(first.layers[0].shape).astype("d")
     return {
         "features": [plain(name) for name in given.names_of_features()],

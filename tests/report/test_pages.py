@@ -365,6 +365,7 @@ class TestMethods:
             (explained.texts(30), "kind"),
             (explained.table(30, "x"), "features"),
             (dataclasses.replace(explained.table(), index=np.arange(30)), "index"),
+            (dataclasses.replace(explained.table(), classes=np.zeros(30, int)), "cla"),
         ],
     )
     def test_of_other_data_are_refused(self, other, message):
