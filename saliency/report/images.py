@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from io import BytesIO
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -41,15 +41,17 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     side = _largest(
         lambda side, i: len(_packed(of_all[i], side)["q"]), len(of_all), _ROOM_OF_MAPS
     )
-    sources = None
+    sources = aspects = None
     if photographs is not None:
-        address = photographs
+        address = photographs.address
         largest = _largest(
             lambda side, i: len(address(i, side)), n, _ROOM_OF_PHOTOGRAPHS
         )
         sources = [address(i, largest) for i in range(n)]
+        aspects = [rounded(photographs.aspect(i)) for i in range(n)]
     return {
         "photographs": sources,
+        "aspects": aspects,
         "size": list(methods[0].layers[0].shape[1:]),
         "maps": [[[_packed(m, side) for m in layer] for layer in of] for of in maps],
         "limits": [
@@ -71,7 +73,7 @@ def notes_of(data: dict[str, Any]) -> list[str]:
     if (one["h"], one["w"]) != (height, width):
         notes.append(
             f"Maps of {size_of(height, width)} pixels are shown in "
-            f"{size_of(one['h'], one['w'])}; score is the mean of those "
+            f"{size_of(one['h'], one['w'])}; each score is the mean of those "
             "that it stands for."
         )
     return notes
@@ -108,26 +110,37 @@ def _fitting(shape: Sequence[int], side: int) -> tuple[int, int]:
     return max(1, round(share * height)), max(1, round(share * width))
 
 
-def _photographs(methods: Sequence[Method]) -> Callable[[int, int], str] | None:
-    """Return what gives the address of a photograph; None if there are none.
+class _Photographs(NamedTuple):
+    """The images that maps lie over.
 
-    It takes the number of the photograph, and how long its longer side is at most.
+    Attributes:
+        images: One for each example.
+        layout: Of arrays, as in `ImageVisualizer`; None to tell it from their shapes.
     """
-    given = next(
-        (m.explanation for m in methods if m.explanation.images is not None),
-        methods[0].explanation,
-    )
-    images: Any = given.images
-    layout = None
-    if images is None:
-        if given.data is None or not is_picture(given.data):
-            return None
-        images, layout = given.data, "chw"
 
-    def address(i: int, side: int) -> str:
-        return _address(as_rgb(images[i], layout), side)
+    images: Any
+    layout: str | None
 
-    return address
+    def address(self, i: int, side: int) -> str:
+        """Return an image whose longer side is at most ``side`` as its own address."""
+        return _address(as_rgb(self.images[i], self.layout), side)
+
+    def aspect(self, i: int) -> float:
+        """Return the width of an image, divided by its height."""
+        height, width = as_rgb(self.images[i], self.layout).shape[:2]
+        return width / height
+
+
+def _photographs(methods: Sequence[Method]) -> _Photographs | None:
+    """Return what maps lie over: images that were given, or data that looks like some.
+
+    None if there is nothing of that.
+    """
+    for method in methods:
+        if method.explanation.images is not None:
+            return _Photographs(method.explanation.images, None)
+    data = methods[0].explanation.data
+    return _Photographs(data, "chw") if data is not None and is_picture(data) else None
 
 
 def _address(picture: np.ndarray, side: int) -> str:

@@ -238,6 +238,12 @@ class TestImages:
         press(page, slider, "END")
         assert canvas.value_of_css_property("opacity") == "1"
 
+    def test_maps_are_as_wide_as_their_photographs(self, show):
+        wide = np.zeros((1, 30, 60, 3), np.uint8)
+        page = show(Explanation(np.ones((1, 8, 8)), images=wide))
+        box = wait_for(page, "document.querySelector('[data-ready] canvas')").rect
+        assert box["width"] / box["height"] == pytest.approx(2, rel=0.01)
+
     def test_colours_are_those_of_the_scores(self, show):
         page = show(explained.images(1))
         canvas = wait_for(page, "document.querySelector('[data-ready] canvas')")

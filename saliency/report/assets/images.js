@@ -1,6 +1,11 @@
 // Images: the photograph, and maps over it whose scores the pointer or the arrows tell.
 
-const { photographs, maps, limits, size } = content;
+const { photographs, aspects, maps, limits, size } = content;
+
+// A map is as wide and high as the photograph that it lies over.
+function aspectOf(i) {
+  return String(aspects ? aspects[i] : size[1] / size[0]);
+}
 
 // Numbers of steps from differences, which were deflated.
 async function unpacked(map) {
@@ -36,7 +41,7 @@ function stageOf(i, layer, isCoarse) {
   const reading = el('output', { class: 'reading' }, '\u00a0');
   const stage = el('div', {
     class: photographs ? 'stage over' : 'stage', tabindex: '0', role: 'application',
-    '--aspect': `${size[1]} / ${size[0]}`,
+    '--aspect': aspectOf(i),
     'aria-label': `Map of ${layer.title} of ${data.names[i]}. Arrows move a cross that `
       + 'tells scores; Home goes to the strongest.',
   }, photographs ? photograph(i, isCoarse) : null, canvas, cross);
@@ -109,7 +114,7 @@ function buildImage(i, body) {
   const figures = el('div', { class: n > 4 ? 'figures many' : 'figures' });
   if (photographs) {
     figures.append(el('figure', {},
-      el('div', { class: 'stage', '--aspect': `${size[1]} / ${size[0]}` },
+      el('div', { class: 'stage', '--aspect': aspectOf(i) },
         photograph(i, isCoarse)),
       el('figcaption', {}, el('span', { class: 'title' }, 'Image'))));
   }
