@@ -128,7 +128,7 @@ class _Photographs(NamedTuple):
     def aspect(self, i: int) -> float:
         """Return the width of an image, divided by its height."""
         height, width = as_rgb(self.images[i], self.layout).shape[:2]
-        return width / height
+        return float(width / height)
 
 
 def _photographs(methods: Sequence[Method]) -> _Photographs | None:
