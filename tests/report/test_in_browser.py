@@ -316,9 +316,12 @@ class TestPages:
         try:
             page = show(explained.texts())
             token = wait_for(page, "document.querySelector('.token')")
-            shown = token.value_of_css_property("background-color")  # of a score of 0
-            found = to_hex(np.array(re.findall(r"\d+", shown)[:3], float) / 255)
-            assert found == style_variables()["dark"]["ground"]
+            # It is that of a score of 0, which has the colour of the ground.
+            for theme in ("dark", "light"):
+                shown = token.value_of_css_property("background-color")
+                found = to_hex(np.array(re.findall(r"\d+", shown)[:3], float) / 255)
+                assert found == style_variables()[theme]["ground"]
+                one_of(page, "#theme").click()
         finally:
             driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 

@@ -96,18 +96,15 @@ function colorKey(isSigned, limit) {
     el('span', {}, `${high} `, el('span', {}, number(limit, isSigned))));
 }
 
-const painted = new Map();
 // Calls a function again when the page becomes dark or light, as long as the node is there.
 function onTheme(node, paint) {
-  painted.set(node, paint);
+  node.dataset.painted = 'true';
+  node.paint = paint;
 }
 
 function repaint() {
   document.getElementById('theme').setAttribute('aria-pressed', String(isDark()));
-  for (const [node, paint] of painted) {
-    if (node.isConnected) paint();
-    else painted.delete(node);
-  }
+  for (const node of document.querySelectorAll('[data-painted]')) node.paint();
 }
 
 document.getElementById('theme').addEventListener('click', () => {
@@ -271,7 +268,7 @@ const nearby = new IntersectionObserver((entries) => {
 
 function fillCard(card) {
   const body = card.querySelector('.body');
-  if (body.childElementCount === 0) bodies.get(card)(body);
+  if (body.childElementCount === 0) bodies.get(card)?.(body);  // it may be gone meanwhile
 }
 
 function emptyCard(card) {
