@@ -17,7 +17,7 @@ from PIL import Image
 from selenium import webdriver
 
 DOCS = Path(__file__).parent
-DESCRIPTION = "Two linear layers with a ReLU, trained on all 150 iris flowers."
+DESCRIPTION = "A perceptron of scikit-learn, trained on all 150 iris flowers."
 
 
 def main() -> None:
