@@ -11,7 +11,7 @@ import functools
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar
 
 Method = Callable[..., Any]
 _MISSING = object()
@@ -77,6 +77,46 @@ class SharedBlock:
             self._put_back()
 
 
+Place = tuple[type, str]
+
+
+class _Layers:
+    """A method of a class, and what blocks have put over it, the last one on top.
+
+    Blocks may end in another order than that in which they began: when a process forks,
+    those of other threads end in the child.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._owner, self._name = place
+        # A class may have inherited the method.
+        self._own = self._owner.__dict__.get(self._name, _MISSING)
+        self._original = getattr(self._owner, self._name)
+        self._layers: dict[object, Callable[[Method], Method]] = {}
+
+    def put_on(self, key: object, replacement: Callable[[Method], Method]) -> None:
+        """Put a layer on top."""
+        self._layers[key] = replacement
+        self._set()
+
+    def take_off(self, key: object) -> bool:
+        """Take a layer off; returns whether none is left."""
+        if self._layers.pop(key, None) is not None:
+            self._set()
+        return not self._layers
+
+    def _set(self) -> None:
+        if self._layers:
+            method = self._original
+            for replacement in self._layers.values():
+                method = replacement(method)
+            setattr(self._owner, self._name, method)
+        elif self._own is not _MISSING:
+            setattr(self._owner, self._name, self._own)
+        elif self._name in self._owner.__dict__:
+            delattr(self._owner, self._name)
+
+
 class ReplacedMethods:
     """Replaces methods as long as anybody is in its block, and puts them back.
 
@@ -87,13 +127,19 @@ class ReplacedMethods:
             given the method as it was and returns the one to put there.
     """
 
+    #: The methods that are replaced now, by any block, and what is held while they are
+    #: changed: it is free at a fork, since that holds the locks of all blocks.
+    _replaced: ClassVar[dict[Place, _Layers]] = {}
+    _lock: ClassVar[Any] = threading.RLock()
+
     def __init__(
-        self, replacements: Mapping[tuple[type, str], Callable[[Method], Method]]
+        self, replacements: Mapping[Place, Callable[[Method], Method]]
     ) -> None:
-        self._replacements = replacements
-        self._own: dict[tuple[type, str], Any] = {}
-        # Each method as it was, and what was made of it: making takes a while.
-        self._made: dict[tuple[type, str], tuple[Method, Method]] = {}
+        # Each method is made once of what it was: making takes a while.
+        self._replacements = {
+            place: _keeping_the_last(replacement)
+            for place, replacement in replacements.items()
+        }
         self._block = SharedBlock(self._replace, self._put_back)
 
     def replaced(self) -> contextlib.AbstractContextManager[None]:
@@ -101,23 +147,32 @@ class ReplacedMethods:
         return self._block.entered()
 
     def _replace(self) -> None:
-        for (owner, name), replacement in self._replacements.items():
-            # A class may have inherited the method.
-            self._own[owner, name] = owner.__dict__.get(name, _MISSING)
-            original = getattr(owner, name)
-            before, made = self._made.get((owner, name), (None, original))
-            if before is not original:
-                made = replacement(original)
-                self._made[owner, name] = original, made
-            setattr(owner, name, made)
+        with self._lock:
+            for place, replacement in self._replacements.items():
+                if place not in self._replaced:
+                    self._replaced[place] = _Layers(place)
+                self._replaced[place].put_on(self, replacement)
 
     def _put_back(self) -> None:
-        for (owner, name), own in self._own.items():
-            if own is not _MISSING:
-                setattr(owner, name, own)
-            elif name in owner.__dict__:
-                delattr(owner, name)
-        self._own.clear()
+        with self._lock:
+            for place in self._replacements:
+                layers = self._replaced.get(place)
+                if layers is not None and layers.take_off(self):
+                    del self._replaced[place]
+
+
+def _keeping_the_last(
+    replacement: Callable[[Method], Method],
+) -> Callable[[Method], Method]:
+    """Return a function that calls another one only where its argument is another."""
+    last: list[Method] = []
+
+    def made(original: Method) -> Method:
+        if not last or last[0] is not original:
+            last[:] = original, replacement(original)
+        return last[1]
+
+    return made
 
 
 class _IsInside(threading.local):

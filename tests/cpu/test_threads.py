@@ -154,6 +154,32 @@ class TestFork:
         assert is_replaced
         assert is_put_back
 
+    def test_blocks_that_replace_the_same_method_may_end_in_any_order(self):
+        class Greeter:
+            def greet(self) -> str:
+                return "hello"
+
+        class Heir(Greeter):
+            pass
+
+        def louder(method: Any) -> Any:
+            return lambda self: method(self).upper()
+
+        def twice(method: Any) -> Any:
+            return lambda self: 2 * method(self)
+
+        place = (Heir, "greet")
+        for first_to_end in (0, 1):
+            methods = [ReplacedMethods({place: f}) for f in (louder, twice)]
+            blocks = [m.replaced() for m in methods]
+            for block in blocks:
+                block.__enter__()
+            assert Heir().greet() == "HELLOHELLO"
+            blocks[first_to_end].__exit__(None, None, None)
+            assert Heir().greet() == ("hellohello" if first_to_end == 0 else "HELLO")
+            blocks[1 - first_to_end].__exit__(None, None, None)
+            assert "greet" not in vars(Heir)
+
     def test_while_methods_are_being_replaced(self):
         class Greeter:
             def greet(self) -> str:
