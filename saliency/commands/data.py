@@ -118,8 +118,9 @@ def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
         smiles = list(map(str, frame[column]))
         mols = [_molecule(one, f" in {path}") for one in smiles]
         return Examples("molecule", mols, smiles, list(smiles))
-    _check_columns(frame, [*args.drop, *filter(None, [args.index])], "--drop", path)
+    _check_columns(frame, args.drop, "--drop", path)
     if args.index is not None:
+        _check_columns(frame, [args.index], "--index", path)
         frame = frame.set_index(args.index)
     frame = frame.drop(columns=args.drop)
     if frame.empty:

@@ -59,7 +59,7 @@ class Task(NamedTuple):
             return "argmax"
         if asked in ("sum", "all"):
             return asked
-        if asked.isdigit():
+        if asked.isdecimal():
             return int(asked)
         if labels is None:
             raise Unusable(
@@ -144,6 +144,11 @@ def read_task(args: argparse.Namespace) -> Task:
         Unusable: If anything cannot be used.
     """
     check_options(args)
+    if args.which_class == "all" and getattr(args, "workers", None) is not None:
+        raise Unusable(
+            "--class all: with --workers, one class is explained at a time; leave one "
+            "of the two out"
+        )
     examples = read_data(args)
     network = load_network(args)
     prepared = prepare(examples, network, args)

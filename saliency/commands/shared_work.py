@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 import saliency
-from saliency.commands.errors import Unusable
 from saliency.commands.networks import Prepared
 from saliency.commands.outputs import outputs_of
 
@@ -24,7 +23,8 @@ def explain_by_workers(
     """Return what a calculator finds, by way of a Zarr store that processes share.
 
     Args:
-        calculator (BaseCalculator): The method with its settings.
+        calculator (BaseCalculator): The method with its settings; it explains one
+            class of each example.
         prepared (Prepared): What is explained.
         store (path): The store, which ends in ``.zarr``. A call that was interrupted is
             resumed.
@@ -32,7 +32,6 @@ def explain_by_workers(
 
     Raises:
         ImportError: If Dask or Zarr is not installed.
-        Unusable: If all classes are asked for at once.
     """
     known = dict(prepared.known)
     names = {name: known.pop(name) for name in _NAMES if name in known}
@@ -61,8 +60,6 @@ def _explained(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return which class was explained of each example, and its score."""
     outputs = outputs_of(prepared)
-    if index == "all":
-        raise Unusable("--workers: one class of each example can be explained")
     if outputs is None:
         return None, None
     outputs = outputs.reshape(n_example, -1)

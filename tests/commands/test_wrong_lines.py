@@ -33,6 +33,7 @@ WRONG = {
     "explain head.csv --model iris.onnx": "head.csv has no rows",
     "explain iris.csv --model iris.onnx": "hold others: species; leave them out with",
     "explain iris.csv --drop nope --model iris.onnx": "no column 'nope'; it has sepal",
+    "explain iris.csv --index nope --model iris.onnx": "--index: iris.csv has no colum",
     "explain iris.csv --smiles nope --model logp-ggnn": "--smiles: iris.csv has no col",
     "explain words.npy --model iris.onnx": "words.npy must hold numbers",
     "explain wide.npy --model iris.onnx": "must have the shape ('any', 4), got (3, 5)",
@@ -61,6 +62,8 @@ WRONG = {
     # Which class.
     f"{ONNX} --class 3": "classes are numbered 0 to 2",
     f"{ONNX} --class virginica": "the classes have no names",
+    f"{ONNX} --class \u00b2": "the classes have no names",
+    f"{ONNX} --class all --workers 2": "--class all: with --workers, one class",
     f"{ONNX} --classes species.txt --class rose": "no such class; they are setosa, ",
     f"{ONNX} --classes head.csv": "--classes must name all 3 outputs, got 1",
     # How.
