@@ -1,4 +1,4 @@
-"""One lock for what a process has but once."""
+"""What a process has only once: one lock for it, and a seed for a while."""
 
 from __future__ import annotations
 

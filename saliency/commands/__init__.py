@@ -1,8 +1,8 @@
 """The command line: ``python -m saliency`` and ``chainer-saliency``.
 
 Each command is a module of this package, with ``add_arguments(parser)`` and
-``run(args)``; its docstring is the help. They use the public functions of the package,
-and Chainer is imported when a command runs, not before: help comes at once.
+``run(args)``; its docstring is the help. Commands use the public functions of the
+package, and Chainer is imported when a command runs, not before: help comes at once.
 
 A command line ends with status 0 if all went well, with 2 if it is wrong itself or what
 it names cannot be used, and with 1 if something failed on the way.
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     with warnings.catch_warnings():
-        warnings.showwarning = _Shown()
+        warnings.showwarning = _ShowOnce()
         for category in (DeprecationWarning, PendingDeprecationWarning):
             warnings.simplefilter("ignore", category)  # they are for programmers
         return _run(args)
@@ -117,7 +117,7 @@ def _run(args: argparse.Namespace) -> int:
         return status_of(error)
 
 
-class _Shown:
+class _ShowOnce:
     """Shows each warning once, as a line, without the line of code that gave it."""
 
     def __init__(self) -> None:

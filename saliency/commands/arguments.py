@@ -22,7 +22,7 @@ _METHOD_HELP = (
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
-    """Add what is explained, and how it is read."""
+    """Add the options that say what is explained, and how it is read."""
     parser.usage = "%(prog)s DATA [DATA ...] --model M [options]"
     parser.add_argument(
         "data",
@@ -54,7 +54,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
-    """Add what explains."""
+    """Add the options that name the model, what it is asked for, and its classes."""
     group = parser.add_argument_group("model")
     add = group.add_argument
     add(
@@ -99,11 +99,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
-    """Add how it is explained.
+    """Add the options of the method.
 
     Args:
         parser (Parser): It is given the arguments.
-        how: More of ``--method``: whether it may be repeated, the default.
+        how: Settings of ``--method`` itself, such as its default.
     """
     group = parser.add_argument_group("method")
     add = group.add_argument
@@ -111,7 +111,8 @@ def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
     add(
         "--M",
         type=at_least(1),
-        help="samples of smooth-grad, of bayes-grad, or of all with --noise; else 30",
+        help="samples of smooth-grad, bayes-grad, or any method with --noise; by "
+        "default 30",
     )
     add("--steps", type=at_least(1), help="points on each path of Integrated Gradients")
     add("--baseline", help="where paths begin: mean, or a number")
@@ -119,7 +120,7 @@ def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
         "--noise",
         type=float,
         metavar="SCALE",
-        help="explain under noise, of this share of each example's range of values",
+        help="explain under noise; its scale is a share of each example's range",
     )
     add(
         "--set",
@@ -132,12 +133,12 @@ def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
     add(
         "--aggregate",
         choices=("raw", "abs", "square"),
-        help="of each sample its scores, their magnitudes or squares",
+        help="what is averaged over samples: scores, their magnitudes or squares",
     )
 
 
 def add_computation(parser: argparse.ArgumentParser) -> None:
-    """Add where and how it is computed."""
+    """Add the options that say where and how it is computed."""
     group = parser.add_argument_group("computation")
     add = group.add_argument
     add("--seed", type=as_seed, default=0, help="seed of all random numbers")

@@ -58,7 +58,7 @@ def _typed(name: str) -> str:
 
 
 def all_methods() -> list[Method]:
-    """Return all calculators, and behind LRP its presets."""
+    """Return all calculators, with the presets of LRP after it."""
     found = []
     for name, class_name in names_of_methods().items():
         calculator = getattr(saliency, class_name)

@@ -40,7 +40,7 @@ class Examples(NamedTuple):
     molecules: list[Any] | None = None
 
     def first(self, n: int | None) -> Examples:
-        """Return the first of a list of examples; all of them for None."""
+        """Return the first n of a list of examples; all of them if n is None."""
         molecules = None if self.molecules is None else self.molecules[:n]
         return Examples(self.kind, self.items[:n], self.names[:n], molecules)
 
@@ -60,7 +60,7 @@ def read_data(args: argparse.Namespace) -> Examples:
     if kind in ("table", "array") and len(words) > 1:
         raise Unusable(f"DATA must be one {kind}, got {len(words)} files")
     examples = _READERS[kind](words, args)
-    if kind in ("image", "molecule") and args.limit is not None:
+    if kind in ("image", "molecule"):
         return examples.first(args.limit)
     return examples  # of the others, the first are taken when the mean of all is known
 
@@ -164,7 +164,7 @@ def _check_columns(frame: Any, names: Sequence[str], option: str, path: str) -> 
 
 
 def _smiles_column(columns: Sequence[str]) -> str | None:
-    """Return the column that is called so, if there is one."""
+    """Return the name of the column that holds SMILES, if one is called so."""
     found = [c for c in columns if str(c).lower() in ("smiles", "canonical_smiles")]
     return found[0] if found else None
 
@@ -181,7 +181,7 @@ def _read_molecules(words: Sequence[str], args: argparse.Namespace) -> Examples:
 def _molecules_of(word: str) -> Iterator[tuple[Any, str, Any]]:
     """Yield the molecules of a word, which is a SMILES or a file.
 
-    With the name of each, and with what was given: a SMILES, or the molecule itself.
+    Each comes with its name and with what was given: a SMILES, or the molecule itself.
     """
     if os.path.exists(word) and word.lower().endswith((".sdf", ".sdf.gz")):
         try:

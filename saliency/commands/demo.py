@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="saliency-demo",
         help="folder to write into",
     )
-    parser.add_argument("--seed", type=as_seed, default=0, help="of all random numbers")
+    parser.add_argument(
+        "--seed", type=as_seed, default=0, help="seed of all random numbers"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 

@@ -10,10 +10,10 @@ Examples:
 The folder --out gets explanation.npz, which saliency.Explanation.load reads, a table
 scores.csv where there is a score for each column or atom, and pictures.
 
-A factory's network may say more of itself: prepare(example) makes of a photograph
-(an image of Pillow) or a molecule (of RDKit) what it takes, converter makes a batch
-of these, encode does so for a table, size is that of its images, and labels are the
-names of its classes.
+A factory's network may say more of itself: prepare(example) turns a photograph (an
+image of Pillow) or a molecule (of RDKit) into what it takes, converter makes a batch of
+these, encode turns a table into what it takes, size is that of its images, and labels
+are the names of its classes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 import saliency
 from saliency.command_line import as_folder_to_write, at_least
 from saliency.commands import arguments
-from saliency.commands.printing import counted, tell
+from saliency.commands.printing import counted, name_of_class, tell
 
 if TYPE_CHECKING:
     from saliency.commands.explaining import Task
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write into",
     )
     group.add_argument(
-        "--format", choices=("png", "svg", "pdf"), default="png", help="of pictures"
+        "--format", choices=("png", "svg", "pdf"), default="png", help="of the pictures"
     )
 
 
@@ -110,10 +110,8 @@ def _said(one: saliency.Explanation) -> str:
     """Return what was explained of an example."""
     if one.has_class_axis or one.scores is None:
         return "explained"
-    name = ""
-    if one.classes is not None:
-        name = one.name_of_class(int(one.classes[0])).partition(",")[0] + ", "
-    return f"{name}f(x) = {one.scores[0]:.4g}"
+    name = name_of_class(one)
+    return f"{name}{', ' if name else ''}f(x) = {one.scores[0]:.4g}"
 
 
 def _strongest_features(explanation: saliency.Explanation) -> str:

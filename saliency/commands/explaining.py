@@ -83,8 +83,8 @@ class Task(NamedTuple):
         """
         of_calculator, of_call = settings_for(method, self.prepared, self.args)
         index = self.class_index
-        is_occlusion = method.calculator.explains_all_classes
-        if index == "all" and not is_occlusion:
+        explains_all = method.calculator.explains_all_classes
+        if index == "all" and not explains_all:
             return self._of_all_classes(method, of_calculator, of_call)
         return self._explanation(method, of_calculator, of_call, index)
 
@@ -182,7 +182,10 @@ def _target(model: Any, kind: str, link: str | None) -> Any:
     import chainer
 
     if not isinstance(model, chainer.Link):
-        raise Unusable("--target: the model is no Link of Chainer, which has links")
+        raise Unusable(
+            "saliency at a link (--target, and molecules always) needs a model that is "
+            f"a chainer.Link, got {type(model).__name__}"
+        )
     links = {path[1:]: one for path, one in model.namedlinks(skipself=True)}
     if link is None:
         found = [one for one in links.values() if _embeds(one)]

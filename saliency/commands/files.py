@@ -10,6 +10,7 @@ from pathlib import Path
 
 import saliency
 from saliency.commands.explaining import Task
+from saliency.commands.printing import name_of_class
 
 #: Kinds of pictures of a table with several rows, and with one.
 _OF_ROWS, _OF_ROW = ("beeswarm", "bar"), ("bar",)
@@ -63,16 +64,13 @@ def _draw_images(
 
 
 def _class_of(explanation: saliency.Explanation) -> str:
-    """Return the first name of the class of one example, and its score."""
-    classes, scores = explanation.classes, explanation.scores
-    name = ""
-    if classes is not None:
-        name = explanation.name_of_class(int(classes[0])).partition(",")[0]
+    """Return the name of the class of one example, and its score."""
+    name, scores = name_of_class(explanation), explanation.scores
     return name if scores is None else f"{name} f(x) = {scores[0]:.3g}".strip()
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """Return the name of a picture, which none before has."""
+    """Return a name for a picture that none before it has."""
     stem = re.sub(r"[^\w.-]+", "_", Path(name).stem) or "image"
     found, n = stem, 1
     while found in taken or found == "all":

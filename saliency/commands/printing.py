@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sized
 from pathlib import Path
 
+from saliency.explanation import Explanation
+
 _SCRIPT = "chainer-saliency"
 
 
@@ -18,6 +20,16 @@ def program() -> str:
 def counted(examples: Sized) -> str:
     """Return how many examples there are, as in ``'3 examples'``."""
     return f"{len(examples)} example{'s' * (len(examples) != 1)}"
+
+
+def name_of_class(one: Explanation) -> str:
+    """Return the class that was explained of one example; empty if there is none.
+
+    Of several names, such as those of ImageNet, it is the first.
+    """
+    if one.classes is None:
+        return ""
+    return one.name_of_class(int(one.classes[0])).partition(",")[0]
 
 
 def tell(args: argparse.Namespace, *lines: object) -> None:

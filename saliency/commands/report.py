@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--out", type=as_page_to_write, default="report.html", help="page to write"
     )
-    group.add_argument("--title", help="of the page; else the model and the data")
+    group.add_argument(
+        "--title", help="title of the page; by default the model and the data"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -14,8 +14,8 @@ from saliency.commands.errors import Unusable
 from saliency.commands.methods import settings_of
 from saliency.commands.networks import Prepared
 
-#: What a gradient's sign says depends on the sign of the input; of photographs, sizes
-#: are shown.
+#: What a gradient's sign says depends on the sign of the input; for photographs,
+#: magnitudes are shown.
 _GRADIENTS = (
     *("gradient", "smooth-grad", "bayes-grad", "guided-backprop", "deconvnet"),
     "guided-grad-cam",
@@ -37,13 +37,13 @@ def settings_for(
 ) -> Settings:
     """Return the settings of a method: the user's, and for the rest what suits.
 
-    Of the user's they are those that the method has.
+    Settings of the user that the method does not have are left out.
     """
     suited, call = _DEFAULTS[prepared.kind](method.name.partition(":")[0], prepared)
     known = settings_of(method.calculator)
     suited = {name: value for name, value in suited.items() if name in known}
     given = {name: value for name, value in _given(args).items() if name in known}
-    if _samples(method, args):
+    if _draws_samples(method, args):
         call["M"] = args.M or _N_SAMPLE
     if args.aggregate is not None:
         call["method"] = args.aggregate
@@ -63,14 +63,14 @@ def check_settings(methods: Sequence[Method], args: argparse.Namespace) -> None:
             raise Unusable(f"{names} has no setting {name}; {hint}")
     if args.noise is not None:
         _noise(args.noise)
-    if args.M is not None and not any(_samples(one, args) for one in methods):
+    if args.M is not None and not any(_draws_samples(one, args) for one in methods):
         raise Unusable(
             f"--M: {names} draws no samples; smooth-grad and bayes-grad do, and any "
             "method with --noise"
         )
 
 
-def _samples(method: Method, args: argparse.Namespace) -> bool:
+def _draws_samples(method: Method, args: argparse.Namespace) -> bool:
     """Tell whether there is chance in a method, by itself or by --noise."""
     return "M" in method.calculator.call_defaults or args.noise is not None
 
@@ -78,7 +78,7 @@ def _samples(method: Method, args: argparse.Namespace) -> bool:
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """Return the settings that are typed: options of their own, and --set."""
     given = {
-        name: value_of(value) if isinstance(value, str) else value
+        name: _value_of(value) if isinstance(value, str) else value
         for name, value in (("steps", args.steps), ("baseline", args.baseline))
         if value is not None
     }
@@ -86,12 +86,12 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         name, is_set, value = text.partition("=")
         if not is_set or not name.isidentifier():
             raise Unusable(f"--set must be NAME=VALUE, got {text!r}")
-        given[name] = value_of(value)
+        given[name] = _value_of(value)
     return given
 
 
-def value_of(text: str) -> Any:
-    """Return a value of Python that is typed; what is none is a text."""
+def _value_of(text: str) -> Any:
+    """Return the value of Python that a text stands for; otherwise the text."""
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -137,7 +137,7 @@ def _box_of(prepared: Prepared) -> dict[str, Any]:
 
 
 def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what suits tables: compared is with the mean of the rows."""
+    """Return what suits tables, which are compared with the mean of the rows."""
     reference = prepared.reference
     suited = {
         "integrated-gradients": {"baseline": reference, "method": "adaptive"},
@@ -150,7 +150,7 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
 def _of_molecules(
     name: str, prepared: Prepared
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what suits embedded atoms, over whose channels is summed."""
+    """Return what suits embedded atoms, whose channels are summed up."""
     suited: dict[str, Any] = {"slide_axis": 1} if name == "occlusion" else {}
     if name in _GRADIENTS:
         suited["multiply_target"] = True

@@ -35,7 +35,7 @@ def checked_path(
     path = Path(fspath(save_filepath))
     if path.is_dir():
         raise ValueError(
-            f"{name}={str(save_filepath)!r} is a directory; add the name of the picture"
+            f"{name}={str(save_filepath)!r} is a directory; add the name of the file"
         )
     if not path.parent.is_dir():
         raise ValueError(
