@@ -23,7 +23,7 @@ _ROOM_OF_PHOTOGRAPHS, _ROOM_OF_MAPS = 8_000_000, 16_000_000
 _SIDES = (480, 384, 320, 256, 224, 192, 160, 128, 112, 96, 80, 64, 48, 32)
 _TRIED = 12  # images or maps that tell how many letters all of them will take
 _SMALL = 64  # photographs of this side are stored without losses
-_QUALITY = 82  # of other ones, in the scale of JPEG
+_QUALITY = 82  # of all others, on the scale of JPEG
 #: The magnitude that has the strongest colours, as in pictures.
 _PERCENTILE = 99.0
 
@@ -53,7 +53,10 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
         "photographs": sources,
         "aspects": aspects,
         "size": list(methods[0].layers[0].shape[1:]),
-        "maps": [[[_packed(m, side) for m in layer] for layer in of] for of in maps],
+        "maps": [
+            [[_packed(scores, side) for scores in layer] for layer in of_method]
+            for of_method in maps
+        ],
         "limits": [
             [rounded(limit_of_colors(layer, _PERCENTILE)) for layer in method.layers]
             for method in methods

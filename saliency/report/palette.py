@@ -24,7 +24,7 @@ from saliency.visualizer.texts.pages import score_colors, text_color
 
 # What colours lie on: in light pages white, which is the colour of a score of 0.
 _GROUNDS = {"light": "#ffffff", "dark": "#1b1e24"}
-# Where the colours of features' values begin on dark ground: before, they are too dark.
+# Where the colours of features' values begin on a dark ground: lower ones are too dark.
 _LOWEST_ON_DARK = 0.3
 # How many colours a ramp has, from the lowest score to the highest; odd, so that 0 has
 # one of its own.

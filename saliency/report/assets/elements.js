@@ -101,7 +101,7 @@ function structureOf(i, layer, { add, mark }) {
   const mol = content.molecules[i];
   const scores = scoresOf(i, layer);
   const [x, y, width, height] = mol.box;
-  const grounds = shape('g'), lines = shape('g', { class: 'lines' }), marks = shape('g');
+  const grounds = shape('g'), lines = shape('g'), marks = shape('g');
   const svg = shape('svg', {
     viewBox: `${x} ${y} ${width} ${height}`, class: 'structure', role: 'img',
     '--width': `${width}px`, 'aria-label': `Structure of ${data.names[i]}, coloured by `
@@ -225,8 +225,8 @@ if (data.names.length > 1) {
   showSummary();
   addFilter(isText ? 'words, or f(x) > 0.5' : 'name, SMILES, or f(x) > 0.5', showExamples);
   addOrder(showExamples);
+  addScale(showExamples);
 }
-addScale(showExamples);
 list.before(keys);
 showOccurrences();
 showExamples();

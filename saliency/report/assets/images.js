@@ -45,15 +45,15 @@ function stageOf(i, layer, isCoarse) {
     'aria-label': `Map of ${layer.title} of ${data.names[i]}. Arrows move a cross that `
       + 'tells scores; Home goes to the strongest.',
   }, photographs ? photograph(i, isCoarse) : null, canvas, cross);
-  const of = { stage, map, steps: null, reading, cross };
+  const state = { stage, map, steps: null, reading, cross };
   unpacked(map).then((steps) => {
-    of.steps = steps;
+    state.steps = steps;
     paintMap(canvas, map, steps, limit, layer.signed, Boolean(photographs));
     stage.dataset.ready = 'true';
   }).catch(() => { reading.textContent = 'This browser is too old to unpack maps.'; });
   const figure = el('figure', {}, stage, el('figcaption', {},
     el('span', { class: 'title' }, layer.title), reading, colorKey(layer.signed, limit)));
-  return { figure, of };
+  return { figure, state };
 }
 
 function photograph(i, isCoarse) {
@@ -119,7 +119,7 @@ function buildImage(i, body) {
       el('figcaption', {}, el('span', { class: 'title' }, 'Image'))));
   }
   const built = layers().map((layer) => stageOf(i, layer, isCoarse));
-  const stages = built.map(({ of }) => of);
+  const stages = built.map(({ state }) => state);
   const place = { x: 0.5, y: 0.5 };
   for (const one of stages) listen(one, stages, place);
   figures.append(...built.map(({ figure }) => figure));
@@ -148,6 +148,6 @@ addOpacity();
 if (data.names.length > 1) {
   addFilter('words, or f(x) > 0.5', showImages);
   addOrder(showImages);
+  addScale(showImages);
 }
-addScale(showImages);
 showImages();

@@ -131,8 +131,8 @@ function scoreOf(i, layer = layers()[0]) {
 }
 
 function classOf(i) {
-  const of = data.methods[0].classOf;
-  return of ? of[i] : null;
+  const names = data.methods[0].classOf;
+  return names ? names[i] : null;
 }
 
 const explained = new Set(data.methods[0].classOf || []);
@@ -306,7 +306,6 @@ function showCards(build, valueOf, textOf) {
 }
 
 function addOrder(onchange) {
-  if (data.names.length < 2) return;
   const options = [['given', 'as given'], ['name', 'name']];
   if (data.methods[0].f) options.push(['high', 'f(x), highest first'], ['low', 'f(x), lowest first']);
   tools.append(labelled('Order', select(options, chosen.order, (value) => {
@@ -316,7 +315,6 @@ function addOrder(onchange) {
 }
 
 function addScale(onchange) {
-  if (data.names.length < 2) return;
   const options = [['all', 'all examples'], ['each', 'each example']];
   tools.append(labelled('Strongest colour is that of', select(options, chosen.scale,
     (value) => {

@@ -124,9 +124,9 @@ function axisOf([low, high], isSigned) {
   const at = (score) => `${(100 * (score - low)) / (high - low || 1)}%`;
   const [against, speaks] = data.keys.signed;
   return el('div', { class: 'axis' },
-    el('span', { class: 'end' }, number(low, isSigned)),
-    low < 0 && high > 0 ? el('span', { class: 'null', '--left': at(0) }, '0') : null,
-    el('span', { class: 'end' }, number(high, isSigned)),
+    el('span', {}, number(low, isSigned)),
+    low < 0 && high > 0 ? el('span', { class: 'at-zero', '--left': at(0) }, '0') : null,
+    el('span', {}, number(high, isSigned)),
     isSigned ? el('div', { class: 'sides' },
       el('span', { class: 'against' }, `← ${against}`),
       el('span', { class: 'for' }, `${speaks} →`)) : null);
