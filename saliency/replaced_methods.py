@@ -77,6 +77,7 @@ class SharedBlock:
             self._put_back()
 
 
+#: The class and the name of a method.
 Place = tuple[type, str]
 
 
@@ -135,7 +136,7 @@ class ReplacedMethods:
     def __init__(
         self, replacements: Mapping[Place, Callable[[Method], Method]]
     ) -> None:
-        # Each method is made once of what it was: making takes a while.
+        # What takes the place of a method is made once, since that takes a while.
         self._replacements = {
             place: _keeping_the_last(replacement)
             for place, replacement in replacements.items()
@@ -164,7 +165,7 @@ class ReplacedMethods:
 def _keeping_the_last(
     replacement: Callable[[Method], Method],
 ) -> Callable[[Method], Method]:
-    """Return a function that calls another one only where its argument is another."""
+    """Return a replacement that is made anew only for another method than before."""
     last: list[Method] = []
 
     def made(original: Method) -> Method:
@@ -188,9 +189,7 @@ class MethodsOfThread:
             it does not cover, which is left to the method as it was.
     """
 
-    def __init__(
-        self, replacements: Mapping[tuple[type, str], Callable[..., Any]]
-    ) -> None:
+    def __init__(self, replacements: Mapping[Place, Callable[..., Any]]) -> None:
         self._is_inside = _IsInside()
         self._methods = ReplacedMethods(
             {

@@ -107,18 +107,18 @@ def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
 
 
 def pad(x: np.ndarray, widths: list[tuple[int, int]], value: float) -> np.ndarray:
-    """Return ``x`` with so many values before and behind each axis.
+    """Return ``x`` with a value put before and after it along each axis.
 
     Args:
         x (numpy.ndarray): An array of any layout, which the result has as well.
-        widths (list of tuple): Number of values before and behind each axis.
+        widths (list of tuple): How often before and how often after, for each axis.
         value (float): The value.
     """
     out = memory.empty_like(x, [sum(w) + n for w, n in zip(widths, x.shape)])
     inside = tuple(slice(w[0], w[0] + n) for w, n in zip(widths, x.shape))
     # What is filled for an axis leaves out what was filled for those before it.
-    for axis, (before, behind) in enumerate(widths):
-        for edge in (slice(0, before), slice(out.shape[axis] - behind, None)):
+    for axis, (before, after) in enumerate(widths):
+        for edge in (slice(0, before), slice(out.shape[axis] - after, None)):
             out[(*inside[:axis], edge)] = value
     out[inside] = x
     return out

@@ -73,14 +73,26 @@ class Geometry:
         )
 
 
+def is_nd(function: Any) -> bool:
+    """Tell whether a function of Chainer is of any number of dimensions, not of 2."""
+    return hasattr(function, "ndim")
+
+
 def windows_of(
     function: Any,
     size: tuple[int, ...],
     kernel: tuple[int, ...],
     out: tuple[int, ...] | None = None,
 ) -> Geometry | None:
-    """Return where a function's windows lie, in two dimensions; None for more."""
-    if hasattr(function, "ndim"):
+    """Return where a function's windows lie, in two dimensions; None for more.
+
+    Args:
+        function (chainer.Function or chainer.FunctionNode): A convolution or pooling.
+        size (tuple of int): Size of its images.
+        kernel (tuple of int): Size of its windows.
+        out (tuple of int or None): Size of its output, if it is known.
+    """
+    if is_nd(function):
         stride, pad = function.stride, function.pad
         dilate = getattr(function, "dilate", (1,) * function.ndim)
     else:

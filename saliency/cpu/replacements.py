@@ -8,7 +8,7 @@ import numpy as np
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import convolution, elementwise, pooling, products
-from saliency.cpu.geometry import windows_of
+from saliency.cpu.geometry import is_nd, windows_of
 
 import chainer
 from chainer.backends import intel64
@@ -92,7 +92,7 @@ def _deconvolution(
 ) -> Arrays | None:
     if not _are_covered(x, W, b) or len(W) % function.groups:
         return None
-    outs = function.outs if _is_nd(function) else (function.outh, function.outw)
+    outs = function.outs if is_nd(function) else (function.outh, function.outw)
     geometry = windows_of(function, outs, W.shape[2:], x.shape[2:])
     if geometry is None:
         return None
@@ -111,7 +111,7 @@ def _weight_gradient(
 ) -> Arrays | None:
     if not _are_covered(x, gy) or x.dtype != function.W_dtype:
         return None
-    kernel = function.ksize if _is_nd(function) else (function.kh, function.kw)
+    kernel = function.ksize if is_nd(function) else (function.kh, function.kw)
     geometry = windows_of(function, x.shape[2:], kernel, gy.shape[2:])
     if geometry is None:
         return None
@@ -219,13 +219,9 @@ def _relu_to_input(
     indexes: tuple[int, ...],
     grad_outputs: tuple[Any, ...],
 ) -> tuple[Any, ...] | None:
-    if chainer.config.enable_backprop:
-        return None
-    (y,) = function.get_retained_outputs()
-    (gy,) = grad_outputs
-    if not _are_covered(gy.array, y.array):
-        return None
-    return (chainer.Variable(elementwise.relu_to_input(gy.array, y.array)),)
+    return _elementwise_to_input(
+        elementwise.relu_to_input, function.get_retained_outputs, grad_outputs
+    )
 
 
 def _clipped_relu(function: Any, inputs: Arrays) -> Arrays | None:
@@ -241,14 +237,30 @@ def _clipped_relu_to_input(
     indexes: tuple[int, ...],
     grad_outputs: tuple[Any, ...],
 ) -> tuple[Any, ...] | None:
+    def to_input(gy: np.ndarray, x: np.ndarray) -> np.ndarray:
+        return elementwise.clipped_relu_to_input(gy, x, function.cap)
+
+    return _elementwise_to_input(to_input, function.get_retained_inputs, grad_outputs)
+
+
+def _elementwise_to_input(
+    to_input: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    retained: Callable[[], tuple[Any, ...]],
+    grad_outputs: tuple[Any, ...],
+) -> tuple[Any, ...] | None:
+    """Return the gradient at the input, where it needs no graph of its own.
+
+    Args:
+        to_input (callable): Computes it from the one at the output, and what was kept.
+        retained (callable): Returns what the function kept.
+        grad_outputs (tuple of chainer.Variable): The gradient at the output.
+    """
     if chainer.config.enable_backprop:
         return None
-    (x,) = function.get_retained_inputs()
-    (gy,) = grad_outputs
-    if not _are_covered(gy.array, x.array):
+    (kept,), (gy,) = retained(), grad_outputs
+    if not _are_covered(gy.array, kept.array):
         return None
-    gx = elementwise.clipped_relu_to_input(gy.array, x.array, function.cap)
-    return (chainer.Variable(gx),)
+    return (chainer.Variable(to_input(gy.array, kept.array)),)
 
 
 def _pad(function: Any, inputs: Arrays) -> Arrays | None:
@@ -354,12 +366,8 @@ def _are_covered(*arrays: Any) -> bool:
     )
 
 
-def _is_nd(function: Any) -> bool:
-    return hasattr(function, "ndim")
-
-
 def _kernel(pool: Any) -> tuple[int, ...]:
-    return pool.ksize if _is_nd(pool) else (pool.kh, pool.kw)
+    return pool.ksize if is_nd(pool) else (pool.kh, pool.kw)
 
 
 def _as_images(array: np.ndarray) -> np.ndarray:

@@ -114,7 +114,7 @@ class _Plan:
     """A convolution of one shape, ready to run.
 
     Raises:
-        Exception: Whatever cuDNN raises where it has no plan that is wanted.
+        Exception: Whatever cuDNN raises where it has no plan with these conditions.
     """
 
     def __init__(
@@ -181,7 +181,7 @@ def _strides(shape: tuple[int, ...]) -> list[int]:
 
 
 class _Plans(threading.local):
-    """The plans of a thread, by device and shape; the oldest of too many are left."""
+    """The plans of a thread, by device and shape; there are MOST_PLANS at most."""
 
     def __init__(self) -> None:
         self._handles: dict[int, Any] = {}

@@ -8,7 +8,7 @@ from typing import Any, Callable, Optional
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.array_types import Array
-from saliency.cpu.geometry import windows_of
+from saliency.cpu.geometry import is_nd, windows_of
 from saliency.gpu import cudnn
 
 import chainer
@@ -19,15 +19,15 @@ from chainer.functions.connection.deconvolution_nd import DeconvolutionND
 
 Result = Optional[tuple[Array]]
 
-#: As many elements the patches of one call may have: Chainer's kernels count them in 32
-#: bits, and a GiB of them keeps a GPU busy.
+#: The most elements that the patches of one call may have: Chainer's kernels count them
+#: in 32 bits, and a GiB of them keeps a GPU busy.
 MOST_ELEMENTS = 2**28
 
 
 def in_parts(
     forward: Callable[[Array], Array], x: Array, elements_of_row: int
 ) -> Array | None:
-    """Apply a function to so many rows at once that their patches are not too many.
+    """Apply a function to parts of the rows whose patches are not too many at once.
 
     Args:
         forward (callable): Computes the result of some rows.
@@ -65,8 +65,7 @@ def _deconvolution(
     if not _is_on_gpu(x):
         return None
     if cudnn.covers(x, W):
-        is_nd = hasattr(function, "ndim")
-        size = function.outs if is_nd else (function.outh, function.outw)
+        size = function.outs if is_nd(function) else (function.outh, function.outw)
         windows = windows_of(function, size, W.shape[2:], x.shape[2:])
         y = windows and cudnn.to_input(x, W, windows, function.groups)
         if y is not None:
@@ -87,8 +86,7 @@ def _is_on_gpu(x: Array) -> bool:
 
 
 def _pad(function: Any) -> tuple[int, ...]:
-    is_nd = hasattr(function, "ndim")
-    return function.pad if is_nd else (function.ph, function.pw)
+    return function.pad if is_nd(function) else (function.ph, function.pw)
 
 
 def _plus(y: Array, b: Array | None) -> Array:
