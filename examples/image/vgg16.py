@@ -17,7 +17,6 @@ much of the score layer-wise relevance propagation (LRP) brings to the pixels.
 
 from __future__ import annotations
 
-import numpy as np
 from methods import SHORT_NAMES
 from network import CLASSES, Network, as_photograph, square
 from rows import draw_rows
@@ -25,6 +24,7 @@ from vgg16_head import HEAD, VGG16Head, add_weights, load_convolutions
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency.command_line import Parser, as_picture_to_write, at_least
+from saliency.models.photographs import CAFFE_BOX
 
 import chainer
 from chainer.links.model.vision import vgg
@@ -54,10 +54,9 @@ def main() -> None:
 
     model = VGG16Head(load_convolutions(args.weights))
     chainer.serializers.load_npz(HEAD, model.fc)
-    mean = np.array([103.939, 116.779, 123.68], np.float32)[:, None, None]
     network = Network(
         *(model, model, vgg.prepare, 224, "convolutions/conv5_3"),
-        *(0 - mean, 255 - mean, CLASSES, square),
+        *(*CAFFE_BOX, CLASSES, square),
     )
     print("Of the ten classes that the head knows, the nearest:")
     methods = [SHORT_NAMES[name] for name in args.method]

@@ -189,8 +189,8 @@ def _check_count(trunk: Trunk, block: int, count: int) -> None:
     """Raise a ValueError if a block that does not end early has another length."""
     pattern = re.compile(rf"block{block}\.conv\d+\.weight")
     found = sum(map(bool, map(pattern.fullmatch, trunk)))
-    goes_on = f"block{block + 1}.conv1.weight" in trunk
-    if found > count or (goes_on and found < count):
+    continues = f"block{block + 1}.conv1.weight" in trunk
+    if found > count or (continues and found < count):
         raise ValueError(f"block {block} has {found} convolutions, not {count}")
 
 

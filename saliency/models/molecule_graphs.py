@@ -60,8 +60,8 @@ def to_graph(mol: Any, count_hydrogens: bool = False) -> Graph:
 def concat_mols(batch: Sequence[Any], device: Any = None) -> tuple[Any, ...]:
     """Make a batch of graphs ``(atoms, adjacency, ...)`` of different sizes.
 
-    Atom 0 and no bonds are put behind the last atom of a molecule. The sizes are kept
-    in the graphs: a calculator that is given a list of them has them in ``lengths``.
+    Smaller molecules are filled up with atoms 0 without bonds. The sizes are kept in
+    the graphs: a calculator that is given a list of them has them in ``lengths``.
 
     Returns:
         tuple: Atoms ``(batch, n_atom)``, adjacency ``(batch, 4, n_atom, n_atom)``, and

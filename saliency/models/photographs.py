@@ -24,6 +24,11 @@ LAST_CONVOLUTIONS = {
     "vgg19": "conv5_4",
     **dict.fromkeys(("resnet50", "resnet101", "resnet152"), "res5/b2/conv3"),
 }
+_MEAN_COLOR = (123.68, 116.779, 103.939)  # red, green, blue, of the models of Caffe
+_MEAN = np.array(_MEAN_COLOR[::-1], np.float32)[:, None, None]
+#: The smallest and the largest values that VGG and ResNet take, ``(3, 1, 1)`` each:
+#: blue, green and red from 0 to 255, less their means.
+CAFFE_BOX = (0 - _MEAN, 255 - _MEAN)
 
 
 class PhotographNetwork(NamedTuple):
@@ -72,34 +77,39 @@ def photograph_network(
     """
     check_choice("name", name, LAST_CONVOLUTIONS)
     model = load_pretrained(name, path)
-    layer = LAST_CONVOLUTIONS[name]
-    if name == "efficientnet-lite0":
-        low, high = efficientnet.as_input(np.array([[[[0]]], [[[255]]]])).ravel()
-        return PhotographNetwork(
-            model,
-            model,
-            efficientnet.as_input,
-            model.size,
-            layer,
-            low,
-            high,
-            model.labels,
-            model.crop,
-        )
+    make = _efficientnet if name == "efficientnet-lite0" else _of_caffe
+    return make(name, model)
+
+
+def _efficientnet(name: str, model: chainer.Chain) -> PhotographNetwork:
+    low, high = efficientnet.as_input(np.array([[[[0]]], [[[255]]]])).ravel()
+    return PhotographNetwork(
+        model,
+        model,
+        efficientnet.as_input,
+        model.size,
+        LAST_CONVOLUTIONS[name],
+        low,
+        high,
+        model.labels,
+        model.crop,
+    )
+
+
+def _of_caffe(name: str, model: chainer.Chain) -> PhotographNetwork:
+    """Return VGG or ResNet, which take images as the models of Caffe did."""
     output = "fc8" if name.startswith("vgg") else "fc6"
 
     def forward(x: Any) -> chainer.Variable:
         return model(x, layers=[output])[output]
 
-    mean = np.array([103.939, 116.779, 123.68], np.float32)[:, None, None]
     return PhotographNetwork(
         model,
         forward,
         vgg.prepare,
         224,
-        layer,
-        0 - mean,
-        255 - mean,
+        LAST_CONVOLUTIONS[name],
+        *CAFFE_BOX,
         imagenet_labels(),
         square,
     )
@@ -148,7 +158,7 @@ def square(photograph: Any, size: int) -> np.ndarray:
 def _scaled(
     mean: float | Sequence[float], scale: float | Sequence[float], order: int = 1
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Return what makes of an image of 8-bit RGB what a network takes."""
+    """Return a function from an image of 8-bit RGB to what a network takes."""
     means, scales = np.array(mean, np.float32), np.array(scale, np.float32)
 
     def prepare(image: np.ndarray) -> np.ndarray:
@@ -166,5 +176,5 @@ PREPARATIONS = {
     "unit": _scaled(0, 255),
     "symmetric": _scaled(127.5, 127.5),
     "torch": _scaled((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-    "caffe": _scaled((123.68, 116.779, 103.939), 1, order=-1),
+    "caffe": _scaled(_MEAN_COLOR, 1, order=-1),
 }

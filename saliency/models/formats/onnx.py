@@ -114,7 +114,7 @@ class _Graph:
             node = following
 
     def _next(self, node: onnx.NodeProto) -> onnx.NodeProto:
-        """Return what goes on from a node, beside which there may be side branches."""
+        """Return the node that continues the trunk, beside other users of the value."""
         users = self._users.get(node.output[0], [])
         fitting = [user for user in users if user.op_type in _NEXT[node.op_type]]
         if len(fitting) == 1:

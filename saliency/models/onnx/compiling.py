@@ -166,6 +166,7 @@ class Compiler:
                 attributes[attribute.name] = attribute_value(attribute, self._tensors)
             except ValueError as reason:
                 self.problems.append(f"{proto.op_type} ({name}): {reason}")
+                # The node is looked at further, for whatever else is wrong with it.
                 attributes[attribute.name] = np.zeros(0)
         constants = {
             i: self._constants[value]
