@@ -16,9 +16,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import table
@@ -101,8 +100,8 @@ def _tests(processes: str) -> int:
     return subprocess.run([*command, "tests"], cwd=root, check=False).returncode
 
 
-def _table(make: type[table.Subject], sizes: tuple[int, ...]) -> Any:
-    """Give the cells of each row of a network."""
+def _table(make: type[table.Subject], sizes: tuple[int, ...]) -> Iterator[list[str]]:
+    """Yield the cells of each row of a network."""
     subject = make(None, np.float32)
     subject.sizes = subject.sizes_of_peer = sizes
     rows = subject.rows()

@@ -310,6 +310,7 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """Return the median of the ratios of rounds, and their range."""
     ratios = np.array(ours) / np.array(theirs)
     text = f"{np.median(ratios):.2f}"
     if len(ratios) > 1:

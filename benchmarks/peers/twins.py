@@ -119,7 +119,7 @@ def efficientnet_lite0(model: Any) -> nn.Sequential:
 def _same_convolution(parent: Any, name: str) -> list[nn.Module]:
     """Return a convolution with TensorFlow's padding, for sizes that are even.
 
-    Batch normalization and ReLU6 are behind it.
+    Batch normalization and ReLU6 follow it.
     """
     link = parent[name]
     n_pad = link.W.shape[2] - link.stride[0]
