@@ -19,7 +19,10 @@ def scores_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     """Return the scores of the elements of the first n examples, and a summary."""
     return {
         "values": [[_rows(m, layer[:n]) for layer in m.layers] for m in methods],
-        "errors": [_errors(method, n) for method in methods],
+        "errors": [
+            None if m.errors is None else [_rows(m, e[:n]) for e in m.errors]
+            for m in methods
+        ],
         "limits": [
             [rounded(limit_of_colors(_finite(v))) for v in method.layers]
             for method in methods
@@ -37,15 +40,6 @@ def _rows(method: Method, values: np.ndarray) -> list[Any]:
     """Return the values of each example, without padding."""
     lengths = method.explanation.numbers_of_elements()
     return [rounded(row[:n]) for row, n in zip(values, lengths)]
-
-
-def _errors(method: Method, n: int) -> Any:
-    errors = method.explanation.errors
-    if errors is None:
-        return None
-    if not method.explanation.has_class_axis:
-        return [_rows(method, errors[:n])]
-    return [_rows(method, errors[:n, c]) for c in range(errors.shape[1])]
 
 
 def _summary(method: Method, layer: np.ndarray) -> dict[str, Any]:

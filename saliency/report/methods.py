@@ -114,6 +114,16 @@ class Method(NamedTuple):
         distance = float(np.abs(np.asarray(given.scores) - bases).mean())
         return float(np.abs(self.misses).mean()) <= _MOST_MISSED * distance
 
+    @property
+    def errors(self) -> list[np.ndarray] | None:
+        """The errors of the values, as an array for each class, if there are any."""
+        given = self.explanation
+        if given.errors is None:
+            return None
+        if not given.has_class_axis:
+            return [given.errors]
+        return [given.errors[:, c] for c in range(given.errors.shape[1])]
+
     def data(self, n: int) -> dict[str, Any]:
         """Return what every kind of page needs to know of the first n examples."""
         given = self.explanation

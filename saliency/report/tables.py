@@ -41,9 +41,17 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
         "x": None if x is None else rounded(x[:n]),
         "relative": None if x is None else as_base64(_relative(x)[:n].tobytes()),
         "values": [[rounded(v[:n]) for v in method.layers] for method in methods],
-        "errors": [_errors(method, n) for method in methods],
+        "errors": [
+            None if m.errors is None else [_rows(e[:n]) for e in m.errors]
+            for m in methods
+        ],
         "summary": [_summary(method) for method in methods],
     }
+
+
+def _rows(array: np.ndarray) -> Any:
+    """Return what there is for each example and feature, rounded."""
+    return rounded(array.reshape(len(array), -1))
 
 
 def _relative(x: np.ndarray) -> np.ndarray:
@@ -52,15 +60,6 @@ def _relative(x: np.ndarray) -> np.ndarray:
     steps = np.rint(columns * (_NO_VALUE - 1))
     in_bytes: np.ndarray = np.nan_to_num(steps, nan=_NO_VALUE).astype(np.uint8)
     return in_bytes
-
-
-def _errors(method: Method, n: int) -> Any:
-    errors = method.explanation.errors
-    if errors is None:
-        return None
-    if not method.explanation.has_class_axis:
-        return [rounded(errors[:n].reshape(min(n, len(errors)), -1))]
-    return [rounded(errors[:n, c]) for c in range(errors.shape[1])]
 
 
 def _summary(method: Method) -> list[dict[str, Any]]:

@@ -132,12 +132,8 @@ function axisOf([low, high], isSigned) {
       el('span', { class: 'for' }, `${speaks} →`)) : null);
 }
 
-function showSwarms() {
-  const means = data.methods.map((_, m) => meansOf(m));
-  const rows = members();
-  const order = features.map((_, k) => k)
-    .sort((a, b) => means[0].strength[b] - means[0].strength[a]);
-  const shown = ofSummary.isShort ? order.slice(0, FEW) : order;
+// The range of the scores of features in the swarms, which holds 0.
+function rangeOf(rows, shown) {
   let [low, high] = [0, 0];
   for (const i of rows) {
     const scores = scoresOf(ofSummary.method, i);
@@ -146,6 +142,24 @@ function showSwarms() {
       high = Math.max(high, scores[k]);
     }
   }
+  return [low, high];
+}
+
+// What the points are: how many examples, of which class, and a part of them or all.
+function aboutSwarms({ n, class: name }, nShown) {
+  const count = `${n.toLocaleString('en')} example${n > 1 ? 's' : ''}`;
+  const word = data.methods[0].classOf && manyClasses ? 'of class' : 'for';
+  const part = nShown < n ? `, the first ${nShown.toLocaleString('en')} of them` : '';
+  return `${count}${name ? ` ${word} ${name}` : ''}. Each point is an example${part}; a click shows it below.`;
+}
+
+function showSwarms() {
+  const means = data.methods.map((_, m) => meansOf(m));
+  const rows = members();
+  const order = features.map((_, k) => k)
+    .sort((a, b) => means[0].strength[b] - means[0].strength[a]);
+  const shown = ofSummary.isShort ? order.slice(0, FEW) : order;
+  const range = rangeOf(rows, shown);
   const method = data.methods[ofSummary.method];
   const isOne = data.methods.length === 1;
   const head = el('tr', {}, el('th', { scope: 'col' }, 'Feature'),
@@ -159,22 +173,18 @@ function showSwarms() {
     ...means.flatMap(({ strength }, m) => [
       el('td', { class: 'number' }, number(strength[k])),
       el('td', { class: 'mean' }, zeroBar(strength[k], limits[m], false))]),
-    el('td', { class: 'swarms' }, swarmOf(rows, k, [low, high]))));
+    el('td', { class: 'swarms' }, swarmOf(rows, k, range))));
   const foot = el('tr', {}, el('td', { colspan: String(1 + 2 * means.length) }),
-    el('td', { class: 'swarms' }, axisOf([low, high], method.signed)));
-  const n = means[0].n;
+    el('td', { class: 'swarms' }, axisOf(range, method.signed)));
   const table = el('table', { class: 'means' },
-    el('caption', { class: 'hidden' }, `Mean size of the scores of ${n} examples by feature`),
+    el('caption', { class: 'hidden' }, `Mean size of the scores of ${means[0].n} examples by feature`),
     el('thead', {}, head), el('tbody', {}, ...body), el('tfoot', {}, foot));
   const more = features.length > FEW + 2 ? el('button', { type: 'button', onclick: () => {
     ofSummary.isShort = !ofSummary.isShort;
     showSwarms();
   } }, ofSummary.isShort ? `Show all ${features.length} features` : 'Show fewer features') : null;
   summary.replaceChildren(
-    el('p', { class: 'hint' }, `${n.toLocaleString('en')} example${n > 1 ? 's' : ''}`
-      + `${means[0].class ? ` ${data.methods[0].classOf && manyClasses ? 'of class' : 'for'} ${means[0].class}` : ''}. Each point is an example`
-      + `${rows.length < n ? `, the first ${rows.length.toLocaleString('en')} of them` : ''}; `
-      + 'a click shows it below.'),
+    el('p', { class: 'hint' }, aboutSwarms(means[0], rows.length)),
     el('div', {
       class: 'scroll', role: 'region', tabindex: '0', 'aria-labelledby': 'summary-title',
     }, table), featureKey(), more || '');
