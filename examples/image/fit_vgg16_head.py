@@ -71,6 +71,7 @@ def fit(fc: L.Linear, x: np.ndarray, t: np.ndarray, epoch: int, batchsize: int) 
 
 
 def accuracy(fc: L.Linear, x: np.ndarray, t: np.ndarray) -> float:
+    """Return the share of images whose class has the highest score."""
     with chainer.using_config("train", False):
         return round(float(F.accuracy(fc(x), t).array), 4)
 

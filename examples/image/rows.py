@@ -1,4 +1,4 @@
-"""Photographs in a row of methods each: what the scripts that draw such grids share."""
+"""A grid with a row of maps for each photograph, which several scripts draw."""
 
 from __future__ import annotations
 

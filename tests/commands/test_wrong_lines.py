@@ -33,7 +33,7 @@ WRONG = {
     "explain head.csv --model iris.onnx": "head.csv has no rows",
     "explain iris.csv --model iris.onnx": "hold others: species; leave them out with",
     "explain iris.csv --drop nope --model iris.onnx": "no column 'nope'; it has sepal",
-    "explain iris.csv --index nope --model iris.onnx": "--index: iris.csv has no colum",
+    "explain iris.csv --index nope --model iris.onnx": "--index: iris.csv has no col",
     "explain iris.csv --smiles nope --model logp-ggnn": "--smiles: iris.csv has no col",
     "explain words.npy --model iris.onnx": "words.npy must hold numbers",
     "explain wide.npy --model iris.onnx": "must have the shape ('any', 4), got (3, 5)",
