@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 import saliency
-from saliency.commands import COMMANDS, main
+from saliency.commands import COMMANDS, arguments, main
+from saliency.models import photographs
 
 #: What a script says that pip makes of the entry point.
 SCRIPT = """
@@ -94,3 +95,9 @@ def test_every_option_is_described(
     assert "None" not in shown
     assert "default: )" not in shown
     assert max(map(len, shown.splitlines())) <= 88
+
+
+def test_options_list_the_networks_and_preparations_that_there_are() -> None:
+    # They are written there again, since help waits for no Chainer.
+    assert {*arguments.NETWORKS} == {*photographs.LAST_CONVOLUTIONS, "logp-ggnn"}
+    assert {*arguments.PREPARATIONS} == {*photographs.PREPARATIONS}
