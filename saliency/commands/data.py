@@ -60,9 +60,29 @@ def read_data(args: argparse.Namespace) -> Examples:
     if kind in ("table", "array") and len(words) > 1:
         raise Unusable(f"DATA must be one {kind}, got {len(words)} files")
     examples = _READERS[kind](words, args)
+    _check_options(args, kind, examples.kind)
     if kind in ("image", "molecule"):
         return examples.first(args.limit)
     return examples  # of the others, the first are taken when the mean of all is known
+
+
+def _check_options(args: argparse.Namespace, read_as: str, kind: str) -> None:
+    """Refuse options that would be ignored.
+
+    Args:
+        args (Namespace): The options.
+        read_as (str): How the files are read.
+        kind (str): What is in them; a table may hold molecules.
+    """
+    for option, is_given, fits, of in (
+        ("--drop", bool(args.drop), kind == "table", "tables of numbers"),
+        ("--index", args.index is not None, kind == "table", "tables of numbers"),
+        ("--smiles", args.smiles is not None, read_as == "table", "tables in files"),
+        ("--preprocess", args.preprocess is not None, kind == "image", "photographs"),
+        ("--size", args.size is not None, kind == "image", "photographs"),
+    ):
+        if is_given and not fits:
+            raise Unusable(f"{option} is for {of}, and {args.data[0]} is none of these")
 
 
 def _expanded(words: Sequence[str]) -> Iterator[str]:

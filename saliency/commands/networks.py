@@ -273,6 +273,8 @@ def _how_to_see(
     from saliency.models.photographs import PREPARATIONS, square
 
     if network.photographs is not None:
+        if args.preprocess is not None:
+            raise Unusable(f"--preprocess: {args.model} has a preprocessing of its own")
         found = network.photographs
         return found.crop, found.prepare, args.size or found.size
     model = network.model

@@ -42,6 +42,11 @@ WRONG = {
     "explain CCO --model iris.onnx": "does not say how it takes molecules",
     "explain photographs --model iris.onnx": "pass --preprocess, one of unit",
     "explain photographs --model logp-ggnn": "logp-ggnn takes molecules, got photogr",
+    "explain CCO --drop a --model logp-ggnn": "--drop is for tables of numbers, and",
+    "explain CCO --index a --model logp-ggnn": "--index is for tables of numbers, and",
+    "explain CCO --smiles a --model logp-ggnn": "--smiles is for tables in files, and",
+    "explain rows.npy --size 32 --model iris.onnx": "--size is for photographs, and",
+    f"{ONNX} --preprocess unit": "--preprocess is for photographs, and iris.csv",
     # What explains.
     f"{IRIS} vgg17": "neither one of efficientnet-lite0, vgg16",
     f"{IRIS} missing.onnx": "--model missing.onnx: there is no such file",
