@@ -43,14 +43,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         int: The status: 0 if all went well, 2 for a wrong command line or wrong data,
         1 for a failure on the way, 130 if it was interrupted.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     parser = new_parser()
     try:
-        args = parser.parse_args(argv)
+        args = parser.parse_args(words)
     except SystemExit as end:  # after --help, or what was wrong
         return int(end.code or 0)
     if args.command is None:
         parser.print_help()
         return 0
+    args.words = words
     with warnings.catch_warnings():
         warnings.showwarning = _ShowOnce()
         for category in (DeprecationWarning, PendingDeprecationWarning):

@@ -10,8 +10,6 @@ The page needs no other file and no network. DATA and --model are those of expla
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 import time
 
 import saliency
@@ -59,6 +57,6 @@ def run(args: argparse.Namespace) -> None:
         args.out,
         explanations,
         title=args.title or f"{args.model}: {what}",
-        description=f"{program()} {shlex.join(sys.argv[1:])}",
+        command=[*program().split(), *args.words],
     )
     tell(args, f"written: {args.out}")

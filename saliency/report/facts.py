@@ -17,13 +17,13 @@ _MANY_CLASSES, _FEW_CLASSES = 5, 3
 
 
 def facts_of(
-    methods: Sequence[Method], n_shown: int, description: str | None
+    methods: Sequence[Method], n_shown: int, *, is_described: bool
 ) -> list[tuple[str, str]]:
     """Return what the head of a page says, in pairs of texts."""
     first, given = methods[0], methods[0].explanation
     facts = []
     model = _model_of(given)
-    if model and not description:
+    if model and not is_described:
         facts.append(("Model", model))
     facts.append(("Explained", _explained(first)))
     facts.append(("Examples", _examples(first, n_shown)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
@@ -42,6 +43,7 @@ class Page(NamedTuple):
         question: What was asked, if that is not the title.
         answer: The answer in a sentence, in HTML.
         description: What the user says of the model; may be empty.
+        command: The words of the command line that made the page, if one did.
         facts: What else is said at the top, in pairs of texts.
         methods: The methods.
         notes: What is said of how exact the page is.
@@ -53,6 +55,7 @@ class Page(NamedTuple):
     question: str
     answer: str
     description: str
+    command: Sequence[str]
     facts: Sequence[tuple[str, str]]
     methods: Sequence[Method]
     notes: Sequence[str]
@@ -74,6 +77,7 @@ def html_of(page: Page) -> str:
         question=_paragraph("question", escape(page.question)),
         answer=_paragraph("answer", page.answer),
         description=_paragraph("description", escape(page.description)),
+        command=_paragraph("command", _command(page.command)),
         facts="\n".join(_fact(*pair) for pair in page.facts),
         methods="\n".join(map(_method, page.methods)),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in _notes(page)),
@@ -111,6 +115,12 @@ def _variables() -> str:
 
 def _paragraph(name: str, content: str) -> str:
     return f'<p class="{name}">{content}</p>' if content else ""
+
+
+def _command(words: Sequence[str]) -> str:
+    """Return a command line as code, which breaks between its words alone."""
+    spans = (f"<span>{escape(shlex.quote(plain(word)))}</span>" for word in words)
+    return f"<code>{' '.join(spans)}</code>" if words else ""
 
 
 def _fact(name: str, text: str) -> str:

@@ -48,6 +48,7 @@ def write_report(
     *,
     title: str | None = None,
     description: str | None = None,
+    command: Sequence[str] = (),
 ) -> None:
     """Write explanations as one HTML file, which any browser opens without a network.
 
@@ -65,6 +66,8 @@ def write_report(
         title (str or None): The title of the page. By default, what was asked.
         description (str or None): What is to be said of the model and the data; text in
             which empty lines and line breaks stay.
+        command (sequence of str): The words of the command line that made the page,
+            which shows them as code; none by default.
 
     Raises:
         ImportError: If there are molecules, and no RDKit.
@@ -83,7 +86,9 @@ def write_report(
     checked = checked_path(path, ("html", "htm"), "path")
     if checked is None:
         raise TypeError("path must be a str or a path, got None")
-    page = report_html(explanations, title=title, description=description)
+    page = report_html(
+        explanations, title=title, description=description, command=command
+    )
     write_file(checked, page.encode("utf-8"))
 
 
@@ -92,11 +97,19 @@ def report_html(
     *,
     title: str | None = None,
     description: str | None = None,
+    command: Sequence[str] = (),
 ) -> str:
     """Return the page that :func:`write_report` writes, with its arguments."""
     for name, text in (("title", title), ("description", description)):
         if text is not None:
             checked_text(name, text)
+    if isinstance(command, str):
+        raise TypeError(
+            f"command must be a sequence of words, got the str {command!r}: "
+            "shlex.split makes words of it"
+        )
+    for word in command:
+        checked_text("command", word)
     methods = checked_methods(explanations)
     kind = methods[0].kind
     of_kind = _KINDS[kind]
@@ -118,7 +131,8 @@ def report_html(
             question if title else "",
             answer_of(methods),
             plain(description or ""),
-            facts_of(methods, n, description),
+            command,
+            facts_of(methods, n, is_described=bool(description or command)),
             methods,
             of_kind.notes_of(content) if of_kind.notes_of else [],
             data,

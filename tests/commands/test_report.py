@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import shlex
 from pathlib import Path
 
@@ -45,3 +47,6 @@ class TestReport:
         page = out.read_text(encoding="utf-8")
         assert "logp-ggnn: 3 examples" in page
         assert SMILES[2] in page
+        (command,) = re.findall('<p class="command"><code>(.*?)</code>', page)
+        shown = re.sub("<.*?>", "", command)
+        assert shlex.split(html.unescape(shown))[2:] == ["saliency", "report", *words]

@@ -34,7 +34,7 @@ def driver() -> Iterator[Any]:
 def show(driver: Any, tmp_path: Path) -> Iterator[Show]:
     """Writes a report and opens it; in the end nothing was wrong on the page."""
 
-    def open_report(given: Any, width: int = 1300, **texts: str) -> Any:
+    def open_report(given: Any, width: int = 1300, **texts: Any) -> Any:
         write_report(tmp_path / "report.html", given, **texts)
         driver.set_window_size(width, 900)
         driver.get((tmp_path / "report.html").as_uri())
@@ -309,6 +309,16 @@ class TestPages:
         assert button.get_attribute("aria-pressed") == "true"
         button.click()
         assert body.value_of_css_property("background-color") == light
+
+    @pytest.mark.parametrize("width", [500, 700, 900, 1300])
+    def test_a_command_line_breaks_between_words(self, show, width):
+        words = ["python", *["--method", "integrated-gradients"] * 6, "two  spaces"]
+        page = show(explained.table(), width, command=words)
+        shown = all_of(page, ".command span")
+        assert [one.text for one in shown] == [*words[:-1], "'two  spaces'"]
+        heights = {round(one.rect["height"]) for one in shown}
+        assert len(heights) == 1  # each is in one line
+        assert one_of(page, ".command").rect["height"] > 1.5 * heights.pop()
 
     def test_the_system_may_be_dark(self, show, driver):
         feature = {"name": "prefers-color-scheme", "value": "dark"}

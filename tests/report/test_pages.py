@@ -120,7 +120,9 @@ def test_what_the_user_says_is_text(name):
         if given.element_names is None
         else [[EVIL, *text[1:]] for text in given.element_names],
     )
-    html = saliency.report.report_html({EVIL: evil}, title=EVIL, description=EVIL)
+    html = saliency.report.report_html(
+        {EVIL: evil}, title=EVIL, description=EVIL, command=[EVIL]
+    )
     page = Page(html)
     tags = [tag for tag, _ in page.found]
     assert tags.count("script") == 2
@@ -412,6 +414,11 @@ class TestWrongArguments:
     def test_texts(self, name):
         with pytest.raises(TypeError, match=f"{name} must be a str"):
             explained.table().to_html(**{name: 3})
+
+    @pytest.mark.parametrize("command", ["report it.csv", ["report", 3]])
+    def test_commands(self, command):
+        with pytest.raises(TypeError, match="command must be"):
+            saliency.report.report_html(explained.table(), command=command)
 
 
 def test_assets_come_with_the_package():
