@@ -86,7 +86,7 @@ class GuidedBackpropCalculator(GraphCalculator):
 
 
 class DeconvnetCalculator(GuidedBackpropCalculator):
-    """Deconvnet: at ReLU, the gradient goes through a ReLU of its own instead.
+    """Deconvnet: at ReLU, the gradient itself goes through a ReLU.
 
     Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks",
     section 2.1. Max pooling sends back to the winners ("switches"). The arguments, and

@@ -29,7 +29,7 @@ OwnRun = TypeVar("OwnRun", bound=Run)
 
 
 class IntegratedGradientsCalculator(BaseCalculator):
-    r"""Integrated Gradients: what each element adds to the output, from a baseline on.
+    r"""Integrated Gradients: what each element adds, compared with a baseline.
 
     .. math::
         IG_i(x) = (x_i - x'_i) \int_0^1

@@ -34,7 +34,7 @@ import chainer
 
 
 class LRPCalculator(GraphCalculator):
-    r"""Layer-wise relevance propagation: the output, shared out back to the target.
+    r"""Layer-wise relevance propagation: the output, passed back to the target.
 
     Bach et al. (2015), "On pixel-wise explanations for non-linear classifier decisions
     by layer-wise relevance propagation", PLoS ONE 10(7). The relevance of the output

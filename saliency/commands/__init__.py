@@ -25,10 +25,10 @@ from saliency.commands.printing import program
 from saliency.version import __version__
 
 #: The commands, in the order in which the help lists them.
-COMMANDS = ("doctor", "methods", "explain", "report", "demo")
-_ABOUT = """Which input made the network say this? Explanations of Chainer's networks.
+COMMANDS = ("demo", "explain", "report", "methods", "doctor")
+_ABOUT = """Which input made the network say this? Explains trained networks.
 
-`{prog} COMMAND --help` says more of each command.
+`{prog} COMMAND --help` describes the options of a command.
 """
 
 

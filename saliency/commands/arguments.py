@@ -16,8 +16,8 @@ NETWORKS = (
 #: How networks take images, as ``saliency.models.photographs.PREPARATIONS``.
 PREPARATIONS = ("unit", "symmetric", "torch", "caffe")
 _METHOD_HELP = (
-    f"{', '.join(names_of_methods())}; or a preset as lrp:epsilon_plus. The command "
-    "methods says what they are"
+    f"{', '.join(names_of_methods())}; or a preset of LRP, such as lrp:epsilon_plus. "
+    "The command `methods` describes them"
 )
 
 
@@ -34,7 +34,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
     group = parser.add_argument_group("data")
     add = group.add_argument
-    add("--limit", type=at_least(1), metavar="N", help="take the first N examples only")
+    add(
+        "--limit",
+        type=at_least(1),
+        metavar="N",
+        help="explain only the first N examples",
+    )
     add("--index", metavar="COLUMN", help="column of a table that names the rows")
     add(
         "--drop",
@@ -43,14 +48,18 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="columns of a table that the model does not take, such as the target",
     )
-    add("--smiles", metavar="COLUMN", help="column with SMILES; found by its name")
+    add(
+        "--smiles",
+        metavar="COLUMN",
+        help="column with SMILES, if it is not called smiles",
+    )
     add(
         "--preprocess",
         choices=PREPARATIONS,
-        help="how the model takes photographs, where it does not say so itself: in "
-        "[0, 1], in [-1, 1], as those of torchvision, or in BGR without the mean",
+        help="how the model takes photographs, if it does not say so itself: in "
+        "[0, 1], in [-1, 1], as torchvision's models, or in BGR minus the mean",
     )
-    add("--size", type=at_least(8), help="height and width of images for the model")
+    add("--size", type=at_least(8), help="height and width of the model's images")
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -75,26 +84,31 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add(
         "--trust-pickle",
         action="store_true",
-        help="read a pickle, which may run any code that is in it",
+        help="read a pickle that you trust, because it can run any code",
     )
-    add("--output", metavar="NAME", help="output or node of an ONNX file to explain")
+    add(
+        "--output",
+        metavar="NAME",
+        help="output or node of the ONNX file that is explained",
+    )
     add(
         "--target",
         metavar="LINK",
-        help="link at whose output saliency is read; for molecules, the only EmbedID",
+        help="link at whose output saliency is read; for molecules, the only EmbedID is "
+        "the default",
     )
     add(
         "--class",
         dest="which_class",
         metavar="CLASS",
-        help="number or name of a class; predicted (of each example), which is the "
-        "default where there are several; sum; or all",
+        help="number or name of a class; predicted, the class predicted for each "
+        "example, which is the default where there are several; sum; or all",
     )
     add(
         "--classes",
         type=as_file,
         metavar="FILE",
-        help="the names of the classes, one a line",
+        help="the names of the classes, one on each line",
     )
 
 
@@ -111,16 +125,17 @@ def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
     add(
         "--M",
         type=at_least(1),
-        help="samples of smooth-grad, bayes-grad, or any method with --noise; by "
-        "default 30",
+        help="number of samples of smooth-grad and bayes-grad, and of every method "
+        "with --noise; 30 by default",
     )
     add("--steps", type=at_least(1), help="points on each path of Integrated Gradients")
-    add("--baseline", help="where paths begin: mean, or a number")
+    add("--baseline", help="where these paths begin: mean, or a number")
     add(
         "--noise",
         type=float,
         metavar="SCALE",
-        help="explain under noise; its scale is a share of each example's range",
+        help="add noise, whose standard deviation is this share of each example's "
+        "range of values",
     )
     add(
         "--set",
@@ -128,12 +143,14 @@ def add_method(parser: argparse.ArgumentParser, **how: Any) -> None:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="another setting of the method; `methods METHOD` lists them",
+        help="another setting of the method, which may be repeated; `methods METHOD` "
+        "lists them",
     )
     add(
         "--aggregate",
         choices=("raw", "abs", "square"),
-        help="what is averaged over samples: scores, their magnitudes or squares",
+        help="what is averaged over the samples: the scores, their magnitudes or their "
+        "squares",
     )
 
 
@@ -142,11 +159,16 @@ def add_computation(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("computation")
     add = group.add_argument
     add("--seed", type=as_seed, default=0, help="seed of all random numbers")
-    add("--device", type=as_device, default="@numpy", help="@cupy:0 for a GPU")
+    add(
+        "--device",
+        type=as_device,
+        default="@numpy",
+        help="where to compute: @cupy:0 is a GPU",
+    )
     add(
         "--batchsize",
         type=at_least(1),
         default=16,
-        help="rows of one forward pass at most",
+        help="largest number of rows in a forward pass",
     )
     add("--quiet", action="store_true", help="print nothing but errors")

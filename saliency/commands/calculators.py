@@ -43,12 +43,13 @@ def first_line(documented: Any) -> str:
 
 
 def names_of_methods() -> dict[str, str]:
-    """Return the classes of calculators by the names of their methods.
+    """Return the classes of calculators by the names of their methods, in order.
 
     They are those of :data:`saliency.__all__`; nothing is imported for it.
     """
     found = [name for name in saliency.__all__ if name.endswith(_SUFFIX)]
-    return {_typed(name): name for name in found if not name.startswith("Base")}
+    typed = {_typed(name): name for name in found if not name.startswith("Base")}
+    return dict(sorted(typed.items()))
 
 
 def _typed(name: str) -> str:
@@ -58,7 +59,7 @@ def _typed(name: str) -> str:
 
 
 def all_methods() -> list[Method]:
-    """Return all calculators, with the presets of LRP after it."""
+    """Return all calculators, with the presets of LRP behind it."""
     found = []
     for name, class_name in names_of_methods().items():
         calculator = getattr(saliency, class_name)

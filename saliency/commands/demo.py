@@ -1,7 +1,7 @@
-"""Train a small network for iris flowers, and explain it; then explain molecules.
+"""Train a small network for iris flowers and explain it, then explain molecules.
 
-It takes some seconds and downloads nothing. The folder --out gets pictures, and what
-the commands need that are printed at the end, to be tried next.
+It takes a few seconds and downloads nothing. The folder --out gets pictures, and the
+files for the commands that are suggested at the end.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Show versions, the GPU, and what could be installed besides.
+"""Show versions, the GPU, and what else could be installed.
 
-Status 1 means that Chainer cannot be used here.
+Its status is 1 if Chainer cannot be used here.
 """
 
 from __future__ import annotations
@@ -146,7 +146,8 @@ def _blas() -> str:
     # SciPy brings one of its own.
     of_numpy = [one for one in found if "numpy" in one["filepath"]] or found
     return "; ".join(
-        f"{one['internal_api']} {one['version']}, {one['num_threads']} threads"
+        f"{one['internal_api']} {one['version']}, "
+        f"{one['num_threads']} thread{'s' * (one['num_threads'] != 1)}"
         for one in of_numpy
     )
 

@@ -1,19 +1,22 @@
-"""Explain what a network makes of data: pictures, and the scores as files.
+"""Explain a network's predictions: pictures, and the scores as files.
 
 Examples:
-  explain dog.jpg --model efficientnet-lite0 --method grad-cam --out dog
-  explain photos/ --model net.onnx --preprocess torch --classes names.txt
-  explain iris.csv --drop species --model net.onnx --class 2
-  explain 'CC(=O)Oc1ccccc1C(=O)O' --model logp-ggnn
-  explain rows.npy --model my.networks:trained --weights trained.npz
+  python -m saliency explain dog.jpg --model efficientnet-lite0 --method grad-cam
+  python -m saliency explain photos/ --model net.onnx --preprocess torch
+  python -m saliency explain iris.csv --drop species --model net.onnx --class 2
+  python -m saliency explain 'CC(=O)Oc1ccccc1C(=O)O' --model logp-ggnn
+  python -m saliency explain rows.npy --model my.networks:new --weights trained.npz
 
-The folder --out gets explanation.npz, which saliency.Explanation.load reads, a table
-scores.csv where there is a score for each column or atom, and pictures.
+The folder --out gets pictures and explanation.npz, which saliency.Explanation.load
+reads. Where there is a score for each column or atom, it also gets a table, scores.csv.
 
-A factory's network may say more of itself: prepare(example) turns a photograph (an
-image of Pillow) or a molecule (of RDKit) into what it takes, converter makes a batch of
-these, encode turns a table into what it takes, size is that of its images, and labels
-are the names of its classes.
+The network of package.module:factory may have attributes that say how it takes data:
+  prepare    a function from a photograph (an image of Pillow) or a molecule (of RDKit)
+             to the input of the network
+  converter  a function that makes a batch of such inputs
+  encode     a function from a DataFrame to the input of the network
+  size       height and width of its images
+  labels     the names of its classes
 """
 
 from __future__ import annotations
@@ -46,8 +49,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=at_least(1),
         metavar="N",
-        help="share the work among N processes, by way of --out/scores.zarr; the same "
-        "command resumes after an interruption",
+        help="share the work among N processes, which write scores.zarr in the folder "
+        "--out; after an interruption, the same command resumes",
     )
     group = parser.add_argument_group("result")
     group.add_argument(
@@ -57,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder to write into",
     )
     group.add_argument(
-        "--format", choices=("png", "svg", "pdf"), default="png", help="of the pictures"
+        "--format",
+        choices=("png", "svg", "pdf"),
+        default="png",
+        help="format of the pictures",
     )
 
 

@@ -1,7 +1,7 @@
-"""List the methods that --method takes, or say more of one.
+"""List the methods that --method takes, or describe one of them.
 
-``methods integrated-gradients`` prints what it computes, and its settings, which
---set takes.
+``methods integrated-gradients`` prints what this method computes, and the settings
+that --set takes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ NOT_TYPED = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the method that is asked for."""
-    parser.add_argument("method", nargs="?", help="one of them")
+    parser.add_argument(
+        "method", nargs="?", help="name of a method, such as lrp or lrp:gamma"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

@@ -1,10 +1,12 @@
-"""Explain by several methods, and write one page of HTML that shows all of it.
+r"""Explain a network's predictions by several methods, on one page of HTML.
 
 Examples:
-  report dog.jpg --model efficientnet-lite0 --method grad-cam --method lrp:epsilon_plus
-  report iris.csv --drop species --model net.onnx --classes species.txt
+  python -m saliency report iris.csv --drop species --model net.onnx
+  python -m saliency report dog.jpg --model efficientnet-lite0 --method grad-cam \
+      --method lrp:epsilon_plus
 
-The page needs no other file and no network. DATA and --model are those of explain.
+Browsers show the page without a server and without the internet. DATA and --model are
+those of explain.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=as_page_to_write, default="report.html", help="page to write"
     )
     group.add_argument(
-        "--title", help="title of the page; by default the model and the data"
+        "--title", help="title of the page; by default, the model and the data"
     )
 
 

@@ -295,13 +295,13 @@ def alpha2_beta1(box: Box) -> Composite:
 
 @_preset
 def alpha1_beta0(box: Box) -> Composite:
-    """Evidence for alone, that of biases as well; hardly differs between classes."""
+    """Positive evidence alone, biases included; hardly differs between classes."""
     return Composite(AlphaBeta(1, 0), by_kind=_at_sums())
 
 
 @_preset
 def zplus(box: Box) -> Composite:
-    """The z+ rule, evidence for alone: smooth maps, which hardly differ by class."""
+    """The z+ rule, positive evidence alone: smooth; hardly differs between classes."""
     return Composite(ZPlus(), by_kind=_at_sums())
 
 

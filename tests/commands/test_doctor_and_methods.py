@@ -31,7 +31,7 @@ class TestDoctor:
         assert lines["chainer-saliency"] == saliency.__version__
         assert lines["numpy"] == np.__version__
         assert lines["chainer"] == chainer.__version__
-        assert re.search(r"\d+ threads", lines["BLAS"])
+        assert re.search(r"\d+ thread", lines["BLAS"])
         problem = chainer_compat.gpu_problem()
         assert lines["GPU"] == (problem or "can be used: --device @cupy:0")
 
