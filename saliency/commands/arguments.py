@@ -94,8 +94,8 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     add(
         "--target",
         metavar="LINK",
-        help="link at whose output saliency is read; for molecules, the only EmbedID is "
-        "the default",
+        help="link at whose output saliency is read; for molecules, the only "
+        "EmbedID is the default",
     )
     add(
         "--class",
