@@ -187,8 +187,8 @@ def _setting() -> str:
     with_cudnn = "with" if cudnn.frontend() else "without"
     return (
         "`benchmarks/gpu.py`. All sides compute in float32. The last three columns "
-        "compare the GPU with the CPU, by fewer samples or steps, and by one example of "
-        "VGG16 and ResNet50.\n\n"
+        "compare the GPU with the CPU, by fewer samples or steps, and by one "
+        "example of VGG16 and ResNet50.\n\n"
         f"{datetime.date.today()}; {gpu}; {cpu}; {table.versions()}, CuPy "
         f"{cuda.cupy.__version__} {with_cudnn} cuDNN; medians of {ROUNDS} rounds, in "
         "brackets the smallest and the largest ratio."

@@ -59,7 +59,7 @@ SOURCES = {
 
 
 def load_digits(name: str = "auto") -> Images:
-    """Return MNIST or scikit-learn's digits; ``'auto'``: MNIST if it can be had."""
+    """Return MNIST or scikit-learn's digits; ``'auto'``: MNIST if it is available."""
     if _is_there("mnist", name):
         train, test = chainer.datasets.get_mnist(ndim=3)
         return _images(train, test, DIGITS)

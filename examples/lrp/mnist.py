@@ -9,8 +9,8 @@ the relevance of its pixels by several rules of layer-wise relevance propagation
 In the course of the training, an extension of Chainer's trainer draws the relevance of
 the same digits, in saliency_epoch_1.png and so on, and the log says how sparse it is.
 
-MNIST is taken from Chainer's data folder (CHAINER_DATASET_ROOT) or from OpenML; where
-neither can be had, scikit-learn's digits of 8 x 8 pixels are.
+MNIST is taken from Chainer's data folder (CHAINER_DATASET_ROOT) or from OpenML. If
+neither has it, scikit-learn's digits of 8 x 8 pixels are used.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ def parser(docstring: str, out: str, data: str = "mnist") -> Parser:
         "--data",
         choices=("auto", data, "digits"),
         default="auto",
-        help=f"images; auto: {data} if it can be had, and else scikit-learn's digits",
+        help=f"images; auto: {data} if available, otherwise scikit-learn's digits",
     )
     result.add_common_arguments(f"results/{out}")
     return result

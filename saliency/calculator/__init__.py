@@ -1,4 +1,4 @@
-"""Calculators: from a trained model and data to M x batch saliency samples."""
+"""Calculators: from a trained model and data to M saliency samples per example."""
 
 from saliency.calculator import calculator_utils as calculator_utils
 from saliency.calculator.base_calculator import BaseCalculator

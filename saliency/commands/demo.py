@@ -63,27 +63,31 @@ def run(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     for path in _explain_flowers(args):
         tell(args, f"written: {path}")
-    words = [words_for_flowers(args.out)]
+    flowers = words_for_flowers(args.out)
+    words = [
+        ["explain", *flowers, "--method", "lrp", "--out", str(args.out / "lrp")],
+        ["report", *flowers, "--out", str(args.out / "flowers.html")],
+    ]
     if find_spec("rdkit"):
         tell(args, f"written: {_explain_molecules(args)}")
-        words.append(words_for_molecules(args.out))
+        words.append(["explain", *words_for_molecules(args.out)])
     else:
         tell(args, "Molecules need RDKit: pip install rdkit")
     tell(args, "\nTry next:")
-    tell(args, *(f"  {program()} explain {shlex.join(some)}" for some in words))
+    tell(args, *(f"  {program()} {shlex.join(some)}" for some in words))
 
 
 def words_for_flowers(out: Path) -> list[str]:
-    """Return the words after ``explain`` that explain the flowers again."""
+    """Return what to type after a command to explain the flowers again."""
     return [
         *(str(out / "iris.csv"), "--model", f"{__name__}:iris_network"),
         *("--weights", str(out / "iris.npz"), "--classes", str(out / "species.txt")),
-        *("--class", "virginica", "--method", "lrp", "--out", str(out / "lrp")),
+        *("--class", "virginica"),
     ]
 
 
 def words_for_molecules(out: Path) -> list[str]:
-    """Return the words after ``explain`` that explain another molecule."""
+    """Return what to type after ``explain`` to explain another molecule."""
     smiles = "CC12CCC3c4ccc(O)cc4CCC3C1CCC2O"
     return [smiles, "--model", "logp-ggnn", "--out", str(out / "estradiol")]
 

@@ -123,10 +123,11 @@ class Threads:
     def scratch(
         self, name: str, shape: tuple[int, ...], dtype: DTypeLike
     ) -> np.ndarray:
-        """Return an array, not initialized, of which each thread has one by a name.
+        """Return an array that is not initialized; each thread has one of its own.
 
         It is the same memory each time, so that the system does not have to bring
-        new pages; who asks for the name again overwrites it.
+        new pages. The next call with this name returns the same array again, and its
+        contents are then overwritten.
         """
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         kept = self._local.scratch

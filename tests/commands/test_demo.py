@@ -38,12 +38,15 @@ def test_the_demo_and_what_it_says_to_try_next(
     lines = re.findall(
         r"^  (?:python -m saliency|chainer-saliency) (.+)$", shown.out, re.M
     )
-    assert len(lines) == 2
+    assert [line.split()[0] for line in lines] == ["explain", "report", "explain"]
     for line in lines:
         words = shlex.split(line)
         assert main(words) == 0
         out = Path(words[words.index("--out") + 1])
-        assert np.isfinite(Explanation.load(out / "explanation.npz").scores).all()
+        if words[0] == "report":
+            assert "petal length (cm)" in out.read_text(encoding="utf-8")
+        else:
+            assert np.isfinite(Explanation.load(out / "explanation.npz").scores).all()
 
 
 def test_without_scikit_learn(

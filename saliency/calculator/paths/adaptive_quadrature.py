@@ -104,8 +104,8 @@ class AdaptiveQuadrature:
         """Return the middles of the n intervals about which most is unknown."""
         intervals = self._intervals()
         size = np.log2(np.where(intervals.is_linear, 0, intervals.unknown))
-        # What is nearly equal counts as equal, lest rounding errors choose: then the
-        # wider interval comes first, and of equally wide ones the left.
+        # What is nearly equal counts as equal, so that rounding errors do not decide.
+        # Then the wider interval comes first, and of equally wide ones the left one.
         chosen = np.lexsort((-intervals.h, -np.round(8 * size)))[:n]
         middles: list[float] = (intervals.a + intervals.h / 2)[chosen].tolist()
         return middles

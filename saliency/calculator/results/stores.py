@@ -70,5 +70,5 @@ class _NumpyArray(GivenArray):
 
 
 def _is_zarr_array(out: Any) -> bool:
-    module = sys.modules.get("zarr")  # who has one has imported it
+    module = sys.modules.get("zarr")  # imported by whoever made a Zarr array
     return module is not None and isinstance(out, module.Array)

@@ -62,7 +62,7 @@ class ZarrFolder(Store):
 
     def lock(self) -> PathLock:
         """Return a block that one process is in at a time."""
-        zarr()  # now rather than after the first batch
+        zarr()  # if Zarr is missing, this says so before any work is done
         return PathLock(beside(self._path, ".lock"), self.name)
 
     def read_record(self) -> Any:
