@@ -234,7 +234,7 @@ def _molecule(smiles: str, where: str) -> Any:
         mol = Chem.MolFromSmiles(smiles)
     if mol is None or not mol.GetNumAtoms():
         no_file = "" if where else "there is no such file, and "
-        raise Unusable(f"{smiles}{where}: {no_file}it is no SMILES that RDKit can read")
+        raise Unusable(f"{smiles}{where}: {no_file}RDKit cannot read it as SMILES")
     return mol
 
 

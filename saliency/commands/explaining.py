@@ -191,8 +191,8 @@ def _target(model: Any, kind: str, link: str | None) -> Any:
         found = [one for one in links.values() if _embeds(one)]
         if len(found) != 1:
             raise Unusable(
-                f"the model has {len(found)} links of the class EmbedID; say with "
-                "--target where saliency is read"
+                f"the model has {len(found)} links of the class EmbedID; with "
+                "--target, name the link at which saliency is read"
             )
         return saliency.VariableMonitorLinkHook(found[0])
     if link.strip("/") not in links:

@@ -105,7 +105,9 @@ def check_options(args: argparse.Namespace) -> None:
     if args.output is not None and suffix != ".onnx":
         raise Unusable("--output is for a model in an ONNX file")
     if args.weights is not None and (suffix in (".onnx", *_PICKLES)):
-        raise Unusable("--weights is for networks by name and of factories")
+        raise Unusable(
+            "--weights is for networks that are known by name or made by a factory"
+        )
     if args.weights is not None and args.model == _LOGP:
         raise Unusable(f"--weights: {_LOGP} comes with its weights")
 
@@ -135,7 +137,9 @@ def _of_onnx(name: str, args: argparse.Namespace) -> Network:
         except ValueError:
             pass  # its outputs are no probabilities
         else:
-            tell(args, "Explained are the scores that the probabilities are made from.")
+            tell(
+                args, "The scores are explained, not the probabilities made from them."
+            )
     return Network(model, model)
 
 
@@ -194,7 +198,7 @@ def _load_weights(model: Any, path: Path) -> None:
     try:
         arrays = np.load(path, allow_pickle=False)
         if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise Unusable("it is one array, and not an archive as save_npz writes it")
+            raise Unusable("it is one array, not an archive as save_npz writes it")
         with arrays:
             chainer.serializers.NpzDeserializer(arrays).load(model)
     except Exception as error:  # Chainer and NumPy have many
@@ -293,7 +297,7 @@ def _how_to_see(
             f"{', '.join(PREPARATIONS)}"
         )
     if size is None:
-        raise Unusable("--model does not say of which size its images are: pass --size")
+        raise Unusable("--model does not say what size its images have: pass --size")
     return square, prepare, int(size)
 
 
@@ -320,7 +324,7 @@ def _prepare_molecules(
     if own is None:
         raise Unusable(
             "--model does not say how it takes molecules: its network needs a method "
-            f"prepare, as that of {_LOGP} has"
+            f"prepare, as {_LOGP} has"
         )
     known = {
         "molecules": examples.molecules,
@@ -347,7 +351,7 @@ def _prepare_table(
             raise Unusable(
                 f"{args.data[0]}: the model takes numbers, and these columns hold "
                 f"others: {', '.join(texts)}; leave them out with --drop, or name the "
-                "rows by one with --index"
+                "rows by one of them with --index"
             )
         return frame, {}, "table"
     try:

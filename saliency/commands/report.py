@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import saliency
 from saliency.command_line import as_page_to_write
@@ -54,11 +55,19 @@ def run(args: argparse.Namespace) -> None:
         explanations[method.name] = task.explain(method)
         tell(args, f"{method.name}: {time.perf_counter() - start:.1f} s")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    what = args.data[0] if len(args.data) == 1 else f"{len(args.data)} examples"
     saliency.write_report(
         args.out,
         explanations,
-        title=args.title or f"{args.model}: {what}",
+        title=args.title or _title(args),
         command=[*program().split(), *args.words],
     )
     tell(args, f"written: {args.out}")
+
+
+def _title(args: argparse.Namespace) -> str:
+    """Return the model and the data, without the folders and modules they are in."""
+    model = Path(args.model).name.rpartition(":")[2]
+    if len(args.data) > 1:
+        return f"{model}: {len(args.data)} examples"
+    (data,) = args.data  # a file, a folder, or SMILES, in which a slash is a bond
+    return f"{model}: {Path(data).name if Path(data).exists() else data}"

@@ -143,4 +143,6 @@ def report_html(
 def _names_of(explanation: Explanation, n: int) -> list[str]:
     if explanation.index is None:
         return [f"example {i}" for i in range(n)]
-    return [plain(name) for name in explanation.index[:n]]
+    names = [plain(name) for name in explanation.index[:n]]
+    # A number by itself, such as that of a row of a DataFrame, says too little.
+    return [f"example {name}" if name.isdecimal() else name for name in names]

@@ -37,6 +37,18 @@ class TestReport:
         assert f"written: {out}\n" in shown.out
         assert "occlusion: " in shown.out
 
+    def test_a_title_names_no_folders(self, folder: Path, tmp_path: Path) -> None:
+        out = tmp_path / "iris.html"
+        words = [
+            str(folder / "iris.csv"),
+            "--model",
+            str(folder / "iris.onnx"),
+            "--drop",
+            "species",
+        ]
+        assert main(["report", *words, "--class", "0", "--out", str(out)]) == 0
+        assert "<title>iris.onnx: iris.csv</title>" in out.read_text(encoding="utf-8")
+
     def test_molecules_are_called_as_they_were_typed(
         self, folder: Path, tmp_path: Path
     ) -> None:

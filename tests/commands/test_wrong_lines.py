@@ -57,7 +57,7 @@ WRONG = {
     f"{IRIS} {USER}:unfinished": "model must be trained",
     f"{IRIS} iris.pkl": "--trust-pickle does so",
     f"{IRIS} text.pkl --trust-pickle": "--model text.pkl: ",
-    f"{ONNX} --weights linear.npz": "--weights is for networks by name",
+    f"{ONNX} --weights linear.npz": "--weights is for networks that are known by name",
     f"{IRIS} {USER}:linear --weights missing.npz": "missing.npz: there is no such file",
     f"{IRIS} {USER}:linear --weights rows.npy": "it is one array",
     f"{IRIS} {USER}:Bright --weights linear.npz": "linear.npz does not fit",

@@ -158,6 +158,11 @@ class TestWords:
         strength = np.abs(explained.table().values).mean(axis=0)
         assert f"{strength[0] / strength.sum():.0%}"[:-1] in page.texts["p"][0]
 
+    def test_of_rows_with_numbers(self):
+        given = dataclasses.replace(explained.table(3), index=np.array([7, 8, 12]))
+        names = Page(given.to_html()).data["names"]
+        assert names == ["example 7", "example 8", "example 12"]
+
     def test_of_sums_that_miss(self):
         given = explained.table()
         given = dataclasses.replace(given, scores=given.scores + 0.25)
