@@ -37,7 +37,7 @@ WRONG = {
     "explain iris.csv --smiles nope --model logp-ggnn": "--smiles: iris.csv has no col",
     "explain words.npy --model iris.onnx": "words.npy must hold numbers",
     "explain wide.npy --model iris.onnx": "must have the shape ('any', 4), got (3, 5)",
-    "explain C1CC --model logp-ggnn": "C1CC: there is no such file, and it is no SMIL",
+    "explain C1CC --model logp-ggnn": "C1CC: there is no such file, and RDKit cannot read",
     "explain '*CC' --model logp-ggnn": "*CC: mol must be of real atoms",
     "explain CCO --model iris.onnx": "does not say how it takes molecules",
     "explain photographs --model iris.onnx": "pass --preprocess, one of unit",
