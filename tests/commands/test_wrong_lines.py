@@ -25,7 +25,7 @@ WRONG = {
     # What is explained.
     "explain missing.csv --model iris.onnx": "missing.csv: there is no such file",
     "explain missing.jpg --model logp-ggnn": "missing.jpg: there is no such file",
-    "explain missing --model logp-ggnn": "missing: there is no such file, and it is no",
+    "explain missing --model logp-ggnn": "missing: there is no such file, and RDKit",
     "explain empty --model logp-ggnn": "empty: there is no photograph in this folder",
     "explain text.jpg --model logp-ggnn": "text.jpg is not an image",
     "explain iris.csv CCO --model logp-ggnn": "of one kind, got iris.csv (table) and C",
@@ -37,7 +37,7 @@ WRONG = {
     "explain iris.csv --smiles nope --model logp-ggnn": "--smiles: iris.csv has no col",
     "explain words.npy --model iris.onnx": "words.npy must hold numbers",
     "explain wide.npy --model iris.onnx": "must have the shape ('any', 4), got (3, 5)",
-    "explain C1CC --model logp-ggnn": "C1CC: there is no such file, and RDKit cannot read",
+    "explain C1CC --model logp-ggnn": "C1CC: there is no such file, and RDKit",
     "explain '*CC' --model logp-ggnn": "*CC: mol must be of real atoms",
     "explain CCO --model iris.onnx": "does not say how it takes molecules",
     "explain photographs --model iris.onnx": "pass --preprocess, one of unit",
