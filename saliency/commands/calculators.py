@@ -59,7 +59,7 @@ def _typed(name: str) -> str:
 
 
 def all_methods() -> list[Method]:
-    """Return all calculators, with the presets of LRP behind it."""
+    """Return all calculators, with the presets of LRP after it."""
     found = []
     for name, class_name in names_of_methods().items():
         calculator = getattr(saliency, class_name)

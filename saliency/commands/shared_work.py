@@ -60,8 +60,6 @@ def _explained(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """Return which class was explained of each example, and its score."""
     outputs = outputs_of(prepared)
-    if index == "all":
-        raise Unusable("--workers: only one class of each example can be explained")
     if outputs is None:
         return None, None
     outputs = outputs.reshape(n_example, -1)
