@@ -133,6 +133,19 @@ def test_photographs_in_a_row_of_methods_each(photograph, installed, tmp_path):
         assert picture.width > 3 * picture.height  # eight columns, and two rows
 
 
+def test_methods_of_photographs_are_chosen(photograph, installed, tmp_path):
+    done = run(
+        *("photographs.py", photograph, "--method", "guidedbackprop", "deconvnet"),
+        *("--out", tmp_path / "row.png"),
+        PYTHONPATH=os.pathsep.join([str(installed), *sys.path]),
+        CHAINER_DATASET_ROOT=str(tmp_path),
+    )
+    assert done.returncode == 0, done.stderr
+    times = re.findall(r"^(\w+): .* s$", done.stdout, re.MULTILINE)
+    assert times == ["GuidedBackprop", "Deconvnet"]
+    assert (tmp_path / "row.png").exists()
+
+
 @pytest.fixture(scope="module")
 def convolutions(tmp_path_factory):
     """Keras' file of VGG16 without its linear layers, of any weights."""

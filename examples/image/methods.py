@@ -12,10 +12,12 @@ from network import Network
 from saliency import (
     BaseCalculator,
     BayesGradCalculator,
+    DeconvnetCalculator,
     GaussianBlur,
     GaussianNoiseSampler,
     GradCAMCalculator,
     GradientCalculator,
+    GuidedBackpropCalculator,
     GuidedGradCAMCalculator,
     IntegratedGradientsCalculator,
     LRPCalculator,
@@ -63,9 +65,16 @@ def of_signs(
     return pixel_scores(new_calculator, network, x, classes, 1, seed, "raw")
 
 
-def vanilla_grad(network: Network, *given: Any) -> np.ndarray:
-    x, classes, _, seed = given
-    return of_gradients(GradientCalculator, network, x, classes, 1, seed)
+def of_one_gradient(
+    new_calculator: Callable[..., BaseCalculator],
+    network: Network,
+    x: np.ndarray,
+    classes: np.ndarray,
+    _: int,
+    seed: int,
+) -> np.ndarray:
+    """Return the size of a gradient in which there is no chance, ``(n, h, w)``."""
+    return of_gradients(new_calculator, network, x, classes, 1, seed)
 
 
 def smooth_grad(network: Network, *given: Any) -> np.ndarray:
@@ -116,9 +125,8 @@ def grad_cam(
 
 def guided_grad_cam(network: Network, *given: Any) -> np.ndarray:
     # Like a gradient's, its signs say whether brighter is better, not what counts.
-    x, classes, _, seed = given
     calculator = partial(GuidedGradCAMCalculator, layer=network.layer)
-    return of_gradients(calculator, network, x, classes, 1, seed)
+    return of_one_gradient(calculator, network, *given)
 
 
 def lrp(preset: str, network: Network, *given: Any) -> np.ndarray:
@@ -129,7 +137,7 @@ def lrp(preset: str, network: Network, *given: Any) -> np.ndarray:
 #: From a method's name to what computes its maps: it is given the network, the images
 #: ``(n, 3, h, w)``, a class for each, the number of samples and the seed.
 METHODS: dict[str, Callable[..., np.ndarray]] = {
-    "VanillaGrad": vanilla_grad,
+    "VanillaGrad": partial(of_one_gradient, GradientCalculator),
     "SmoothGrad": smooth_grad,
     "BayesGrad": bayes_grad,
     "BayesSmoothGrad": bayes_smooth_grad,
@@ -137,6 +145,8 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "Occlusion": occlusion,
     "GradCAM": grad_cam,
     "GuidedGradCAM": guided_grad_cam,
+    "GuidedBackprop": partial(of_one_gradient, GuidedBackpropCalculator),
+    "Deconvnet": partial(of_one_gradient, DeconvnetCalculator),
     "LRP epsilon": partial(lrp, "epsilon"),
     "LRP zplus": partial(lrp, "zplus"),
     "LRP deep_taylor": partial(lrp, "deep_taylor"),
