@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+from collections.abc import Callable
 from email.message import Message
 from email.parser import Parser
 from pathlib import Path
@@ -123,10 +124,12 @@ def test_the_changelog_says_when_this_version_was_released():
         assert datetime.date.fromisoformat(date)
 
 
-@pytest.mark.large
-def test_the_line_of_the_readme_installs_the_source_distribution(sdist, tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    (line,) = re.findall(r"^PIP_CONSTRAINT=.+ python3 -m pip install .+$", readme, re.M)
+Run = Callable[[str, Path], "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def typed(tmp_path) -> Run:
+    """What runs a command in a folder, with a new environment that is activated."""
     venv.create(tmp_path / "venv", with_pip=True)
     search_path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
@@ -134,7 +137,7 @@ def test_the_line_of_the_readme_installs_the_source_distribution(sdist, tmp_path
 
     def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", "-c", command],
+            ["bash", "-e", "-c", command],
             cwd=folder,
             env=environment,
             capture_output=True,
@@ -144,11 +147,56 @@ def test_the_line_of_the_readme_installs_the_source_distribution(sdist, tmp_path
 
     if run("python3 -m pip download --no-deps packaging", tmp_path).returncode:
         pytest.skip("pip reaches no package index")
-    installed = run(line, sdist)
-    assert installed.returncode == 0, installed.stdout + installed.stderr
+    return run
+
+
+def draw_first(typed: Run, python: str, folder: Path) -> None:
+    """Run the first code of the README, and look for its picture."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     first = re.search(r"^```python\n(.*?)^```", readme, re.DOTALL | re.MULTILINE)
     assert first is not None
-    (tmp_path / "first.py").write_text(first[1], encoding="utf-8")
-    drawn = run("python3 first.py", tmp_path)
+    (folder / "first.py").write_text(first[1], encoding="utf-8")
+    drawn = typed(f"{python} first.py", folder)
     assert drawn.returncode == 0, drawn.stderr
-    assert (tmp_path / "first.png").stat().st_size > 10_000
+    assert (folder / "first.png").stat().st_size > 10_000
+
+
+@pytest.mark.large
+def test_the_readme_from_nothing(sdist, typed, tmp_path):
+    """Its line installs the source distribution; its first code and commands run."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^PIP_CONSTRAINT=.+ python3 -m pip install .+$", readme, re.M)
+    installed = typed(line, sdist)
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    draw_first(typed, "python3", tmp_path)
+    # The last two commands want these extras, as the README says above them.
+    more = typed(line.replace("[examples]", "[molecule,tables]"), sdist)
+    assert more.returncode == 0, more.stdout + more.stderr
+    section = readme.partition("\n## From the command line\n")[2]
+    commands = re.search(r"^```bash\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    assert commands is not None
+    done = typed(commands[1], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "aspirin" / "molecules.png").is_file()
+    assert (tmp_path / "explained" / "beeswarm.png").is_file()
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
+def test_the_lines_for_uv_install_the_source_distribution(page, sdist, typed, tmp_path):
+    if typed("python3 -m pip install uv", tmp_path).returncode:
+        pytest.skip("uv cannot be installed here")
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (lines,) = re.findall(r"^```(?:bash|sh)\n(uv .*?)^```", text, re.DOTALL | re.M)
+    copy = tmp_path / "copy"  # the environment is made in this folder
+    shutil.copytree(sdist, copy)
+    done = typed(lines, copy)
+    if re.search("Failed to fetch|client error|dns error", done.stderr):
+        pytest.skip("uv reaches no package index")
+    assert done.returncode == 0, done.stderr
+    (python,) = copy.glob("*env/bin/python")
+    if page == "README.md":
+        draw_first(typed, str(python), tmp_path)
+    else:
+        code = "import saliency, chainer; print(chainer.__version__)"
+        assert typed(f"{python} -c '{code}'", tmp_path).stdout == "7.8.1\n"
