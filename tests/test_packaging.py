@@ -161,17 +161,34 @@ def draw_first(typed: Run, python: str, folder: Path) -> None:
     assert (folder / "first.png").stat().st_size > 10_000
 
 
-@pytest.mark.large
-def test_the_readme_from_nothing(sdist, typed, tmp_path):
-    """Its line installs the source distribution; its first code and commands run."""
+every_start = pytest.mark.skipif(
+    not os.environ.get("EVERY_START"),
+    reason="takes a minute: .ci/run types these commands, with EVERY_START=1",
+)
+
+
+def install(typed: Run, sdist: Path, extras: str) -> None:
+    """Type the line of the README, with these extras."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"^PIP_CONSTRAINT=.+ python3 -m pip install .+$", readme, re.M)
-    installed = typed(line, sdist)
-    assert installed.returncode == 0, installed.stdout + installed.stderr
+    assert "[examples]" in line
+    done = typed(line.replace("[examples]", extras), sdist)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.large
+def test_the_line_of_the_readme_installs_the_source_distribution(
+    sdist, typed, tmp_path
+):
+    install(typed, sdist, "[examples]")
     draw_first(typed, "python3", tmp_path)
-    # The last two commands want these extras, as the README says above them.
-    more = typed(line.replace("[examples]", "[molecule,tables]"), sdist)
-    assert more.returncode == 0, more.stdout + more.stderr
+
+
+@every_start
+@pytest.mark.large
+def test_the_commands_of_the_readme_from_nothing(sdist, typed, tmp_path):
+    install(typed, sdist, "[examples,molecule,tables]")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme.partition("\n## From the command line\n")[2]
     commands = re.search(r"^```bash\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
     assert commands is not None
@@ -181,6 +198,7 @@ def test_the_readme_from_nothing(sdist, typed, tmp_path):
     assert (tmp_path / "explained" / "beeswarm.png").is_file()
 
 
+@every_start
 @pytest.mark.large
 @pytest.mark.parametrize("page", ["README.md", "docs/install.md"])
 def test_the_lines_for_uv_install_the_source_distribution(page, sdist, typed, tmp_path):
