@@ -82,7 +82,7 @@ def test_the_commands_of_the_page(
 
     page = (ROOT / "docs" / "command_line.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```sh\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
-    lines = block.splitlines()
+    lines = block.replace("\\\n", " ").splitlines()
     assert len(lines) >= 6
     for line in lines:
         if "photographs/" in line:
