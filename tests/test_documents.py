@@ -104,6 +104,7 @@ CHECKS: dict[str, Callable[[dict[str, Any]], None]] = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_the_code_of_a_page_runs_and_draws_what_the_page_shows(
     page: Path, tmp_path: Path

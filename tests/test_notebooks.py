@@ -112,6 +112,7 @@ def test_it_is_stored_without_outputs(path):
         ast.parse(cell.source)  # so there are no commands of IPython
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     "path",
     [

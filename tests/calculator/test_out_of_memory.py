@@ -34,6 +34,7 @@ class Small:
         return v * 1
 
 
+@pytest.mark.large
 @every_calculator_with(
     every_pair, class_index=[0, "argmax"], train=[False, True], room=[1, 3, 8]
 )

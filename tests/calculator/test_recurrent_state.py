@@ -99,6 +99,7 @@ every_cell = pytest.mark.parametrize("cell", CELLS)
 STATES = [0, 7, 1]
 
 
+@pytest.mark.large
 @every_calculator_with(
     every_value,
     is_disturbed={"clean": False, "disturbed": True},

@@ -180,6 +180,7 @@ SETTINGS = [
 outside_a_box = pytest.mark.filterwarnings("ignore:the z.B rule")
 
 
+@pytest.mark.large
 @outside_a_box
 @pytest.mark.parametrize(
     "setting", SETTINGS, ids=lambda s: f"{s.calculator.__name__}.{s.name}"

@@ -459,6 +459,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     ("name", "preset"),
     [

@@ -178,6 +178,7 @@ def test_relevance_is_the_same_however_samples_are_folded(name):
     Explained(name).check_folding(LRPCalculator, train=True, noise_sampler=noise)
 
 
+@pytest.mark.large
 @every_network("lrp", "conservation")
 def test_without_biases_all_relevance_gets_to_the_target(name):
     this = Explained(name)
@@ -213,6 +214,7 @@ def test_relevance_of_an_example_is_its_own_by_every_preset(name):
     Explained(name).check_presets(PRESETS.keys() - FEW_PRESETS)
 
 
+@pytest.mark.large
 @every_network()
 def test_nothing_is_left_changed(name):
     this = Explained(name, dtype="f")

@@ -411,6 +411,7 @@ class TestResuming:
         trainer.extend(extensions.snapshot(), trigger=(1, "iteration"))
         return trainer
 
+    @pytest.mark.large
     def test_a_resumed_training_writes_the_same_files(self, images, tmp_path):
         whole, parts = tmp_path / "whole", tmp_path / "parts"
         trainer = self.new(images, parts, seed=0)
@@ -435,6 +436,7 @@ class TestResuming:
         assert pictures_in(whole) == pictures
         assert bytes_of(trainer) == end
 
+    @pytest.mark.large
     def test_a_snapshot_from_before_there_were_reports(self, tmp_path):
         images = digits(80)
         trainer = new_trainer(new_network(Digits), images, tmp_path, n_epoch=1)
