@@ -236,6 +236,7 @@ class TestPackage:
         shown = "".join(traceback.format_exception_only(caught.type, caught.value))
         assert shown.lower().count("did you mean") == 1
 
+    @pytest.mark.large
     def test_what_is_logged_is_no_stray_line(self):
         check("""
             import contextlib, io

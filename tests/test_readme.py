@@ -28,6 +28,7 @@ def sections_of_the_readme() -> list[Any]:
     ]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("snippet", sections_of_the_readme())
 def test_the_code_of_each_section_of_the_readme_runs_by_itself(
     snippet: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -110,6 +110,7 @@ class TestCompleteness:
         model, x = train(16, activation=getattr(F, activation))
         assert abs(missing(model, x, steps=32)).max() < 2e-5
 
+    @pytest.mark.large
     def test_of_the_network_of_the_example(self, example, tmp_path):
         np.random.seed(0)
         table = example.load_table("breast_cancer", 0)

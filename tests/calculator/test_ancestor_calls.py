@@ -81,6 +81,7 @@ def test_a_name_is_in_its_module(module, name):
     assert found is getattr(importlib.import_module(package), name)
 
 
+@pytest.mark.large
 def test_packages_are_attributes_of_those_that_hold_them():
     """In a new process, where nothing else has imported them."""
     lines = [

@@ -538,6 +538,7 @@ def sequence_embed(embed, xs):
     return list(F.split_axis(embedded, ends, 0)) if len(xs) > 1 else [embedded]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("part", ["embed_x", "embed_y"])
 def test_an_encoder_and_a_decoder(part, sentences, tmp_path):
     rng = np.random.default_rng(0)

@@ -138,6 +138,7 @@ def test_passes_are_whole_where_the_samples_share_no_start(kind, x):
     assert list(model.n_row)[2:] == [16, 14]
 
 
+@pytest.mark.large
 def test_a_pass_holds_no_more_than_one_of_batchsize_rows(x, monkeypatch):
     model = Network("at_the_end")
     n_element = [0]

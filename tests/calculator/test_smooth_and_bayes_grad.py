@@ -142,6 +142,7 @@ class TestOneDrawForEachSample:
         model.l1.W.array[:, 1] = 0
         return model
 
+    @pytest.mark.large
     @pytest.mark.parametrize(
         "new_calculator",
         [IntegratedGradientsCalculator, partial(OcclusionCalculator, slide_axis=1)],

@@ -19,6 +19,7 @@ from tests.models.test_efficientnet import LITE0, weights, write_package
 ROOT = Path(saliency.__file__).parents[1]
 
 
+@pytest.mark.large
 def test_the_commands_of_the_readme(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -167,6 +167,7 @@ class TestConvolution:
     def test_any_deconvolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
 
+    @pytest.mark.large
     @settings(max_examples=25)
     @given(
         st.integers(1, 3),

@@ -219,6 +219,7 @@ class TestFork:
             thread.join(TIMEOUT)
         assert Greeter.greet is original
 
+    @pytest.mark.large
     def test_at_any_moment_of_convolutions_in_other_threads(self):
         expected, before = convolve_fast(), n_blas_thread()
         is_done = threading.Event()

@@ -657,6 +657,7 @@ class TestMemory:
         assert "there is too little memory for res" in message
         assert "complete" not in message
 
+    @pytest.mark.large
     def test_too_little_is_said(self, of_zip):
         self.check(of_zip, 40 * MB)
 
@@ -698,6 +699,7 @@ class TestMemory:
         with pytest.raises(MemoryError, match="too little memory for conv1"):
             load_pretrained("resnet50", path=path)
 
+    @pytest.mark.large
     def test_no_more_than_the_network_and_an_array(self, of_zip):
         assert load(140 * MB, "resnet50", of_zip)[0][:2] == ("loaded", "")
 

@@ -218,6 +218,7 @@ class TestWhatIsReported:
         for name in ("saliency", "saliency_1", "of_zero"):
             assert f"{name}/sparseness" in log
 
+    @pytest.mark.large
     def test_every_class_of_images(self, tmp_path):
         x, t = digits(40)
         model = new_network(Digits)
