@@ -128,6 +128,7 @@ CALLS = {
 }
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", CALLS)
 def test_gives_the_bytes_of_one_process(name, client, x, tmp_path):
     new, how = CALLS[name]

@@ -194,6 +194,7 @@ class TestMemory:
         tracemalloc.stop()
         return peak
 
+    @pytest.mark.large
     @pytest.mark.parametrize(
         ("calculator_class", "few", "method"),
         # BayesGrad has more rows in a pass, where they share their start: 10 samples

@@ -48,6 +48,7 @@ def assert_same_for_every_batchsize(calculator, data, batchsizes=BATCHSIZES, **h
     return one_by_one
 
 
+@pytest.mark.large
 @every_calculator_with(every_value, disturbance=DISTURBANCES)
 def test_of_a_network_with_dropout_and_normalization(new_calculator, disturbance, x):
     model = build(MLP, dropout=0.5, normalize=True, depth=3)

@@ -213,6 +213,7 @@ def interrupted(call, calculator, at, out):
 
 
 class TestRestart:
+    @pytest.mark.large
     @every_value(
         new_calculator=AGGREGATING,
         kind=["npy", "zarr"],

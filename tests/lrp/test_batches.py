@@ -159,6 +159,7 @@ NETWORKS = [
 ]
 
 
+@pytest.mark.large
 @every_pair(
     network={network.__name__: network for network in NETWORKS},
     preset=EVERY_RULE,

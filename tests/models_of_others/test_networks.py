@@ -157,6 +157,7 @@ def test_the_batch_changes_nothing(name, method):
         this.assert_near(this.alone(0, new), expected[:, :1])
 
 
+@pytest.mark.large
 @every_network()
 def test_noise_is_the_same_however_samples_are_folded(name):
     # Where gradients are constant, noise is seen in what they are multiplied by.
@@ -172,6 +173,7 @@ def test_dropout_is_the_same_however_samples_are_folded(name):
     Explained(name).check_folding(BayesGradCalculator)
 
 
+@pytest.mark.large
 @every_network("lrp", "lrp in training", cases=DRAWING)
 def test_relevance_is_the_same_however_samples_are_folded(name):
     noise = GaussianNoiseSampler()
@@ -203,6 +205,7 @@ def take_biases(model):
             link.avg_mean[...] = 0
 
 
+@pytest.mark.large
 @every_network("lrp")
 def test_relevance_of_an_example_is_its_own(name):
     Explained(name).check_presets(FEW_PRESETS)

@@ -90,6 +90,7 @@ class TestOrder:
 
 
 class TestPadding:
+    @pytest.mark.large
     @pytest.mark.filterwarnings("ignore:all M=2 samples are equal")
     @every_model
     @every_method
