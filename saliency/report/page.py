@@ -101,7 +101,8 @@ def _digest(text: str) -> str:
 def _variables() -> str:
     """Return the colours of the style sheet, for light and dark pages."""
     blocks = {
-        theme: " ".join(f"--{name}: {color};" for name, color in colors.items())
+        theme: f"color-scheme: {theme}; "
+        + " ".join(f"--{name}: {color};" for name, color in colors.items())
         for theme, colors in style_variables().items()
     }
     dark = blocks["dark"]

@@ -24,6 +24,23 @@ from saliency.visualizer.texts.pages import score_colors, text_color
 
 # What colours lie on: in light pages white, which is the colour of a score of 0.
 _GROUNDS = {"light": "#ffffff", "dark": "#1b1e24"}
+# Of the page itself: what is behind boxes, letters, faint letters, lines, the focus.
+_PAGE = {
+    "light": {
+        "back": "#f6f6f4",
+        "ink": "#1d1f24",
+        "soft": "#5b5f68",
+        "line": "#dcdcd8",
+        "focus": "#1a5fd0",
+    },
+    "dark": {
+        "back": "#121418",
+        "ink": "#e9e9ec",
+        "soft": "#a3a8b3",
+        "line": "#363b45",
+        "focus": "#84b4ff",
+    },
+}
 # Where the colours of features' values begin on a dark ground: lower ones are too dark.
 _LOWEST_ON_DARK = 0.3
 # How many colours a ramp has, from the lowest score to the highest; odd, so that 0 has
@@ -49,8 +66,8 @@ def style_variables() -> dict[str, dict[str, str]]:
     }
     common = {"zero": ZERO_COLOR, "missing": MISSING_COLOR}
     return {
-        "light": {**light, **common, "ground": _GROUNDS["light"]},
-        "dark": {**dark, **common, "ground": _GROUNDS["dark"]},
+        theme: {**colors, **common, **_PAGE[theme], "ground": _GROUNDS[theme]}
+        for theme, colors in (("light", light), ("dark", dark))
     }
 
 
