@@ -108,7 +108,8 @@ class Runner:
             stack.enter_context(self._unchanged.during_call())
             stack.enter_context(chainer.using_device(self._subject.device))
             stack.enter_context(fast_cpu())
-            stack.enter_context(fast_gpu())
+            if self._subject.device.xp is not np:
+                stack.enter_context(fast_gpu())
             # What @static_graph replays is not in the graph, and draws no new masks.
             stack.enter_context(chainer.using_config("use_static_graph", False))
             stack.enter_context(self._passes.extraction.registered())
