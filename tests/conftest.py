@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import hypothesis
 import matplotlib
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
@@ -37,3 +38,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         problem = chainer_compat.gpu_problem()
         if problem:
             pytest.skip(problem)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+@pytest.fixture
+def x(rng: np.random.Generator) -> np.ndarray:
+    """Seven examples of four features."""
+    return rng.normal(size=(7, 4))

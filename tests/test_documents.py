@@ -17,9 +17,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from PIL import Image
 
 import saliency
+from tests.pictures import assert_look_alike
 
 import chainer
 
@@ -121,18 +121,6 @@ def test_the_code_of_a_page_runs_and_draws_what_the_page_shows(
 def test_each_picture_of_the_gallery_is_drawn_by_a_page() -> None:
     drawn = [name for page in PAGES for name in pictures_of(page)]
     assert sorted(drawn) == sorted(path.name for path in (DOCS / "gallery").iterdir())
-
-
-def assert_look_alike(path: Path, other: Path) -> None:
-    """Assert that two pictures differ by little more than fonts and rounding do."""
-    with Image.open(path) as picture, Image.open(other) as other_picture:
-        size, other_size = np.array(picture.size), np.array(other_picture.size)
-        assert (abs(size / other_size - 1) < 0.02).all()
-        thumbnails = [
-            np.asarray(one.convert("L").resize((96, 48)), float)
-            for one in (picture, other_picture)
-        ]
-    assert np.abs(thumbnails[0] - thumbnails[1]).mean() < 6  # of 255
 
 
 STARTS = sorted((DOCS / "start").glob("*.md"))

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import saliency
+from tests.pictures import assert_look_alike
 
 ROOT = Path(saliency.__file__).parents[1]
 READMES = ("README.md", "README.ja.md")
@@ -80,18 +80,6 @@ def anchors_of(text: str) -> set[str]:
     """Return what leads to each heading, as GitHub makes it."""
     headings = re.findall(r"^#+ (.+)$", CODE.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings}
-
-
-def assert_look_alike(path: Path, other: Path) -> None:
-    """Assert that two pictures differ by little more than fonts and rounding do."""
-    with Image.open(path) as picture, Image.open(other) as other_picture:
-        size, other_size = np.array(picture.size), np.array(other_picture.size)
-        assert (abs(size / other_size - 1) < 0.02).all()
-        thumbnails = [
-            np.asarray(one.convert("L").resize((96, 48)), float)
-            for one in (picture, other_picture)
-        ]
-    assert np.abs(thumbnails[0] - thumbnails[1]).mean() < 6  # of 255
 
 
 @pytest.mark.parametrize("readme", READMES)

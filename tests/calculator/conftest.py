@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 
@@ -18,14 +17,3 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if item.path.name != "test_completeness.py":
         missed = "ignore:the attributions of:UserWarning"
         item.add_marker(pytest.mark.filterwarnings(missed))
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(1)
-
-
-@pytest.fixture
-def x(rng):
-    """Seven examples of four features."""
-    return rng.normal(size=(7, 4))
