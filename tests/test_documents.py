@@ -134,8 +134,7 @@ def test_the_five_minutes_from_a_fresh_environment(page: Path, tmp_path: Path) -
         pytest.skip("there is no clone here that git could clone again")
     if page.name != "texts.md" and not os.environ.get("EVERY_START"):
         pytest.skip(
-            "takes a minute: .ci/run types the commands of every page, with "
-            "EVERY_START=1"
+            "takes a minute: the commands of every page are typed with EVERY_START=1"
         )
     (commands,) = blocks(page, "bash")
     home = {"PATH": os.pathsep.join([os.path.dirname(sys.executable), os.defpath])}

@@ -163,7 +163,7 @@ def draw_first(typed: Run, python: str, folder: Path) -> None:
 
 every_start = pytest.mark.skipif(
     not os.environ.get("EVERY_START"),
-    reason="takes a minute: .ci/run types these commands, with EVERY_START=1",
+    reason="takes a minute: these commands are typed with EVERY_START=1",
 )
 
 
