@@ -38,6 +38,8 @@ ROOMS = [
     ("saliency/lrp/graph",),
     ("saliency/gpu",),
     ("saliency/cpu", "link_hooks"),
+    ("saliency/light_apply",),
+    ("saliency/remembered_checks",),
     (
         "saliency/command_line",
         "saliency/configured",

@@ -38,6 +38,7 @@ from saliency.calculator.randomness.random_streams import (
 from saliency.checks import is_finite
 from saliency.cpu import fast_cpu
 from saliency.gpu import fast_gpu
+from saliency.light_apply import light_apply
 
 import chainer
 
@@ -107,6 +108,7 @@ class Runner:
             stack.enter_context(trained_network())
             stack.enter_context(self._unchanged.during_call())
             stack.enter_context(chainer.using_device(self._subject.device))
+            stack.enter_context(light_apply())
             stack.enter_context(fast_cpu())
             if self._subject.device.xp is not np:
                 stack.enter_context(fast_gpu())

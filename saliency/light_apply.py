@@ -1,0 +1,244 @@
+"""Chainer's functions applied with less work around each of them.
+
+``FunctionNode.apply`` checks the types of its inputs, looks for what most calls do not
+have (ChainerX, iDeep, memory layouts, static graphs), enters a device that is there
+already, and makes its Variables by a constructor that checks them again. In a network
+of many small functions this takes longer than the arithmetic. :func:`light_apply` is a
+block in which it is left out where nothing else can come out. What the block does not
+cover is left to Chainer's own method.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
+from saliency.array_types import Array
+from saliency.remembered_checks import Checks, checks_of
+from saliency.replaced_methods import Method, ReplacedMethods
+
+import chainer
+from chainer.backends import cuda
+from chainer.variable import Parameter, Variable, VariableNode
+
+__all__ = ["light_apply"]
+
+
+class _State(threading.local):
+    """What a thread has in its block: the checks of each class met so far, or None."""
+
+    checks: dict[type, Checks] | None = None
+
+
+_state = _State()
+
+
+@contextlib.contextmanager
+def light_apply() -> Iterator[None]:
+    """Let this thread apply Chainer's functions with less work around each.
+
+    Results, graphs and errors are those of Chainer's own ``FunctionNode.apply``.
+    """
+    outer = _state.checks
+    with _methods.replaced():
+        _state.checks = {} if outer is None else outer
+        try:
+            yield
+        finally:
+            _state.checks = outer
+
+
+def _replaced_apply(original: Method) -> Method:
+    @functools.wraps(original)
+    def apply(self: Any, inputs: Any) -> Any:
+        known = _state.checks
+        if known is None:
+            return original(self, inputs)
+        config = _local_config.__dict__
+        if config.get("debug", _global_config.debug) or (
+            config.get("schedule_func", _global_config.schedule_func) is not None
+        ):
+            return original(self, inputs)
+        variables = _plain_variables(inputs)
+        if not variables:
+            return original(self, inputs)
+        in_data = tuple([variable._data[0] for variable in variables])
+        cls = self.__class__
+        checks = known.get(cls)
+        if checks is None:
+            checks = known[cls] = checks_of(cls)
+        self._input_layouts = (None,) * len(in_data)
+        if config.get("type_check", _global_config.type_check):
+            checks.check_types(self, in_data)
+        if not checks.passes_without_layouts:
+            self.check_layout_forward(variables)
+        outputs = _forward(self, in_data)
+        requires_grad = any(variable._requires_grad for variable in variables)
+        results = tuple(
+            [
+                _variable(y, requires_grad)
+                if layout is None and type(y) in _ARRAYS
+                else Variable(y, requires_grad=requires_grad, layout=layout)
+                for y, layout in zip(outputs, self._output_layouts)
+            ]
+        )
+        if config.get("enable_backprop", _global_config.enable_backprop):
+            _connect(self, variables, results, outputs)
+            self.lazy_grad_sum = config.get(
+                "lazy_grad_sum", _global_config.lazy_grad_sum
+            )
+        return results
+
+    return apply
+
+
+_methods = ReplacedMethods({(chainer.FunctionNode, "apply"): _replaced_apply})
+
+# chainer.config, without its search for each attribute: what the thread has, and what
+# all threads have.
+_local_config = chainer.config._local
+_global_config = chainer.global_config
+
+_ARRAYS = (np.ndarray, cuda.ndarray)
+
+
+def _plain_variables(inputs: Any) -> list[Variable] | None:
+    """Return the inputs as Variables; None unless all are ordinary ones.
+
+    That is of one device's arrays, of no other class, with no memory layout.
+    """
+    variables = []
+    kind = None
+    for x in inputs:
+        cls = type(x)
+        if cls is Variable or cls is Parameter:
+            if x._layout is not None or x._has_chainerx_array:
+                return None
+            of_array = type(x._data[0])
+        else:
+            of_array = cls
+            x = _variable(x, False) if cls in _ARRAYS else None
+        if of_array is not kind:
+            if kind is not None or of_array not in _ARRAYS:
+                return None
+            kind = of_array
+        variables.append(x)
+    return variables
+
+
+def _forward(function: Any, in_data: tuple[Array, ...]) -> Any:
+    """Compute the outputs of a function, between its hooks."""
+    hooks: Any = chainer.get_function_hooks()
+    if function._local_function_hooks:
+        hooks = {**hooks, **function._local_function_hooks}
+    if hooks:
+        for hook in hooks.values():
+            hook.forward_preprocess(function, in_data)
+    function._input_indexes_to_retain = None
+    function._output_indexes_to_retain = None
+    if type(in_data[0]) is np.ndarray:
+        outputs = function.forward(in_data)
+    else:
+        with chainer.using_device(chainer.backend.get_device_from_array(*in_data)):
+            outputs = function.forward(in_data)
+    if not (
+        type(outputs) is tuple and len(outputs) == 1 and type(outputs[0]) in _ARRAYS
+    ):
+        _check_outputs(function, outputs)
+    if function.is_elementwise:
+        assert function._output_layouts is None
+    if function._output_layouts is None:
+        function._output_layouts = (None,) * len(outputs)
+    if hooks:
+        for hook in hooks.values():
+            hook.forward_postprocess(function, in_data)
+    function._output_count = len(outputs)
+    return outputs
+
+
+def _check_outputs(function: Any, outputs: Any) -> None:
+    """Raise what Chainer raises for outputs that no graph can have."""
+    label = function.label
+    if not isinstance(outputs, tuple):
+        raise TypeError(
+            f"forward output must be a tuple ({label})\nActual: {type(outputs)}"
+        )
+    if function.is_elementwise and any(y.shape != outputs[0].shape for y in outputs):
+        shapes = ", ".join(repr(y.shape) for y in outputs)
+        raise RuntimeError(
+            "An elementwise function returned outputs with different shapes.\n"
+            f"Function: {label}\n"
+            f"Input shapes: {shapes}\n"  # those of the outputs in Chainer, too
+            f"Output shapes: {shapes}"
+        )
+    if chainer.is_arrays_compatible(outputs):
+        return
+    if not all(isinstance(y, chainer.get_array_types()) for y in outputs):
+        raise TypeError(
+            "forward output must be a tuple of ndarrays.\n"
+            f"Function: {label}\n"
+            f"Actual output types: {tuple(map(type, outputs))}"
+        )
+    raise TypeError(
+        f"incompatible array types are mixed in the forward output ({label}).\n"
+        f"Actual: {', '.join(str(type(y)) for y in outputs)}"
+    )
+
+
+def _connect(
+    function: Any,
+    variables: list[Variable],
+    results: tuple[Variable, ...],
+    outputs: tuple[Array, ...],
+) -> None:
+    """Put a function between its inputs and its outputs in the graph."""
+    nodes = [variable._node for variable in variables]
+    rank = function.rank = max([node._rank for node in nodes])
+    made = [y._node for y in results]
+    for node in made:
+        node._creator_node = function
+        node._rank = rank + 1
+    function.inputs = tuple(nodes)
+    function.outputs = tuple([weakref.ref(node) for node in made])
+    if function._input_indexes_to_retain is not None:
+        for index in function._input_indexes_to_retain:
+            nodes[index].data = variables[index]._data[0]
+    if function._output_indexes_to_retain is not None:
+        retained = []
+        for index in function._output_indexes_to_retain:
+            made[index]._data = outputs[index]
+            retained.append(outputs[index])
+        function._retained_output_data = tuple(retained)
+
+
+def _variable(array: Array, requires_grad: bool) -> Variable:
+    """Return what ``Variable(array, requires_grad=...)`` returns.
+
+    For an array of NumPy or CuPy. Attributes are set in the order in which Chainer
+    sets them, so that the two kinds of objects share the keys of their dictionaries.
+    """
+    variable = Variable.__new__(Variable)
+    variable._requires_grad = requires_grad
+    variable._loss_scale = None
+    variable._grad_var = None
+    variable._device = None
+    variable._grad_valid = True
+    variable._layout = None
+    variable._data = [array]
+    node = VariableNode.__new__(VariableNode)
+    node._variable = weakref.ref(variable)
+    node.name = None
+    node._requires_grad = requires_grad
+    node._layout = None
+    node.dtype = array.dtype
+    node.shape = array.shape
+    variable._node = node
+    variable._grad = None
+    return variable
