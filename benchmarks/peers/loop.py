@@ -92,3 +92,29 @@ def occlusion(
             total[(slice(None), *window)] += fall.reshape((-1,) + (1,) * (x.ndim - 1))
             count[(slice(None), *window)] += 1
     return total / count
+
+
+def lrp_epsilon(
+    layers: Sequence[Forward], x: np.ndarray, classes: np.ndarray, epsilon: float = 1e-6
+) -> np.ndarray:
+    """Return the relevance by LRP-epsilon, layer by layer.
+
+    Each of ``layers`` is a layer behind the ReLU and the pooling that come before it,
+    which let relevance through as it is.
+    """
+    with chainer.using_config("train", False):
+        inputs, outputs = [], []
+        h = x
+        for layer in layers:
+            inputs.append(chainer.Variable(h))
+            outputs.append(layer(inputs[-1]))
+            h = outputs[-1].array
+        relevance = np.zeros_like(h)
+        rows = np.arange(len(x))
+        relevance[rows, classes] = h[rows, classes]
+        for h, z in zip(reversed(inputs), reversed(outputs)):
+            sign = np.where(z.array < 0, -1, 1).astype(x.dtype)
+            s = relevance / (z.array + np.float32(epsilon) * sign)
+            (gradient,) = chainer.grad([z], [h], [chainer.Variable(s)])
+            relevance = h.array * gradient.array
+    return relevance
