@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.cpu import depthwise, memory, products, tiles, winograd
+from saliency.cpu.epilogue import NOTHING, Epilogue
 from saliency.cpu.geometry import Geometry
 
 # Winograd's transforms, those of the weights in particular, cost as much as they save
@@ -25,6 +26,7 @@ def convolve(
     b: np.ndarray | None,
     geometry: Geometry,
     groups: int,
+    then: Epilogue = NOTHING,
 ) -> np.ndarray:
     """Convolve images.
 
@@ -34,20 +36,22 @@ def convolve(
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
         groups (int): Groups of channels that are convolved separately.
+        then (Epilogue): What is done to the result, while it is in the cache.
 
     Returns:
         numpy.ndarray: ``(n, out, out height, out width)``, channels last in memory.
     """
     if groups == 1:
-        return _convolve(x, W, b, geometry)
+        return _convolve(x, W, b, geometry, then)
     if W.shape[1] == 1:
-        return depthwise.convolve(x, W, b, geometry)
+        return depthwise.convolve(x, W, b, geometry, then)
     parts = [
-        tiles.convolve(of_x, of_W, of_b, geometry)
-        for of_x, of_W, of_b in zip(
+        tiles.convolve(of_x, of_W, of_b, geometry, of_then)
+        for of_x, of_W, of_b, of_then in zip(
             np.split(x, groups, 1),
             np.split(W, groups),
             [None] * groups if b is None else np.split(b, groups),
+            then.of_groups(groups),
         )
     ]
     return _channels_last(parts)
@@ -148,18 +152,20 @@ def _convolve(
     W: np.ndarray,
     b: np.ndarray | None,
     geometry: Geometry,
+    then: Epilogue,
 ) -> np.ndarray:
     if geometry.is_pointwise():
         seen = x[(..., *geometry.pixels())]
-        pixels = products.matmul(_pixels(seen), W[:, :, 0, 0].T)
-        if b is not None:
-            pixels += b
+        last = then.channels_last()
+        pixels = products.matmul(_pixels(seen), W[:, :, 0, 0].T, b, last)
         by_pixel = pixels.reshape(len(x), *geometry.out, len(W))
     elif _suits_winograd(W, geometry):
         U = _weights.transformed(W)
-        by_pixel = winograd.convolve(x.transpose(0, 2, 3, 1), U, b, geometry)
+        by_pixel = winograd.convolve(
+            x.transpose(0, 2, 3, 1), U, b, geometry, then.channels_last()
+        )
     else:
-        return tiles.convolve(x, W, b, geometry)
+        return tiles.convolve(x, W, b, geometry, then)
     return by_pixel.transpose(0, 3, 1, 2)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from saliency.cpu import elementwise, memory
+from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 from saliency.cpu.tiles import Patches, Tile
@@ -26,7 +27,11 @@ _BLOCK = 1024
 
 
 def convolve(
-    x: np.ndarray, W: np.ndarray, b: np.ndarray | None, geometry: Geometry
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None,
+    geometry: Geometry,
+    then: Epilogue = NOTHING,
 ) -> np.ndarray:
     """Convolve each channel with its kernels.
 
@@ -35,15 +40,14 @@ def convolve(
         W (numpy.ndarray): ``(channel * multiplier, 1, kh, kw)``.
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
+        then (Epilogue): What is done to the result.
 
     Returns:
         numpy.ndarray: ``(n, channel * multiplier, out height, out width)``, channels
         last in memory.
     """
     y = memory.empty((len(x), *geometry.out, len(W)), x.dtype)
-    _filter(x, W[:, 0], geometry, y)
-    if b is not None:
-        y += b
+    _filter(x, W[:, 0], geometry, y, Finish(y, b, then.channels_last()))
     return y.transpose(0, 3, 1, 2)
 
 
@@ -115,7 +119,13 @@ def _phases(geometry: Geometry, axis: int) -> Iterator[_Phase]:
         )
 
 
-def _filter(x: np.ndarray, W: np.ndarray, geometry: Geometry, out: np.ndarray) -> None:
+def _filter(
+    x: np.ndarray,
+    W: np.ndarray,
+    geometry: Geometry,
+    out: np.ndarray,
+    finish: Finish | None = None,
+) -> None:
     """Write what kernels make of images.
 
     Args:
@@ -125,6 +135,7 @@ def _filter(x: np.ndarray, W: np.ndarray, geometry: Geometry, out: np.ndarray) -
         geometry (Geometry): Where the windows lie.
         out (numpy.ndarray): ``(n, out height, out width, n_sum)``. Where there are
             several kernels for each place of its last axis, those in a row are summed.
+        finish (Finish or None): What is done to the result.
     """
     n_kernel, n_channel, n_sum = len(W), x.shape[1], out.shape[3]
     patches = Patches(geometry, n_channel)
@@ -133,7 +144,11 @@ def _filter(x: np.ndarray, W: np.ndarray, geometry: Geometry, out: np.ndarray) -
 
     def filter_tile(tile: Tile) -> None:
         first, last, start, stop = tile
-        of_tile = out[first:last, start:stop]
+        sum_taps(tile, out[first:last, start:stop])
+        if finish is not None:
+            finish(*patches.pixels(tile))
+
+    def sum_taps(tile: Tile, of_tile: np.ndarray) -> None:
         region = patches.region(x, tile)
         if n_kernel > n_channel:
             shape = (*region.shape[:3], n_kernel)

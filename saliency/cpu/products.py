@@ -9,29 +9,53 @@ from __future__ import annotations
 import numpy as np
 
 from saliency.cpu import memory
+from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.threads import threads
 
 # Columns or rows that a BLAS works on at a time: parts are whole multiples.
 _UNIT = 16
 # From how many products of numbers on OpenBLAS takes several threads.
 _BLAS_OF_MATRICES, _BLAS_OF_VECTOR = 1 << 18, 9216
+# So many rows a BLAS multiplies at full speed; a result of so many bytes stays in the
+# cache.
+_MIN_ROWS, _TILE = 1024, 1 << 20
 
 
-def matmul(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return ``a @ b`` for matrices ``(n, k)`` and ``(k, m)``."""
+def matmul(
+    a: np.ndarray,
+    b: np.ndarray,
+    bias: np.ndarray | None = None,
+    then: Epilogue = NOTHING,
+) -> np.ndarray:
+    """Return ``a @ b + bias``, and what an epilogue makes of it.
+
+    Args:
+        a (numpy.ndarray): ``(n, k)``.
+        b (numpy.ndarray): ``(k, m)``.
+        bias (numpy.ndarray or None): ``(m,)``.
+        then (Epilogue): What is done to the result; its array is ``(n, m)``.
+    """
     out = memory.empty((len(a), b.shape[1]), a.dtype)
+    finish = Finish(out, bias, then)
     n_thread = threads.for_work(2 * a.size * b.shape[1])
-    if n_thread == 1:
-        jobs = [(a, b, out)]
-    elif len(a) > b.shape[1]:
-        jobs = [(a[part], b, out[part]) for part in _parts(len(a), n_thread)]
+    rows, columns = [slice(0, len(a))], [slice(0, b.shape[1])]
+    if len(a) > b.shape[1]:
+        rows = _parts(len(a), n_thread)
     else:
-        parts = _parts(b.shape[1], n_thread)
-        jobs = [(a, b[:, part], out[:, part]) for part in parts]
+        columns = _parts(b.shape[1], n_thread)
 
-    def multiply(of_a: np.ndarray, of_b: np.ndarray, of_out: np.ndarray) -> None:
-        np.matmul(of_a, of_b, out=of_out)
+    def multiply(rows: slice, columns: slice) -> None:
+        step = rows.stop - rows.start
+        if finish.is_needed:
+            n_part = -(-step // max(_MIN_ROWS, _TILE // (b.shape[1] * a.itemsize)))
+            step = -(-step // n_part)
+        for start in range(rows.start, rows.stop, step):
+            stop = min(start + step, rows.stop)
+            of_out = out[start:stop, columns]
+            np.matmul(a[start:stop], b[:, columns], out=of_out)
+            finish(start, stop, columns)
 
+    jobs = [(r, c) for r in rows for c in columns]
     threads.run(multiply, jobs, n_thread)
     return out
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from saliency.cpu import memory
+from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 
@@ -111,6 +112,12 @@ class Patches:
         """Return a matrix ``(length, out)`` as weights ``(out, in, kh, kw)``."""
         shape = (*self.geometry.kernel, self.n_channel, -1)
         return packed.reshape(shape).transpose(3, 2, 0, 1)
+
+    def pixels(self, tile: Tile) -> tuple[int, int]:
+        """Return the first pixel of a tile, and the one after its last, of all."""
+        height, width = self.geometry.out
+        first, last, start, stop = tile
+        return (first * height + start) * width, ((last - 1) * height + stop) * width
 
     def gather(self, x: np.ndarray, tile: Tile) -> np.ndarray:
         """Return the patches ``(pixels of the tile, length)``.
@@ -314,7 +321,11 @@ def patches_of(geometry: Geometry, n_channel: int) -> Patches:
 
 
 def convolve(
-    x: np.ndarray, W: np.ndarray, b: np.ndarray | None, geometry: Geometry
+    x: np.ndarray,
+    W: np.ndarray,
+    b: np.ndarray | None,
+    geometry: Geometry,
+    then: Epilogue = NOTHING,
 ) -> np.ndarray:
     """Convolve images.
 
@@ -323,6 +334,7 @@ def convolve(
         W (numpy.ndarray): Kernels ``(out, in, kh, kw)``.
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
+        then (Epilogue): What is done to the result.
 
     Returns:
         numpy.ndarray: ``(n, out, out height, out width)``, channels last in memory.
@@ -330,14 +342,14 @@ def convolve(
     patches = patches_of(geometry, x.shape[1])
     packed = patches.pack(W)
     y = memory.empty((len(x), *geometry.out, len(W)), x.dtype)
+    finish = Finish(y, b, then.channels_last())
 
     def convolve_tile(tile: Tile) -> None:
         col = patches.gather(x, tile)
         first, last, start, stop = tile
         of_tile = y[first:last, start:stop].reshape(len(col), -1)
         np.matmul(col, packed, out=of_tile)
-        if b is not None:
-            of_tile += b
+        finish(*patches.pixels(tile))
 
     n_thread = patches.n_thread(len(x), len(W))
     jobs = [(tile,) for tile in patches.tiles(len(x), x.itemsize, n_thread)]

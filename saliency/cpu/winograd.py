@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from saliency.cpu import memory
+from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 
@@ -106,6 +107,7 @@ def convolve(
     U: np.ndarray,
     b: np.ndarray | None,
     geometry: Geometry,
+    then: Epilogue = NOTHING,
     *,
     is_back: bool = False,
 ) -> np.ndarray:
@@ -116,6 +118,7 @@ def convolve(
         U (numpy.ndarray): What :func:`transform_weight` returned.
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
+        then (Epilogue): What is done to the result; its array is like the result.
         is_back (bool): Whether it is the way back: with the kernels flipped, from
             their output channels to those of the input.
 
@@ -127,6 +130,7 @@ def convolve(
     transforms = _OF_INPUT[is_back].astype(x.dtype), _OF_OUTPUT[is_back].astype(x.dtype)
     n_out = U.shape[2]
     y = memory.empty((len(x), *geometry.out, n_out), x.dtype)
+    finish = Finish(y, b, then)
     # A band is a row of tiles over the whole width of one image.
     n_band_image, n_tile_band = (-(-size // 4) for size in geometry.out)
     n_band = len(x) * n_band_image
@@ -141,11 +145,16 @@ def convolve(
         n_thread_bands, n_thread_products = n_thread, 1
     edges = np.linspace(0, n_band, n_job + 1).astype(int)
 
+    def first_pixel(band: int) -> int:
+        image, of_image = divmod(band, n_band_image)
+        return (image * geometry.out[0] + of_image * 4) * geometry.out[1]
+
     def convolve_bands(start: int, stop: int) -> None:
         bands = range(start, stop)
         _convolve_bands(
-            x, U, b, y, geometry, bands, n_tile_band, *transforms, n_thread_products
+            x, U, y, geometry, bands, n_tile_band, *transforms, n_thread_products
         )
+        finish(first_pixel(start), first_pixel(stop))
 
     threads.run(convolve_bands, list(zip(edges[:-1], edges[1:])), n_thread_bands)
     return y
@@ -154,7 +163,6 @@ def convolve(
 def _convolve_bands(
     x: np.ndarray,
     U: np.ndarray,
-    b: np.ndarray | None,
     y: np.ndarray,
     geometry: Geometry,
     bands: range,
@@ -174,8 +182,6 @@ def _convolve_bands(
     M = _products(V, U, M, n_thread)
     Y = threads.scratch("other", (4, 4, n_band, n_tile, n_out), x.dtype)
     np.matmul(of_output, M.reshape(36, -1), out=Y.reshape(16, -1))
-    if b is not None:
-        Y += b
     n_band_image = -(-geometry.out[0] // 4)
     tiles = Y.transpose(2, 0, 3, 1, 4)  # (band, row, tile, column, channel)
     for of_band, band in zip(tiles, bands):

@@ -1,0 +1,181 @@
+"""Convolutions and products with an epilogue beside Chainer's functions in a row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
+
+from saliency.cpu import convolution, products
+from saliency.cpu.epilogue import Epilogue
+from saliency.cpu.geometry import Geometry
+
+import chainer.functions as F
+from chainer.utils.conv import get_conv_outsize
+
+# Relative to the largest value.
+RTOL = {np.dtype("f"): 1e-4, np.dtype("d"): 1e-12}
+SPECIAL = [np.nan, np.inf, -np.inf, -0.0, 0.0, 6.0]
+# Each way to compute a convolution: input and output channels, groups, kernel, size.
+PATHS = {
+    "pointwise": (24, 40, 1, 1, 12),
+    "many pointwise": (64, 96, 1, 1, 40),
+    "tiles": (20, 12, 1, 5, 9),
+    "planes": (3, 8, 1, 7, 21),
+    "groups": (6, 9, 3, 3, 8),
+    "winograd": (32, 48, 1, 3, 40),
+    "depthwise": (40, 40, 40, 3, 15),
+    "large depthwise": (96, 96, 96, 3, 60),
+    "several kernels for each channel": (5, 15, 5, 3, 9),
+}
+
+
+def geometry_of(
+    size: tuple[int, int], kernel: int, stride: int, pad: int, dilate: int
+) -> Geometry:
+    out = tuple(
+        get_conv_outsize(n, kernel, stride, pad, cover_all=False, d=dilate)
+        for n in size
+    )
+    return Geometry(size, *((n, n) for n in (kernel, stride, pad, dilate)), out=out)
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """Return an array whose channels, on axis 1, are last in memory."""
+    last = np.ascontiguousarray(np.moveaxis(array, 1, -1))
+    return np.moveaxis(last, -1, 1)
+
+
+def with_special(rng: np.random.Generator, array: np.ndarray) -> np.ndarray:
+    """Put NaN, infinities, zeros and the ceiling at random places of an array."""
+    flat = array.reshape(-1)
+    where = rng.choice(flat.size, min(flat.size, 6), replace=False)
+    flat[where] = SPECIAL[: len(where)]
+    return array
+
+
+def rectified(y: Any, floor: float | None, ceiling: float | None) -> np.ndarray:
+    """Return Chainer's ``relu`` or ``clipped_relu`` of the array."""
+    if floor is None:
+        return y.array
+    return (F.relu(y) if ceiling is None else F.clipped_relu(y, ceiling)).array
+
+
+def assert_close(result: np.ndarray, wanted: np.ndarray) -> None:
+    assert result.shape == wanted.shape
+    assert result.dtype == wanted.dtype
+    finite = np.isfinite(wanted)
+    np.testing.assert_array_equal(result[~finite], wanted[~finite])
+    scale = np.abs(wanted[finite]).max(initial=0) or 1
+    np.testing.assert_allclose(
+        result[finite], wanted[finite], rtol=0, atol=RTOL[wanted.dtype] * scale
+    )
+
+
+limits = st.sampled_from([(None, None), (0.0, None), (0.0, 6.0)])
+
+
+class TestConvolution:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.sampled_from(sorted(PATHS)),
+        st.integers(1, 3),
+        st.integers(1, 2),
+        st.integers(0, 2),
+        st.integers(1, 2),
+        limits,
+        st.booleans(),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from("fd"),
+    )
+    def test_is_chainers_functions_in_a_row(
+        self, path, n_image, stride, pad, dilate, limits, has_b, adds, is_last, dtype
+    ):
+        n_in, n_out, groups, kernel, n = PATHS[path]
+        if path == "winograd":
+            stride = dilate = 1
+        rng = np.random.default_rng(n_image)
+        x = rng.standard_normal((n_image, n_in, n, n + 1)).astype(dtype)
+        W = rng.standard_normal((n_out, n_in // groups, kernel, kernel)).astype(dtype)
+        b = rng.standard_normal(n_out).astype(dtype) if has_b else None
+        geometry = geometry_of((n, n + 1), kernel, stride, pad, dilate)
+        y = F.convolution_2d(
+            x, W, b, stride=stride, pad=pad, dilate=dilate, groups=groups
+        )
+        added = None
+        if adds:
+            added = with_special(rng, rng.standard_normal(y.shape).astype(dtype))
+            y = y + added
+            added = channels_last(added) if is_last else added
+        x = channels_last(x) if is_last else x
+        result = convolution.convolve(
+            x, W, b, geometry, groups, then=Epilogue(added, *limits)
+        )
+        assert_close(result, rectified(y, *limits))
+
+    @pytest.mark.parametrize("path", sorted(PATHS))
+    def test_neither_other_images_nor_threads_matter(self, path):
+        n_in, n_out, groups, kernel, n = PATHS[path]
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((5, n_in, n, n))
+        W = rng.standard_normal((n_out, n_in // groups, kernel, kernel))
+        b = rng.standard_normal(n_out)
+        geometry = geometry_of((n, n), kernel, 1, kernel // 2, 1)
+        added = rng.standard_normal((5, n_out, *geometry.out))
+
+        def convolve(images: slice) -> np.ndarray:
+            then = Epilogue(added[images], 0.0, 6.0)
+            return convolution.convolve(x[images], W, b, geometry, groups, then)
+
+        of_all = convolve(slice(None))
+        one_by_one = [convolve(slice(i, i + 1)) for i in range(5)]
+        assert_close(np.concatenate(one_by_one), of_all)
+        with threadpool_limits(1):
+            assert_close(convolve(slice(None)), of_all)
+
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+    @pytest.mark.parametrize("kernel", [1, 5])
+    @pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+    def test_nan_and_infinity_of_images_go_where_chainers_go(self, kernel, special):
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((2, 20, 7, 7)).astype("f")
+        x[1, 3, 2, 2] = special
+        W = rng.standard_normal((9, 20, kernel, kernel)).astype("f")
+        geometry = geometry_of((7, 7), kernel, 1, 0, 1)
+        for ceiling in (None, 6.0):
+            wanted = rectified(F.convolution_2d(x, W), 0.0, ceiling)
+            then = Epilogue(None, 0.0, ceiling)
+            result = convolution.convolve(x, W, None, geometry, 1, then)
+            assert_close(result, wanted)
+
+
+class TestProduct:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.integers(1, 3000),
+        st.integers(1, 80),
+        st.integers(1, 600),
+        limits,
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from("fd"),
+    )
+    def test_is_chainers_functions_in_a_row(
+        self, n_row, n_in, n_out, limits, has_b, adds, dtype
+    ):
+        rng = np.random.default_rng(n_in)
+        x = rng.standard_normal((n_row, n_in)).astype(dtype)
+        W = rng.standard_normal((n_out, n_in)).astype(dtype)
+        b = rng.standard_normal(n_out).astype(dtype) if has_b else None
+        y = F.linear(x, W, b)
+        added = None
+        if adds:
+            added = with_special(rng, rng.standard_normal(y.shape).astype(dtype))
+            y = y + added
+        result = products.matmul(x, W.T, b, Epilogue(added, *limits))
+        assert_close(result, rectified(y, *limits))
