@@ -11,6 +11,7 @@ import numpy as np
 from saliency.cpu import depthwise, memory, products, tiles, winograd
 from saliency.cpu.epilogue import NOTHING, Epilogue
 from saliency.cpu.geometry import Geometry
+from saliency.cpu.mask import Mask
 
 # Winograd's transforms, those of the weights in particular, cost as much as they save
 # where there are few channels or pixels. It does not depend on the number of images, so
@@ -58,7 +59,11 @@ def convolve(
 
 
 def to_input(
-    gy: np.ndarray, W: np.ndarray, geometry: Geometry, groups: int
+    gy: np.ndarray,
+    W: np.ndarray,
+    geometry: Geometry,
+    groups: int,
+    mask: Mask | None = None,
 ) -> np.ndarray:
     """Apply the transposed map of :func:`convolve` to what is at its output.
 
@@ -67,17 +72,23 @@ def to_input(
         W (numpy.ndarray): Kernels ``(out, in / groups, kh, kw)``.
         geometry (Geometry): Where the windows lie.
         groups (int): Groups of channels that are convolved separately.
+        mask (Mask or None): What of ``gy`` is taken: the way back through a rectifier
+            that followed the convolution.
 
     Returns:
         numpy.ndarray: ``(n, in, height, width)``.
     """
     if groups == 1:
-        return _to_input(gy, W, geometry)
+        return _to_input(gy, W, geometry, mask)
     if W.shape[1] == 1:
-        return depthwise.to_input(gy, W, geometry, groups)
+        return depthwise.to_input(gy, W, geometry, groups, mask)
     parts = [
-        tiles.to_input(of_gy, of_W, geometry)
-        for of_gy, of_W in zip(np.split(gy, groups, 1), np.split(W, groups))
+        tiles.to_input(of_gy, of_W, geometry, of_mask)
+        for of_gy, of_W, of_mask in zip(
+            np.split(gy, groups, 1),
+            np.split(W, groups),
+            [None] * groups if mask is None else mask.of_groups(groups),
+        )
     ]
     return _channels_last(parts)
 
@@ -169,10 +180,13 @@ def _convolve(
     return by_pixel.transpose(0, 3, 1, 2)
 
 
-def _to_input(gy: np.ndarray, W: np.ndarray, geometry: Geometry) -> np.ndarray:
+def _to_input(
+    gy: np.ndarray, W: np.ndarray, geometry: Geometry, mask: Mask | None
+) -> np.ndarray:
     # With stride 1 the way back is a convolution, too.
     if geometry.is_pointwise():
-        pixels = products.matmul(_pixels(gy), W[:, :, 0, 0])
+        of_pixels = None if mask is None else mask.by_pixel()
+        pixels = products.matmul(_pixels(gy), W[:, :, 0, 0], mask=of_pixels)
         by_pixel = pixels.reshape(len(gy), *geometry.out, W.shape[1])
         if geometry.out == geometry.size:
             return by_pixel.transpose(0, 3, 1, 2)
@@ -183,12 +197,17 @@ def _to_input(gy: np.ndarray, W: np.ndarray, geometry: Geometry) -> np.ndarray:
     if _suits_winograd(W, back):
         U = _weights.transformed(W)
         by_pixel = winograd.convolve(
-            gy.transpose(0, 2, 3, 1), U, None, back, is_back=True
+            gy.transpose(0, 2, 3, 1),
+            U,
+            None,
+            back,
+            mask=None if mask is None else mask.channels_last(),
+            is_back=True,
         )
         return by_pixel.transpose(0, 3, 1, 2)
     if geometry.stride == (1, 1) and W.shape[1] >= _MIN_CHANNELS:
-        return tiles.convolve(gy, _flip(W), None, back)
-    return tiles.to_input(gy, W, geometry)
+        return tiles.convolve(gy, _flip(W), None, back, mask=mask)
+    return tiles.to_input(gy, W, geometry, mask)
 
 
 def _flip(W: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from numpy.lib.stride_tricks import as_strided
 from saliency.cpu import elementwise, memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
+from saliency.cpu.mask import Mask
 from saliency.cpu.threads import threads
 from saliency.cpu.tiles import Patches, Tile
 
@@ -52,7 +53,11 @@ def convolve(
 
 
 def to_input(
-    gy: np.ndarray, W: np.ndarray, geometry: Geometry, n_channel: int
+    gy: np.ndarray,
+    W: np.ndarray,
+    geometry: Geometry,
+    n_channel: int,
+    mask: Mask | None = None,
 ) -> np.ndarray:
     """Apply the transposed map of :func:`convolve` to what is at its output.
 
@@ -61,6 +66,7 @@ def to_input(
         W (numpy.ndarray): ``(channel * multiplier, 1, kh, kw)``.
         geometry (Geometry): Where the windows lie.
         n_channel (int): Channels of the images.
+        mask (Mask or None): What of ``gy`` is taken.
 
     Returns:
         numpy.ndarray: ``(n, channel, height, width)``, channels last in memory.
@@ -81,7 +87,7 @@ def to_input(
                 out=part.shape[1:3],
             )
             kernels = W[:, 0, rows.taps][:, :, columns.taps]
-            _filter(gy, kernels, back, part)
+            _filter(gy, kernels, back, part, mask=mask)
     return gx.transpose(0, 3, 1, 2)
 
 
@@ -125,6 +131,7 @@ def _filter(
     geometry: Geometry,
     out: np.ndarray,
     finish: Finish | None = None,
+    mask: Mask | None = None,
 ) -> None:
     """Write what kernels make of images.
 
@@ -136,6 +143,7 @@ def _filter(
         out (numpy.ndarray): ``(n, out height, out width, n_sum)``. Where there are
             several kernels for each place of its last axis, those in a row are summed.
         finish (Finish or None): What is done to the result.
+        mask (Mask or None): What of the images is taken.
     """
     n_kernel, n_channel, n_sum = len(W), x.shape[1], out.shape[3]
     patches = Patches(geometry, n_channel)
@@ -149,7 +157,7 @@ def _filter(
             finish(*patches.pixels(tile))
 
     def sum_taps(tile: Tile, of_tile: np.ndarray) -> None:
-        region = patches.region(x, tile)
+        region = patches.region(x, tile, mask)
         if n_kernel > n_channel:
             shape = (*region.shape[:3], n_kernel)
             repeated = threads.scratch("repeated", shape, x.dtype)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Callable
 
 import numpy as np
 
 from saliency.cpu import memory
+from saliency.cpu.mask import Mask
 from saliency.cpu.threads import threads
 
 #: Arithmetic operations of a matrix product that take as long as an element of an
@@ -33,13 +35,19 @@ def relu(x: np.ndarray) -> np.ndarray:
     return _in_parts(work, x)
 
 
-def relu_to_input(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return ``gy`` where ``y`` is positive, else 0."""
+def masked(gy: np.ndarray, mask: Mask, out: np.ndarray | None = None) -> np.ndarray:
+    """Return ``gy`` where a mask lets it through, else 0.
+
+    Args:
+        gy (numpy.ndarray): A gradient.
+        mask (Mask): Where it goes through.
+        out (numpy.ndarray or None): Where to write the result; it may be ``gy``.
+    """
 
     def work(of_gy: np.ndarray, of_y: np.ndarray, out: np.ndarray) -> None:
-        np.multiply(of_gy, of_y > 0, out=out)
+        replace(mask, y=of_y).multiply(of_gy, (), out)
 
-    return _in_parts(work, gy, y)
+    return _in_parts(work, gy, mask.y, out=out)
 
 
 def clipped_relu(x: np.ndarray, cap: float) -> np.ndarray:
@@ -52,25 +60,19 @@ def clipped_relu(x: np.ndarray, cap: float) -> np.ndarray:
     return _in_parts(work, x)
 
 
-def clipped_relu_to_input(gy: np.ndarray, x: np.ndarray, cap: float) -> np.ndarray:
-    """Return ``gy`` where ``x`` is between 0 and ``cap``, else 0."""
-    low, high = x.dtype.type(0), x.dtype.type(cap)
+def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Return ``x + y``, for arrays of one shape.
 
-    def work(of_gy: np.ndarray, of_x: np.ndarray, out: np.ndarray) -> None:
-        is_between = of_x > low
-        is_between &= of_x < high
-        np.multiply(of_gy, is_between, out=out)
-
-    return _in_parts(work, gy, x)
-
-
-def add(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return ``x + y``, for arrays of one shape."""
+    Args:
+        x (numpy.ndarray): The one.
+        y (numpy.ndarray): The other.
+        out (numpy.ndarray or None): Where to write the result; it may be one of both.
+    """
 
     def work(of_x: np.ndarray, of_y: np.ndarray, out: np.ndarray) -> None:
         np.add(of_x, of_y, out=out)
 
-    return _in_parts(work, x, y)
+    return _in_parts(work, x, y, out=out)
 
 
 def normalize(x: np.ndarray, mean: Any, scale: Any, shift: Any) -> np.ndarray:
@@ -125,7 +127,10 @@ def pad(x: np.ndarray, widths: list[tuple[int, int]], value: float) -> np.ndarra
 
 
 def _in_parts(
-    work: Callable[..., Any], *arrays: np.ndarray, whole: int | None = None
+    work: Callable[..., Any],
+    *arrays: np.ndarray,
+    whole: int | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return what ``work(*parts, out)`` writes, part by part, like the first array.
 
@@ -133,8 +138,10 @@ def _in_parts(
         work (callable): Works on parts of the arrays, and of the result.
         arrays (numpy.ndarray): All of one shape.
         whole (int or None): An axis that is not cut.
+        out (numpy.ndarray or None): Where to write the result.
     """
-    out = memory.empty_like(arrays[0])
+    if out is None:
+        out = memory.empty_like(arrays[0])
     if out.nbytes <= _PART:
         work(*arrays, out)
     else:

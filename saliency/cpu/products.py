@@ -10,6 +10,7 @@ import numpy as np
 
 from saliency.cpu import memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
+from saliency.cpu.mask import Mask, masked
 from saliency.cpu.threads import threads
 
 # Columns or rows that a BLAS works on at a time: parts are whole multiples.
@@ -26,6 +27,7 @@ def matmul(
     b: np.ndarray,
     bias: np.ndarray | None = None,
     then: Epilogue = NOTHING,
+    mask: Mask | None = None,
 ) -> np.ndarray:
     """Return ``a @ b + bias``, and what an epilogue makes of it.
 
@@ -34,6 +36,7 @@ def matmul(
         b (numpy.ndarray): ``(k, m)``.
         bias (numpy.ndarray or None): ``(m,)``.
         then (Epilogue): What is done to the result; its array is ``(n, m)``.
+        mask (Mask or None): What of ``a`` is taken; its array is ``(n, k)``.
     """
     out = memory.empty((len(a), b.shape[1]), a.dtype)
     finish = Finish(out, bias, then)
@@ -46,13 +49,15 @@ def matmul(
 
     def multiply(rows: slice, columns: slice) -> None:
         step = rows.stop - rows.start
-        if finish.is_needed:
-            n_part = -(-step // max(_MIN_ROWS, _TILE // (b.shape[1] * a.itemsize)))
+        if finish.is_needed or mask is not None:
+            n_byte = max(b.shape) * a.itemsize
+            n_part = -(-step // max(_MIN_ROWS, _TILE // n_byte))
             step = -(-step // n_part)
         for start in range(rows.start, rows.stop, step):
             stop = min(start + step, rows.stop)
             of_out = out[start:stop, columns]
-            np.matmul(a[start:stop], b[:, columns], out=of_out)
+            of_a = masked(a, slice(start, stop), mask)
+            np.matmul(of_a, b[:, columns], out=of_out)
             finish(start, stop, columns)
 
     jobs = [(r, c) for r in rows for c in columns]

@@ -16,6 +16,7 @@ import numpy as np
 from saliency.cpu import memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
+from saliency.cpu.mask import Mask, masked, take
 from saliency.cpu.threads import threads
 
 # Size of a tile's patches in bytes, for a core's second cache.
@@ -119,14 +120,15 @@ class Patches:
         first, last, start, stop = tile
         return (first * height + start) * width, ((last - 1) * height + stop) * width
 
-    def gather(self, x: np.ndarray, tile: Tile) -> np.ndarray:
+    def gather(self, x: np.ndarray, tile: Tile, mask: Mask | None = None) -> np.ndarray:
         """Return the patches ``(pixels of the tile, length)``.
 
         Args:
             x (numpy.ndarray): Images ``(n, in, height, width)``, in any layout.
             tile: Which output pixels.
+            mask (Mask or None): What of the images is taken.
         """
-        region = self.region(x, tile)
+        region = self.region(x, tile, mask)
         col = threads.scratch("col", self._col_shape(tile), x.dtype)
         for target, seen in zip(self._taps(col), self.windows(region, tile)):
             target[...] = seen
@@ -186,7 +188,7 @@ class Patches:
         first, last, start, stop = tile
         return last - first, stop - start, self.geometry.out[1]
 
-    def region(self, x: np.ndarray, tile: Tile) -> np.ndarray:
+    def region(self, x: np.ndarray, tile: Tile, mask: Mask | None = None) -> np.ndarray:
         """Return the part of the images that a tile sees, with zeros around.
 
         It is for reading alone: where there is nothing around, and the images have the
@@ -195,12 +197,12 @@ class Patches:
         of_region, of_image = self._inside(tile)
         source = x[of_image]
         is_whole = (len(source), *source.shape[2:]) == self._spans(tile)
-        if is_whole and self._has_layout_of_region(source):
+        if is_whole and mask is None and self._has_layout_of_region(source):
             return self._from_channels_first(source)
         region = self.empty_region(tile, x.dtype)
         if not is_whole:
             region[...] = 0
-        self._to_channels_first(region)[of_region] = source
+        take(x, of_image, mask, self._to_channels_first(region)[of_region])
         return region
 
     def spread(self, pixels: np.ndarray, packed: np.ndarray) -> np.ndarray:
@@ -326,6 +328,7 @@ def convolve(
     b: np.ndarray | None,
     geometry: Geometry,
     then: Epilogue = NOTHING,
+    mask: Mask | None = None,
 ) -> np.ndarray:
     """Convolve images.
 
@@ -335,6 +338,7 @@ def convolve(
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
         then (Epilogue): What is done to the result.
+        mask (Mask or None): What of the images is taken.
 
     Returns:
         numpy.ndarray: ``(n, out, out height, out width)``, channels last in memory.
@@ -345,7 +349,7 @@ def convolve(
     finish = Finish(y, b, then.channels_last())
 
     def convolve_tile(tile: Tile) -> None:
-        col = patches.gather(x, tile)
+        col = patches.gather(x, tile, mask)
         first, last, start, stop = tile
         of_tile = y[first:last, start:stop].reshape(len(col), -1)
         np.matmul(col, packed, out=of_tile)
@@ -357,26 +361,31 @@ def convolve(
     return y.transpose(0, 3, 1, 2)
 
 
-def to_input(gy: np.ndarray, W: np.ndarray, geometry: Geometry) -> np.ndarray:
+def to_input(
+    gy: np.ndarray, W: np.ndarray, geometry: Geometry, mask: Mask | None = None
+) -> np.ndarray:
     """Apply the transposed map of :func:`convolve` to what is at its output.
 
     Args:
         gy (numpy.ndarray): ``(n, out, out height, out width)``, in any layout.
         W (numpy.ndarray): Kernels ``(out, in, kh, kw)``.
         geometry (Geometry): Where the windows lie.
+        mask (Mask or None): What of ``gy`` is taken.
 
     Returns:
         numpy.ndarray: ``(n, in, height, width)``.
     """
     patches = patches_of(geometry, W.shape[1])
     packed = patches.pack(W)
-    by_pixel = np.ascontiguousarray(gy.transpose(0, 2, 3, 1))
+    by_pixel = gy.transpose(0, 2, 3, 1)
+    last_mask = None if mask is None else mask.channels_last()
     gx = patches.zero_images(len(gy), gy.dtype)
 
     def spread(tiles: list[Tile]) -> None:
         for tile in tiles:
             first, last, start, stop = tile
-            pixels = by_pixel[first:last, start:stop].reshape(-1, len(W))
+            at = slice(first, last), slice(start, stop)
+            pixels = masked(by_pixel, at, last_mask).reshape(-1, len(W))
             patches.scatter(patches.spread(pixels, packed), tile, gx)
 
     n_thread = patches.n_thread(len(gy), len(W))

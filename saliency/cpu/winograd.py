@@ -20,6 +20,7 @@ import numpy as np
 from saliency.cpu import memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
+from saliency.cpu.mask import Mask, take
 from saliency.cpu.threads import threads
 
 # Where the polynomials of the algorithm are evaluated, besides infinity. Measured in
@@ -108,6 +109,7 @@ def convolve(
     b: np.ndarray | None,
     geometry: Geometry,
     then: Epilogue = NOTHING,
+    mask: Mask | None = None,
     *,
     is_back: bool = False,
 ) -> np.ndarray:
@@ -119,6 +121,7 @@ def convolve(
         b (numpy.ndarray or None): Bias of each output channel.
         geometry (Geometry): Where the windows lie.
         then (Epilogue): What is done to the result; its array is like the result.
+        mask (Mask or None): What of the images is taken; its array is like theirs.
         is_back (bool): Whether it is the way back: with the kernels flipped, from
             their output channels to those of the input.
 
@@ -152,7 +155,7 @@ def convolve(
     def convolve_bands(start: int, stop: int) -> None:
         bands = range(start, stop)
         _convolve_bands(
-            x, U, y, geometry, bands, n_tile_band, *transforms, n_thread_products
+            x, mask, U, y, geometry, bands, n_tile_band, *transforms, n_thread_products
         )
         finish(first_pixel(start), first_pixel(stop))
 
@@ -162,6 +165,7 @@ def convolve(
 
 def _convolve_bands(
     x: np.ndarray,
+    mask: Mask | None,
     U: np.ndarray,
     y: np.ndarray,
     geometry: Geometry,
@@ -175,7 +179,7 @@ def _convolve_bands(
     n_in, n_out = U.shape[1:]
     # What was taken is not needed behind the next product, so two pieces of memory do.
     d = threads.scratch("one", (6, 6, n_band, n_tile, n_in), x.dtype)
-    _take_tiles(d, x, geometry, bands)
+    _take_tiles(d, x, mask, geometry, bands)
     V = threads.scratch("other", (36, n_band * n_tile, n_in), x.dtype)
     np.matmul(of_input, d.reshape(36, -1), out=V.reshape(36, -1))
     M = threads.scratch("one", (36, n_band * n_tile, n_out), x.dtype)
@@ -215,7 +219,13 @@ def _products(
     return out if operands[2] is out else operands[2].transpose(0, 2, 1)
 
 
-def _take_tiles(d: np.ndarray, x: np.ndarray, geometry: Geometry, bands: range) -> None:
+def _take_tiles(
+    d: np.ndarray,
+    x: np.ndarray,
+    mask: Mask | None,
+    geometry: Geometry,
+    bands: range,
+) -> None:
     """Copy the tiles of bands to ``d``: (row, column, band, tile, channel)."""
     n_tile, n_in = d.shape[3:]
     height, width = geometry.size
@@ -228,9 +238,9 @@ def _take_tiles(d: np.ndarray, x: np.ndarray, geometry: Geometry, bands: range) 
         top = band % n_band_image * 4 - geometry.pad[0]
         up, down = max(top, 0), min(top + 6, height)
         if up < down and first < last:
-            of_band[up - top : down - top, first - left : last - left] = x[
-                band // n_band_image, up:down, first:last
-            ]
+            at = band // n_band_image, slice(up, down), slice(first, last)
+            seen = of_band[up - top : down - top, first - left : last - left]
+            take(x, at, mask, seen)
     for i in range(6):
         for j in range(6):
             d[i, j] = rows[:, i, j : j + 4 * n_tile - 3 : 4]

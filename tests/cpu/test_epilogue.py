@@ -1,4 +1,4 @@
-"""Convolutions and products with an epilogue beside Chainer's functions in a row."""
+"""Convolutions and products with an epilogue or a mask beside Chainer's functions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from saliency.cpu import convolution, products
+from saliency.cpu import convolution, elementwise, products
 from saliency.cpu.epilogue import Epilogue
 from saliency.cpu.geometry import Geometry
+from saliency.cpu.mask import Mask
 
+import chainer
 import chainer.functions as F
 from chainer.utils.conv import get_conv_outsize
 
@@ -58,11 +60,21 @@ def with_special(rng: np.random.Generator, array: np.ndarray) -> np.ndarray:
     return array
 
 
-def rectified(y: Any, floor: float | None, ceiling: float | None) -> np.ndarray:
-    """Return Chainer's ``relu`` or ``clipped_relu`` of the array."""
+def rectified(y: Any, floor: float | None, ceiling: float | None) -> Any:
+    """Return Chainer's ``relu`` or ``clipped_relu`` of a variable."""
     if floor is None:
-        return y.array
-    return (F.relu(y) if ceiling is None else F.clipped_relu(y, ceiling)).array
+        return y
+    return F.relu(y) if ceiling is None else F.clipped_relu(y, ceiling)
+
+
+def masked_by_chainer(
+    gy: np.ndarray, h: np.ndarray, ceiling: float | None
+) -> np.ndarray:
+    """Return the gradient before a rectifier of ``h`` for the one behind it."""
+    variable = chainer.Variable(h)
+    y = rectified(variable, 0.0, ceiling)
+    found = chainer.grad([y], [variable], grad_outputs=[chainer.Variable(gy)])
+    return found[0].array
 
 
 def assert_close(result: np.ndarray, wanted: np.ndarray) -> None:
@@ -116,7 +128,7 @@ class TestConvolution:
         result = convolution.convolve(
             x, W, b, geometry, groups, then=Epilogue(added, *limits)
         )
-        assert_close(result, rectified(y, *limits))
+        assert_close(result, rectified(y, *limits).array)
 
     @pytest.mark.parametrize("path", sorted(PATHS))
     def test_neither_other_images_nor_threads_matter(self, path):
@@ -148,7 +160,7 @@ class TestConvolution:
         W = rng.standard_normal((9, 20, kernel, kernel)).astype("f")
         geometry = geometry_of((7, 7), kernel, 1, 0, 1)
         for ceiling in (None, 6.0):
-            wanted = rectified(F.convolution_2d(x, W), 0.0, ceiling)
+            wanted = rectified(F.convolution_2d(x, W), 0.0, ceiling).array
             then = Epilogue(None, 0.0, ceiling)
             result = convolution.convolve(x, W, None, geometry, 1, then)
             assert_close(result, wanted)
@@ -178,4 +190,85 @@ class TestProduct:
             added = with_special(rng, rng.standard_normal(y.shape).astype(dtype))
             y = y + added
         result = products.matmul(x, W.T, b, Epilogue(added, *limits))
-        assert_close(result, rectified(y, *limits))
+        assert_close(result, rectified(y, *limits).array)
+
+
+class TestMask:
+    @settings(max_examples=60, deadline=None)
+    @given(
+        st.sampled_from(sorted(PATHS)),
+        st.integers(1, 3),
+        st.integers(1, 2),
+        st.integers(0, 2),
+        st.integers(1, 2),
+        st.sampled_from([None, 6.0]),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from("fd"),
+    )
+    def test_is_the_way_back_through_a_rectifier_and_a_convolution(
+        self, path, n_image, stride, pad, dilate, ceiling, is_last, y_is_last, dtype
+    ):
+        n_in, n_out, groups, kernel, n = PATHS[path]
+        if path == "winograd":
+            stride = dilate = 1
+        rng = np.random.default_rng(n_image)
+        x = chainer.Variable(np.zeros((n_image, n_in, n, n + 1), dtype))
+        W = rng.standard_normal((n_out, n_in // groups, kernel, kernel)).astype(dtype)
+        geometry = geometry_of((n, n + 1), kernel, stride, pad, dilate)
+        y = F.convolution_2d(x, W, stride=stride, pad=pad, dilate=dilate, groups=groups)
+        h = (4 * rng.standard_normal(y.shape)).astype(dtype)
+        y = rectified(y + with_special(rng, h), 0.0, ceiling)
+        gy = rng.standard_normal(y.shape).astype(dtype)
+        found = chainer.grad([y], [x], grad_outputs=[chainer.Variable(gy)])
+        gy = channels_last(gy) if is_last else gy
+        mask = Mask(channels_last(y.array) if y_is_last else y.array, 0.0, ceiling)
+        result = convolution.to_input(gy, W, geometry, groups, mask=mask)
+        assert_close(result, found[0].array)
+
+    @given(
+        st.integers(1, 3000),
+        st.integers(1, 80),
+        st.integers(1, 600),
+        st.sampled_from([None, 6.0]),
+        st.sampled_from("fd"),
+    )
+    def test_of_a_product_is_chainers(self, n_row, n_in, n_out, ceiling, dtype):
+        rng = np.random.default_rng(n_in)
+        W = rng.standard_normal((n_out, n_in)).astype(dtype)
+        gy, h = rng.standard_normal((2, n_row, n_out)).astype(dtype)
+        wanted = masked_by_chainer(gy, h, ceiling) @ W
+        result = products.matmul(gy, W, mask=Mask(h, 0.0, ceiling))
+        assert_close(result, wanted)
+
+    @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+    @given(
+        st.tuples(st.integers(1, 9), st.integers(1, 400), st.integers(1, 400)),
+        st.permutations(range(3)),
+        st.permutations(range(3)),
+        st.sampled_from([None, 6.0]),
+    )
+    def test_in_place_is_chainers(self, shape, axes, other_axes, ceiling):
+        rng = np.random.default_rng(0)
+        gy, h = rng.standard_normal((2, *shape)).astype("f")
+        gy = with_special(rng, gy).transpose(axes)
+        h = (4 * with_special(rng, h)).transpose(other_axes)
+        if gy.shape != h.shape:
+            h = np.resize(h, gy.shape)
+        wanted = masked_by_chainer(gy, h, ceiling)
+        result = elementwise.masked(gy, Mask(h, 0.0, ceiling), out=gy)
+        assert result is gy
+        np.testing.assert_array_equal(gy, wanted)
+
+    @given(
+        st.tuples(st.integers(1, 9), st.integers(1, 400), st.integers(1, 400)),
+        st.permutations(range(3)),
+    )
+    def test_sum_in_place_is_chainers(self, shape, axes):
+        rng = np.random.default_rng(0)
+        x, y = rng.standard_normal((2, *shape)).astype("f")
+        x = np.ascontiguousarray(x.transpose(axes)).transpose(np.argsort(axes))
+        wanted = (chainer.Variable(x) + y).array
+        result = elementwise.add(x, y, out=x)
+        assert result is x
+        np.testing.assert_array_equal(x, wanted)
