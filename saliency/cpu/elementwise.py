@@ -26,6 +26,22 @@ def is_large(array: np.ndarray) -> bool:
     return array.nbytes > _PART
 
 
+def masked(gy: np.ndarray, mask: Mask, out: np.ndarray | None = None) -> np.ndarray:
+    """Return ``gy`` where a mask lets it through, else 0.
+
+    Args:
+        gy (numpy.ndarray): A gradient.
+        mask (Mask): Where it goes through.
+        out (numpy.ndarray or None): Where the result goes, which may be ``gy``; new
+            memory if None.
+    """
+
+    def work(of_gy: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
+        replace(mask, y=of_y).multiply(of_gy, (), of_out)
+
+    return _in_parts(work, gy, mask.y, out=out)
+
+
 def relu(x: np.ndarray) -> np.ndarray:
     """Return ``max(x, 0)``."""
 
@@ -35,19 +51,9 @@ def relu(x: np.ndarray) -> np.ndarray:
     return _in_parts(work, x)
 
 
-def masked(gy: np.ndarray, mask: Mask, out: np.ndarray | None = None) -> np.ndarray:
-    """Return ``gy`` where a mask lets it through, else 0.
-
-    Args:
-        gy (numpy.ndarray): A gradient.
-        mask (Mask): Where it goes through.
-        out (numpy.ndarray or None): Where to write the result; it may be ``gy``.
-    """
-
-    def work(of_gy: np.ndarray, of_y: np.ndarray, out: np.ndarray) -> None:
-        replace(mask, y=of_y).multiply(of_gy, (), out)
-
-    return _in_parts(work, gy, mask.y, out=out)
+def relu_to_input(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return ``gy`` where ``y`` is positive, else 0."""
+    return masked(gy, Mask(y))
 
 
 def clipped_relu(x: np.ndarray, cap: float) -> np.ndarray:
@@ -60,17 +66,23 @@ def clipped_relu(x: np.ndarray, cap: float) -> np.ndarray:
     return _in_parts(work, x)
 
 
+def clipped_relu_to_input(gy: np.ndarray, x: np.ndarray, cap: float) -> np.ndarray:
+    """Return ``gy`` where ``x`` is between 0 and ``cap``, else 0."""
+    return masked(gy, Mask(x, ceiling=cap))
+
+
 def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return ``x + y``, for arrays of one shape.
 
     Args:
-        x (numpy.ndarray): The one.
-        y (numpy.ndarray): The other.
-        out (numpy.ndarray or None): Where to write the result; it may be one of both.
+        x (numpy.ndarray): One array.
+        y (numpy.ndarray): The other one.
+        out (numpy.ndarray or None): Where the sum goes, which may be one of the two;
+            new memory if None.
     """
 
-    def work(of_x: np.ndarray, of_y: np.ndarray, out: np.ndarray) -> None:
-        np.add(of_x, of_y, out=out)
+    def work(of_x: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
+        np.add(of_x, of_y, out=of_out)
 
     return _in_parts(work, x, y, out=out)
 
@@ -138,7 +150,7 @@ def _in_parts(
         work (callable): Works on parts of the arrays, and of the result.
         arrays (numpy.ndarray): All of one shape.
         whole (int or None): An axis that is not cut.
-        out (numpy.ndarray or None): Where to write the result.
+        out (numpy.ndarray or None): Where the result goes; new memory if None.
     """
     if out is None:
         out = memory.empty_like(arrays[0])

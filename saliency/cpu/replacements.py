@@ -9,7 +9,6 @@ import numpy as np
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import convolution, elementwise, pooling, products
 from saliency.cpu.geometry import is_nd, windows_of
-from saliency.cpu.mask import Mask
 
 import chainer
 from chainer.backends import intel64
@@ -220,10 +219,9 @@ def _relu_to_input(
     indexes: tuple[int, ...],
     grad_outputs: tuple[Any, ...],
 ) -> tuple[Any, ...] | None:
-    def to_input(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
-        return elementwise.masked(gy, Mask(y))
-
-    return _elementwise_to_input(to_input, function.get_retained_outputs, grad_outputs)
+    return _elementwise_to_input(
+        elementwise.relu_to_input, function.get_retained_outputs, grad_outputs
+    )
 
 
 def _clipped_relu(function: Any, inputs: Arrays) -> Arrays | None:
@@ -240,7 +238,7 @@ def _clipped_relu_to_input(
     grad_outputs: tuple[Any, ...],
 ) -> tuple[Any, ...] | None:
     def to_input(gy: np.ndarray, x: np.ndarray) -> np.ndarray:
-        return elementwise.masked(gy, Mask(x, ceiling=function.cap))
+        return elementwise.clipped_relu_to_input(gy, x, function.cap)
 
     return _elementwise_to_input(to_input, function.get_retained_inputs, grad_outputs)
 
