@@ -47,10 +47,19 @@ def check_bool(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Raise a ValueError that names the parameter unless it is an int >= 1."""
+def check_positive(name: str, value: Any, or_none: bool = False) -> None:
+    """Raise a ValueError that names the parameter unless it is an int >= 1.
+
+    Args:
+        name (str): The parameter.
+        value: What was given.
+        or_none (bool): Whether None is allowed as well.
+    """
+    if or_none and value is None:
+        return
     if not is_int(value) or value < 1:
-        raise ValueError(f"{name} must be an int >= 1, got {value!r}")
+        allowed = "an int >= 1 or None" if or_none else "an int >= 1"
+        raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 
 def check_number(name: str, value: Any, low: float, high: float) -> None:

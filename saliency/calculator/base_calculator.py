@@ -20,6 +20,7 @@ from saliency.calculator.engine.dataset import (
 from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.job import running_job
 from saliency.calculator.engine.padding import join_padded, join_targets
+from saliency.calculator.engine.pass_size import EXAMPLES_OF_BATCH
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Lengths, Run
 from saliency.calculator.engine.settings import ComputeSettings
@@ -195,7 +196,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         self,
         data: Any,
         M: int = 1,
-        batchsize: int = 16,
+        batchsize: int | None = None,
         converter: Converter = concat_examples,
         retain_inputs: bool = False,
         preprocess_fn: Callable[..., Any] | None = None,
@@ -219,11 +220,13 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             M (int): Number of samples. More than one makes sense with ``train``,
                 ``noise_sampler`` or ``posterior``; where all are equal, a warning says
                 why.
-            batchsize (int): Largest number of rows in one forward pass. Samples and
-                steps of a few examples are run together up to that number. It does
-                not change the result, unless the output is one value for the whole
-                batch: then each pass is ``batchsize`` consecutive examples, and a
-                mean over the batch is a mean over those.
+            batchsize (int or None): Largest number of rows in one forward pass. Samples
+                and steps of a few examples are run together up to that number. None
+                chooses it: the first pass has at most 16 rows, and shows how many of
+                them fill 512 MiB (on a GPU 2 GiB) on their way through the model; at
+                most 4096. It does not change the result, unless the output is one value
+                for the whole batch: then each pass is ``batchsize`` consecutive
+                examples, 16 with None, and a mean over the batch is a mean over those.
             converter (callable): ``converter(examples, device)`` makes a batch. By
                 default examples are stacked; where saliency is read at a link, those
                 of a list that have different lengths stay a list, which is what
@@ -284,7 +287,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         with running_job(
             self, subject, settings, batches, n_example, show_progress=show_progress
         ) as job:
-            for batch in batches:
+            for batch in job.batches(0, n_example):
                 samples: list[list[np.ndarray]] = []
                 for some in job.explain(batch):
                     if not blocks and not samples:
@@ -576,7 +579,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         self.check()
         return Batches(
             data,
-            settings.batchsize,
+            settings.batchsize or EXAMPLES_OF_BATCH,
             settings.converter,
             settings.preprocess_fn,
             subject.device,

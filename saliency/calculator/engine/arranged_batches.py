@@ -17,7 +17,7 @@ from saliency.calculator.engine.run import Lengths, Run
 from saliency.calculator.engine.runner import Runner
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject, Target
-from saliency.calculator.engine.target_layout import PACKED
+from saliency.calculator.engine.target_layout import BATCH_FIRST, PACKED
 
 # Computes samples of a batch: for each target ``(n,) + (size,) + target shape``.
 Compute = Callable[[UserBatch], Iterator[list[np.ndarray]]]
@@ -73,6 +73,12 @@ class ArrangedBatches:
         """Whether several rows of the batch under way go through the model together."""
         assert self._arrangement is not None  # it has been found
         return self._arrangement.folds
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether rows go together, and targets have the batch axis in front."""
+        found = self._arrangement
+        return found is not None and found.folds and found.layout is BATCH_FIRST
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model."""

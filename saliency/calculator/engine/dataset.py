@@ -158,6 +158,32 @@ class Batches:
         for first in range(start, stop, self.batchsize):
             yield self.load(first, min(first + self.batchsize, stop))
 
+    def end_of_alike(self, start: int, stop: int) -> int:
+        """Return how far examples from ``start`` on make one batch as well as several.
+
+        That is so where they are stacked, and no code of the user's sees the batch.
+
+        Args:
+            start (int): The first example.
+            stop (int): The end of those that are looked at.
+
+        Returns:
+            int: The index behind the last of them; ``start`` if there are none.
+        """
+        if self._converter is not concat_examples or self._preprocess_fn is not None:
+            return start
+        if _is_array(self._dataset) or _holds_arrays(self._dataset):
+            return stop
+        is_held = isinstance(self._dataset, (list, tuple, TupleDataset))
+        if not is_held or self._gives_lists():
+            return start
+        examples = iter(self._examples(start, stop))
+        first = _kinds_of(next(examples))
+        if first is None:
+            return start
+        others = (i for i, one in enumerate(examples, 1) if _kinds_of(one) != first)
+        return min(start + next(others, stop - start), stop)
+
     def shard(self, start: int, stop: int) -> Batches:
         """Return batches that hold only the examples from ``start`` to ``stop``.
 
@@ -397,6 +423,19 @@ def _lengths_of_inputs(examples: list[Any]) -> tuple[np.ndarray | None, ...]:
     """Return the length of each example's inputs, input by input."""
     as_tuples = [x if isinstance(x, tuple) else (x,) for x in examples]
     return tuple(_lengths(inputs) for inputs in zip(*as_tuples))
+
+
+def _holds_arrays(dataset: Any) -> bool:
+    """Tell whether a data set is one of arrays that are side by side."""
+    return isinstance(dataset, TupleDataset) and all(map(_is_array, dataset._datasets))
+
+
+def _kinds_of(example: Any) -> list[Any] | None:
+    """Return shape and dtype of each array of an example; None if it has others."""
+    parts = example if isinstance(example, tuple) else (example,)
+    if not all(_is_array(x) or isinstance(x, (int, float, np.generic)) for x in parts):
+        return None
+    return [(np.shape(x), getattr(x, "dtype", type(x))) for x in parts]
 
 
 def _lengths(arrays: Sequence[Any]) -> np.ndarray | None:

@@ -126,6 +126,7 @@ class Job:
         self._batches = batches
         self._runner = runner
         self._n_left = n_example
+        self._stop = batches.n_example  # of the stretch of the data that is under way
         self._bar = bar
         self.run = recipe.start(batches, runner.clean) if run is None else run
         runner.run = self.run
@@ -134,6 +135,7 @@ class Job:
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
+        self._rows_of_example = 1  # in the batch under way
         self.arranged = ArrangedBatches(
             subject, settings, batches, runner, self.run, recipe.reads_graph
         )
@@ -149,6 +151,43 @@ class Job:
         self._plan = self._folded
         self.arranged.learn_anew()
         self._runner.learn_anew()
+
+    def batches(self, start: int, stop: int) -> Iterator[UserBatch]:
+        """Give the examples from ``start`` to ``stop`` batch by batch.
+
+        If the user does not say how many a batch has, and each was explained before the
+        next is asked for, it has as many as fill a pass.
+        """
+        self._stop = stop
+        while start < stop:
+            batch = self._batches.load(start, self._end_of_batch(start))
+            yield batch
+            start += batch.size
+
+    def _end_of_batch(self, start: int) -> int:
+        """Return where the batch ends that begins at ``start``."""
+        end = min(start + self._batches.batchsize, self._stop)
+        if not self._fills_passes():
+            return end
+        n_example = self._runner.pass_size.rows() // self._rows_of_example
+        wanted = min(start + n_example, self._stop)
+        if wanted <= end:
+            return end
+        return max(end, self._batches.end_of_alike(start, wanted))
+
+    def _fills_passes(self) -> bool:
+        """Tell whether batches may have as many examples as fill a pass.
+
+        They keep their size where the model takes them whole, or code of the user's
+        sees them.
+        """
+        return (
+            self._runner.pass_size.is_chosen
+            and self._settings.postprocess_fn is None
+            and self.run.plan is not whole_batch
+            and self._plan is self._folded
+            and self.arranged.is_plain
+        )
 
     def explain(self, batch: UserBatch) -> Iterator[list[np.ndarray]]:
         """Give the M saliency samples of a batch in order, as they are completed.
@@ -264,10 +303,12 @@ class Job:
             self._recipe.number_of_steps(self.run, batch, self._runner.clean),
             batch.size,
         )
+        is_last = batch.start + batch.size >= self._stop
+        self._runner.pass_size.begin(batch, len(extent), is_last)
         classes = self._classes(batch, extent)
+        self._rows_of_example = extent.n_sample * extent.n_part
         # The bar tells how much is left if all examples are like these.
-        rows_of_example = extent.n_sample * extent.n_part
-        self._bar.total = self._bar.n + rows_of_example * self._n_left
+        self._bar.total = self._bar.n + self._rows_of_example * self._n_left
         self._n_left -= batch.size
         n_before = self._bar.n
         first = 0  # of the samples that are not complete
@@ -295,10 +336,8 @@ class Job:
         first = extent.first_sample
         run = partial(self._run_pass, batch, classes)
         can_split = self._plan is self._folded
-        n_row = self._batches.batchsize
-        if self._plan is self._folded:
-            n_row = self._runner.rows_of_pass(batch, n_row)
-        for planned in self._plan(extent, n_row):
+        rows_of_pass = partial(self._runner.rows_of_pass, batch)
+        for planned in self._plan(extent, rows_of_pass):
             limit = self._runner.row_limit
             for rows, results in limit.passes(planned, run, can_split):
                 keeps_steps = self._recipe.keeps_steps

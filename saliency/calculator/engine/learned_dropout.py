@@ -66,18 +66,31 @@ class LearnedDropout:
         shares = self._shared_sizes is not None and start.saves_rows
         return start if shares else None
 
-    def rows_of_pass(self, n_example: int, batchsize: int) -> int:
-        """Return how many rows take the memory of ``batchsize`` that share nothing.
+    def rows_of_pass(self, n_example: int, n_row: int) -> int:
+        """Return how many rows take the memory of ``n_row`` that share nothing.
 
         Args:
             n_example (int): How many examples they are of.
-            batchsize (int): The number of rows that share nothing.
+            n_row (int): The number of rows that share nothing.
         """
         if self._shared_sizes is None:
-            return batchsize
+            return n_row
         before, behind = self._shared_sizes
-        room = batchsize * (before + behind) - n_example * before
-        return max(batchsize, int(room / behind))
+        room = n_row * (before + behind) - n_example * before
+        return max(n_row, int(room / behind))
+
+    def rows_alone(self, rows: Rows, start: SharedStart | None) -> float:
+        """Return how many rows that share nothing take the memory of a pass.
+
+        Args:
+            rows (Rows): Those of the pass.
+            start (SharedStart or None): What they share.
+        """
+        if self._shared_sizes is None or start is None:
+            return len(rows)
+        before, behind = self._shared_sizes
+        taken = len(start.examples) * before + len(rows) * behind
+        return taken / (before + behind)
 
     def _try_shared_start(self, batch: UserBatch) -> tuple[float, float] | None:
         """Return the sizes if the model can share the start of a pass, else None.

@@ -106,7 +106,9 @@ class Extent:
         return self.n_sample * self.n_part * self.n_example
 
 
-PassPlan = Callable[[Extent, int], Iterator[Rows]]
+# Says how many rows the next pass may have; what passes show may change it.
+RowsOfPass = Callable[[], int]
+PassPlan = Callable[[Extent, RowsOfPass], Iterator[Rows]]
 
 
 class CannotFold(Exception):
@@ -125,31 +127,36 @@ class NoBatchAxis(ValueError):
     """The target turned out not to have the batch on its axis 0."""
 
 
-def folded(extent: Extent, batchsize: int) -> Iterator[Rows]:
-    """Fill every pass with ``batchsize`` rows, whichever sample they belong to."""
-    for start in range(0, len(extent), batchsize):
-        yield extent.rows(start, min(start + batchsize, len(extent)))
+def folded(extent: Extent, rows_of_pass: RowsOfPass) -> Iterator[Rows]:
+    """Fill every pass with rows, whichever sample they belong to."""
+    stop = 0
+    while stop < len(extent):
+        start, stop = stop, min(stop + rows_of_pass(), len(extent))
+        yield extent.rows(start, stop)
 
 
 def folded_apart(
-    is_apart: Callable[[Rows], np.ndarray], extent: Extent, batchsize: int
+    is_apart: Callable[[Rows], np.ndarray], extent: Extent, rows_of_pass: RowsOfPass
 ) -> Iterator[Rows]:
     """Fill every pass as :func:`folded` does, with rows of one of two kinds.
 
     Args:
         is_apart (callable): Tells for each row whether it is of the second kind.
         extent (Extent): The rows.
-        batchsize (int): Largest number of rows in a pass.
+        rows_of_pass (callable): Says how many rows the next pass may have.
     """
     waiting = {kind: np.zeros(0, int) for kind in (False, True)}
-    for start in range(0, len(extent), batchsize):
-        rows = np.arange(start, min(start + batchsize, len(extent)))
+    stop = 0
+    while stop < len(extent):
+        n_row = rows_of_pass()
+        start, stop = stop, min(stop + n_row, len(extent))
+        rows = np.arange(start, stop)
         apart = is_apart(extent.rows_at(rows))
         for kind in waiting:
             waiting[kind] = np.append(waiting[kind], rows[apart == kind])
-            if len(waiting[kind]) >= batchsize:
-                yield extent.rows_at(waiting[kind][:batchsize])
-                waiting[kind] = waiting[kind][batchsize:]
+            while len(waiting[kind]) >= n_row:
+                yield extent.rows_at(waiting[kind][:n_row])
+                waiting[kind] = waiting[kind][n_row:]
     for rows in waiting.values():
         if len(rows):
             yield extent.rows_at(rows)
@@ -158,31 +165,31 @@ def folded_apart(
 def sample_by_sample(plan: PassPlan) -> PassPlan:
     """Return a plan whose passes are of one sample each, laid out by another."""
 
-    def of_each_sample(extent: Extent, batchsize: int) -> Iterator[Rows]:
+    def of_each_sample(extent: Extent, rows_of_pass: RowsOfPass) -> Iterator[Rows]:
         for m in range(extent.n_sample):
-            first = extent.first_sample + m
-            yield from plan(replace(extent, n_sample=1, first_sample=first), batchsize)
+            one = replace(extent, n_sample=1, first_sample=extent.first_sample + m)
+            yield from plan(one, rows_of_pass)
 
     return of_each_sample
 
 
-def one_row(extent: Extent, batchsize: int) -> Iterator[Rows]:
+def one_row(extent: Extent, rows_of_pass: RowsOfPass) -> Iterator[Rows]:
     """Run every row by itself, for models that draw random numbers of their own."""
-    return folded(extent, 1)
+    return folded(extent, lambda: 1)
 
 
-def whole_batch(extent: Extent, batchsize: int) -> Iterator[Rows]:
+def whole_batch(extent: Extent, rows_of_pass: RowsOfPass) -> Iterator[Rows]:
     """Run the user's batch as it is, for functions that return one value for it."""
-    return folded(extent, extent.n_example)
+    return folded(extent, lambda: extent.n_example)
 
 
-def whole_batch_one_changed(extent: Extent, batchsize: int) -> Iterator[Rows]:
+def whole_batch_one_changed(extent: Extent, rows_of_pass: RowsOfPass) -> Iterator[Rows]:
     """Run the user's batch whole, with one example beyond step 0 at a time.
 
     For functions that return one value for the batch, where no gradient tells
     which example changed it. Step 0 must leave the example as it is.
     """
-    for rows in whole_batch(extent, batchsize):
+    for rows in whole_batch(extent, rows_of_pass):
         if rows.step[0] == 0:
             yield rows
             continue

@@ -19,6 +19,7 @@ from saliency.calculator.engine.finite import WatchedLinks, leaves, suspects
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.learned_dropout import LearnedDropout
 from saliency.calculator.engine.model_passes import ModelPasses, Treatment
+from saliency.calculator.engine.pass_size import PassSize
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
 from saliency.calculator.engine.rows import Rows, plain_rows
@@ -55,6 +56,7 @@ class Runner:
 
     Attributes:
         row_limit (RowLimit): How many rows of a pass fit into memory.
+        pass_size (PassSize): How many rows a pass is to have.
         clean (CleanPasses): Passes over the data as it is.
     """
 
@@ -80,6 +82,8 @@ class Runner:
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
         links = subject.links
+        is_on_cpu = subject.device.xp is np
+        self.pass_size = PassSize(settings.batchsize, links, is_on_cpu)
         self._unchanged = Unchanged(links, n_example)
         self._passes = ModelPasses(
             subject,
@@ -177,15 +181,15 @@ class Runner:
                 )
         return n_call if n_call > 1 else None
 
-    def rows_of_pass(self, batch: UserBatch, batchsize: int) -> int:
-        """Return how many rows of a batch a pass may have.
+    def rows_of_pass(self, batch: UserBatch) -> int:
+        """Return how many rows of a batch the next pass may have.
 
-        Where samples share their start, it is as many as take the memory of
-        ``batchsize`` rows that do not.
+        Where samples share their start, it is as many as take the memory of those that
+        do not.
         """
         if self._settings.train:
             self._learned.learn(batch)
-        return self._learned.rows_of_pass(batch.size, batchsize)
+        return self._learned.rows_of_pass(batch.size, self.pass_size.rows())
 
     def shapes_of_dropouts(self, batch: UserBatch) -> list[tuple[int, ...]]:
         """Return the shape of what each dropout function is applied to, in order.
@@ -198,6 +202,7 @@ class Runner:
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown of the model."""
         self._learned.forget()
+        self.pass_size.forget()
 
     def borrowed_random(self, batch: UserBatch) -> AbstractContextManager[Any]:
         """Return a block for code of the user's, which may draw random numbers."""
@@ -218,7 +223,9 @@ class Runner:
         with self._unchanged.during_pass(), self._network_of(rows):
             if self._suspects:
                 self._check_suspects(batch, rows)
-            yield self._run_as_configured(batch, rows, start)
+            with self.pass_size.counting(self._learned.rows_alone(rows, start)):
+                this = self._run_as_configured(batch, rows, start)
+            yield this
 
     def where_not_finite(self, batch: UserBatch, rows: Rows) -> str:
         """Return the link of a pass that first gave NaN or infinity, for a message."""

@@ -23,7 +23,7 @@ class ComputeSettings:
     """
 
     M: int
-    batchsize: int
+    batchsize: int | None
     converter: Converter
     preprocess_fn: Callable[..., Any] | None
     postprocess_fn: Callable[..., Any] | None
@@ -36,7 +36,7 @@ class ComputeSettings:
         check_positive("M", self.M)
         if self.M > MAX_SAMPLES:
             raise ValueError(f"M must be at most {MAX_SAMPLES:,}, got {self.M:,}")
-        check_positive("batchsize", self.batchsize)
+        check_positive("batchsize", self.batchsize, or_none=True)
         check_callable("converter", self.converter)
         for name in ("preprocess_fn", "postprocess_fn"):
             if getattr(self, name) is not None:

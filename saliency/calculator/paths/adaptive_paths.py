@@ -9,7 +9,7 @@ from typing import Any, Callable, TypeVar, cast
 import numpy as np
 
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.rows import Extent, Rows
+from saliency.calculator.engine.rows import Extent, Rows, RowsOfPass
 from saliency.calculator.paths.adaptive_quadrature import (
     AdaptiveQuadrature,
     nodes_per_round,
@@ -57,16 +57,18 @@ class AdaptivePaths:
         self._n_point = n_point
         self._under_way: dict[tuple[int, ...], AdaptiveQuadrature] = {}
 
-    def in_rounds(self, extent: Extent, batchsize: int) -> Iterator[Rows]:
+    def in_rounds(self, extent: Extent, rows_of_pass: RowsOfPass) -> Iterator[Rows]:
         """Lay out passes round after round, for as many paths as fill a pass."""
         rounds = nodes_per_round(self._n_point)
         ends = np.cumsum(rounds).tolist()
         n_baseline = extent.n_step // self._n_point
         shape = (extent.n_sample, extent.n_call or 1, n_baseline, extent.n_example)
         n_path = int(np.prod(shape))
-        n_together = max(1, batchsize // rounds[-1])
-        for first in range(0, n_path, n_together):
-            paths = np.arange(first, min(first + n_together, n_path))
+        last = 0
+        while last < n_path:
+            n_row = rows_of_pass()
+            first, last = last, min(last + max(1, n_row // rounds[-1]), n_path)
+            paths = np.arange(first, last)
             sample, call, baseline, example = np.unravel_index(paths, shape)
             for start, end in zip([0, *ends], ends):
                 n = end - start
@@ -78,8 +80,8 @@ class AdaptivePaths:
                     np.tile(example, n),
                     np.arange(len(point)),
                 )
-                for at in range(0, len(rows), batchsize):
-                    yield rows.cut(at, at + batchsize)
+                for at in range(0, len(rows), n_row):
+                    yield rows.cut(at, at + n_row)
 
     @_quietly
     def nodes(self, rows: Rows) -> np.ndarray:

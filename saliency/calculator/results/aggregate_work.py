@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -26,6 +27,7 @@ from saliency.calculator.results.fingerprint import digest_of_data, fingerprint
 from saliency.calculator.results.machine import describe_machine
 from saliency.calculator.results.out import Out, open_out
 from saliency.calculator.results.record import Span
+from saliency.calculator.results.rows_together import rows_together
 from saliency.checks import narrowed
 from saliency.version import __version__
 
@@ -77,13 +79,18 @@ class AggregateWork:
         # Of the targets, where the data does not tell them.
         self._lengths: np.ndarray | None = None
 
+    @functools.cached_property
+    def rows_together(self) -> int:
+        """How many rows are written together, and computed by themselves."""
+        return rows_together(self.batches, self._settings.batchsize)
+
     def in_memory(self, show_progress: bool) -> Any:
         """Return the result of all batches, in a tuple if there are several targets."""
         n_example = self.batches.n_example
         blocks: list[list[np.ndarray]] = []
         lengths = []
         with self.running(n_example, show_progress) as job:
-            for batch in self.batches:
+            for batch in job.batches(0, n_example):
                 blocks.append(self._aggregated(job, batch))
                 lengths.append(batch.lengths)
             job.run.lengths = job.lengths_of_examples(lengths)
@@ -105,8 +112,7 @@ class AggregateWork:
     @contextlib.contextmanager
     def opened(self, out: Any, repair: bool) -> Iterator[Out]:
         """Return a block with ``out``, and take the seed that it was begun with."""
-        n_example, batchsize = self.batches.n_example, self.batches.batchsize
-        with open_out(out, n_example, batchsize, repair) as found:
+        with open_out(out, self.batches.n_example, self.rows_together, repair) as found:
             seed = found.seed(self._settings.seed)
             self._settings = replace(self._settings, seed=seed)
             self.batches = self.batches.with_seed(seed)
@@ -133,24 +139,26 @@ class AggregateWork:
         self._create(out, job, 0)
 
     def write(self, job: Job, start: int, stop: int, out: Writer) -> None:
-        """Compute the rows from ``start`` to ``stop``, and write each batch."""
+        """Compute the rows from ``start`` to ``stop``, and write them."""
         machine = describe_machine(self._subject.device)
-        for batch in self.batches.between(start, stop):
-            rows = self._rows(job, batch)
-            out.write(batch.start, batch.start + batch.size, rows, machine)
+        for first in range(start, stop, self.rows_together):
+            end = min(first + self.rows_together, stop)
+            out.write(first, end, self._rows(job, first, end), machine)
 
-    def _rows(self, job: Job, batch: UserBatch) -> np.ndarray:
-        job.learn_anew()  # whoever computes a batch, its bytes are the same
-        (rows,) = self._aggregated(job, batch)
+    def _rows(self, job: Job, start: int, stop: int) -> np.ndarray:
+        """Return the rows that are written together, from ``start`` to ``stop``."""
+        job.learn_anew()  # whoever computes them, their bytes are the same
+        parts = [self._aggregated(job, batch) for batch in job.batches(start, stop)]
+        (rows,) = join_targets(parts, 0, np.nan)
         return rows
 
     def _compare(self, job: Job, start: int, stop: int, out: Out) -> None:
         """Raise a ValueError if a finished batch differs when computed again."""
         machine = describe_machine(self._subject.device)
-        rows = self._rows(job, self.batches.load(start, stop))
+        rows = self._rows(job, start, stop)
         difference = out.difference(start, stop, rows, machine)
         if difference is not None:
-            again = self._rows(job, self.batches.load(start, stop))
+            again = self._rows(job, start, stop)
             is_same = again.shape == rows.shape and again.tobytes() == rows.tobytes()
             raise out.not_resumable(difference, _CHANGED if is_same else _RANDOM)
 
@@ -264,6 +272,7 @@ class AggregateWork:
             "method": self._aggregation.method,
             "ch_axis": self._aggregation.ch_axis,
             "statistic": self._aggregation.statistic,
+            "rows_together": self.rows_together,
             **vars(self._settings),
             "calculator": type(self.recipe),
             **{f"calculator.{k}": v for k, v in vars(self.recipe).items()},

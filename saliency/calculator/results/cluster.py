@@ -99,7 +99,7 @@ def _run(
     _warn(caught, shown)
     if not out.missing:
         return
-    shards = _shards(out.missing, work.batches.n_example, work.batches.batchsize)
+    shards = _shards(out.missing, work.batches.n_example, work.rows_together)
     total = sum(stop - start for start, stop in shards)
     bar = progress_bar(name_of_method(work.recipe), total, "example", show_progress)
     with bar, _client(workers) as client, _Tasks(client, work, path) as tasks:
@@ -221,7 +221,7 @@ class _Explainer(WorkerPlugin):
             if self._work is None:
                 self._work = cloudpickle.loads(self._pickled)
             self._work.batches = cloudpickle.loads(data)
-            part = PartWriter(path, self._work.batches.batchsize, call)
+            part = PartWriter(path, self._work.rows_together, call)
             with self._work.running(stop - start, show_progress=False) as job:
                 self._work.write(job, start, stop, part)
             part.flush()

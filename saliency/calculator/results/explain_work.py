@@ -219,7 +219,7 @@ class ExplainWork(AggregateWork):
         """Return the arrays of an explanation of all batches, by name."""
         has_errors = self._settings.M > 1
         of_batches: dict[str, list[Any]] = {}
-        for batch in self.batches:
+        for batch in job.batches(0, self.batches.n_example):
             (reduced,) = self.reduced(job, batch)
             classes, scores = self._explained(job, batch)
             values = reduced.result("mean" if has_errors else None)

@@ -1,0 +1,155 @@
+"""How many rows go through the network together, where the user does not say it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from saliency.calculator.engine.dataset import UserBatch
+
+import chainer
+
+#: Examples of a batch, and rows of the first pass, unless ``batchsize`` says another
+#: number. Where a model takes its batch whole, this is what it takes.
+EXAMPLES_OF_BATCH = 16
+
+# More rows are not faster: what Python takes for a pass is nothing beside them.
+_ROWS_AT_MOST = 4096
+# Of what the functions of the model are applied to in a pass, in bytes. On a CPU, three
+# photographs fit in the way through ResNet50; beyond, nothing is gained.
+_ROOM_ON_CPU = 512 << 20
+_ROOM_ON_GPU = 2 << 30
+# Of the inputs of the first pass. A photograph of 224 x 224 has 0.6 MB, and a network
+# makes about a hundred times as much of it.
+_ROOM_OF_FIRST_INPUTS = 2.5e6
+# Of the input there are also its noise, its gradient, and the sum of the latter.
+_COPIES_OF_INPUT = 4
+
+
+class PassSize:
+    """Chooses how many rows go through the network together.
+
+    If the user says a number, that is it. If not, the first pass has few rows, and what
+    the functions of the model are applied to on the way is counted; the passes that
+    follow have as many rows as there is room for. The choice depends on the model and
+    on the shapes of the data, and neither on time nor on the memory of the machine, so
+    that the same call makes the same passes everywhere.
+
+    Args:
+        asked (int or None): What the user says.
+        links (sequence of chainer.Link): The links that are run.
+        is_on_cpu (bool): Whether they are on a CPU.
+    """
+
+    def __init__(
+        self, asked: int | None, links: Sequence[chainer.Link], is_on_cpu: bool
+    ) -> None:
+        self._asked = asked
+        self._links = links
+        self._room = _ROOM_ON_CPU if is_on_cpu else _ROOM_ON_GPU
+        self._is_single = False
+        self._bytes_of_input = 0.0  # of a row of the batch under way
+        self._bytes_of_pass: float | None = None  # for each row, once it is counted
+        self._counted_for = 0.0  # of the input of a row, when that was counted
+
+    @property
+    def is_chosen(self) -> bool:
+        """Whether the passes that follow are as large as there is room for."""
+        return self._asked is None and self._bytes_of_pass is not None
+
+    def forget(self) -> None:
+        """Forget what the passes so far have shown."""
+        self._bytes_of_pass = None
+
+    def begin(self, batch: UserBatch, n_row: int, is_last: bool) -> None:
+        """Take note of the batch whose rows come next.
+
+        Args:
+            batch (UserBatch): The examples.
+            n_row (int): How many rows it needs.
+            is_last (bool): Whether no batch follows.
+        """
+        if self._asked is not None:
+            return
+        self._is_single = is_last and n_row <= EXAMPLES_OF_BATCH
+        self._bytes_of_input = _bytes_of_row(batch)
+        if self._bytes_of_input > self._counted_for:
+            self.forget()
+
+    def rows(self) -> int:
+        """Return how many rows the next pass may have."""
+        if self._asked is not None:
+            return self._asked
+        if self._bytes_of_pass is not None:
+            fitting = self._room // max(self._bytes_of_pass, 1)
+            return int(min(max(fitting, 1), _ROWS_AT_MOST))
+        if self._is_single:  # all at once, as a model may need that has labels in it
+            return EXAMPLES_OF_BATCH
+        fitting = _ROOM_OF_FIRST_INPUTS // max(self._bytes_of_input, 1)
+        # Two rows show whether the model has one value for all of them.
+        return int(min(max(fitting, 2), EXAMPLES_OF_BATCH))
+
+    @contextlib.contextmanager
+    def counting(self, n_row: float) -> Iterator[None]:
+        """Return a block for the forward of a pass, which is counted if need be.
+
+        Args:
+            n_row (float): How many rows that share nothing would take as much.
+        """
+        if self._asked is not None or self.is_chosen or self._is_single:
+            yield
+            return
+        counter = _Counter(self._links)
+        with counter:
+            yield
+        of_inputs = _COPIES_OF_INPUT * self._bytes_of_input
+        self._bytes_of_pass = counter.n_byte / n_row + of_inputs
+        self._counted_for = self._bytes_of_input
+
+
+class _Counter(chainer.FunctionHook):
+    """Counts the bytes that functions are applied to, but for those of parameters.
+
+    Args:
+        links (sequence of chainer.Link): Have the parameters.
+
+    Attributes:
+        n_byte (int): So many.
+    """
+
+    def __init__(self, links: Sequence[chainer.Link]) -> None:
+        # A calculator within the model may count at the same time.
+        self.name = f"saliency.PassSize {id(self)}"
+        self.n_byte = 0
+        self._parameters = {id(p.array) for link in links for p in link.params()}
+
+    def forward_postprocess(self, function: Any, in_data: Sequence[Any]) -> None:
+        self.n_byte += sum(
+            x.nbytes for x in in_data if x is not None and id(x) not in self._parameters
+        )
+
+
+def _bytes_of_row(batch: UserBatch) -> float:
+    """Return the bytes of the inputs of an example, the largest if they differ."""
+    total = 0.0
+    for x in batch.inputs:
+        if isinstance(x, list):
+            total += max(map(bytes_of_example, x), default=0)
+        else:
+            total += x.nbytes / batch.size if hasattr(x, "nbytes") else 0
+    return total
+
+
+def bytes_of_example(example: Any) -> int:
+    """Return the bytes of the arrays of an example, as far as they can be seen."""
+    if isinstance(example, (tuple, list)):
+        return sum(map(bytes_of_example, example))
+    if isinstance(example, dict):
+        return sum(map(bytes_of_example, example.values()))
+    if isinstance(example, chainer.Variable):
+        example = example.array
+    is_array = isinstance(example, (*chainer.get_array_types(), np.generic))
+    return int(example.nbytes) if is_array else 0
