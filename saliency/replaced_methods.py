@@ -90,21 +90,26 @@ class _Layers:
 
     def __init__(self, place: Place) -> None:
         self._owner, self._name = place
-        # A class may have inherited the method.
-        self._own = self._owner.__dict__.get(self._name, _MISSING)
-        self._original = getattr(self._owner, self._name)
         self._layers: dict[object, Callable[[Method], Method]] = {}
+        # A class may have inherited the method.
+        self._own: Any = _MISSING
+        self._original: Any = None
 
     def put_on(self, key: object, replacement: Callable[[Method], Method]) -> None:
         """Put a layer on top."""
+        if self._layers:
+            self._layers[key] = replacement
+            self._set()
+            return
+        self._own = self._owner.__dict__.get(self._name, _MISSING)
+        self._original = getattr(self._owner, self._name)
         self._layers[key] = replacement
-        self._set()
+        setattr(self._owner, self._name, replacement(self._original))
 
-    def take_off(self, key: object) -> bool:
-        """Take a layer off; returns whether none is left."""
+    def take_off(self, key: object) -> None:
+        """Take a layer off, if it is there."""
         if self._layers.pop(key, None) is not None:
             self._set()
-        return not self._layers
 
     def _set(self) -> None:
         if self._layers:
@@ -128,19 +133,22 @@ class ReplacedMethods:
             given the method as it was and returns the one to put there.
     """
 
-    #: The methods that are replaced now, by any block, and what is held while they are
-    #: changed: it is free at a fork, since that holds the locks of all blocks.
-    _replaced: ClassVar[dict[Place, _Layers]] = {}
+    #: The methods that any block replaces, and what is held while they are changed: it
+    #: is free at a fork, since that holds the locks of all blocks.
+    _layers: ClassVar[dict[Place, _Layers]] = {}
     _lock: ClassVar[Any] = threading.RLock()
 
     def __init__(
         self, replacements: Mapping[Place, Callable[[Method], Method]]
     ) -> None:
         # What takes the place of a method is made once, since that takes a while.
-        self._replacements = {
-            place: _keeping_the_last(replacement)
+        self._replacements = [
+            (
+                self._layers.setdefault(place, _Layers(place)),
+                _keeping_the_last(replacement),
+            )
             for place, replacement in replacements.items()
-        }
+        ]
         self._block = SharedBlock(self._replace, self._put_back)
 
     def replaced(self) -> contextlib.AbstractContextManager[None]:
@@ -149,17 +157,13 @@ class ReplacedMethods:
 
     def _replace(self) -> None:
         with self._lock:
-            for place, replacement in self._replacements.items():
-                if place not in self._replaced:
-                    self._replaced[place] = _Layers(place)
-                self._replaced[place].put_on(self, replacement)
+            for layers, replacement in self._replacements:
+                layers.put_on(self, replacement)
 
     def _put_back(self) -> None:
         with self._lock:
-            for place in self._replacements:
-                layers = self._replaced.get(place)
-                if layers is not None and layers.take_off(self):
-                    del self._replaced[place]
+            for layers, _ in self._replacements:
+                layers.take_off(self)
 
 
 def _keeping_the_last(
