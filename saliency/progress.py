@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Union
 
 from tqdm import tqdm
 
@@ -11,9 +11,40 @@ _SHORT = 1.0  # seconds; work that takes no longer has no progress bar
 _WIDTH = 79  # characters of a bar as text in a notebook, whose width is not known
 
 
+class NoBar:
+    """Counts where nobody looks, as a bar of tqdm does, which takes longer to make.
+
+    Attributes:
+        n (int): How many units are done.
+        total (int or None): How many there are, if that is known.
+    """
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.total: int | None = None
+
+    def update(self, n: int = 1) -> None:
+        """Count units that are done."""
+        self.n += n
+
+    def reset(self, total: int | None = None) -> None:
+        """Begin again."""
+        self.n, self.total = 0, total
+
+    def __enter__(self) -> NoBar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+#: A bar, for a ``with`` block.
+Bar = Union[tqdm, NoBar]
+
+
 def progress_bar(
     desc: str, total: int | None, unit: str, is_wanted: bool = True, **settings: Any
-) -> tqdm:
+) -> Bar:
     """Return a progress bar that is drawn only where somebody looks at it.
 
     That is in a terminal, on stderr, and in a notebook: as a widget where ipywidgets is
@@ -28,13 +59,14 @@ def progress_bar(
         settings: Others of ``tqdm.tqdm``.
 
     Returns:
-        tqdm.tqdm: The bar, for a ``with`` block.
+        tqdm.tqdm or NoBar: The bar, for a ``with`` block.
     """
+    is_in_notebook = is_wanted and _is_in_notebook()
+    if not (is_in_notebook or (is_wanted and _is_terminal(sys.stderr))):
+        return NoBar()
     settings.update(desc=desc, total=total, unit=unit, delay=_SHORT)
-    if not is_wanted:
-        return tqdm(disable=True, **settings)
-    if not _is_in_notebook():
-        return tqdm(disable=None, **settings)  # None: only in a terminal
+    if not is_in_notebook:
+        return tqdm(**settings)
     with_widgets = _class_with_widgets()
     if with_widgets is not None:
         return with_widgets(**settings)
@@ -45,6 +77,11 @@ def progress_bar(
 def name_of_method(calculator: object) -> str:
     """Return what a bar of a calculator says: the name of its method."""
     return type(calculator).__name__.lstrip("_").replace("Calculator", "")
+
+
+def _is_terminal(file: Any) -> bool:
+    """Tell whether a file shows what is written to it; None is where there is none."""
+    return file is not None and getattr(file, "isatty", lambda: True)()
 
 
 def _is_in_notebook() -> bool:

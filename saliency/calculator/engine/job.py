@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, Union
 
 import numpy as np
-from tqdm import tqdm
 
 from saliency.calculator.engine.arranged_batches import ArrangedBatches
 from saliency.calculator.engine.contributions import (
@@ -46,7 +45,7 @@ from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
 from saliency.interrupts import held_back
-from saliency.progress import name_of_method, progress_bar
+from saliency.progress import Bar, NoBar, name_of_method, progress_bar
 
 import chainer
 
@@ -100,7 +99,7 @@ class Job:
         runner (Runner): Runs the passes.
         run (Run or None): What the call holds; None starts it.
         n_example (int): How many examples of the data are going to be explained.
-        bar (tqdm.tqdm): Counts rows.
+        bar (Bar): Counts rows.
 
     Attributes:
         run (Run): What the call holds.
@@ -118,7 +117,7 @@ class Job:
         runner: Runner,
         run: Run | None,
         n_example: int,
-        bar: tqdm,
+        bar: Bar,
     ) -> None:
         self._recipe = recipe
         self._subject = subject
@@ -262,7 +261,7 @@ class Job:
         The progress bar does not count it.
         """
         bar, n_left = self._bar, self._n_left
-        self._bar = tqdm(disable=True)
+        self._bar = NoBar()
         try:
             yield from self._explain(batch, 1)
         finally:
