@@ -14,6 +14,8 @@ from saliency.array_types import Array
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+_SMALL = 4096  # elements; looking at each of so few takes no longer than a shortcut
+
 
 def is_int(value: Any) -> bool:
     """Tell whether ``value`` is one integer, of Python or NumPy, and no bool."""
@@ -31,7 +33,8 @@ def is_finite(array: Array) -> bool:
     """Tell whether an array of any dtype holds neither NaN nor infinity."""
     if array.dtype.kind not in "fc":
         return True
-    if isinstance(array, np.ndarray) and array.flags.c_contiguous:
+    is_large = array.size > _SMALL
+    if is_large and isinstance(array, np.ndarray) and array.flags.c_contiguous:
         flat = array.reshape(-1)
         with np.errstate(over="ignore", invalid="ignore"):
             # Twice as fast. The square of a finite array may be infinite, too.

@@ -62,9 +62,10 @@ class LearnedDropout:
 
     def start_of(self, rows: Rows) -> SharedStart | None:
         """Return what rows share, if anything."""
+        if self._shared_sizes is None:
+            return None
         start = SharedStart(rows.example, rows.sample)
-        shares = self._shared_sizes is not None and start.saves_rows
-        return start if shares else None
+        return start if start.saves_rows else None
 
     def rows_of_pass(self, n_example: int, n_row: int) -> int:
         """Return how many rows take the memory of ``n_row`` that share nothing.

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 _CGROUP = Path("/sys/fs/cgroup")
+# What takes no more is computed without asking: with less, Python itself cannot go on.
+_NO_MATTER = 1 << 20
 
 
 def check_room(shape: tuple[int, ...], dtype: np.dtype) -> None:
@@ -19,6 +21,8 @@ def check_room(shape: tuple[int, ...], dtype: np.dtype) -> None:
         dtype (numpy.dtype): Its dtype.
     """
     n_byte = math.prod(shape) * dtype.itemsize
+    if n_byte <= _NO_MATTER:
+        return
     free = free_memory()
     if free is None or n_byte <= free:
         return
