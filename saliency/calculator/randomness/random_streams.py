@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
+import sys
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, Callable, TypeVar
 
 import numpy as np
@@ -34,12 +37,22 @@ class RandomStreams:
     """
 
     def __init__(self, seed: Any) -> None:
-        key = np.random.SeedSequence(seed).generate_state(2, np.uint64)
-        # One generator that is moved from stream to stream: making one for each row
-        # takes longer than running a small network.
-        self._philox = np.random.Philox(key=key)
-        self._generator = np.random.Generator(self._philox)
-        self._start = self._philox.state
+        self._seed = seed
+
+    @cached_property
+    def _philox(self) -> np.random.Philox:
+        # Made when something is drawn, which many calls do not, and moved from stream
+        # to stream: making one for each row takes longer than running a small network.
+        key = np.random.SeedSequence(self._seed).generate_state(2, np.uint64)
+        return np.random.Philox(key=key)
+
+    @cached_property
+    def _generator(self) -> np.random.Generator:
+        return np.random.Generator(self._philox)
+
+    @cached_property
+    def _start(self) -> Any:
+        return self._philox.state
 
     def generator(
         self, purpose: int, sample: int, example: int, call: int = 0, target: int = 0
@@ -171,6 +184,37 @@ def _global_generator() -> Any:
     return np.random.get_bit_generator()  # type: ignore[attr-defined]
 
 
+def _has_half_a_pair() -> bool:
+    """Tell whether NumPy's global state holds half of a pair of normal numbers."""
+    place = _place_of_half_a_pair()
+    if place is None:
+        return bool(np.random.get_state(legacy=False)["has_gauss"])  # noqa: NPY002
+    owner = np.random.get_state.__self__  # type: ignore[attr-defined]
+    return bool(ctypes.c_int32.from_address(id(owner) + place).value)
+
+
+@functools.cache
+def _place_of_half_a_pair() -> int | None:
+    """Return which byte of a RandomState tells whether it holds half of a pair.
+
+    None if that cannot be told. To ask for the whole state takes some thirty times as
+    long as the comparison of its words.
+    """
+    if sys.implementation.name != "cpython":  # where an id is an address
+        return None
+    one = np.random.RandomState(0)
+    state: Any = one.get_state(legacy=False)
+    found = []
+    for has_half in (0, 1):
+        one.set_state({**state, "has_gauss": has_half})
+        found.append(ctypes.string_at(id(one), type(one).__basicsize__))
+    without, with_half = (np.frombuffer(memory, np.int32) for memory in found)
+    places = np.flatnonzero(without != with_half)
+    if len(places) != 1 or without[places[0]] != 0 or with_half[places[0]] != 1:
+        return None
+    return int(places[0]) * without.itemsize
+
+
 class _MersenneTwister:
     """The words of NumPy's global state, to be looked at before and after each pass.
 
@@ -184,12 +228,11 @@ class _MersenneTwister:
         # drawn from without moving the words.
         self.shows_draws = False
         if isinstance(self._generator, np.random.MT19937):
-            has_half_a_pair = np.random.get_state(legacy=False)["has_gauss"]  # noqa: NPY002
             address = self._generator.ctypes.state_address
             self._words = np.ctypeslib.as_array(
                 (ctypes.c_uint32 * _N_WORD).from_address(address)
             )
-            self.shows_draws = not has_half_a_pair
+            self.shows_draws = not _has_half_a_pair()
 
     def copy(self) -> np.ndarray:
         return self._words.copy()
