@@ -10,6 +10,7 @@ from typing import Any, Callable
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.first_parameters import FirstParameters
 from saliency.calculator.engine.misfits import Misfit
+from saliency.calculator.engine.parts import Parts
 from saliency.calculator.engine.subject import Subject
 
 import chainer
@@ -27,12 +28,12 @@ class Door:
 
     Args:
         subject (Subject): What is explained.
-        links (sequence of chainer.Link): The links that are run for that.
+        parts (Parts): What the models consist of that are run for that.
     """
 
-    def __init__(self, subject: Subject, links: Sequence[chainer.Link]) -> None:
+    def __init__(self, subject: Subject, parts: Parts) -> None:
         self._subject = subject
-        self._first_parameters = FirstParameters(links)
+        self._first_parameters = FirstParameters(parts)
         self._has_checked_number = False
 
     @contextlib.contextmanager

@@ -13,6 +13,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.calculator.engine.parts import Parts
 from saliency.checks import is_finite
 
 import chainer
@@ -74,35 +75,39 @@ class Suspect(NamedTuple):
         )
 
 
-def suspects(models: Sequence[chainer.Link]) -> list[Suspect]:
+def suspects(parts: Parts) -> list[Suspect]:
     """Return what models have that is not finite; what is not used may well be so."""
-    return [s for s in map(_suspect, _values(models)) if s is not None]
+    array_types = chainer.get_array_types()
+    return [
+        _suspect(path, link, name)
+        for path, link in parts.links
+        for name in _names_of_values(link)
+        if not _is_finite(getattr(link, name), array_types)
+    ]
 
 
-def _values(
-    models: Sequence[chainer.Link],
-) -> Iterator[tuple[str, chainer.Link, str]]:
-    for model in models:
-        for path, link in model.namedlinks():
-            for name in (*sorted(link._params), *sorted(link._persistent)):
-                yield path, link, name
-            for name, value in vars(link).items():
-                # Chainer's stateful links keep Variables, as a user's own do.
-                is_state = isinstance(value, chainer.Variable)
-                if is_state and name not in link._params:
-                    yield path, link, name
+def _names_of_values(link: chainer.Link) -> list[str]:
+    """Return the attributes of a link that hold its values, parameters first."""
+    names = [*sorted(link._params), *sorted(link._persistent)]
+    # Chainer's stateful links keep Variables, as a user's own do.
+    for name, value in vars(link).items():
+        if isinstance(value, chainer.Variable) and name not in link._params:
+            names.append(name)
+    return names
 
 
-def _suspect(value: tuple[str, chainer.Link, str]) -> Suspect | None:
-    path, link, name = value
+def _is_finite(value: Any, array_types: tuple[type, ...]) -> bool:
+    array = value.array if isinstance(value, chainer.Variable) else value
+    return not isinstance(array, array_types) or _known.is_finite(array)
+
+
+def _suspect(path: str, link: chainer.Link, name: str) -> Suspect:
     here = getattr(link, name)
-    array = here.array if isinstance(here, chainer.Variable) else here
-    if not isinstance(array, chainer.get_array_types()) or _known.is_finite(array):
-        return None
     where = f"{path.rstrip('/')}/{name}"
     if isinstance(here, chainer.Parameter):
         return Suspect(f"parameter {where}", link, here, lambda: here.array)
     if isinstance(here, chainer.Variable):
+        array = here.array
         # Forward replaces it, and the next one may well be finite.
         return Suspect(f"hidden state {where}", link, None, lambda: array)
     return Suspect(f"persistent value {where}", link, None, lambda: getattr(link, name))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
+from saliency.calculator.engine.parts import Parts
 from saliency.replaced_methods import Method, ReplacedMethods
 
 import chainer
@@ -18,15 +19,12 @@ class FirstParameters:
     Parameters without a value may be there as long as forward does not use them.
 
     Args:
-        models (sequence of chainer.Link): The model, or all that are run.
+        parts (Parts): What the model consists of, or all that are run.
     """
 
-    def __init__(self, models: Sequence[chainer.Link]) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._without_value = [
-            (path, p)
-            for model in models
-            for path, p in model.namedparams()
-            if not p.is_initialized
+            (path, p) for path, p in parts.parameters if not p.is_initialized
         ]
 
     @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Callable, NamedTuple
@@ -15,6 +15,7 @@ from saliency.calculator.engine.extraction import Extraction
 from saliency.calculator.engine.forward_pass import Caught, ForwardPass
 from saliency.calculator.engine.inputs import InputForms
 from saliency.calculator.engine.overwritten import Overwritten
+from saliency.calculator.engine.parts import Parts
 from saliency.calculator.engine.rows import Rows
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.shared_start import SharedStart, sharing
@@ -69,7 +70,7 @@ class ModelPasses:
 
     Args:
         subject (Subject): What is explained.
-        links (sequence of chainer.Link): The links that are run.
+        parts (Parts): What the models consist of that are run.
         streams (RandomStreams): Where random numbers come from.
         global_random (GlobalRandomState): The generators that a model may draw from.
         unchanged (Unchanged): Puts back what a pass changes in the model.
@@ -86,7 +87,7 @@ class ModelPasses:
     def __init__(
         self,
         subject: Subject,
-        links: Sequence[chainer.Link],
+        parts: Parts,
         streams: RandomStreams,
         global_random: GlobalRandomState,
         unchanged: Unchanged,
@@ -103,7 +104,7 @@ class ModelPasses:
         self._unchanged = unchanged
         self._needs_gradient = needs_gradient
         self._mean_will_do = mean_will_do
-        self._door = Door(subject, links)
+        self._door = Door(subject, parts)
         self._input_forms = InputForms(subject)
         self._model_differentiates = False
 

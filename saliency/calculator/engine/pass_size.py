@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.calculator.engine.dataset import UserBatch
+from saliency.calculator.engine.parts import Parts
 
 import chainer
 
@@ -40,15 +41,13 @@ class PassSize:
 
     Args:
         asked (int or None): What the user says.
-        links (sequence of chainer.Link): The links that are run.
+        parts (Parts): What the models that are run consist of.
         is_on_cpu (bool): Whether they are on a CPU.
     """
 
-    def __init__(
-        self, asked: int | None, links: Sequence[chainer.Link], is_on_cpu: bool
-    ) -> None:
+    def __init__(self, asked: int | None, parts: Parts, is_on_cpu: bool) -> None:
         self._asked = asked
-        self._links = links
+        self._parts = parts
         self._room = _ROOM_ON_CPU if is_on_cpu else _ROOM_ON_GPU
         self._is_single = False
         self._bytes_of_input = 0.0  # of a row of the batch under way
@@ -102,7 +101,7 @@ class PassSize:
         if self._asked is not None or self.is_chosen or self._is_single:
             yield
             return
-        counter = _Counter(self._links)
+        counter = _Counter(self._parts)
         with counter:
             yield
         of_inputs = _COPIES_OF_INPUT * self._bytes_of_input
@@ -114,17 +113,17 @@ class _Counter(chainer.FunctionHook):
     """Counts the bytes that functions are applied to, but for those of parameters.
 
     Args:
-        links (sequence of chainer.Link): Have the parameters.
+        parts (Parts): Have the parameters.
 
     Attributes:
         n_byte (int): So many.
     """
 
-    def __init__(self, links: Sequence[chainer.Link]) -> None:
+    def __init__(self, parts: Parts) -> None:
         # A calculator within the model may count at the same time.
         self.name = f"saliency.PassSize {id(self)}"
         self.n_byte = 0
-        self._parameters = {id(p.array) for link in links for p in link.params()}
+        self._parameters = {id(p.array) for _, p in parts.parameters}
 
     def forward_postprocess(self, function: Any, in_data: Sequence[Any]) -> None:
         self.n_byte += sum(

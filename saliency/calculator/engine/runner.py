@@ -19,6 +19,7 @@ from saliency.calculator.engine.finite import WatchedLinks, leaves, suspects
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.learned_dropout import LearnedDropout
 from saliency.calculator.engine.model_passes import ModelPasses, Treatment
+from saliency.calculator.engine.parts import parts_of
 from saliency.calculator.engine.pass_size import PassSize
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
@@ -81,20 +82,20 @@ class Runner:
             else DrawnNetworks(settings.posterior, subject.model, self._streams)
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
-        links = subject.links
+        parts = parts_of(subject.links)
         is_on_cpu = subject.device.xp is np
-        self.pass_size = PassSize(settings.batchsize, links, is_on_cpu)
-        self._unchanged = Unchanged(links, n_example)
+        self.pass_size = PassSize(settings.batchsize, parts, is_on_cpu)
+        self._unchanged = Unchanged(parts, n_example)
         self._passes = ModelPasses(
             subject,
-            links,
+            parts,
             self._streams,
             self._global_random,
             self._unchanged,
             recipe.needs_gradient,
             mean_will_do,
         )
-        self._suspects = suspects(links)
+        self._suspects = suspects(parts)
         self._blocks = contextlib.ExitStack()
         self._learned = LearnedDropout(self._passes, self._run_left, self._may_share)
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.calculator.engine.parts import Parts
 from saliency.calculator.engine.read_only import read_only, that_can_be_protected
 from saliency.exclusive import one_at_a_time
 
@@ -41,30 +42,29 @@ class Unchanged:
     one pass runs at a time, and each begins with the model as it was.
 
     Args:
-        models (sequence of chainer.Link): The model, or all that are run.
+        parts (Parts): What the model consists of, or all that are run.
         n_example (int): Number of examples in the data.
     """
 
-    def __init__(self, models: Sequence[chainer.Link], n_example: int) -> None:
+    def __init__(self, parts: Parts, n_example: int) -> None:
         self._n_example = n_example
-        links = {id(link): link for model in models for link in model.links()}
         with one_at_a_time():
             # What has no value yet is looked after by FirstParameters.
             self._parameters = [
                 _Parameter(p, p.array, p.grad)
-                for model in models
-                for p in model.params(include_uninit=False)
+                for _, p in parts.parameters
+                if p.is_initialized
             ]
             self._protected = that_can_be_protected(
                 [a for p in self._parameters for a in (p.array, p.grad)]
             )
-            self._links = [_Attributes(link) for link in links.values()]
+            self._links = [_Attributes(link) for _, link in parts.links]
             self._everything: list[_Parameter | _Attributes] = [
                 *self._parameters,
                 *self._links,
             ]
             self._states = [
-                (link, *state) for link in links.values() for state in _states_of(link)
+                (link, *state) for _, link in parts.links for state in _states_of(link)
             ]
 
     @property
