@@ -19,6 +19,8 @@ _SMALL = 4096  # elements; looking at each of so few takes no longer than a shor
 
 def is_int(value: Any) -> bool:
     """Tell whether ``value`` is one integer, of Python or NumPy, and no bool."""
+    if type(value) is int:
+        return True
     if isinstance(value, np.ndarray):
         return value.ndim == 0 and value.dtype.kind in "iu"
     return isinstance(value, Integral) and not isinstance(value, bool)
@@ -99,34 +101,43 @@ def checked_arguments(method: Function) -> Function:
         TypeError, ValueError: With the name of the argument, before the function runs.
     """
     signature = inspect.signature(method)
+    check = annotated_check(signature)
 
     @functools.wraps(method)
     def call(*args: Any, **arguments: Any) -> Any:
         bound = signature.bind(*args, **arguments)
-        check_annotated(signature, bound.arguments)
+        check(bound.arguments)
         return method(*args, **arguments)
 
     return cast(Function, call)
 
 
-def check_annotated(signature: inspect.Signature, arguments: Mapping[str, Any]) -> None:
-    """Raise unless arguments have the simple types that a signature says they have.
+def annotated_check(
+    signature: inspect.Signature,
+) -> Callable[[Mapping[str, Any]], None]:
+    """Return a check of arguments for the simple types that a signature asks for.
 
     Args:
         signature (inspect.Signature): Its annotations are texts, as in modules that
             begin with ``from __future__ import annotations``.
-        arguments (dict): Arguments by name. A default is allowed in any case.
 
-    Raises:
-        TypeError, ValueError: With the name of the argument.
+    Returns:
+        callable: It is given arguments by name, and raises a TypeError or ValueError
+        that names the first one of a wrong type. A default is allowed in any case.
     """
-    for name, value in arguments.items():
-        parameter = signature.parameters.get(name)
-        if parameter is None or value is parameter.default:
-            continue
-        check = _CHECKS.get(parameter.annotation)
-        if check is not None:
-            check(name, value)
+    checks = [
+        (name, parameter.default, _CHECKS[parameter.annotation])
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation in _CHECKS
+    ]
+
+    def check_arguments(arguments: Mapping[str, Any]) -> None:
+        for name, default, check in checks:
+            value = arguments.get(name, default)
+            if value is not default:
+                check(name, value)
+
+    return check_arguments
 
 
 def _check_text_or_none(name: str, value: Any) -> None:
