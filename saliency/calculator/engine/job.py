@@ -312,7 +312,8 @@ class Job:
         n_before = self._bar.n
         first = 0  # of the samples that are not complete
         while first < n_sample:
-            extent = replace(extent, n_sample=n_sample - first, first_sample=first)
+            if first:
+                extent = replace(extent, n_sample=n_sample - first, first_sample=first)
             try:
                 for completed in self._completed(batch, extent, classes):
                     for samples, _ in completed:

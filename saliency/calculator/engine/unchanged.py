@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -18,6 +19,9 @@ from chainer import links as L
 
 # What Chainer itself keeps in the attributes of every link.
 _OF_CHAINER = {*vars(chainer.Chain()), *vars(chainer.ChainList())}
+
+# Types of values that nothing can be written into.
+_CONSTANTS = frozenset((bool, float, int, str, type(None), tuple))
 
 # Links of Chainer that go on from the state of the call before, and where they keep it.
 _STATES: dict[type, tuple[str, ...]] = {
@@ -172,29 +176,38 @@ class _Attributes:
 
     def __init__(self, link: chainer.Link) -> None:
         children = getattr(link, "_children", ())
-        of_chain = set(children) if isinstance(children, set) else set()
+        of_chain = children if isinstance(children, set) else set()
         self._others = (_OF_CHAINER | link._params | of_chain) - link._persistent
         self._now = vars(link)
+        # All that there is, to see at once that nothing is another.
+        self._names, self._values = list(self._now), list(self._now.values())
         self._before = {k: v for k, v in self._now.items() if k not in self._others}
         self._written = list(_what_can_be_written(self._before.values()))
 
     def put_back(self) -> None:
         """Give the link the attributes that it had."""
+        now = self._now
+        is_same = list(now) == self._names and all(
+            map(operator.is_, now.values(), self._values)
+        )
+        if not is_same:
+            self._put_back_attributes()
+        for value, held in self._written:
+            _write_back(value, held)
+
+    def _put_back_attributes(self) -> None:
         now, before = self._now, self._before
-        if len(now) != len(before) + len(self._others & now.keys()):
-            for name in now.keys() - before.keys() - self._others:
-                del now[name]
+        for name in now.keys() - before.keys() - self._others:
+            del now[name]
         for name, value in before.items():
             if now.get(name, self) is not value:
                 now[name] = value
-        for value, held in self._written:
-            _write_back(value, held)
 
 
 def _what_can_be_written(values: Any) -> Iterator[_Written]:
     """Give arrays and containers among values, with a copy of what they hold."""
     for value in values:
-        if isinstance(value, chainer.Parameter):
+        if type(value) in _CONSTANTS or isinstance(value, chainer.Parameter):
             continue
         if isinstance(value, chainer.Variable):
             value = value.array
@@ -238,15 +251,14 @@ def _states_of(link: chainer.Link) -> Iterator[tuple[str, Any]]:
     Those of Chainer's stateful links are known; of a user's own, they are what its
     attributes have as Variables.
     """
-    known = _names_of_states(link)
+    kinds = (chainer.Variable, *chainer.get_array_types())
     for name, value in vars(link).items():
+        if type(value) in _CONSTANTS or not isinstance(value, kinds):
+            continue
         if name in _OF_CHAINER or name in link._params or name in link._persistent:
             continue
-        is_array = isinstance(value, chainer.get_array_types()) and name in known
-        is_variable = isinstance(value, chainer.Variable)
-        if isinstance(value, chainer.Parameter) or not (is_variable or is_array):
-            continue
-        if value.ndim > 0:
+        is_state = isinstance(value, chainer.Variable) or name in _names_of_states(link)
+        if is_state and not isinstance(value, chainer.Parameter) and value.ndim > 0:
             yield name, value
 
 
