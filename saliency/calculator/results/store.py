@@ -13,6 +13,11 @@ import numpy as np
 
 from saliency.calculator.results.record import DamagedRecord, Record
 
+# What stands before the call in a record, and how many bytes are read at a time until
+# all of the call has been read.
+_BEFORE_CALL = '"call": '
+_BLOCK = 4096
+
 
 class Store(ABC):
     """An array and its record, as :class:`~.out.Out` needs them.
@@ -166,6 +171,25 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as reason:
         raise DamagedRecord from reason
+
+
+def read_call(path: Path) -> Any:
+    """Return the call that a record tells of, without reading the record whole.
+
+    It stands in front of the batches, of which there may be very many.
+
+    Raises:
+        DamagedRecord: If the file holds no record.
+    """
+    with path.open("rb", buffering=0) as file:
+        head = b""
+        while block := file.read(_BLOCK):
+            head += block
+            with contextlib.suppress(ValueError):
+                text = head.decode()
+                start = text.index(_BEFORE_CALL) + len(_BEFORE_CALL)
+                return json.JSONDecoder().raw_decode(text, start)[0]
+    raise DamagedRecord
 
 
 def not_ours(name: str) -> ValueError:

@@ -13,7 +13,13 @@ import numpy as np
 from saliency.calculator.results.files import beside, reserve, sync, write_at_once
 from saliency.calculator.results.path_lock import PathLock
 from saliency.calculator.results.record import OtherFormat, Record
-from saliency.calculator.results.store import GivenArray, Store, not_ours, read_json
+from saliency.calculator.results.store import (
+    GivenArray,
+    Store,
+    not_ours,
+    read_call,
+    read_json,
+)
 
 _ATTRIBUTE = "saliency"  # of an array of the user's
 _BLOCK = 4096  # bytes that a file takes on the disk at least
@@ -136,7 +142,7 @@ class ZarrFolder(Store):
 
     def read_call(self) -> Any:
         """Return what the call was made with that is being written."""
-        return read_json(self._record_path)["call"]
+        return read_call(self._record_path)
 
     def attach(self) -> tuple[tuple[int, ...], np.dtype]:
         """Open the array for a part of the work; return its shape and dtype."""
