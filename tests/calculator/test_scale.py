@@ -77,3 +77,26 @@ def test_workers_read_no_more_for_a_row_of_many(client, tmp_path, monkeypatch):
         )
         read.append(CountedFile.n_byte)
     assert 0 < read[1] < 1.5 * 6 * read[0]
+
+
+class Counting(np.ndarray):
+    """Counts how often something is picked from an array."""
+
+    n = 0
+
+    def __getitem__(self, index):
+        Counting.n += 1
+        return super().__getitem__(index)
+
+
+def test_workers_stack_no_rows_of_an_array(client, tmp_path):
+    x = rows(120).view(Counting)
+    calculator = GradientCalculator(build(MLP, n_out=1))
+    counts = []
+    for workers in (None, client):
+        Counting.n = 0
+        calculator.compute_aggregate(
+            x, batchsize=60, out=tmp_path / f"{len(counts)}.zarr", workers=workers
+        )
+        counts.append(Counting.n)
+    assert counts[1] < counts[0] + 60

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from saliency.calculator.engine.dataset import Converter
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.out import Out, PartWriter
 from saliency.calculator.results.record import Span
@@ -22,6 +23,7 @@ from saliency.progress import name_of_method, progress_bar
 from saliency.user_warnings import warn_user
 
 import chainer
+from chainer.dataset import concat_examples
 
 try:
     import cloudpickle
@@ -236,11 +238,18 @@ class _Pickler(cloudpickle.CloudPickler):
         # found by its name; a copy would be another than that of the worker's links.
         if obj is type(chainer.Link):
             return _class_of_links, ()
+        # An object that is compared with itself: no other is known as the default.
+        if obj is concat_examples:
+            return _default_converter, ()
         return super().reducer_override(obj)
 
 
 def _class_of_links() -> type:
     return type(chainer.Link)
+
+
+def _default_converter() -> Converter:
+    return concat_examples
 
 
 def _pickled(thing: Any) -> bytes:
