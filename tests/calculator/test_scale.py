@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from saliency import GradientCalculator
 from tests.networks import MLP, build
@@ -100,3 +102,48 @@ def test_workers_stack_no_rows_of_an_array(client, tmp_path):
         )
         counts.append(Counting.n)
     assert counts[1] < counts[0] + 60
+
+
+class Labels(list):
+    """Counts how often it is made an array."""
+
+    n = 0
+
+    def __array__(self, dtype=None, copy=None):
+        Labels.n += 1
+        return np.array(list(self), dtype)
+
+
+def test_classes_in_a_list_become_an_array_once(tmp_path):
+    model, counts = build(MLP), []
+    for n in (10, 100):
+        labels = Labels(np.arange(n) % 3)
+        calculator = GradientCalculator(model, class_index=labels)
+        Labels.n = 0
+        out = tmp_path / f"{n}.npy"
+        result = calculator.compute_aggregate(rows(n), batchsize=2, out=out)
+        counts.append(Labels.n)
+        calculator.class_index = np.array(list(labels))
+        assert_array_equal(result, calculator.compute_aggregate(rows(n)))
+    assert counts[0] == counts[1]
+
+
+def test_the_record_does_not_hold_a_long_list_of_classes(tmp_path):
+    sizes = []
+    for n in (10_000, 20_000):
+        calculator = GradientCalculator(build(MLP), class_index=[0, 1] * (n // 2))
+        out = tmp_path / f"{n}.npy"
+        calculator.compute_aggregate(rows(n), batchsize=5_000, out=out)
+        record = json.loads(out.with_name(f"{n}.npy.progress.json").read_text())
+        sizes.append(len(json.dumps(record["call"])))
+    assert sizes[1] <= sizes[0] + 10
+
+
+def test_a_long_list_of_classes_with_one_other_is_another_call(tmp_path):
+    classes = [0, 1] * 5_000
+    out = tmp_path / "x.npy"
+    calculator = GradientCalculator(build(MLP), class_index=classes)
+    calculator.compute_aggregate(rows(10_000), batchsize=5_000, out=out)
+    calculator.class_index = [*classes[:7_000], 2, *classes[7_001:]]
+    with pytest.raises(ValueError, match=r"calculator\.class_index is another"):
+        calculator.compute_aggregate(rows(10_000), batchsize=5_000, out=out)

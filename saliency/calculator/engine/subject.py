@@ -97,6 +97,9 @@ class Subject:
             class_index = None
         elif class_index is None and none_means == "argmax":
             class_index = "argmax"
+        elif not (isinstance(class_index, (str, tuple)) or class_index is None):
+            # A list of a class for each example is not taken apart batch by batch.
+            class_index = np.asarray(class_index)
         return cls(
             model,
             eval_fun if eval_fun is not None else model,

@@ -17,14 +17,18 @@ from saliency.checks import is_int
 
 import chainer
 
+# Of a longer list there is a digest: of a class for each example, say.
+_MAX_LISTED = 1000
+
 
 def fingerprint(value: Any) -> Any:
     """Describe a value with what JSON has: equal values, in whichever process.
 
-    Arrays and the parameters of links are there as their digest; functions and classes
-    by their name; other objects by what would be pickled of them, usually their class
-    and attributes. What functions do, and what links have besides parameters and
-    persistent values, is not described: that is compared by what comes out.
+    Arrays, long lists and the parameters of links are there as their digest; functions
+    and classes by their name; other objects by what would be pickled of them, usually
+    their class and attributes. What functions do, and what links have besides
+    parameters and persistent values, is not described: that is compared by what comes
+    out.
     """
     return _Describer().describe(value)
 
@@ -103,7 +107,10 @@ class _Describer:
         if isinstance(value, dict):
             return {str(k): self.describe(v) for k, v in value.items()}
         if isinstance(value, (list, tuple)):
-            return [self.describe(v) for v in value]
+            described = [self.describe(v) for v in value]
+            return (
+                described if len(value) <= _MAX_LISTED else _described_long(described)
+            )
         if isinstance(value, (set, frozenset)):
             return sorted(repr(self.describe(v)) for v in value)
         if isinstance(value, chainer.Variable):
@@ -128,6 +135,10 @@ class _Describer:
         if isinstance(value, ModuleType):
             return value.__name__
         return {"class": _name(type(value)), "state": self.describe(_state(value))}
+
+
+def _described_long(described: list[Any]) -> str:
+    return f"list of {len(described)} {_digest(json.dumps(described).encode())}"
 
 
 def _state(value: Any) -> Any:
