@@ -66,10 +66,9 @@ def _replaced_apply(original: Method) -> Method:
             config.get("schedule_func", _global_config.schedule_func) is not None
         ):
             return original(self, inputs)
-        variables = _plain_variables(inputs)
+        variables, in_data = _plain(inputs)
         if not variables:
             return original(self, inputs)
-        in_data = tuple([variable._data[0] for variable in variables])
         cls = self.__class__
         checks = known.get(cls)
         if checks is None:
@@ -80,15 +79,7 @@ def _replaced_apply(original: Method) -> Method:
         if not checks.passes_without_layouts:
             self.check_layout_forward(variables)
         outputs = _forward(self, in_data)
-        requires_grad = any(variable._requires_grad for variable in variables)
-        results = tuple(
-            [
-                _variable(y, requires_grad)
-                if layout is None and type(y) in _ARRAYS
-                else Variable(y, requires_grad=requires_grad, layout=layout)
-                for y, layout in zip(outputs, self._output_layouts)
-            ]
-        )
+        results = _results(variables, outputs, self._output_layouts)
         if config.get("enable_backprop", _global_config.enable_backprop):
             _connect(self, variables, results, outputs)
             self.lazy_grad_sum = config.get(
@@ -109,28 +100,34 @@ _global_config = chainer.global_config
 _ARRAYS = (np.ndarray, cuda.ndarray)
 
 
-def _plain_variables(inputs: Any) -> list[Variable] | None:
-    """Return the inputs as Variables; None unless all are ordinary ones.
+_NOT_PLAIN: tuple[list[Variable], tuple[Array, ...]] = [], ()
+
+
+def _plain(inputs: Any) -> tuple[list[Variable], tuple[Array, ...]]:
+    """Return the inputs as Variables, and their arrays; nothing unless all are plain.
 
     That is of one device's arrays, of no other class, with no memory layout.
     """
-    variables = []
+    variables, arrays = [], []
     kind = None
     for x in inputs:
         cls = type(x)
         if cls is Variable or cls is Parameter:
             if x._layout is not None or x._has_chainerx_array:
-                return None
-            of_array = type(x._data[0])
+                return _NOT_PLAIN
+            variables.append(x)
+            x = x._data[0]
+            cls = type(x)
+        elif cls in _ARRAYS:
+            variables.append(_variable(x, False))
         else:
-            of_array = cls
-            x = _variable(x, False) if cls in _ARRAYS else None
-        if of_array is not kind:
-            if kind is not None or of_array not in _ARRAYS:
-                return None
-            kind = of_array
-        variables.append(x)
-    return variables
+            return _NOT_PLAIN
+        if cls is not kind:
+            if kind is not None or cls not in _ARRAYS:
+                return _NOT_PLAIN
+            kind = cls
+        arrays.append(x)
+    return variables, tuple(arrays)
 
 
 def _forward(function: Any, in_data: tuple[Array, ...]) -> Any:
@@ -192,6 +189,24 @@ def _check_outputs(function: Any, outputs: Any) -> None:
     )
 
 
+def _results(
+    variables: list[Variable], outputs: tuple[Array, ...], layouts: tuple[Any, ...]
+) -> tuple[Variable, ...]:
+    """Return the outputs as Variables."""
+    requires_grad = False
+    for x in variables:
+        if x._requires_grad:
+            requires_grad = True
+            break
+    results = []
+    for y, layout in zip(outputs, layouts):
+        if layout is None and type(y) in _ARRAYS:
+            results.append(_variable(y, requires_grad))
+        else:
+            results.append(Variable(y, requires_grad=requires_grad, layout=layout))
+    return tuple(results)
+
+
 def _connect(
     function: Any,
     variables: list[Variable],
@@ -199,21 +214,28 @@ def _connect(
     outputs: tuple[Array, ...],
 ) -> None:
     """Put a function between its inputs and its outputs in the graph."""
-    nodes = [variable._node for variable in variables]
-    rank = function.rank = max([node._rank for node in nodes])
-    made = [y._node for y in results]
-    for node in made:
+    nodes, made = [], []
+    rank = 0
+    for x in variables:
+        node = x._node
+        nodes.append(node)
+        if node._rank > rank:
+            rank = node._rank
+    function.rank = rank
+    for y in results:
+        node = y._node
         node._creator_node = function
         node._rank = rank + 1
+        made.append(weakref.ref(node))
     function.inputs = tuple(nodes)
-    function.outputs = tuple([weakref.ref(node) for node in made])
+    function.outputs = tuple(made)
     if function._input_indexes_to_retain is not None:
         for index in function._input_indexes_to_retain:
             nodes[index].data = variables[index]._data[0]
     if function._output_indexes_to_retain is not None:
         retained = []
         for index in function._output_indexes_to_retain:
-            made[index]._data = outputs[index]
+            results[index]._node.data = outputs[index]
             retained.append(outputs[index])
         function._retained_output_data = tuple(retained)
 
