@@ -202,6 +202,10 @@ class MethodsOfThread:
             }
         )
 
+    def is_inside(self) -> bool:
+        """Tell whether this thread is in the block."""
+        return self._is_inside.value
+
     @contextlib.contextmanager
     def replaced(self) -> Iterator[None]:
         """Return the block."""
@@ -223,4 +227,12 @@ class MethodsOfThread:
             result = replacement(this, *args)
             return original(this, *args) if result is None else result
 
+        # With the method itself: whoever wraps it copies its attributes.
+        method.stands_for = method, stands_for(original)  # type: ignore[attr-defined]
         return method
+
+
+def stands_for(method: Method) -> Method:
+    """Return the method in whose place another one has been put by a block, or it."""
+    replaced, original = getattr(method, "stands_for", (None, method))
+    return original if replaced is method else method

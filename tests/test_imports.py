@@ -36,6 +36,7 @@ ROOMS = [
     ("saliency/lrp/constants",),
     ("saliency/lrp/rules",),
     ("saliency/lrp/graph",),
+    ("saliency/backprop",),
     ("saliency/gpu",),
     ("saliency/cpu", "link_hooks"),
     ("saliency/light_apply",),

@@ -23,6 +23,7 @@ from typing import Any, Callable, ClassVar
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.array_types import Array
+from saliency.backprop import gradients
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.explained_output import Explained, warn_of_sum
@@ -315,9 +316,7 @@ def gradient_core(calculator: Any, inputs: Sequence[Any]) -> tuple[Array]:
             )
     if calculator.class_index is None:
         warn_of_sum([output], len(inputs[0]))
-    ones = chainer.Variable(output.xp.ones_like(output.array))
-    (gradient,) = chainer.grad([output], [target], grad_outputs=[ones])
+    (gradient,) = gradients([output], [target])
     if gradient is None:
         raise no_influence()
-    saliency = gradient.array
-    return (saliency * target.array if calculator.multiply_target else saliency,)
+    return (gradient * target.array if calculator.multiply_target else gradient,)

@@ -10,6 +10,7 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.array_types import Array
+from saliency.backprop import gradients
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.guided_backprop_calculator import GuidedRun
@@ -111,14 +112,11 @@ class MapsRun(GuidedRun):
             for A in calls:
                 _check_axes(A, name, this, wiring, how.reshape)
         maps = [[_behind_relu(A, wiring) for A in calls] for _, calls in layers]
-        weights = [
-            chainer.Variable(w, requires_grad=False) for w in this.weights(classes)
-        ]
         every_map = [A for calls in maps for A in calls]
-        grads = iter(chainer.grad(this.outputs, every_map, grad_outputs=weights))
+        grads = iter(gradients(this.outputs, every_map, this.weights(classes)))
         of_layers = []
         for (name, _), calls in zip(layers, maps):
-            pairs = [(A.array, g.array) for A, g in zip(calls, grads) if g is not None]
+            pairs = [(A.array, g) for A, g in zip(calls, grads) if g is not None]
             if not pairs:
                 raise no_influence()
             n_row = this.n_row_of_target

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import memory
-from saliency.cpu.replacements import REPLACEMENTS
+from saliency.cpu.replacements import REPLACEMENTS, are_covered
 from saliency.replaced_methods import MethodsOfThread
 
 import chainer
@@ -48,3 +49,16 @@ def fast_cpu() -> Iterator[None]:
         return
     with _methods.replaced(), memory.reused():
         yield
+
+
+def is_fast(*arrays: Any) -> bool:
+    """Tell whether arrays may be given to the functions of this package.
+
+    Args:
+        arrays (array or None): What they would be given.
+
+    Returns:
+        bool: Whether this thread is in the block, and all are NumPy arrays of one dtype
+        that is covered.
+    """
+    return _methods.is_inside() and are_covered(*arrays)

@@ -120,6 +120,43 @@ def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return _with_channels(work, x, scale)
 
 
+def multiplied(
+    gy: np.ndarray,
+    mask: np.ndarray | None,
+    below: float | None,
+    scale: np.ndarray | None,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return ``gy`` where a mask lets it through, times a number for each channel.
+
+    Args:
+        gy (numpy.ndarray): ``(n, channel, ...)``.
+        mask (numpy.ndarray or None): It is let through where this is more than 0,
+        below (float or None): and less than this, if it is given.
+        scale (numpy.ndarray or None): ``(channel,)``.
+        out (numpy.ndarray or None): Where the result goes, which may be ``gy``; new
+            memory if None.
+    """
+    beside = () if mask is None else (mask,)
+    vectors = () if scale is None else (scale,)
+    low, high = gy.dtype.type(0), None if below is None else gy.dtype.type(below)
+
+    def work(part: np.ndarray, *rest: np.ndarray) -> None:
+        *rest_of_inputs, of_out = rest
+        if mask is not None:
+            of_mask = rest_of_inputs.pop(0)
+            is_let_through = of_mask > low
+            if high is not None:
+                is_let_through &= of_mask < high
+            part = np.multiply(part, is_let_through, out=of_out)
+        if scale is not None:
+            np.multiply(part, rest_of_inputs[0], out=of_out)
+
+    if scale is None:
+        return _in_parts(work, gy, *beside, out=out)
+    return _with_channels(work, gy, *vectors, beside=beside, out=out)
+
+
 def pad(x: np.ndarray, widths: list[tuple[int, int]], value: float) -> np.ndarray:
     """Return ``x`` with a value put before and after it along each axis.
 
@@ -163,35 +200,48 @@ def _in_parts(
 
 
 def _with_channels(
-    work: Callable[..., Any], x: np.ndarray, *vectors: np.ndarray
+    work: Callable[..., Any],
+    x: np.ndarray,
+    *vectors: np.ndarray,
+    beside: Sequence[np.ndarray] = (),
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return what ``work(part, *vectors, out)`` writes, part by part, like ``x``.
+    """Return what ``work(part, *beside, *vectors, out)`` writes, part by part, like x.
 
     Args:
-        work (callable): Works on a part of the array, vectors, and a part of the
-            result.
+        work (callable): Works on a part of the array and of those beside it, vectors,
+            and a part of the result.
         x (numpy.ndarray): ``(n, channel, ...)``.
         vectors (numpy.ndarray): Numbers ``(channel,)``; work has them in a shape that
             goes with the parts.
+        beside (sequence of numpy.ndarray): Other arrays of the shape of x.
+        out (numpy.ndarray or None): Where the result goes; new memory if None.
     """
     n_channel = x.shape[1]
     order = memory.axes_in_memory(x)
-    by_pixel = x.transpose(order)
-    if order[-1] != 1 or not by_pixel.flags.c_contiguous:
+    if out is None:
+        out = memory.empty_like(x)
+    arrays = [x, *beside, out]
+    by_pixel = [array.transpose(order) for array in arrays]
+    if order[-1] != 1 or not all(a.flags.c_contiguous for a in by_pixel):
         shape = (-1,) + (1,) * (x.ndim - 2)
         shaped = [vector.reshape(shape) for vector in vectors]
-        return _in_parts(lambda part, out: work(part, *shaped, out), x, whole=1)
-    out = memory.empty_like(x)
-    pixels = by_pixel.reshape(-1, n_channel)
-    of_out = out.transpose(order).reshape(-1, n_channel)
+
+        def work_on_parts(*parts: np.ndarray) -> None:
+            work(*parts[:-1], *shaped, parts[-1])
+
+        return _in_parts(work_on_parts, x, *beside, whole=1, out=out)
+    pixels = [array.reshape(-1, n_channel) for array in by_pixel]
     # The innermost loop is to have more to do than the channels of a pixel.
-    n_pixel = min(max(1, _BLOCK // n_channel), len(pixels))
-    whole = len(pixels) - len(pixels) % n_pixel
-    blocks = [a[:whole].reshape(-1, n_pixel * n_channel) for a in (pixels, of_out)]
+    n_all = len(pixels[0])
+    n_pixel = min(max(1, _BLOCK // n_channel), n_all)
+    whole = n_all - n_all % n_pixel
+    blocks = [array[:whole].reshape(-1, n_pixel * n_channel) for array in pixels]
     repeated = [np.concatenate([vector] * n_pixel) for vector in vectors]
-    _divide(lambda part, out: work(part, *repeated, out), blocks)
-    if whole < len(pixels):
-        work(pixels[whole:], *vectors, of_out[whole:])
+    _divide(lambda *parts: work(*parts[:-1], *repeated, parts[-1]), blocks)
+    if whole < n_all:
+        *rest, of_out = (array[whole:] for array in pixels)
+        work(*rest, *vectors, of_out)
     return out
 
 

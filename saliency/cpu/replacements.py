@@ -56,7 +56,7 @@ def _convolution(
     b: np.ndarray | None,
     xp: Any = np,
 ) -> Arrays | None:
-    if not _are_covered(x, W, b):
+    if not are_covered(x, W, b):
         return None
     geometry = windows_of(function, x.shape[2:], W.shape[2:])
     if geometry is None or x.shape[1] % function.groups or len(W) % function.groups:
@@ -73,14 +73,30 @@ def _convolution_to_input(
 ) -> tuple[Any, ...] | None:
     if indexes != (0,) or chainer.config.enable_backprop:
         return None
-    x, W = (variable.array for variable in function.get_retained_inputs())
-    gy = grad_outputs[0].array
-    if not _are_covered(x, W, gy):
+    _, W = function.get_retained_inputs()
+    gx = convolution_to_input(function, W.array, grad_outputs[0].array)
+    return None if gx is None else (chainer.Variable(gx),)
+
+
+def convolution_to_input(
+    function: Any, W: np.ndarray, gy: np.ndarray
+) -> np.ndarray | None:
+    """Return the gradient at the input of a convolution, None if it is not covered.
+
+    Args:
+        function (Convolution2DFunction or ConvolutionND): The function.
+        W (numpy.ndarray): Its kernels.
+        gy (numpy.ndarray): The gradient at its output.
+    """
+    x = function.inputs[0]
+    if not are_covered(W, gy) or x.dtype != W.dtype:
         return None
     geometry = windows_of(function, x.shape[2:], W.shape[2:], gy.shape[2:])
     if geometry is None or gy.shape[1] % function.groups:
         return None
-    return (chainer.Variable(convolution.to_input(gy, W, geometry, function.groups)),)
+    gy, W = _as_images(gy), _as_images(W)
+    gx = convolution.to_input(gy, W, geometry, function.groups)
+    return _as_before(gx, function)
 
 
 def _deconvolution(
@@ -90,7 +106,7 @@ def _deconvolution(
     b: np.ndarray | None,
     xp: Any = np,
 ) -> Arrays | None:
-    if not _are_covered(x, W, b) or len(W) % function.groups:
+    if not are_covered(x, W, b) or len(W) % function.groups:
         return None
     outs = function.outs if is_nd(function) else (function.outh, function.outw)
     geometry = windows_of(function, outs, W.shape[2:], x.shape[2:])
@@ -109,7 +125,7 @@ def _weight_gradient(
     gy: np.ndarray,
     xp: Any = np,
 ) -> Arrays | None:
-    if not _are_covered(x, gy) or x.dtype != function.W_dtype:
+    if not are_covered(x, gy) or x.dtype != function.W_dtype:
         return None
     kernel = function.ksize if is_nd(function) else (function.kh, function.kw)
     geometry = windows_of(function, x.shape[2:], kernel, gy.shape[2:])
@@ -122,7 +138,7 @@ def _weight_gradient(
 
 def _linear(function: Any, inputs: Arrays) -> Arrays | None:
     x, W, *b = inputs
-    if not (products.is_large(x, W.T) and _are_covered(*inputs)):
+    if not (products.is_large(x, W.T) and are_covered(*inputs)):
         return None
     _retain_for_linear(function)
     y = products.matmul(x, W.T)
@@ -133,7 +149,7 @@ def _linear(function: Any, inputs: Arrays) -> Arrays | None:
 
 def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:
     W, gy = inputs
-    if not (products.is_large(gy, W) and _are_covered(W, gy)):
+    if not (products.is_large(gy, W) and are_covered(W, gy)):
         return None
     _retain_for_linear(function)
     return (products.matmul(gy, W),)
@@ -142,7 +158,7 @@ def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:
 def _linear_to_weights(function: Any, inputs: Arrays) -> Arrays | None:
     x, gy = inputs
     same_dtype = x.dtype == function._w_dtype
-    if not (products.is_large(gy.T, x) and _are_covered(x, gy) and same_dtype):
+    if not (products.is_large(gy.T, x) and are_covered(x, gy) and same_dtype):
         return None
     _retain_for_linear(function)
     return (products.matmul(gy.T, x),)
@@ -157,7 +173,7 @@ def _retain_for_linear(function: Any) -> None:
 def _max_pooling(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
     geometry = windows_of(function, x.shape[2:], _kernel(function))
-    if not _are_covered(x) or geometry is None:
+    if not are_covered(x) or geometry is None:
         return None
     wants_taps = chainer.config.enable_backprop or function.return_indices
     y, taps = pooling.max_pool(_as_images(x), geometry, wants_taps=wants_taps)
@@ -172,7 +188,7 @@ def _max_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     pool, (gy,) = function.func, inputs
     size = pool._in_shape[2:]
     geometry = windows_of(pool, size, _kernel(pool), gy.shape[2:])
-    if not _are_covered(gy) or geometry is None or gy.dtype != pool._in_dtype:
+    if not are_covered(gy) or geometry is None or gy.dtype != pool._in_dtype:
         return None
     taps = _as_images(pool.indexes)
     gx = pooling.max_pool_to_input(_as_images(gy), taps, geometry)
@@ -191,7 +207,7 @@ def _average_pooling(function: Any, inputs: Arrays) -> Arrays | None:
         )
     )
     geometry = windows_of(function, x.shape[2:], _kernel(function), out)
-    if not _are_covered(x) or geometry is None:
+    if not are_covered(x) or geometry is None:
         return None
     function._in_shape, function._in_dtype = x.shape, x.dtype
     return (pooling.average_pool(x, geometry),)
@@ -201,14 +217,14 @@ def _average_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     (gy,) = inputs
     size, kernel = function._in_shape[2:], _kernel(function)
     geometry = windows_of(function, size, kernel, gy.shape[2:])
-    if not _are_covered(gy) or geometry is None:
+    if not are_covered(gy) or geometry is None:
         return None
     return (pooling.average_pool_to_input(gy, geometry),)
 
 
 def _relu(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
-    if not (elementwise.is_large(x) and _are_covered(x)):
+    if not (elementwise.is_large(x) and are_covered(x)):
         return None
     function.retain_outputs((0,))
     return (elementwise.relu(x),)
@@ -226,7 +242,7 @@ def _relu_to_input(
 
 def _clipped_relu(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
-    if not (elementwise.is_large(x) and _are_covered(x)):
+    if not (elementwise.is_large(x) and are_covered(x)):
         return None
     function.retain_inputs((0,))
     return (elementwise.clipped_relu(x, function.cap),)
@@ -258,7 +274,7 @@ def _elementwise_to_input(
     if chainer.config.enable_backprop:
         return None
     (kept,), (gy,) = retained(), grad_outputs
-    if not _are_covered(gy.array, kept.array):
+    if not are_covered(gy.array, kept.array):
         return None
     return (chainer.Variable(to_input(gy.array, kept.array)),)
 
@@ -274,21 +290,21 @@ def _pad(function: Any, inputs: Arrays) -> Arrays | None:
         and widths.dtype.kind == "i"
         and (widths >= 0).all()
     )
-    if not (is_plain and elementwise.is_large(x) and _are_covered(x)):
+    if not (is_plain and elementwise.is_large(x) and are_covered(x)):
         return None
     return (elementwise.pad(x, widths.tolist(), value),)
 
 
 def _add(function: Any, inputs: Arrays) -> Arrays | None:
     x, y = inputs
-    if not (elementwise.is_large(x) and x.shape == y.shape and _are_covered(x, y)):
+    if not (elementwise.is_large(x) and x.shape == y.shape and are_covered(x, y)):
         return None
     return (elementwise.add(x, y),)
 
 
 def _normalization(function: Any, inputs: Arrays) -> Arrays | None:
     x, gamma, beta, mean, var = inputs
-    if not _are_covered(*inputs) or not _is_of_channels(function, x, gamma):
+    if not are_covered(*inputs) or not _is_of_channels(function, x, gamma):
         return None
     # What Chainer's own forward sets, for a backward that is not replaced.
     function.retain_inputs((0, 1, 3, 4))
@@ -310,7 +326,7 @@ def _normalization_gradient(
         return None
     _, gamma, _, _ = function.get_retained_inputs()
     (gy,) = grad_outputs
-    if not _are_covered(gy.array, gamma.array) or function.key_axis != (1,):
+    if not are_covered(gy.array, gamma.array) or function.key_axis != (1,):
         return None
     scale = gamma.array * function.inv_std
     return (chainer.Variable(elementwise.scale_channels(gy.array, scale)),)
@@ -352,7 +368,7 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
 }
 
 
-def _are_covered(*arrays: Any) -> bool:
+def are_covered(*arrays: Any) -> bool:
     """Tell whether all are NumPy arrays of one float dtype, and none is empty."""
     if intel64.should_use_ideep(">=auto"):
         return False

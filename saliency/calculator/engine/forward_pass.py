@@ -9,6 +9,7 @@ from typing import Any, Callable, TypeVar
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.backprop import gradients
 from saliency.calculator.engine.explained_output import (
     Explained,
     chosen_scores,
@@ -336,9 +337,7 @@ class ForwardPass:
     def _gradients(self, classes: Explained) -> list[Any]:
         """Return the gradient at each call of all targets, None if it has none."""
         targets = self.all_targets
-        weights = [
-            chainer.Variable(w, requires_grad=False) for w in self.weights(classes)
-        ]
+        weights = self.weights(classes)
         if self.start is not None:
             of_rows = self.start.gradients(
                 self.outputs, weights, targets, self.mean_will_do
@@ -346,10 +345,10 @@ class ForwardPass:
             if of_rows is None:
                 raise no_influence()
             return of_rows
-        grads = chainer.grad(self.outputs, targets, grad_outputs=weights)
-        if all(g is None for g in grads):
+        found = gradients(self.outputs, targets, weights)
+        if all(g is None for g in found):
             raise no_influence()
-        return [None if g is None else self.with_batch_axis(g.array) for g in grads]
+        return [None if g is None else self.with_batch_axis(g) for g in found]
 
     def of_explained_call(self, of_calls: list[Any]) -> Any:
         """Return each row's part of what was computed at each call of the target.

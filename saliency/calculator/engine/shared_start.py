@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.backprop import gradients
 from saliency.replaced_methods import Method, ReplacedMethods
 
 import chainer
@@ -61,7 +62,7 @@ class SharedStart:
 
         Args:
             outputs (list of chainer.Variable): What is explained.
-            weights (list of chainer.Variable): What gradients start with.
+            weights (list of array): What gradients start with.
             targets (list of chainer.Variable): One row for each example.
             mean (bool): Whether each row may be given the mean of the rows of its
                 example, so that there is one way back for all.
@@ -70,20 +71,14 @@ class SharedStart:
             list of array or None: ``(n_row,) + shape`` for each target, None where
             the outputs do not depend on it; or None if they depend on none.
         """
-        at_copies = chainer.grad(outputs, self._copies, grad_outputs=weights)
-        found = [
-            (x, g.array) for x, g in zip(self._originals, at_copies) if g is not None
-        ]
+        at_copies = gradients(outputs, self._copies, weights)
+        found = [(x, g) for x, g in zip(self._originals, at_copies) if g is not None]
         if not found:
             return None
         results: list[Any | None] = [None] * len(targets)
         for rows in [slice(None)] if mean else self._rows_of_samples():
             at_originals = [self._added_up(g, rows, mean) for _, g in found]
-            grads = chainer.grad(
-                [x for x, _ in found],
-                targets,
-                grad_outputs=[chainer.Variable(g) for g in at_originals],
-            )
+            grads = gradients([x for x, _ in found], targets, at_originals)
             if all(g is None for g in grads):
                 return None
             for i, g in enumerate(grads):
@@ -93,7 +88,7 @@ class SharedStart:
                     shape = len(self.of_row), *targets[i].shape[1:]
                     results[i] = targets[i].xp.zeros(shape, targets[i].dtype)
                 result: Any = results[i]
-                result[rows] = g.array[self.of_row[rows]]
+                result[rows] = g[self.of_row[rows]]
         return results
 
     def _rows_of_samples(self) -> list[np.ndarray]:

@@ -1,0 +1,102 @@
+"""Products of matrix products and of softmax."""
+
+from __future__ import annotations
+
+from saliency.array_types import Array
+from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
+
+from chainer import utils
+from chainer.functions.activation import log_softmax as log_softmax_module
+from chainer.functions.activation import softmax as softmax_module
+from chainer.functions.math import einsum as einsum_module
+from chainer.functions.math import matmul as matmul_module
+from chainer.functions.math import tensordot as tensordot_module
+
+
+@vjp(matmul_module.MatMul, memory=Memory.NEW)
+def matrix_product(step: Step) -> InputGradients | None:
+    """The products with the other matrices, transposed."""
+    function, gy = step.function, step.gy
+    a, b = step.x(0), step.x(1)
+    if a.ndim == 1 or b.ndim == 1:
+        return None
+
+    def product(left: Array, right: Array, trans: tuple[bool, ...], to: Array) -> Array:
+        kernel = matmul_module.MatMul(*trans, to.dtype)
+        return utils.sum_to(kernel.forward((left, right))[0], to.shape)
+
+    transa, transb, transc = function.transa, function.transb, function.transc
+    return step.at(
+        lambda: product(gy, b, (transc, not transb, transa), a),
+        lambda: product(a, gy, (not transa, transc, transb), b),
+    )
+
+
+@vjp(matmul_module.BatchMatMul, memory=Memory.NEW)
+def batch_matrix_product(step: Step) -> InputGradients:
+    """The products with the other matrices, transposed."""
+    gy, a, b = step.gy, step.x(0), step.x(1)
+    transa, transb = step.function.transa, step.function.transb
+    multiply = matmul_module._batch_matmul
+    return step.at(
+        lambda: multiply(gy, b, False, not transb, transa).reshape(a.shape),
+        lambda: multiply(a, gy, not transa, False, transb).reshape(b.shape),
+    )
+
+
+@vjp(tensordot_module.TensorDot, memory=Memory.NEW)
+def tensor_product(step: Step) -> InputGradients:
+    """The products with the other array, over the axes that it does not share."""
+    function, gy = step.function, step.gy
+    a, b = step.x(0), step.x(1)
+    a_axes, b_axes, c_axes = function.a_axes, function.b_axes, function.c_axes
+
+    def product(left: Array, right: Array, to: Array, *axes: object) -> Array:
+        of_left, of_right, of_result = axes
+        kernel = tensordot_module.TensorDot(
+            a_axes=of_left, b_axes=of_right, c_axes=of_result, dtype=to.dtype
+        )
+        return kernel.forward((left, right))[0]
+
+    return step.at(
+        lambda: product(gy, b, a, c_axes, [b_axes[1], b_axes[0]], a_axes),
+        lambda: product(a, gy, b, [a_axes[1], a_axes[0]], c_axes, b_axes),
+    )
+
+
+@vjp(einsum_module.EinSum, memory=Memory.SHARED)
+def einsum(step: Step) -> InputGradients:
+    """The sum of products with the gradient in the place of the input.
+
+    Of one operand it may be a view of the gradient.
+    """
+    function = step.function
+    subscripts = function.in_subs.split(",")
+    arrays = [step.x(i) for i in range(len(subscripts))]
+
+    def to_input(i: int) -> Array:
+        operands, names = list(arrays), list(subscripts)
+        operands[i], names[i] = step.gy, function.out_sub
+        kernel = einsum_module.DiagEinSum(
+            in_subs=",".join(names), out_sub=subscripts[i], out_shape=step.shape(i)
+        )
+        return kernel.forward(tuple(operands))[0]
+
+    return [to_input(i) for i in step.indexes]
+
+
+@vjp(softmax_module.Softmax, memory=Memory.NEW)
+def softmax(step: Step) -> InputGradients:
+    """``y (g - sum(y g))``."""
+    kernel = softmax_module._SoftmaxGrad(step.function.axis)
+    return applied(kernel, step.y(), step.gy)
+
+
+@vjp(log_softmax_module.LogSoftmax, memory=Memory.NEW)
+def log_softmax(step: Step) -> InputGradients:
+    """``g - exp(y) sum(g)``."""
+    function = step.function
+    kernel = log_softmax_module.LogSoftmaxGrad(
+        function._x_xp, function._x_shape, function._x_dtype, function.axis
+    )
+    return applied(kernel, step.y(), step.gy)
