@@ -105,7 +105,7 @@ def _requires_just(function: Callable[..., Any], n_input: int) -> bool:
     signature takes.
     """
     is_method = inspect.ismethod(function)
-    plain = function.__func__ if is_method else function
+    plain: Any = getattr(function, "__func__", None) if is_method else function
     if type(plain) is not FunctionType:
         return False
     if hasattr(plain, "__wrapped__") or hasattr(plain, "__signature__"):

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saliency.calculator.engine.dataset import Converter
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.out import Out, PartWriter
 from saliency.calculator.results.record import Span
@@ -248,7 +247,7 @@ def _class_of_links() -> type:
     return type(chainer.Link)
 
 
-def _default_converter() -> Converter:
+def _default_converter() -> Any:
     return concat_examples
 
 
