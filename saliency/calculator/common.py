@@ -9,11 +9,14 @@ from typing import Any, Union
 
 import numpy as np
 
+from saliency.calculator.randomness.row_streams import RowStreams
 from saliency.settings_repr import repr_of_settings
 
 import chainer
 
-Generators = Union[np.random.Generator, Collection[np.random.Generator], None]
+Generators = Union[
+    np.random.Generator, RowStreams, Collection[np.random.Generator], None
+]
 
 
 class _NoiseSampler(ABC):
@@ -67,23 +70,24 @@ class _NoiseSampler(ABC):
     def _standard_noise(self, target_array: Any, rng: Generators) -> np.ndarray:
         # float16 is drawn as float32, since NumPy has no generator for it.
         dtype = np.float64 if target_array.dtype == np.float64 else np.float32
-        noise = np.empty(target_array.shape, dtype)
-        if rng is None or isinstance(rng, np.random.Generator):
-            self._fill(rng or np.random.default_rng(), noise)
-            return noise
+        shape = target_array.shape
+        if rng is None or isinstance(rng, (np.random.Generator, RowStreams)):
+            return self._draw(rng or np.random.default_rng(), shape, dtype)
         if len(rng) != len(target_array):
             raise ValueError(
                 f"rng must hold one generator for each of {len(target_array)} "
                 f"examples, got {len(rng)}"
             )
-        # Two axes at least, so that a row is an array and can be filled.
-        for row, generator in zip(noise.reshape(len(noise), -1), rng):
-            self._fill(generator, row)
+        noise = np.empty(shape, dtype)
+        for i, generator in enumerate(rng):
+            noise[i] = self._draw(generator, shape[1:], dtype)
         return noise
 
     @abstractmethod
-    def _fill(self, rng: np.random.Generator, noise: np.ndarray) -> None:
-        """Fill an array with noise of scale 1."""
+    def _draw(
+        self, rng: np.random.Generator | RowStreams, shape: tuple[int, ...], dtype: Any
+    ) -> np.ndarray:
+        """Return noise of scale 1."""
 
 
 class GaussianNoiseSampler(_NoiseSampler):
@@ -100,8 +104,10 @@ class GaussianNoiseSampler(_NoiseSampler):
         ValueError: If ``mode`` or ``scale`` is none of these.
     """
 
-    def _fill(self, rng: np.random.Generator, noise: np.ndarray) -> None:
-        rng.standard_normal(out=noise, dtype=noise.dtype)
+    def _draw(
+        self, rng: np.random.Generator | RowStreams, shape: tuple[int, ...], dtype: Any
+    ) -> np.ndarray:
+        return rng.standard_normal(shape, dtype)
 
 
 class UniformNoiseSampler(_NoiseSampler):
@@ -117,10 +123,13 @@ class UniformNoiseSampler(_NoiseSampler):
         ValueError: If ``mode`` or ``scale`` is none of these.
     """
 
-    def _fill(self, rng: np.random.Generator, noise: np.ndarray) -> None:
-        rng.random(out=noise, dtype=noise.dtype)
+    def _draw(
+        self, rng: np.random.Generator | RowStreams, shape: tuple[int, ...], dtype: Any
+    ) -> np.ndarray:
+        noise = rng.random(shape, dtype)
         noise *= 2
         noise -= 1
+        return noise
 
 
 class GaussianBlur:

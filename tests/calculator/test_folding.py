@@ -14,6 +14,7 @@ from saliency import (
     GradientCalculator,
     IntegratedGradientsCalculator,
     SmoothGradCalculator,
+    UniformNoiseSampler,
 )
 from tests.calculator.every_calculator import (
     CALCULATORS,
@@ -46,6 +47,38 @@ def assert_same_for_every_batchsize(calculator, data, batchsizes=BATCHSIZES, **h
         together = calculator.compute(data, batchsize=batchsize, **how)
         assert_allclose(together, one_by_one, rtol=1e-9, atol=1e-12)
     return one_by_one
+
+
+class LaplaceNoise:
+    """A sampler that draws for all examples at once."""
+
+    def sample(self, array, rng):
+        u = rng.random(array.shape, array.dtype) - 0.5
+        return -np.sign(u) * np.log1p(-2 * abs(u))
+
+
+@every_value(
+    how={
+        "gaussian": {"noise_sampler": GaussianNoiseSampler()},
+        "uniform": {"noise_sampler": UniformNoiseSampler("absolute")},
+        "laplace": {"noise_sampler": LaplaceNoise()},
+        "dropout": {"train": True},
+    },
+    dtype=[np.float32, np.float64],
+    n_feature=[1, 5, 31, 100],
+)
+def test_numbers_of_each_row_of_a_table(how, dtype, n_feature, rng):
+    """Byte for byte, with a function whose rows add up nothing."""
+    table = rng.normal(size=(70, n_feature)).astype(dtype)
+    calculator = GradientCalculator(lambda v: F.sum(F.dropout(v, 0.3) ** 2, axis=1))
+    how = {"M": 3, "seed": 4, "noise_sampler": None, **how}
+    if n_feature == 1 and isinstance(how["noise_sampler"], GaussianNoiseSampler):
+        how["noise_sampler"] = GaussianNoiseSampler("absolute")  # one has no range
+    one_by_one = calculator.compute(table, batchsize=1, **how)
+    assert len(np.unique(one_by_one[:, :, 0])) > 50
+    for batchsize in (7, 64, 70, 1000):
+        together = calculator.compute(table, batchsize=batchsize, **how)
+        assert together.tobytes() == one_by_one.tobytes()
 
 
 @pytest.mark.large

@@ -392,6 +392,9 @@ CHANGES = {
     "version of the package": change(
         patch=patched(f"{aggregate_work.__name__}.__version__", "9")
     ),
+    "how a seed gives numbers": change(
+        patch=patched(f"{aggregate_work.__name__}.SCHEME", 1)
+    ),
 }
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
+
 from saliency.array_types import Array
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.recipe import Recipe
-from saliency.calculator.randomness.random_streams import (
-    NOISE,
-    RandomStreams,
-    RowStreams,
-)
+from saliency.calculator.randomness.random_streams import NOISE, RandomStreams
+from saliency.calculator.randomness.row_streams import RowStreams
 from saliency.checks import is_finite
 
 import chainer
@@ -104,16 +103,16 @@ class Disturbance:
         if this.lengths is None:
             return self._noise_of_rows(array, rows, call, this)
         noise = chainer.backend.get_array_module(array).zeros_like(array)
-        for i, length in enumerate(this.lengths):
-            part = array[i : i + 1, :length]
-            row = rows[i : i + 1]
-            noise[i, :length] = self._noise_of_rows(part, row, call, this)[0]
+        for length in np.unique(this.lengths):
+            alike = np.flatnonzero(this.lengths == length)
+            part = array[alike, :length]
+            noise[alike, :length] = self._noise_of_rows(part, rows[alike], call, this)
         return noise
 
     def _noise_of_rows(
         self,
         array: Array,
-        rows: list[tuple[int, int]],
+        rows: np.ndarray,
         call: int,
         this: ForwardPass,
     ) -> Array:

@@ -241,9 +241,9 @@ class ForwardPass:
         """Return what targets have, for each row of the pass."""
         return at_target if self.start is None else at_target[self.start.of_row]
 
-    def sample_and_index(self) -> list[tuple[int, int]]:
-        """Return for each row its sample and the index of its example."""
-        return list(zip(self.rows.sample.tolist(), self.index.tolist()))
+    def sample_and_index(self) -> np.ndarray:
+        """Return for each row its sample and the index of its example, (n_row, 2)."""
+        return np.stack([self.rows.sample, self.index], axis=1)
 
     def gives_one_value(self) -> bool:
         """Tell whether the output is one value for the whole batch."""

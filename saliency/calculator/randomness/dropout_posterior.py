@@ -10,11 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.randomness.random_streams import (
-    DROPOUT,
-    RandomStreams,
-    RowStreams,
-)
+from saliency.calculator.randomness.random_streams import DROPOUT, RandomStreams
+from saliency.calculator.randomness.row_streams import RowStreams
 
 import chainer
 from chainer.functions.noise.dropout import Dropout
@@ -72,13 +69,11 @@ class DropoutPosterior:
         n_packed = self._masks.n_packed
         self._masks.sees_packed = [shape[0] == n_packed for shape in shapes]
 
-    def start_pass(
-        self, rows: Sequence[tuple[int, int]], packed: np.ndarray | None = None
-    ) -> None:
+    def start_pass(self, rows: np.ndarray, packed: np.ndarray | None = None) -> None:
         """Say what the rows of the next pass are.
 
         Args:
-            rows (sequence of (int, int)): Sample and example of each.
+            rows (numpy.ndarray): Sample and example of each, ``(n_row, 2)``.
             packed (numpy.ndarray or None): Length of each, where the targets of all
                 are concatenated.
         """
@@ -122,7 +117,7 @@ class _DropoutMaskHook(chainer.FunctionHook):
         self.sees_packed: list[bool] = []
         self.has_drawn = False
         self._streams = streams
-        self._rows: Sequence[tuple[int, int]] = []
+        self._rows = np.zeros((0, 2), int)
         self._packed: np.ndarray | None = None
         self._n_call = 0
 
@@ -131,9 +126,7 @@ class _DropoutMaskHook(chainer.FunctionHook):
         """Length of what is concatenated in this pass."""
         return None if self._packed is None else int(self._packed.sum())
 
-    def start_pass(
-        self, rows: Sequence[tuple[int, int]], packed: np.ndarray | None
-    ) -> None:
+    def start_pass(self, rows: np.ndarray, packed: np.ndarray | None) -> None:
         self._rows = rows
         self._packed = packed
         self.start_over()
@@ -174,14 +167,13 @@ class _DropoutMaskHook(chainer.FunctionHook):
 
     def _draw_mask(self, x: Any, ratio: float, lengths: Sequence[int]) -> Any:
         self.has_drawn = True
-        uniform = np.empty((len(x), math.prod(x.shape[1:])), np.float32)
         streams = RowStreams(self._streams, DROPOUT, self._rows, self._n_call)
-        start = 0
-        for length, rng in zip(lengths, streams):
-            rng.random(out=uniform[start : start + length], dtype=np.float32)
-            start += length
-        keep = (uniform >= ratio).reshape(x.shape)
-        mask = keep * x.dtype.type(1 / (1 - ratio))
+        of_rows = np.multiply(lengths, math.prod(x.shape[1:]))
+        n = int(of_rows.max())
+        keep = streams.bits(n) >= np.uint32(min(round(ratio * 2**32), 2**32 - 1))
+        if (of_rows != n).any():
+            keep = keep[np.arange(n) < of_rows[:, None]]
+        mask = keep.reshape(x.shape) * x.dtype.type(1 / (1 - ratio))
         return chainer.backend.get_device_from_array(x).send(mask)
 
 

@@ -6,8 +6,7 @@ import contextlib
 import ctypes
 import functools
 import sys
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Any, Callable, TypeVar
 
 import numpy as np
@@ -15,8 +14,13 @@ import numpy as np
 from saliency.exclusive import one_at_a_time
 
 Result = TypeVar("Result")
+Counter = tuple[int, int, int, int]
 
 NOISE, DROPOUT, GLOBAL = range(3)
+
+#: Another number where a seed comes to give other numbers, so that what was begun with
+#: the old ones is not continued with the new ones.
+SCHEME = 2
 
 _N_WORD = 625  # of the Mersenne Twister: its key of 624 words, and a position
 _NO_EXAMPLE = 2**64 - 1  # an index that none has
@@ -39,18 +43,18 @@ class RandomStreams:
     def __init__(self, seed: Any) -> None:
         self._seed = seed
 
-    @cached_property
+    @functools.cached_property
     def _philox(self) -> np.random.Philox:
         # Made when something is drawn, which many calls do not, and moved from stream
         # to stream: making one for each row takes longer than running a small network.
         key = np.random.SeedSequence(self._seed).generate_state(2, np.uint64)
         return np.random.Philox(key=key)
 
-    @cached_property
+    @functools.cached_property
     def _generator(self) -> np.random.Generator:
         return np.random.Generator(self._philox)
 
-    @cached_property
+    @functools.cached_property
     def _start(self) -> Any:
         return self._philox.state
 
@@ -58,11 +62,34 @@ class RandomStreams:
         self, purpose: int, sample: int, example: int, call: int = 0, target: int = 0
     ) -> np.random.Generator:
         """Return a stream at its beginning; valid until the next one is asked for."""
-        # The lowest word counts blocks within the stream: 2^64 of them.
-        use = 3 * (call + (target << _BITS_OF_CALLS)) + purpose
-        self._start["state"]["counter"][:] = (0, use, example, sample)
-        self._philox.state = self._start
+        use = self.use(purpose, call, target)
+        self._move_to((0, use, example, sample))
         return self._generator
+
+    def words(self, counter: Counter, n_word: int) -> np.ndarray:
+        """Return the words behind a counter, four for each number that it counts.
+
+        Args:
+            counter (tuple of int): The block; what :meth:`use` returns; the example, or
+                what says that the words are of several; the sample.
+            n_word (int): How many words.
+
+        Returns:
+            numpy.ndarray: ``(n_word,)``, in uint64.
+        """
+        self._move_to(counter)
+        words: np.ndarray = self._philox.random_raw(n_word)
+        return words
+
+    @staticmethod
+    def use(purpose: int, call: int = 0, target: int = 0) -> int:
+        """Return the word of the counter that says what numbers are for."""
+        return 3 * (call + (target << _BITS_OF_CALLS)) + purpose
+
+    def _move_to(self, counter: Counter) -> None:
+        # The lowest word counts blocks within the stream: 2^64 of them.
+        self._start["state"]["counter"][:] = counter
+        self._philox.state = self._start
 
     def of_sample(self, sample: int) -> np.random.Generator:
         """Return the stream of what all examples of a sample have in common."""
@@ -71,40 +98,6 @@ class RandomStreams:
     def global_seed(self, sample: int, example: int) -> int:
         """Return a seed for ``numpy.random.seed``."""
         return int(self.generator(GLOBAL, sample, example).integers(2**32))
-
-
-class RowStreams:
-    """The streams of a batch's rows, one after the other.
-
-    Args:
-        streams (RandomStreams): Where they come from.
-        purpose (int): What the numbers are for.
-        rows (sequence of (int, int)): Sample and example of each row.
-        call (int): Which of several draws for that purpose this is.
-        target (int): Which of several targets they are for.
-    """
-
-    def __init__(
-        self,
-        streams: RandomStreams,
-        purpose: int,
-        rows: Sequence[tuple[int, int]],
-        call: int,
-        target: int = 0,
-    ) -> None:
-        self._streams = streams
-        self._purpose = purpose
-        self._rows = rows
-        self._call = call
-        self._target = target
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __iter__(self) -> Iterator[np.random.Generator]:
-        generator, purpose, call = self._streams.generator, self._purpose, self._call
-        for sample, example in self._rows:
-            yield generator(purpose, sample, example, call, self._target)
 
 
 class GlobalRandomState:

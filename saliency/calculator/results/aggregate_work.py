@@ -18,6 +18,7 @@ from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
+from saliency.calculator.randomness.random_streams import SCHEME
 from saliency.calculator.results.aggregation import (
     Aggregation,
     RunningStatistics,
@@ -267,6 +268,7 @@ class AggregateWork:
         """Return what decides the result, in the types of JSON."""
         call = {
             "version": __version__,
+            "random_numbers": SCHEME,
             "N": self.batches.n_example,
             "data": digest_of_data(self.batches),
             "method": self._aggregation.method,
