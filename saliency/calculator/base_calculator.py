@@ -210,7 +210,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         """Compute M saliency samples for each example.
 
         Args:
-            data: The examples: an array ``(N, ...)``, a list of examples, a Chainer
+            data: The examples: an array ``(N, ...)``, also one that is not in memory
+                (of h5py or Zarr, or a ``numpy.memmap``), a list of examples, a Chainer
                 dataset, a table with numeric columns (a DataFrame of pandas or polars,
                 a Table of pyarrow), or a tuple of arrays or tables of N rows for models
                 of several inputs. Floating-point inputs

@@ -11,6 +11,10 @@ from typing import Any, Callable
 
 import numpy as np
 
+from saliency.calculator.engine.array_on_disk import (
+    ArrayOnDisk,
+    in_memory_or_read_ahead,
+)
 from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.randomness.random_streams import (
     GlobalRandomState,
@@ -220,6 +224,8 @@ class Batches:
         """
         if not isinstance(self._dataset, (list, tuple, TupleDataset)):
             return None
+        if _is_of_one_shape(self._dataset, position):
+            return None
         found = [
             _lengths_of_inputs(self._examples(i, i + 1))[position]
             for i in range(self._n_example)
@@ -265,7 +271,7 @@ class Batches:
         """Return a block for code of the user's, which may draw random numbers."""
         is_ours = isinstance(self._dataset, (list, tuple, TupleDataset))
         if (
-            (is_ours or _is_array(self._dataset))
+            (is_ours or _gives_slices(self._dataset))
             and self._converter is concat_examples
             and self._preprocess_fn is None
         ):
@@ -302,8 +308,10 @@ class Batches:
     def _examples(self, start: int, stop: int) -> Any:
         """Return examples: a part of an array, or a list."""
         start, stop = start - self._offset, stop - self._offset
-        if _is_array(self._dataset):
+        if _gives_slices(self._dataset):
             return self._dataset[start:stop]
+        if type(self._dataset) is TupleDataset:
+            return [_unwrap(example) for example in self._dataset[start:stop]]
         return [_unwrap(self._dataset[i]) for i in range(start, stop)]
 
     def _convert(
@@ -375,6 +383,7 @@ def lengths_if_ragged(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
 def _as_dataset(data: Any) -> Any:
     data = _unwrap(data)
     if isinstance(data, tuple):
+        data = tuple(map(in_memory_or_read_ahead, data))
         lengths = [len(array) for array in data]
         if len(set(lengths)) > 1:
             raise ValueError(
@@ -382,6 +391,7 @@ def _as_dataset(data: Any) -> Any:
                 f"each example); got lengths {lengths}. Examples go in a list."
             )
         data = TupleDataset(*data) if data else ()
+    data = in_memory_or_read_ahead(data)
     if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         raise TypeError(
             "data must be an array, a list of examples, a Chainer dataset, a DataFrame "
@@ -482,6 +492,19 @@ def _of_its_own(x: Any) -> Any:
 
 def _is_array(x: Any) -> bool:
     return isinstance(x, chainer.get_array_types())
+
+
+def _gives_slices(dataset: Any) -> bool:
+    """Tell whether consecutive examples are a slice, which is an array."""
+    return _is_array(dataset) or isinstance(dataset, ArrayOnDisk)
+
+
+def _is_of_one_shape(dataset: Any, position: int) -> bool:
+    """Tell whether the examples of a tuple of arrays are alike at a position."""
+    if type(dataset) is not TupleDataset:
+        return False
+    array = dataset._datasets[position]
+    return _gives_slices(array) and not array.dtype.hasobject
 
 
 def _has_rows(x: Any, n_row: int) -> bool:
