@@ -24,7 +24,7 @@ from saliency.calculator.engine.pass_size import EXAMPLES_OF_BATCH
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Lengths, Run
 from saliency.calculator.engine.settings import ComputeSettings
-from saliency.calculator.engine.subject import Subject, Target, Targets
+from saliency.calculator.engine.subject import Subject, Target, Targets, gives_tuple
 from saliency.calculator.randomness.posteriors import Posterior
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.aggregation import (
@@ -525,9 +525,14 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             return tuple(self._aggregate(s, method, a, statistic) for s, a in pairs)
         return self._aggregate(saliency_arrays, method, ch_axis, statistic)
 
+    @property
+    def _gives_tuple(self) -> bool:
+        """Whether there is a result for each of several targets."""
+        return gives_tuple(self.target_extractor, self.targets)
+
     def _of_targets(self, samples: Samples) -> tuple[np.ndarray, ...] | None:
         """Return the samples of each of several targets; None if they are of one."""
-        may_be_list = isinstance(samples, list) and self._subject().gives_tuple
+        may_be_list = isinstance(samples, list) and self._gives_tuple
         return tuple(samples) if may_be_list or isinstance(samples, tuple) else None
 
     @staticmethod

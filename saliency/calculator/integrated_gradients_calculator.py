@@ -186,7 +186,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
     def _references(self) -> list[Reference]:
         """Return the baselines, checked."""
         given = self.baseline
-        several = self._subject().gives_tuple
+        several = self._gives_tuple
         is_list = isinstance(given, list if several else (list, tuple))
         baselines = given if is_list else [given]
         if not baselines:
@@ -206,7 +206,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
             return
         if not all(is_number(value) for value in given):
             return
-        if isinstance(given, tuple) and self._subject().gives_tuple:
+        if isinstance(given, tuple) and self._gives_tuple:
             return
         for _, *of_example in passes.target_shapes(batch):
             shape = tuple(of_example)

@@ -107,11 +107,14 @@ class OcclusionCalculator(BaseCalculator):
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         """Return the target with each row's window covered."""
         covers = _covers_of(this)
-        xp = chainer.backend.get_array_module(origin)
-        fill = xp.broadcast_to(covers.fill.at(origin, this, call), origin.shape)
+        fill = covers.fill.at(origin, this, call)
+        if fill.ndim:
+            xp = chainer.backend.get_array_module(origin)
+            fill = xp.broadcast_to(fill, origin.shape)
         covered = origin.copy()
         for rows, place in covers.rows_by_window(this):
-            covered[(rows, *place)] = fill[(rows, *place)]
+            window = (rows, *place)
+            covered[window] = fill[window] if fill.ndim else fill
         return covered
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
@@ -121,7 +124,7 @@ class OcclusionCalculator(BaseCalculator):
         return this.once("scores", lambda: this.scores(classes))
 
     def _fill(self) -> Reference:
-        return Reference("fill", self.fill, self._subject().gives_tuple)
+        return Reference("fill", self.fill, self._gives_tuple)
 
     def _geometries(self, n_target: int | None = None) -> list[Geometry]:
         """Return how windows lie on each target, checked.
@@ -131,7 +134,7 @@ class OcclusionCalculator(BaseCalculator):
         """
         names = ("slide_axis", "size", "stride")
         given = [getattr(self, name) for name in names]
-        if not self._subject().gives_tuple:
+        if not self._gives_tuple:
             return [_geometry(*given)]
         of_names = [
             for_each_target(name, value, n_target) for name, value in zip(names, given)
@@ -146,6 +149,10 @@ class OcclusionCalculator(BaseCalculator):
         return [
             _geometry(*(found[i % len(found)] for found in of_names)) for i in range(n)
         ]
+
+
+#: Rows of a pass.
+SomeRows = Union[slice, np.ndarray]
 
 
 class Geometry(NamedTuple):
@@ -218,7 +225,7 @@ class Covers(Run):
             self.of_targets.append(windows)
             n_before += windows.n_step
 
-    def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[np.ndarray, Window]]:
+    def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[SomeRows, Window]]:
         """Give the rows that have the same window covered, and which one it is."""
         return self.of_targets[this.position].rows_by_window(this)
 
@@ -281,22 +288,20 @@ class TargetWindows:
         }
         self.n_step = max(len(windows.places) for windows in self._by_length.values())
 
-    def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[np.ndarray, Window]]:
+    def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[SomeRows, Window]]:
         """Give the rows that have the same window covered, and which one it is.
 
         None is covered at step 0, where another target is covered, and beyond the last
-        window of a shorter example.
+        window of a shorter example. A window may come several times, for some of its
+        rows each.
         """
         steps = this.rows.step - self._n_before
         for length, windows in self._by_length.items():
-            fits = (
-                np.ones(len(this.rows), bool)
-                if length is None or this.lengths is None
-                else this.lengths == length
-            )
-            for step in np.unique(steps[fits]).tolist():
+            fits = None
+            if length is not None and this.lengths is not None:
+                fits = this.lengths == length
+            for rows, step in _rows_by_step(steps, fits, len(windows.places)):
                 if 0 < step <= len(windows.places):
-                    rows = np.flatnonzero(fits & (steps == step))
                     yield rows, windows.places[step - 1]
 
     def maps(self, scores: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -316,17 +321,38 @@ class TargetWindows:
         n_sample, n_example, n_step, *n_class = scores.shape
         scores = scores.reshape(n_sample * n_example, n_step, -1)
         maps = np.zeros((len(scores), scores.shape[2], *self.map_shape), dtype)
-        lengths = (
-            [None] * n_example if self._lengths is None else self._lengths.tolist()
-        )
         for length, windows in self._by_length.items():
-            chosen = np.flatnonzero([n == length for n in lengths * n_sample])
+            chosen = np.arange(len(scores))
+            if self._lengths is not None:
+                chosen = chosen[np.tile(self._lengths == length, n_sample)]
             until_end: Any = tuple(slice(n) for n in windows.covering.shape)
             for rows, classes in _some_at_a_time(chosen, maps):
                 some = windows.mean_fall(scores[rows, :, classes])
                 narrow = narrowed(some, dtype, "a saliency")
                 maps[(rows, classes, *until_end)] = narrow
         return maps.reshape(n_sample, n_example, *n_class, *self.map_shape)
+
+
+def _rows_by_step(
+    steps: np.ndarray, fits: np.ndarray | None, n_step: int
+) -> Iterator[tuple[SomeRows, int]]:
+    """Give rows that are of the same step, and which one it is.
+
+    Args:
+        steps (numpy.ndarray): The step of each row.
+        fits (numpy.ndarray or None): Which rows are meant; None is all of them.
+        n_step (int): How many steps there are, more or less.
+    """
+    if fits is None:
+        fits = np.ones(len(steps), bool)
+        ends = np.flatnonzero(steps[1:] != steps[:-1]) + 1
+        if len(ends) <= n_step:  # rows of a step stand in a row, as in large batches
+            starts = [0, *ends.tolist()]
+            for start, stop in zip(starts, [*starts[1:], len(steps)]):
+                yield slice(start, stop), int(steps[start])
+            return
+    for step in np.unique(steps[fits]).tolist():
+        yield np.flatnonzero(fits & (steps == step)), step
 
 
 def _some_at_a_time(

@@ -188,8 +188,9 @@ class ModelPasses:
             at.targets.append(target)
             overwritten.watch([target])
 
-        packed = this.lengths if self.run.target_layout.pads else None
-        self.dropout.start_pass(this.sample_and_index(), packed)
+        if chainer.config.train:
+            packed = this.lengths if self.run.target_layout.pads else None
+            self.dropout.start_pass(this.sample_and_index(), packed)
         self._unchanged.begin_forward(this.index)
         if start is not None:
             start.begin()

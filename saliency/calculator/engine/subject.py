@@ -203,6 +203,15 @@ class Subject:
         return found.pop() if len(found) == 1 else None
 
 
+def gives_tuple(target_extractor: Any, targets: Any) -> bool:
+    """Tell whether two arguments of a calculator describe several targets.
+
+    Raises:
+        TypeError, ValueError: If they are not allowed.
+    """
+    return _targets(target_extractor, targets)[1]
+
+
 def _targets(extractor: Any, targets: Any) -> tuple[tuple[Target, ...] | str, bool]:
     """Return the targets that two arguments describe, and whether they are several.
 

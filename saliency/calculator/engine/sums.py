@@ -28,16 +28,26 @@ class Sums:
 
     def add(self, rows: Rows, part: np.ndarray) -> None:
         """Add the explained rows of ``part`` to their samples."""
-        explained = rows.explained
-        samples = rows.sample - self._first
-        sums = self._begin(int(samples.max()) + 1, part)
+        sample, example, step = rows.sample - self._first, rows.example, rows.step
+        sums = self._begin(int(sample.max()) + 1, part)
         parts = rows.part
-        for one in set(parts[explained].tolist()):
-            # Within a part no (sample, example) comes twice: += loses nothing.
-            chosen = explained[parts[explained] == one]
-            step = (rows.step[chosen],) if self._keeps_steps else ()
-            sums[(samples[chosen], rows.example[chosen], *step)] += part[chosen]
-        self._n_row += np.bincount(samples[explained], minlength=len(self._n_row))
+        if len(rows.explained) < len(rows):
+            explained = rows.explained
+            sample, example, step = (
+                sample[explained],
+                example[explained],
+                step[explained],
+            )
+            part, parts = part[explained], parts[explained]
+        # Within a part no (sample, example) comes twice: += loses nothing.
+        if self._keeps_steps and rows.call is None:
+            sums[sample, example, step] += part
+        else:
+            for one in set(parts.tolist()):
+                chosen = parts == one
+                of_step = (step[chosen],) if self._keeps_steps else ()
+                sums[(sample[chosen], example[chosen], *of_step)] += part[chosen]
+        self._n_row += np.bincount(sample, minlength=len(self._n_row))
 
     def take_completed(self) -> np.ndarray:
         """Return the samples from the first on that are complete, ``(n, size, ...)``.

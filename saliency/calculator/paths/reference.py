@@ -136,10 +136,11 @@ class ReferenceForData:
             value = xp.asarray(self._means[this.position + call])
         else:
             value = self._of_examples(xp.asarray(given), target, this)
-        try:
-            xp.broadcast_to(value, target.shape)
-        except ValueError:
-            raise self._wrong_shape(value, target) from None
+        if value.ndim:
+            try:
+                xp.broadcast_to(value, target.shape)
+            except ValueError:
+                raise self._wrong_shape(value, target) from None
         return self._cast(value, target, given)
 
     def _at_position(self, this: ForwardPass) -> Any:
