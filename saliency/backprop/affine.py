@@ -21,10 +21,12 @@ def convolution(step: Step) -> InputGradients | None:
     """The transposed convolution, for what is covered on a CPU."""
     if step.indexes != (0,) or step.xp is not np:
         return None
-    W = step.x(1)
-    if not is_fast(step.gradient.raw, W):
+    gradient, W = step.gradient, step.x(1)
+    if not is_fast(gradient.raw, W):
         return None
-    gx = convolution_to_input(step.function, W, step.gy)
+    gx = convolution_to_input(
+        step.function, W, gradient.raw, gradient.mask, gradient.scale
+    )
     return None if gx is None else [gx]
 
 

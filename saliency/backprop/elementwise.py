@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.backprop.gradient import Mask
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
+from saliency.cpu.mask import Mask
 
 import chainer.functions as F
 from chainer.functions import activation
@@ -37,7 +37,7 @@ def clipped_relu(step: Step) -> InputGradients | None:
     """The gradient where the input is between 0 and the cap."""
     cap = step.function.cap
     if step.xp is np:
-        return [step.gradient.masked(Mask(step.x(), cap))]
+        return [step.gradient.masked(Mask(step.x(), ceiling=cap))]
     if step.function._use_cudnn:
         return None
     return applied(activation.clipped_relu.ClippedReLUGrad2(step.x(), cap), step.gy)

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from saliency.array_types import Array
 from saliency.cpu import elementwise, is_fast
-
-
-class Mask(NamedTuple):
-    """Where a gradient is let through.
-
-    Attributes:
-        array (numpy.ndarray): It is let through where this is more than 0,
-        below (float or None): and less than this, if it is given.
-    """
-
-    array: np.ndarray
-    below: float | None = None
+from saliency.cpu.mask import Mask
 
 
 class Gradient:
@@ -86,13 +73,14 @@ def _multiplied(
 ) -> np.ndarray:
     """Return a gradient times its factors, in ``out`` if it is given."""
     if elementwise.is_large(gy) and is_fast(gy):
-        of_mask, below = (None, None) if mask is None else mask
-        return elementwise.multiplied(gy, of_mask, below, scale, out)
+        if scale is not None:
+            return elementwise.scaled(gy, scale, mask, out)
+        assert mask is not None  # there is something to multiply by
+        return elementwise.masked(gy, mask, out)
     if mask is not None:
-        is_let_through = mask.array > 0
-        if mask.below is not None:
-            is_let_through = is_let_through & (mask.array < mask.below)
-        gy = out = np.multiply(gy, is_let_through, out=out)
+        out = np.empty_like(gy) if out is None else out
+        mask.multiply(gy, ..., out)
+        gy = out
     if scale is not None:
         shape = (-1,) + (1,) * (gy.ndim - 2)
         gy = np.multiply(gy, scale.reshape(shape), out=out)

@@ -93,6 +93,17 @@ def to_input(
     return _channels_last(parts)
 
 
+def takes_scaled_weights(
+    gy: np.ndarray, W: np.ndarray, geometry: Geometry, groups: int
+) -> bool:
+    """Tell whether it takes less to scale the weights of :func:`to_input` than ``gy``.
+
+    Those of Winograd's algorithm are transformed once for all calls, as they are.
+    """
+    is_transformed = groups == 1 and _suits_winograd(W, geometry.transposed())
+    return W.size < gy.size and not is_transformed
+
+
 def to_weights(
     x: np.ndarray, gy: np.ndarray, geometry: Geometry, groups: int
 ) -> np.ndarray:

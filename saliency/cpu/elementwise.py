@@ -113,48 +113,34 @@ def normalize(x: np.ndarray, mean: Any, scale: Any, shift: Any) -> np.ndarray:
 
 def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Return ``x * scale``, with a number ``(channel,)`` for each place on axis 1."""
-
-    def work(part: np.ndarray, scale: np.ndarray, out: np.ndarray) -> None:
-        np.multiply(part, scale, out=out)
-
-    return _with_channels(work, x, scale)
+    return scaled(x, scale)
 
 
-def multiplied(
+def scaled(
     gy: np.ndarray,
-    mask: np.ndarray | None,
-    below: float | None,
-    scale: np.ndarray | None,
+    scale: np.ndarray,
+    mask: Mask | None = None,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return ``gy`` where a mask lets it through, times a number for each channel.
 
     Args:
         gy (numpy.ndarray): ``(n, channel, ...)``.
-        mask (numpy.ndarray or None): It is let through where this is more than 0,
-        below (float or None): and less than this, if it is given.
-        scale (numpy.ndarray or None): ``(channel,)``.
+        scale (numpy.ndarray): ``(channel,)``.
+        mask (Mask or None): Where it goes through.
         out (numpy.ndarray or None): Where the result goes, which may be ``gy``; new
             memory if None.
     """
-    beside = () if mask is None else (mask,)
-    vectors = () if scale is None else (scale,)
-    low, high = gy.dtype.type(0), None if below is None else gy.dtype.type(below)
+    beside = () if mask is None else (mask.y,)
 
     def work(part: np.ndarray, *rest: np.ndarray) -> None:
-        *rest_of_inputs, of_out = rest
+        *of_y, of_scale, of_out = rest
         if mask is not None:
-            of_mask = rest_of_inputs.pop(0)
-            is_let_through = of_mask > low
-            if high is not None:
-                is_let_through &= of_mask < high
-            part = np.multiply(part, is_let_through, out=of_out)
-        if scale is not None:
-            np.multiply(part, rest_of_inputs[0], out=of_out)
+            replace(mask, y=of_y[0]).multiply(part, (), of_out)
+            part = of_out
+        np.multiply(part, of_scale, out=of_out)
 
-    if scale is None:
-        return _in_parts(work, gy, *beside, out=out)
-    return _with_channels(work, gy, *vectors, beside=beside, out=out)
+    return _with_channels(work, gy, scale, beside=beside, out=out)
 
 
 def pad(x: np.ndarray, widths: list[tuple[int, int]], value: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Callable, Optional
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import convolution, elementwise, pooling, products
 from saliency.cpu.geometry import is_nd, windows_of
+from saliency.cpu.mask import Mask
 
 import chainer
 from chainer.backends import intel64
@@ -79,23 +81,36 @@ def _convolution_to_input(
 
 
 def convolution_to_input(
-    function: Any, W: np.ndarray, gy: np.ndarray
+    function: Any,
+    W: np.ndarray,
+    gy: np.ndarray,
+    mask: Mask | None = None,
+    scale: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Return the gradient at the input of a convolution, None if it is not covered.
 
     Args:
         function (Convolution2DFunction or ConvolutionND): The function.
         W (numpy.ndarray): Its kernels.
-        gy (numpy.ndarray): The gradient at its output.
+        gy (numpy.ndarray): The gradient at its output, but for mask and scale.
+        mask (Mask or None): Where it goes through.
+        scale (numpy.ndarray or None): What each channel of it is multiplied by.
     """
     x = function.inputs[0]
-    if not are_covered(W, gy) or x.dtype != W.dtype:
+    if not are_covered(W, gy, scale) or x.dtype != W.dtype:
         return None
     geometry = windows_of(function, x.shape[2:], W.shape[2:], gy.shape[2:])
     if geometry is None or gy.shape[1] % function.groups:
         return None
     gy, W = _as_images(gy), _as_images(W)
-    gx = convolution.to_input(gy, W, geometry, function.groups)
+    if mask is not None:
+        mask = replace(mask, y=_as_images(mask.y))
+    if scale is not None:
+        if convolution.takes_scaled_weights(gy, W, geometry, function.groups):
+            W = W * scale[:, None, None, None]
+        else:
+            gy, mask = elementwise.scaled(gy, scale, mask), None
+    gx = convolution.to_input(gy, W, geometry, function.groups, mask)
     return _as_before(gx, function)
 
 
