@@ -19,6 +19,6 @@ from saliency.backprop import (  # noqa: F401 (each declares its products)
     reductions,
     routing,
 )
-from saliency.backprop.walk import gradients
+from saliency.backprop.walk import gradients, input_gradients
 
-__all__ = ["gradients"]
+__all__ = ["gradients", "input_gradients"]

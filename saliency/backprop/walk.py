@@ -69,6 +69,37 @@ def gradients(
         return _walk(outputs, targets, weights, way)
 
 
+def input_gradients(
+    function: chainer.FunctionNode,
+    indexes: tuple[int, ...],
+    at_outputs: Sequence[Array | None],
+) -> list[Array | None]:
+    """Return the gradients at some inputs of one function.
+
+    Args:
+        function (chainer.FunctionNode): The function, which has been applied.
+        indexes (tuple of int): Which inputs, sorted.
+        at_outputs (sequence of array or None): The gradients at its outputs; None is
+            zero. One of them at least is given.
+
+    Returns:
+        list of array or None: The gradients at these inputs, in their order, None for
+        zero. They are not to be written into.
+    """
+    above = [None if g is None else Gradient(g, is_owned=False) for g in at_outputs]
+    step = Step(function, indexes, above)
+    with chainer.using_config("enable_backprop", False), _device_of(step):
+        known = known_of(function)
+        results = None if known is None else known.product(step)
+        if results is not None:
+            return [None if r is None else _gradient(r, False).array for r in results]
+        variables = tuple(None if g is None else _variable(g) for g in above)
+        grads = function.backward(indexes, variables)
+    if len(grads) == len(function.inputs) != len(indexes):
+        grads = [grads[i] for i in indexes]
+    return [None if g is None else g.array for g in grads]
+
+
 def _is_unwatched(variables: Sequence[chainer.Variable]) -> bool:
     """Tell whether the way back is the same with no one but us to see it."""
     return (
@@ -172,7 +203,7 @@ def _walk(
         if y.creator_node is not None:
             queue.push(y.creator_node)
     wanted = {t.node for t in targets}
-    results: dict[Node, Gradient | None] = {}
+    results: dict[Node, Array | None] = {}
     while queue:
         function = queue.pop()
         at_outputs: list[Gradient | None] = []
@@ -182,9 +213,7 @@ def _walk(
             if node is not None and node.creator_node is not None:
                 gradient = found.pop(node)
             if node is not None and node in wanted:
-                results[node] = gradient
-                if gradient is not None:
-                    gradient.is_owned = False  # it is a result as well from now on
+                results[node] = None if gradient is None else _shared(gradient)
             at_outputs.append(gradient)
         indexes = tuple([i for i, x in enumerate(function.inputs) if x in way])
         if not indexes:
@@ -196,14 +225,17 @@ def _walk(
             x = function.inputs[i]
             if x.creator_node is not None and x in found:
                 queue.push(x.creator_node)
-    arrays = []
-    for target in targets:
-        node = target.node
-        if node not in results:
-            results[node] = found.pop(node)
-        gradient = results[node]
-        arrays.append(None if gradient is None else gradient.array)
-    return arrays
+    for node in wanted - results.keys():
+        gradient = found.pop(node)
+        results[node] = None if gradient is None else gradient.array
+    return [results[t.node] for t in targets]
+
+
+def _shared(gradient: Gradient) -> Array:
+    """Return the array of a gradient, which others hold as well from now on."""
+    array = gradient.array
+    gradient.is_owned = False
+    return array
 
 
 def _take(step: Step, found: Gradients) -> None:
@@ -216,24 +248,28 @@ def _take(step: Step, found: Gradients) -> None:
 
 def _by_product(step: Step, known: Known, found: Gradients) -> bool:
     """Do so by the product of its class; tell whether that covers it."""
-    arrays = known.product(step)
-    if arrays is None:
+    results = known.product(step)
+    if results is None:
         return False
     is_owned = known.memory is Memory.NEW
     if known.memory is Memory.PASSED_ON:
-        is_owned = _are_apart(arrays) and all(
+        is_owned = _are_apart(results) and all(
             g is None or g.is_owned for g in step.gradients
         )
-    for i, array in zip(step.indexes, arrays):
-        if array is None:
-            continue
-        if isinstance(array, Gradient):
-            gradient = array
-        else:
-            # Arithmetic makes numbers of arrays without axes.
-            gradient = Gradient(utils.force_array(array), is_owned)
-        found.add(step.function.inputs[i], gradient)
+    for i, result in zip(step.indexes, results):
+        if result is not None:
+            found.add(step.function.inputs[i], _gradient(result, is_owned))
     return True
+
+
+def _gradient(result: Any, is_owned: bool) -> Gradient:
+    """Return what a product gave as a gradient."""
+    if isinstance(result, Gradient):
+        return result
+    if not isinstance(result, np.ndarray):
+        # Arithmetic makes numbers of arrays without axes.
+        result = utils.force_array(result)
+    return Gradient(result, is_owned)
 
 
 def _are_apart(arrays: Sequence[Any]) -> bool:

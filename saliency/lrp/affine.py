@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.backprop import input_gradients
 from saliency.lrp.constants import channel_constant
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.rules import Affine, Norm, Selection, SumRule, nothing
@@ -57,9 +58,7 @@ class WeightedSum:
         """Return its gradient at x, with what is selected of W."""
         arrays = (self.xs[0], self._selected_weights(select))
         function = _applied_again(self._function, arrays)
-        with chainer.no_backprop_mode():
-            grads = function.backward((0,), (chainer.Variable(s),))
-        return [grads[0].array]
+        return input_gradients(function, (0,), [s])
 
     def bias(self, select: Selection) -> Array:
         """Return what is selected of the bias."""

@@ -8,6 +8,7 @@ from typing import Any, Callable, Optional
 
 from link_hooks import RetainOutputHook
 from saliency.array_types import Array
+from saliency.backprop import input_gradients
 from saliency.checks import no_influence
 
 import chainer
@@ -105,16 +106,8 @@ class Application:
                 application's own relevance if None.
         """
         above = self.relevance if relevance is None else relevance
-        indexes = self.active_indexes
-        variables = tuple(
-            None if r is None else chainer.Variable(r, requires_grad=False)
-            for r in above
-        )
-        with chainer.no_backprop_mode():
-            grads = self.function.backward(indexes, variables)
-        if len(grads) == len(self.inputs) != len(indexes):
-            grads = [grads[i] for i in indexes]
-        return self.at_active(None if g is None else g.array for g in grads)
+        found = input_gradients(self.function, self.active_indexes, above)
+        return self.at_active(found)
 
 
 @dataclass
