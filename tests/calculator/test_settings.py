@@ -527,7 +527,7 @@ def test_nor_inputs_and_lengths(rng):
 EMPTY = inspect.Parameter.empty
 OF_COMPUTE = {
     "M": 1,
-    "batchsize": 16,
+    "batchsize": None,
     "converter": concat_examples,
     "retain_inputs": False,
     "preprocess_fn": None,

@@ -327,6 +327,11 @@ class Job:
                 self._plan = reason.plan
                 done = n_before + first * extent.n_part * batch.size
                 self._bar.update(done - self._bar.n)
+            except MemoryError:
+                raise
+            except Exception:
+                if not self._runner.pass_size.take_all():
+                    raise
 
     def _completed(
         self, batch: UserBatch, extent: Extent, classes: Classes

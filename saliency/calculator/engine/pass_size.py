@@ -49,7 +49,9 @@ class PassSize:
         self._asked = asked
         self._parts = parts
         self._room = _ROOM_ON_CPU if is_on_cpu else _ROOM_ON_GPU
-        self._is_single = False
+        self._takes_all = False  # examples of a batch, and no fewer
+        self._n_example = 0  # of the batch under way
+        self._is_all = False  # whether one pass may have all rows that are left
         self._bytes_of_input = 0.0  # of a row of the batch under way
         self._bytes_of_pass: float | None = None  # for each row, once it is counted
         self._counted_for = 0.0  # of the input of a row, when that was counted
@@ -57,10 +59,15 @@ class PassSize:
     @property
     def is_chosen(self) -> bool:
         """Whether the passes that follow are as large as there is room for."""
-        return self._asked is None and self._bytes_of_pass is not None
+        return not self._is_fixed and self._bytes_of_pass is not None
+
+    @property
+    def _is_fixed(self) -> bool:
+        return self._asked is not None or self._takes_all
 
     def forget(self) -> None:
         """Forget what the passes so far have shown."""
+        self._takes_all = False
         self._bytes_of_pass = None
 
     def begin(self, batch: UserBatch, n_row: int, is_last: bool) -> None:
@@ -71,25 +78,39 @@ class PassSize:
             n_row (int): How many rows it needs.
             is_last (bool): Whether no batch follows.
         """
-        if self._asked is not None:
+        if self._is_fixed:
             return
-        self._is_single = is_last and n_row <= EXAMPLES_OF_BATCH
+        self._n_example = batch.size
         self._bytes_of_input = _bytes_of_row(batch)
         if self._bytes_of_input > self._counted_for:
-            self.forget()
+            self._bytes_of_pass = None
+        self._is_all = is_last and n_row <= self.rows()
 
     def rows(self) -> int:
         """Return how many rows the next pass may have."""
         if self._asked is not None:
             return self._asked
+        if self._takes_all:
+            return EXAMPLES_OF_BATCH
         if self._bytes_of_pass is not None:
             fitting = self._room // max(self._bytes_of_pass, 1)
             return int(min(max(fitting, 1), _ROWS_AT_MOST))
-        if self._is_single:  # all at once, as a model may need that has labels in it
-            return EXAMPLES_OF_BATCH
         fitting = _ROOM_OF_FIRST_INPUTS // max(self._bytes_of_input, 1)
         # Two rows show whether the model has one value for all of them.
         return int(min(max(fitting, 2), EXAMPLES_OF_BATCH))
+
+    def take_all(self) -> bool:
+        """Let the first pass have all examples of the batch, unless it has had them.
+
+        A model with a constant for each example, such as labels, takes no fewer.
+
+        Returns:
+            bool: Whether it had fewer.
+        """
+        if self._is_fixed or self.is_chosen or self.rows() >= self._n_example:
+            return False
+        self._takes_all = True
+        return True
 
     @contextlib.contextmanager
     def counting(self, n_row: float) -> Iterator[None]:
@@ -98,7 +119,7 @@ class PassSize:
         Args:
             n_row (float): How many rows that share nothing would take as much.
         """
-        if self._asked is not None or self.is_chosen or self._is_single:
+        if self._is_fixed or self.is_chosen or self._is_all:
             yield
             return
         counter = _Counter(self._parts)
