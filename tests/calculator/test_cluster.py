@@ -216,10 +216,11 @@ def test_a_worker_that_is_killed_costs_its_shard_alone(tmp_path):
     (tmp_path / "seen").unlink()
     call(out=tmp_path / "many.zarr", workers=2)
     assert (tmp_path / "killed").exists()
-    # 128 batches in shards of 2, and one batch to find the shape.
+    # 128 batches in shards of 16 at most, and one batch to find the shape. What its
+    # worker had finished, and not handed over yet, is lost as well.
     seen = [float(line) for line in (tmp_path / "seen").read_text().split()]
     assert set(seen) == set(range(0, 256, 2))
-    assert len(seen) <= 128 + 1 + 4
+    assert len(seen) <= 128 + 1 + 2 * 16
     assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
 
 
@@ -445,7 +446,8 @@ def test_a_script_with_a_model_of_its_own(tmp_path):
             text=True,
         )
     assert done.stdout == "True\n", shown[0]
-    assert "SmoothGrad: 100%" in shown[0] and "example/s" in shown[0]
+    assert "SmoothGrad: 100%" in shown[0]
+    assert "example/s" in shown[0] or "s/example" in shown[0]
 
 
 class TestBadInput:

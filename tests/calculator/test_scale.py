@@ -238,3 +238,19 @@ def test_files_of_zarr_and_h5py_are_data(kind, tmp_path):
     calculator.compute_aggregate(x, 2, seed=0, batchsize=7, out=out)
     # It is the same call, whose work is done.
     calculator.compute_aggregate(data, 2, seed=0, batchsize=7, out=out)
+
+
+def test_batches_that_take_no_time_are_sent_together(client, tmp_path, monkeypatch):
+    """A task costs some milliseconds, whatever is in it."""
+    submitted = []
+
+    def submit(*args, **kwargs):
+        submitted.append(args)
+        return type(client).submit(client, *args, **kwargs)
+
+    monkeypatch.setattr(client, "submit", submit)
+    calculator = GradientCalculator(build(MLP, n_out=1))
+    calculator.compute_aggregate(
+        rows(800), batchsize=1, out=tmp_path / "x.zarr", workers=client
+    )
+    assert len(submitted) < 70

@@ -5,16 +5,21 @@ from __future__ import annotations
 import copy
 import io
 import itertools
+import time
 import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from pickle import PickleBuffer
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.out import Out, PartWriter
 from saliency.calculator.results.record import Span
+from saliency.calculator.results.shards import Shards
 from saliency.calculator.results.stores import as_zarr_path
 from saliency.checks import check_positive, is_int
 from saliency.exclusive import one_at_a_time
@@ -33,10 +38,8 @@ except ImportError as reason:
         "workers=... needs Dask: pip install 'dask[distributed]' zarr"
     ) from reason
 
-# A shard is some batches: few enough that all workers have their share of a small data
-# set, and a dead one costs little; enough that sending them is no great part.
-_SHARDS_AT_LEAST = 64
-_BATCHES_AT_MOST = 8
+# Arrays of so many bytes are sent as they are, without being copied into a pickle.
+_BYTES_OF_BUFFER = 1 << 16
 
 
 def check_workers(workers: Any) -> None:
@@ -100,11 +103,10 @@ def _run(
     _warn(caught, shown)
     if not out.missing:
         return
-    shards = _shards(out.missing, work.batches.n_example, work.rows_together)
-    total = sum(stop - start for start, stop in shards)
+    total = sum(stop - start for start, stop in out.missing)
     bar = progress_bar(name_of_method(work.recipe), total, "example", show_progress)
     with bar, _client(workers) as client, _Tasks(client, work, path) as tasks:
-        for (start, stop), done in tasks.run(shards, out):
+        for (start, stop), done in tasks.run(out):
             out.add(done.digests, done.machine)
             bar.update(stop - start)
             _warn(done.warnings, shown)
@@ -140,11 +142,13 @@ class _Done(NamedTuple):
         digests (dict): The digest of each batch, by its first row.
         machine (dict): Where they were computed.
         warnings (list): The warnings there were.
+        seconds (float): How long it took.
     """
 
     digests: dict[int, str]
     machine: dict[str, Any]
     warnings: list[_Warning]
+    seconds: float
 
 
 class _Tasks:
@@ -170,22 +174,25 @@ class _Tasks:
         self._client.cancel(list(self._pending))
         self._client.unregister_worker_plugin(self._plugin.name)
 
-    def run(self, shards: list[Span], out: Out) -> Iterator[tuple[Span, _Done]]:
+    def run(self, out: Out) -> Iterator[tuple[Span, _Done]]:
         """Give each shard that is written, with what its worker says of it."""
-        waiting = iter(shards)
+        n_worker = max(1, len(self._client.nthreads()))
+        shards = Shards(out.missing, self._work.rows_together, n_worker)
         completed = as_completed()
-        n_ahead = 2 * max(1, len(self._client.nthreads()))
-        for shard in itertools.islice(waiting, n_ahead):
-            completed.add(self._submit(shard, out))
+        for shard in itertools.islice(shards, 2 * n_worker):
+            completed.add(self._submit(shard, shards, out))
         for future in completed:
             done = future.result()
-            yield self._pending.pop(future), done
-            for shard in itertools.islice(waiting, 1):
-                completed.add(self._submit(shard, out))
+            shard = self._pending.pop(future)
+            shards.done(shard, done.seconds)
+            yield shard, done
+            for shard in itertools.islice(shards, 1):
+                completed.add(self._submit(shard, shards, out))
 
-    def _submit(self, shard: Span, out: Out) -> Any:
+    def _submit(self, shard: Span, shards: Shards, out: Out) -> Any:
         out.expect(*shard)
-        data = _pickled(self._work.batches.shard(*shard))
+        data = _Pickled.of(self._work.batches.shard(*shard))
+        shards.sent(shard, data.n_byte)
         with warnings.catch_warnings():
             # There is nothing to gain from Dask's advice: each shard is used once.
             warnings.filterwarnings("ignore", "Sending large graph")
@@ -209,24 +216,26 @@ class _Explainer(WorkerPlugin):
         self.name = f"saliency-{uuid.uuid4().hex}"
         without_data = copy.copy(work)
         del without_data.batches
-        self._pickled = _pickled(without_data)
+        self._pickled = _Pickled.of(without_data)
 
     def setup(self, worker: Any) -> None:
         """Get ready (called by Dask on each worker)."""
         self._work: AggregateWork | None = None
 
-    def explain(self, data: bytes, shard: Span, path: Path, call: str) -> _Done:
+    def explain(self, data: _Pickled, shard: Span, path: Path, call: str) -> _Done:
         """Explain a shard and write the result."""
         start, stop = shard
         with one_at_a_time(), one_thread(), _caught() as caught:
             if self._work is None:
-                self._work = cloudpickle.loads(self._pickled)
-            self._work.batches = cloudpickle.loads(data)
+                self._work = self._pickled.load()
+            begin = time.monotonic()
+            self._work.batches = data.load()
             part = PartWriter(path, self._work.rows_together, call)
             with self._work.running(stop - start, show_progress=False) as job:
                 self._work.write(job, start, stop, part)
             part.flush()
-        return _Done(part.digests, part.machine, caught)
+            seconds = time.monotonic() - begin
+        return _Done(part.digests, part.machine, caught, seconds)
 
 
 class _Pickler(cloudpickle.CloudPickler):
@@ -251,28 +260,49 @@ def _default_converter() -> Any:
     return concat_examples
 
 
-def _pickled(thing: Any) -> bytes:
-    file = io.BytesIO()
-    _Pickler(file).dump(thing)
-    return file.getvalue()
+class _Pickled(NamedTuple):
+    """A pickle, and beside it the large arrays that it needs.
+
+    Attributes:
+        pickle (bytes): The pickle.
+        arrays (list of numpy.ndarray): The bytes of the arrays, which Dask sends
+            without a copy.
+    """
+
+    pickle: bytes
+    arrays: list[np.ndarray]
+
+    @classmethod
+    def of(cls, thing: Any) -> _Pickled:
+        """Return the pickle of something."""
+        arrays: list[np.ndarray] = []
+
+        def is_within(buffer: PickleBuffer) -> bool:
+            raw = buffer.raw()
+            if raw.nbytes < _BYTES_OF_BUFFER:
+                return True
+            arrays.append(np.frombuffer(raw, np.uint8))
+            return False
+
+        file = io.BytesIO()
+        _Pickler(file, protocol=5, buffer_callback=is_within).dump(thing)
+        return cls(file.getvalue(), arrays)
+
+    @property
+    def n_byte(self) -> int:
+        """How many bytes there are in all."""
+        return len(self.pickle) + sum(array.nbytes for array in self.arrays)
+
+    def load(self) -> Any:
+        """Return what was pickled."""
+        return cloudpickle.loads(self.pickle, buffers=self.arrays)
 
 
-def _explain(name: str, data: bytes, shard: Span, path: Path, call: str) -> _Done:
+def _explain(name: str, data: _Pickled, shard: Span, path: Path, call: str) -> _Done:
     """Do a shard, on a worker."""
     plugin: Any = get_worker().plugins[name]
     done: _Done = plugin.explain(data, shard, path, call)
     return done
-
-
-def _shards(missing: list[Span], n_example: int, batchsize: int) -> list[Span]:
-    """Divide rows into shards, which do not depend on the number of workers."""
-    n_batch = -(-n_example // batchsize)
-    size = batchsize * max(1, min(_BATCHES_AT_MOST, n_batch // _SHARDS_AT_LEAST))
-    return [
-        (at, min(at + size, stop))
-        for start, stop in missing
-        for at in range(start, stop, size)
-    ]
 
 
 @contextmanager
