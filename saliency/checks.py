@@ -77,8 +77,13 @@ def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
     """Raise a ValueError that lists the choices unless ``value`` is one of them."""
     choices = list(choices)
     if not (isinstance(value, str) and value in choices):
-        allowed = ", ".join(map(repr, choices))
-        raise ValueError(f"{name} must be one of {allowed}, got {value!r}")
+        raise no_choice(name, value, choices)
+
+
+def no_choice(name: str, value: Any, choices: Iterable[str]) -> ValueError:
+    """Return the error for a value that is none of the choices."""
+    allowed = ", ".join(map(repr, choices))
+    return ValueError(f"{name} must be one of {allowed}, got {value!r}")
 
 
 def checked_text(name: str, value: Any) -> str:

@@ -185,7 +185,9 @@ class LRPCalculator(GraphCalculator):
         applications = [graph.application(function) for function in graph.functions]
         assignment = Assignment(run.composite, applications, self._paths())
         start = self._start(run.start, this, classes)
-        relevances = graph.walk(start, assignment.handle, assignment.is_part_of, keep)
+        relevances = graph.walk(
+            start, assignment.handle, assignment.is_part_of, keep, applications
+        )
         run.warn_of_boxes(assignment)
         return relevances, assignment
 

@@ -11,7 +11,7 @@ import numpy as np
 
 import saliency.lrp.handlers  # noqa: F401  (declares the kinds)
 from saliency.array_types import Array
-from saliency.checks import check_callable, check_choice, check_positive
+from saliency.checks import check_callable, check_choice, check_positive, no_choice
 from saliency.lrp.graph import Application, InputRelevance, function_of
 from saliency.lrp.registry import KINDS, handle, is_part_of, kind_of
 from saliency.lrp.rules import (
@@ -214,9 +214,11 @@ def _sums_beside(rule: SumRule) -> SumRule:
 
 def _rule_class(kind: str) -> type[SumRule] | type[MaximumRule]:
     """Return the class of the rules that a kind may get, of those that get any."""
-    rule_classes = {name: k.rule for name, k in KINDS.items() if k.rule is not None}
-    check_choice("a kind in by_kind", kind, rule_classes)
-    return rule_classes[kind]
+    known = KINDS.get(kind) if isinstance(kind, str) else None
+    if known is None or known.rule is None:
+        allowed = [name for name, k in KINDS.items() if k.rule is not None]
+        raise no_choice("a kind in by_kind", kind, allowed)
+    return known.rule
 
 
 def _check_rule(name: str, rule: object, allowed: type | tuple[type, ...]) -> None:

@@ -192,6 +192,7 @@ class Graph:
         pass_back: Callable[[Application], InputRelevance],
         is_part_of: Callable[[Application, Application], bool] | None = None,
         keep: Iterable[chainer.Variable] | None = (),
+        applications: Sequence[Application] | None = None,
     ) -> Relevances:
         """Pass relevance from the outputs to the targets.
 
@@ -207,15 +208,19 @@ class Graph:
                 a function is treated as one with the only one that it follows.
             keep (iterable of chainer.Variable or None): Variables whose relevance is
                 kept besides the targets'; None keeps all.
+            applications (sequence of Application or None): The functions, in their
+                order, where somebody has them already; they are given the relevance.
         """
         relevance: dict[chainer.variable.VariableNode, Array] = {}
         for node, r in zip(self._outputs, start):
             _add(relevance, node, r)
         kept = None if keep is None else {v.node for v in keep} | self._targets
         result = Relevances({}, [], sum(_sum(r) for r in start))
-        applications = {f: self.application(f) for f in self.functions}
-        for function in self.functions:
-            this = applications[function]
+        if applications is None:
+            applications = [self.application(f) for f in self.functions]
+        of_function = {this.function: this for this in applications}
+        for this in applications:
+            function = this.function
             for i, ref in enumerate(function.outputs):
                 node = ref()
                 if node is None or node not in relevance:
@@ -226,11 +231,11 @@ class Graph:
             if all(r is None for r in this.relevance):
                 continue
             result.applications.append(this)
-            lower = applications.get(self._only_source(function))
+            lower = of_function.get(self._only_source(function))
             if (
                 is_part_of
                 and lower is not None
-                and self._is_merged(this, lower, applications, is_part_of)
+                and self._is_merged(this, lower, of_function, is_part_of)
             ):
                 lower.merged = [this, *this.merged]
                 this.input_relevance = this.at_active(this.relevance)
