@@ -48,7 +48,8 @@ def convolve(
         last in memory.
     """
     y = memory.empty((len(x), *geometry.out, len(W)), x.dtype)
-    _filter(x, W[:, 0], geometry, y, Finish(y, b, then.channels_last()))
+    finish = Finish(y, b, then.channels_last())
+    _run([_Filter(W[:, 0], geometry, y)], x, geometry, finish)
     return y.transpose(0, 3, 1, 2)
 
 
@@ -72,6 +73,7 @@ def to_input(
         numpy.ndarray: ``(n, channel, height, width)``, channels last in memory.
     """
     gx = memory.empty((len(gy), *geometry.size, n_channel), gy.dtype)
+    filters = []
     for rows in _phases(geometry, 0):
         for columns in _phases(geometry, 1):
             part = gx[:, rows.pixels, columns.pixels]
@@ -87,7 +89,9 @@ def to_input(
                 out=part.shape[1:3],
             )
             kernels = W[:, 0, rows.taps][:, :, columns.taps]
-            _filter(gy, kernels, back, part, mask=mask)
+            filters.append(_Filter(kernels, back, part))
+    if filters:
+        _run(filters, gy, _of_all([each.geometry for each in filters]), mask=mask)
     return gx.transpose(0, 3, 1, 2)
 
 
@@ -125,72 +129,119 @@ def _phases(geometry: Geometry, axis: int) -> Iterator[_Phase]:
         )
 
 
-def _filter(
-    x: np.ndarray,
-    W: np.ndarray,
-    geometry: Geometry,
-    out: np.ndarray,
-    finish: Finish | None = None,
-    mask: Mask | None = None,
-) -> None:
-    """Write what kernels make of images.
+class _Filter:
+    """Writes what kernels make of images.
 
     Args:
-        x (numpy.ndarray): Images ``(n, channel, height, width)``. Where there are
-            several kernels for each channel, those in a row see the same one.
         W (numpy.ndarray): Kernels ``(n_kernel, kh, kw)``.
         geometry (Geometry): Where the windows lie.
         out (numpy.ndarray): ``(n, out height, out width, n_sum)``. Where there are
             several kernels for each place of its last axis, those in a row are summed.
-        finish (Finish or None): What is done to the result.
+    """
+
+    def __init__(self, W: np.ndarray, geometry: Geometry, out: np.ndarray) -> None:
+        self.geometry = geometry
+        self.out = out
+        self.n_kernel = len(W)
+        n_pixel = 1 if geometry.stride[1] > 1 else max(1, _BLOCK // self.n_kernel)
+        taps = np.ascontiguousarray(W.transpose(1, 2, 0))
+        self._taps = np.tile(taps, min(n_pixel, out.shape[2]))
+        self._is_in_place = (
+            self.n_kernel == out.shape[3]
+            and out.strides[2] == self.n_kernel * out.itemsize
+        )
+
+    @property
+    def n_operation(self) -> int:
+        """Products of numbers."""
+        return self._taps[..., 0].size * self.n_kernel * self.out[..., 0].size
+
+    def __call__(self, region: np.ndarray, tile: Tile) -> None:
+        """Write a tile of the result.
+
+        Args:
+            region (numpy.ndarray): What it sees, ``(n, height, width, n_kernel)``.
+            tile: Which output pixels.
+        """
+        first, last, start, stop = tile
+        of_tile = self.out[first:last, start:stop]
+        if self._is_in_place:
+            _add_taps(region, self._taps, self.geometry, of_tile)
+            return
+        shape = (*of_tile.shape[:3], self.n_kernel)
+        terms = threads.scratch("terms", shape, region.dtype)
+        _add_taps(region, self._taps, self.geometry, terms)
+        n_sum = of_tile.shape[3]
+        if n_sum == self.n_kernel:
+            of_tile[...] = terms
+        else:
+            by_sum = terms.reshape(*of_tile.shape, self.n_kernel // n_sum)
+            np.sum(by_sum, axis=4, out=of_tile)
+
+
+def _run(
+    filters: list[_Filter],
+    x: np.ndarray,
+    geometry: Geometry,
+    finish: Finish | None = None,
+    mask: Mask | None = None,
+) -> None:
+    """Write what filters make of images, all of them for a tile before the next.
+
+    Args:
+        filters (list of _Filter): All of equally many kernels.
+        x (numpy.ndarray): Images ``(n, channel, height, width)``. Where there are
+            several kernels for each channel, those in a row see the same one.
+        geometry (Geometry): Windows that hold those of all filters.
+        finish (Finish or None): What is done to the result, if there is one filter.
         mask (Mask or None): What of the images is taken.
     """
-    n_kernel, n_channel, n_sum = len(W), x.shape[1], out.shape[3]
-    patches = Patches(geometry, n_channel)
-    n_pixel = _pixels_of_block(geometry, out, n_kernel)
-    taps = np.tile(np.ascontiguousarray(W.transpose(1, 2, 0)), n_pixel)
+    patches = Patches(geometry, x.shape[1])
+    n_kernel = filters[0].n_kernel
 
-    def filter_tile(tile: Tile) -> None:
+    def run(tile: Tile) -> None:
         first, last, start, stop = tile
-        sum_taps(tile, out[first:last, start:stop])
+        region = _repeated(patches.region(x, tile, mask), n_kernel)
+        for each in filters:
+            top, left = (a - b for a, b in zip(geometry.pad, each.geometry.pad))
+            end = min(stop, each.geometry.out[0])
+            if start < end:
+                each(region[:, top:, left:], (first, last, start, end))
         if finish is not None:
             finish(*patches.pixels(tile))
 
-    def sum_taps(tile: Tile, of_tile: np.ndarray) -> None:
-        region = patches.region(x, tile, mask)
-        if n_kernel > n_channel:
-            shape = (*region.shape[:3], n_kernel)
-            repeated = threads.scratch("repeated", shape, x.dtype)
-            by_channel = repeated.reshape(*region.shape, n_kernel // n_channel)
-            by_channel[...] = region[..., None]
-            region = repeated
-        if n_kernel == n_sum:
-            _add_taps(region, taps, geometry, of_tile)
-            return
-        terms = threads.scratch("terms", (*of_tile.shape[:3], n_kernel), x.dtype)
-        _add_taps(region, taps, geometry, terms)
-        by_sum = terms.reshape(*of_tile.shape, n_kernel // n_sum)
-        np.sum(by_sum, axis=4, out=of_tile)
-
-    kh, kw = geometry.kernel
-    n_thread = threads.for_work(
-        elementwise.COST * kh * kw * n_kernel * out[..., 0].size
-    )
-    n_element = n_kernel * (1 + geometry.stride[0] * geometry.stride[1])
+    n_operation = sum(each.n_operation for each in filters)
+    n_thread = threads.for_work(elementwise.COST * n_operation)
+    n_element = n_kernel * (1 + math.prod(geometry.stride))
     tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
     if n_thread == 1:  # no matrix products, so no BLAS to keep from starting threads
         for tile in tiles:
-            filter_tile(tile)
+            run(tile)
     else:
-        threads.run(filter_tile, [(tile,) for tile in tiles], n_thread)
+        threads.run(run, [(tile,) for tile in tiles], n_thread)
 
 
-def _pixels_of_block(geometry: Geometry, out: np.ndarray, n_kernel: int) -> int:
-    """Return how many pixels in a row are one piece of memory, up to a block."""
-    are_in_a_row = geometry.stride[1] == 1 and (
-        n_kernel > out.shape[3] or out.strides[2] == n_kernel * out.itemsize
-    )
-    return min(max(1, _BLOCK // n_kernel), out.shape[2]) if are_in_a_row else 1
+def _of_all(phases: list[Geometry]) -> Geometry:
+    """Return windows that hold those of all phases, which have stride 1."""
+
+    def along(axis: int) -> tuple[int, int, int]:
+        pad = max(phase.pad[axis] for phase in phases)
+        reach = max(pad - phase.pad[axis] + phase.span(axis, 1) for phase in phases)
+        return pad, reach, max(phase.out[axis] for phase in phases)
+
+    pads, kernel, out = zip(along(0), along(1))
+    return Geometry(phases[0].size, kernel, (1, 1), pads, (1, 1), out)
+
+
+def _repeated(region: np.ndarray, n_kernel: int) -> np.ndarray:
+    """Return images with each channel once for each of its kernels."""
+    n_channel = region.shape[3]
+    if n_kernel <= n_channel:
+        return region
+    repeated = threads.scratch("repeated", (*region.shape[:3], n_kernel), region.dtype)
+    by_channel = repeated.reshape(*region.shape, n_kernel // n_channel)
+    by_channel[...] = region[..., None]
+    return repeated
 
 
 def _add_taps(

@@ -161,6 +161,25 @@ def pad(x: np.ndarray, widths: list[tuple[int, int]], value: float) -> np.ndarra
     return out
 
 
+def clear_around(array: np.ndarray, rows: slice, columns: slice) -> None:
+    """Write zeros before and after some rows, and some columns of them.
+
+    Args:
+        array (numpy.ndarray): ``(row, column, ...)``.
+        rows (slice): Which rows are not cleared,
+        columns (slice): in these columns.
+    """
+    height, width = array.shape[:2]
+    if rows.start > 0:
+        array[: rows.start] = 0
+    if rows.stop < height:
+        array[rows.stop :] = 0
+    if columns.start > 0:
+        array[rows, : columns.start] = 0
+    if columns.stop < width:
+        array[rows, columns.stop :] = 0
+
+
 def _in_parts(
     work: Callable[..., Any],
     *arrays: np.ndarray,

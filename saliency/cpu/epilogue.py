@@ -74,19 +74,22 @@ class Finish:
         )
         # So few channels make short loops: the bias of several pixels is added at once.
         self._n_repeated = max(1, _BLOCK // n_channel)
-        if b is not None:
+        if b is not None and self._n_repeated > 1:
             self._repeated = np.tile(b, self._n_repeated)
-        steps = (b, self._added, self._floor, self._ceiling)
-        self.is_needed = any(step is not None for step in steps)
+        limits = self._floor is not None or self._ceiling is not None
+        self._n_step = (b is not None) + (self._added is not None) + limits
+        self.is_needed = self._n_step > 0
 
     def __call__(self, start: int, stop: int, columns: slice = slice(None)) -> None:
         """Finish the pixels from ``start`` to ``stop``, or some of their channels."""
         if not self.is_needed:
             return
         y = self._y[:, columns]
-        step = max(1, _PART // (y.shape[1] * y.itemsize))
-        for first in range(start, stop, step):
-            rows = slice(first, min(first + step, stop))
+        n_row = stop - start
+        if self._n_step > 1:
+            n_row = max(1, _PART // (y.shape[1] * y.itemsize))
+        for first in range(start, stop, n_row):
+            rows = slice(first, min(first + n_row, stop))
             part = y[rows]
             if self._b is not None:
                 self._add_bias(part, columns)

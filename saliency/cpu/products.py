@@ -41,11 +41,9 @@ def matmul(
     out = memory.empty((len(a), b.shape[1]), a.dtype)
     finish = Finish(out, bias, then)
     n_thread = threads.for_work(2 * a.size * b.shape[1])
-    rows, columns = [slice(0, len(a))], [slice(0, b.shape[1])]
-    if len(a) > b.shape[1]:
-        rows = _parts(len(a), n_thread)
-    else:
-        columns = _parts(b.shape[1], n_thread)
+    by_row = len(a) > b.shape[1]
+    rows = _parts(len(a), n_thread if by_row else 1)
+    columns = _parts(b.shape[1], 1 if by_row else n_thread)
 
     def multiply(rows: slice, columns: slice) -> None:
         step = rows.stop - rows.start
@@ -74,6 +72,8 @@ def is_large(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _parts(n: int, n_part: int) -> list[slice]:
+    if n_part == 1:
+        return [slice(0, n)]
     edges = np.linspace(0, -(-n // _UNIT), n_part + 1).astype(int) * _UNIT
     edges = np.minimum(edges, n).tolist()
     return [slice(a, b) for a, b in zip(edges, edges[1:]) if a < b]

@@ -156,10 +156,7 @@ def _linear(function: Any, inputs: Arrays) -> Arrays | None:
     if not (products.is_large(x, W.T) and are_covered(*inputs)):
         return None
     _retain_for_linear(function)
-    y = products.matmul(x, W.T)
-    if b:
-        y += b[0]
-    return (y,)
+    return (products.matmul(x, W.T, b[0] if b else None),)
 
 
 def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from saliency.cpu import memory
+from saliency.cpu.elementwise import clear_around
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask, masked, take
@@ -107,7 +108,8 @@ class Patches:
 
     def pack(self, W: np.ndarray) -> np.ndarray:
         """Return weights ``(out, in, kh, kw)`` as a matrix ``(length, out)``."""
-        return W.transpose(2, 3, 1, 0).reshape(self.length, len(W))
+        # Transposed as a whole, since that reads rows of the memory.
+        return W.transpose(0, 2, 3, 1).reshape(len(W), self.length).T
 
     def unpack(self, packed: np.ndarray) -> np.ndarray:
         """Return a matrix ``(length, out)`` as weights ``(out, in, kh, kw)``."""
@@ -200,9 +202,9 @@ class Patches:
         if is_whole and mask is None and self._has_layout_of_region(source):
             return self._from_channels_first(source)
         region = self.empty_region(tile, x.dtype)
-        if not is_whole:
-            region[...] = 0
-        take(x, of_image, mask, self._to_channels_first(region)[of_region])
+        images = self._to_channels_first(region)
+        clear_around(images.transpose(2, 3, 0, 1), *of_region[2:])
+        take(x, of_image, mask, images[of_region])
         return region
 
     def spread(self, pixels: np.ndarray, packed: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from saliency.cpu import memory
+from saliency.cpu.elementwise import clear_around
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask, take
@@ -231,7 +232,6 @@ def _take_tiles(
     height, width = geometry.size
     n_band_image = -(-geometry.out[0] // 4)
     rows = threads.scratch("rows", (len(bands), 6, 4 * n_tile + 2, n_in), x.dtype)
-    rows[...] = 0
     left = -geometry.pad[1]
     first, last = max(left, 0), min(left + rows.shape[2], width)
     for of_band, band in zip(rows, bands):
@@ -239,8 +239,11 @@ def _take_tiles(
         up, down = max(top, 0), min(top + 6, height)
         if up < down and first < last:
             at = band // n_band_image, slice(up, down), slice(first, last)
-            seen = of_band[up - top : down - top, first - left : last - left]
-            take(x, at, mask, seen)
+            inside = slice(up - top, down - top), slice(first - left, last - left)
+            clear_around(of_band, *inside)
+            take(x, at, mask, of_band[inside])
+        else:
+            of_band[...] = 0
     for i in range(6):
         for j in range(6):
             d[i, j] = rows[:, i, j : j + 4 * n_tile - 3 : 4]
