@@ -23,8 +23,15 @@ from saliency.calculator.graph_calculator import (
     graph_run_of,
 )
 from saliency.calculator.paths.reference import Reference, ReferenceForData
+from saliency.checks import check_choice
 from saliency.configured import takes_settings_of
-from saliency.lrp.composites import AnyRule, Assignment, Composite, composite
+from saliency.lrp.composites import (
+    PRESETS,
+    AnyRule,
+    Assignment,
+    Composite,
+    composite,
+)
 from saliency.lrp.conservation import Conservation
 from saliency.lrp.graph import Graph, Relevances
 from saliency.lrp.rules import Box
@@ -73,7 +80,7 @@ class LRPCalculator(GraphCalculator):
     def check(self) -> None:
         """Raise if ``rule``, ``relevance``, ``low`` or ``high`` is not allowed."""
         super().check()
-        self.composite  # noqa: B018 (making it checks what it is made of)
+        _check_rule(self.rule, self.low, self.high)
         _as_start(self.relevance)
 
     @property
@@ -396,6 +403,15 @@ def _as_start(relevance: Any) -> Reference | None:
             f"relevance must be 'output', a number or an array, got {relevance!r}"
         )
     return Reference("relevance", relevance)
+
+
+def _check_rule(rule: Any, low: Any, high: Any) -> None:
+    """Raise if there are no such rules; presets are not made for that."""
+    if isinstance(rule, str):
+        check_choice("rule", rule, PRESETS)
+        Box(low, high)
+    else:
+        _as_composite(rule, low, high)
 
 
 def _as_composite(rule: Any, low: Any, high: Any) -> Composite:

@@ -248,7 +248,8 @@ class Rule(SumRule):
             affine.output
         )
         for term, xs in terms:
-            z = z + term.sign * affine.product(xs, term.w)
+            product = affine.product(xs, term.w)
+            z = z + product if term.sign > 0 else z - product
         return z, bias
 
 
