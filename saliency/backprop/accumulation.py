@@ -8,27 +8,13 @@ from saliency.backprop.gradient import Gradient
 from saliency.cpu import elementwise, is_fast
 
 
-class Gradients:
+class Gradients(dict[Any, Gradient]):
     """The gradient at each variable node."""
-
-    def __init__(self) -> None:
-        self._found: dict[Any, Gradient] = {}
-
-    def __contains__(self, node: Any) -> bool:
-        return node in self._found
-
-    def put(self, node: Any, gradient: Gradient) -> None:
-        """Put a gradient in the place of what there was."""
-        self._found[node] = gradient
-
-    def pop(self, node: Any) -> Gradient | None:
-        """Take the gradient at a node, None if there is none."""
-        return self._found.pop(node, None)
 
     def add(self, node: Any, gradient: Gradient) -> None:
         """Add a gradient to what there is."""
-        before = self._found.get(node)
-        self._found[node] = gradient if before is None else _sum(before, gradient)
+        before = self.get(node)
+        self[node] = gradient if before is None else _sum(before, gradient)
 
 
 def _sum(a: Gradient, b: Gradient) -> Gradient:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.backprop.registry import InputGradients, Memory, Step, vjp
-from saliency.cpu import is_fast
+from saliency.cpu import is_fast, products
 from saliency.cpu.replacements import convolution_to_input
 
 import chainer.functions as F
@@ -34,18 +35,23 @@ def convolution(step: Step) -> InputGradients | None:
 def linear(step: Step) -> InputGradients:
     """The products with the weights, and with what they were multiplied by."""
     gy = step.gy
+    results = []
+    for i in step.indexes:
+        if i == 0:
+            result = _times_weights(gy, step.x(1))
+        elif i == 1:
+            kernel = linear_module.LinearGradWeight(step.dtype(1))
+            (result,) = kernel.forward((step.x(0), gy))
+        else:
+            result = gy.sum(axis=0)
+        results.append(result.astype(step.dtype(i), copy=False))
+    return results
 
-    def cast(array: np.ndarray, i: int) -> np.ndarray:
-        return array.astype(step.dtype(i), copy=False)
 
-    def to_input() -> np.ndarray:
-        return cast(linear_module.LinearGradData().forward((step.x(1), gy))[0], 0)
-
-    def to_weights() -> np.ndarray:
-        kernel = linear_module.LinearGradWeight(step.dtype(1))
-        return cast(kernel.forward((step.x(0), gy))[0], 1)
-
-    return step.at(to_input, to_weights, lambda: gy.sum(axis=0))
+def _times_weights(gy: Array, W: Array) -> Array:
+    if isinstance(gy, np.ndarray) and not products.is_large(gy, W):
+        return gy.dot(W)  # what is checked otherwise takes longer
+    return linear_module.LinearGradData().forward((W, gy))[0]
 
 
 @vjp(F.connection.embed_id.EmbedIDFunction, memory=Memory.NEW)

@@ -12,6 +12,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
+from saliency.cpu.elementwise import is_large
 from saliency.cpu.mask import Mask
 
 import chainer.functions as F
@@ -25,11 +26,14 @@ _trigonometric = functions_of_numbers.trigonometric
 @vjp(activation.relu.ReLU, memory=Memory.NEW)
 def relu(step: Step) -> InputGradients | None:
     """The gradient where the output is positive."""
+    y = step.y()
     if step.xp is np:
-        return [step.gradient.masked(Mask(step.y()))]
+        if is_large(y):
+            return [step.gradient.masked(Mask(y))]
+        return [np.multiply(step.gy, y > 0, out=step.workspace())]
     if step.function._use_cudnn:
         return None
-    return applied(activation.relu.ReLUGrad2(step.y()), step.gy)
+    return applied(activation.relu.ReLUGrad2(y), step.gy)
 
 
 @vjp(activation.clipped_relu.ClippedReLU, memory=Memory.NEW)

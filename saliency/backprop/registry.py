@@ -19,6 +19,7 @@ from saliency.backprop.gradient import Gradient
 from saliency.replaced_methods import stands_for
 
 import chainer
+from chainer.backend import get_array_module
 
 #: Gradients at the inputs that were asked for, in their order, as arrays or as
 #: :class:`Gradient`; None for zero.
@@ -78,7 +79,7 @@ class Step:
     @property
     def gy(self) -> Array:
         """The array of the gradient at the output, for functions with one output."""
-        return self.gradient.array
+        return self.gradients[0].array  # type: ignore[union-attr]
 
     @property
     def gys(self) -> list[Array | None]:
@@ -89,8 +90,8 @@ class Step:
     def xp(self) -> Any:
         """The array module, NumPy or CuPy."""
         for gradient in self.gradients:
-            if gradient is not None:
-                return chainer.backend.get_array_module(gradient.raw)
+            if gradient is not None and not isinstance(gradient.raw, np.ndarray):
+                return get_array_module(gradient.raw)
         return np
 
     def shape(self, i: int) -> tuple[int, ...]:

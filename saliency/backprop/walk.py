@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import heapq
 from collections.abc import Sequence
 from typing import Any
@@ -196,9 +195,9 @@ def _walk(
     for y, w in zip(outputs, weights):
         if w is None:
             with chainer.using_device(y.device):
-                found.put(y.node, Gradient(y.xp.ones_like(y.array), is_owned=True))
+                found[y.node] = Gradient(y.xp.ones_like(y.array), is_owned=True)
         else:
-            found.put(y.node, Gradient(w, is_owned=False))
+            found[y.node] = Gradient(w, is_owned=False)
     for y in outputs:
         if y.creator_node is not None:
             queue.push(y.creator_node)
@@ -211,22 +210,21 @@ def _walk(
             node = ref()
             gradient = None
             if node is not None and node.creator_node is not None:
-                gradient = found.pop(node)
+                gradient = found.pop(node, None)
             if node is not None and node in wanted:
                 results[node] = None if gradient is None else _shared(gradient)
             at_outputs.append(gradient)
         indexes = tuple([i for i, x in enumerate(function.inputs) if x in way])
         if not indexes:
             continue
-        step = Step(function, indexes, at_outputs)
-        del at_outputs, gradient
-        _take(step, found)
+        _take(Step(function, indexes, at_outputs), found)
+        del at_outputs, gradient  # their memory is used again
         for i in indexes:
             x = function.inputs[i]
             if x.creator_node is not None and x in found:
                 queue.push(x.creator_node)
     for node in wanted - results.keys():
-        gradient = found.pop(node)
+        gradient = found.pop(node, None)
         results[node] = None if gradient is None else gradient.array
     return [results[t.node] for t in targets]
 
@@ -240,10 +238,18 @@ def _shared(gradient: Gradient) -> Array:
 
 def _take(step: Step, found: Gradients) -> None:
     """Take the gradients at a function's outputs to its inputs."""
+    if step.xp is np:
+        _take_there(step, found)
+    else:
+        with _device_of(step):
+            _take_there(step, found)
+
+
+def _take_there(step: Step, found: Gradients) -> None:
+    """Do so on the current device."""
     known = known_of(step.function)
-    with _device_of(step):
-        if known is None or not _by_product(step, known, found):
-            _by_backward(step, found)
+    if known is None or not _by_product(step, known, found):
+        _by_backward(step, found)
 
 
 def _by_product(step: Step, known: Known, found: Gradients) -> bool:
@@ -280,7 +286,7 @@ def _are_apart(arrays: Sequence[Any]) -> bool:
 def _by_backward(step: Step, found: Gradients) -> None:
     """Do so by Chainer's own ``backward``."""
     inputs = [step.function.inputs[i] for i in step.indexes]
-    before = {x: found.pop(x) for x in dict.fromkeys(inputs)}
+    before = {x: found.pop(x, None) for x in dict.fromkeys(inputs)}
     lists = {x: [] if g is None else [_variable(g)] for x, g in before.items()}
     gradients = step.gradients
     if isinstance(step.function, chainer.function.FunctionAdapter):
@@ -305,15 +311,7 @@ def _variable(gradient: Gradient) -> chainer.Variable:
     return chainer.Variable(gradient.array, requires_grad=False)
 
 
-_nothing = contextlib.nullcontext()
-
-
 def _device_of(step: Step) -> Any:
     """Return a block in which the device of a function is the current one."""
-    for gradient in step.gradients:
-        if gradient is not None:
-            if isinstance(gradient.raw, np.ndarray):
-                return _nothing
-            device = chainer.backend.get_device_from_array(gradient.raw)
-            return chainer.using_device(device)
-    return _nothing
+    arrays = [g.raw for g in step.gradients if g is not None]
+    return chainer.using_device(chainer.backend.get_device_from_array(*arrays))
