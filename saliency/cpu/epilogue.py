@@ -12,8 +12,8 @@ import numpy as np
 
 # Bytes that are worked on at a time: they stay in the cache from one step to the next.
 _PART = 1 << 18
-# Elements of an innermost loop that are enough for it to pay.
-_BLOCK = 512
+# Elements of an innermost loop that are enough for it to pay, and that are too few.
+_BLOCK, _SHORT = 512, 32
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Finish:
             for limit in (then.floor, then.ceiling)
         )
         # So few channels make short loops: the bias of several pixels is added at once.
-        self._n_repeated = max(1, _BLOCK // n_channel)
+        self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
         if b is not None and self._n_repeated > 1:
             self._repeated = np.tile(b, self._n_repeated)
         limits = self._floor is not None or self._ceiling is not None

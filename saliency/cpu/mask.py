@@ -13,6 +13,9 @@ import numpy as np
 
 from saliency.cpu.threads import threads
 
+# Bytes that are worked on at a time.
+_PART = 1 << 18
+
 
 @dataclass(frozen=True)
 class Mask:
@@ -52,11 +55,16 @@ class Mask:
             at: Where it is in the whole, as an index.
             out (numpy.ndarray): Where to write it; it may be ``gy``.
         """
-        y = self.y[at]
-        passes = y > self.floor
-        if self.ceiling is not None:
-            passes &= y < self.ceiling
-        np.multiply(gy, passes, out=out)
+        whole = self.y[at]
+        # So small that what passes is still in the cache when it is multiplied.
+        n_row = max(1, len(gy) * _PART // gy.nbytes)
+        for start in range(0, len(gy), n_row):
+            rows = slice(start, start + n_row)
+            y = whole[rows]
+            passes = y > self.floor
+            if self.ceiling is not None:
+                passes &= y < self.ceiling
+            np.multiply(gy[rows], passes, out=out[rows])
 
 
 def take(x: np.ndarray, at: Any, mask: Mask | None, out: np.ndarray) -> None:

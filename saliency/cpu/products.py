@@ -17,9 +17,9 @@ from saliency.cpu.threads import threads
 _UNIT = 16
 # From how many products of numbers on OpenBLAS takes several threads.
 _BLAS_OF_MATRICES, _BLAS_OF_VECTOR = 1 << 18, 9216
-# So many rows a BLAS multiplies at full speed; a result of so many bytes stays in the
-# cache.
-_MIN_ROWS, _TILE = 1024, 1 << 20
+# Bytes of a result that are still in a cache, of the second or third level, when they are
+# finished. With fewer rows at a time a BLAS loses more than that gains.
+_TILE = 1 << 21
 
 
 def matmul(
@@ -48,8 +48,7 @@ def matmul(
     def multiply(rows: slice, columns: slice) -> None:
         step = rows.stop - rows.start
         if finish.is_needed or mask is not None:
-            n_byte = max(b.shape) * a.itemsize
-            n_part = -(-step // max(_MIN_ROWS, _TILE // n_byte))
+            n_part = -(-step * max(b.shape) * a.itemsize // _TILE)
             step = -(-step // n_part)
         for start in range(rows.start, rows.stop, step):
             stop = min(start + step, rows.stop)
