@@ -17,8 +17,8 @@ from saliency.cpu.threads import threads
 _UNIT = 16
 # From how many products of numbers on OpenBLAS takes several threads.
 _BLAS_OF_MATRICES, _BLAS_OF_VECTOR = 1 << 18, 9216
-# Bytes of a result that are still in a cache, of the second or third level, when they are
-# finished. With fewer rows at a time a BLAS loses more than that gains.
+# Bytes of a result that are still in a cache, of the second or third level, when they
+# are finished. With fewer rows at a time a BLAS loses more than that gains.
 _TILE = 1 << 21
 
 
