@@ -170,7 +170,7 @@ def in_standard_errors(results: dict[str, np.ndarray]) -> str:
 def main(make: type[Subject]) -> None:
     """Run a script: time its rows, print the table, and write it."""
     options = _options(make)
-    _limit_threads(1 if options.cpu_time else THREADS)
+    limit_threads(1 if options.cpu_time else THREADS)
     subject = make(options.images, np.float64 if options.check else np.float32)
     rows = [row for row in subject.rows() if row.name in (options.rows or row.name)]
     if options.memory:
@@ -389,7 +389,8 @@ def _status(key: str) -> int:
     return int(re.search(rf"{key}:\s+(\d+)", text).group(1))
 
 
-def _limit_threads(n: int) -> None:
+def limit_threads(n: int) -> None:
+    """Have the BLAS and PyTorch use so many threads, as far as that can be done."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:

@@ -223,7 +223,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 why.
             batchsize (int or None): Largest number of rows in one forward pass. Samples
                 and steps of a few examples are run together up to that number. None
-                chooses it: the first pass has at most 16 rows, and shows how many of
+                chooses it: the first pass has at most 64 rows, and shows how many of
                 them fill 512 MiB (on a GPU 2 GiB) on their way through the model; at
                 most 4096. It does not change the result, unless the output is one value
                 for the whole batch: then each pass is ``batchsize`` consecutive

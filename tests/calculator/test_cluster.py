@@ -129,6 +129,19 @@ CALLS = {
 
 
 @pytest.mark.large
+def test_without_a_batchsize_gives_the_bytes_of_one_process(client, rng, tmp_path):
+    x = rng.normal(size=(2100, 4)).astype(np.float32)
+    calculator = BayesGradCalculator(
+        build(MLP, dtype=np.float32, dropout=0.5), class_index="argmax"
+    )
+    how = {"M": 5, "seed": 0}
+    with threadpool_limits(1):
+        calculator.compute_aggregate(x, out=tmp_path / "one.zarr", **how)
+    calculator.compute_aggregate(x, out=tmp_path / "many.zarr", workers=client, **how)
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+
+
+@pytest.mark.large
 @pytest.mark.parametrize("name", CALLS)
 def test_gives_the_bytes_of_one_process(name, client, x, tmp_path):
     new, how = CALLS[name]

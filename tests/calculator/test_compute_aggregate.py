@@ -209,9 +209,7 @@ class TestMemory:
         images = rng.normal(size=(3, 3, 16, 16)).astype("f")
 
         def aggregate(m):
-            calculator.compute_aggregate(
-                images, m, method, 2, show_progress=False, seed=0
-            )
+            calculator.compute_aggregate(images, m, method, 2, batchsize=16, seed=0)
 
         aggregate(1)  # caches, and memory that is kept
         of_few, many = (self.peak(lambda m=m: aggregate(m)) for m in (few, 200))

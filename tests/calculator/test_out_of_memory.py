@@ -64,7 +64,7 @@ def test_no_row_is_run_twice_or_left_out(x):
 def test_the_warning_names_both_sizes_and_the_users_line(x):
     small = Small(5)
     calculator = GradientCalculator(lambda v: F.sum(small(v), axis=1))
-    message = r"a pass of 16 rows .* with 4 rows. Pass batchsize=4"
+    message = r"a pass of 35 rows .* with 4 rows. Pass batchsize=4"
     with pytest.warns(UserWarning, match=message) as caught:
         calculator.compute_aggregate(x, M=5)
     assert caught[0].filename == __file__

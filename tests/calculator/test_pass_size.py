@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from functools import partial
 
 import numpy as np
@@ -34,6 +35,7 @@ from tests.networks import (
 
 import chainer
 import chainer.functions as F
+import chainer.links as L
 from chainer.dataset import DatasetMixin, concat_examples
 from chainer.datasets import TupleDataset
 
@@ -250,6 +252,14 @@ class TestPasses:
         assert max(passes.n_row) > 100
         assert max(passes.n_row[-20:]) <= 16
 
+    def test_of_sequences_that_are_sorted_by_length(self, passes, rng):
+        """They can be stacked with those of their length alone."""
+        x = [rng.normal(size=1 + i // 32) for i in range(96)]
+        found = GradientCalculator(squares(passes)).compute(x)
+        for i, one in enumerate(x):
+            assert_allclose(found[0, i, : len(one)], 2 * one, rtol=1e-12)
+        assert passes.n_row == [16, 2, 16, 32, 32]
+
     def test_of_one_row_where_the_model_draws_numbers(self, table):
         passes = Passes()
         model = build(OwnNoise)
@@ -270,6 +280,34 @@ class TestPasses:
             found = GradientCalculator(forward).compute(x)
         assert_allclose(found[0], 2 * x, rtol=1e-12)
         assert max(passes.n_row) == 61
+
+
+def peak_of(call):
+    """Returns the bytes that a call has at most at a time."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.large
+class TestMemory:
+    def test_of_vgg16(self, rng):
+        images = rng.normal(size=(8, 3, 224, 224)).astype(np.float32)
+        model = L.VGG16Layers(pretrained_model=None)
+        calculator = GradientCalculator(
+            model, eval_fun=lambda v: model(v, layers=["fc8"])["fc8"], class_index=0
+        )
+        calculator.compute(images[:1])
+        assert peak_of(lambda: calculator.compute(images)) < 1.5 * ROOM
+
+    def test_of_a_table_of_100000_rows(self, rng):
+        x = rng.normal(size=(100_000, 4)).astype(np.float32)
+        model = build(MLP, n_hidden=48, depth=3, dtype=np.float32)
+        calculator = GradientCalculator(model, class_index="argmax")
+        assert peak_of(lambda: calculator.compute(x)) < 50 << 20
 
 
 class TestBatchesOf16:
@@ -303,15 +341,6 @@ class TestBatchesOf16:
     def test_for_examples_that_are_made_as_they_are_asked_for(self, table, passes):
         GradientCalculator(squares(passes)).compute(OneByOne(table))
         assert passes.n_row[-4:] == [16, 16, 16, 6]
-
-    def test_for_sequences_that_are_sorted_by_length(self, passes, rng):
-        """They can be stacked batch by batch, and not together."""
-        x = [rng.normal(size=1 + i // 32) for i in range(96)]
-        found = GradientCalculator(squares(passes)).compute(x)
-        for i, one in enumerate(x):
-            assert_allclose(found[0, i, : len(one)], 2 * one, rtol=1e-12)
-        assert len(passes.n_row) <= 7
-        assert max(passes.n_row) == 16
 
     def test_for_methods_of_chainer_chemistry(self, table):
         passes = Passes()

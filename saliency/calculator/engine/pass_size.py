@@ -13,8 +13,8 @@ from saliency.calculator.engine.parts import Parts
 
 import chainer
 
-#: Examples of a batch, and rows of the first pass, unless ``batchsize`` says another
-#: number. Where a model takes its batch whole, this is what it takes.
+#: Examples of a batch unless ``batchsize`` says another number, or several batches are
+#: known to do as one. Where a model takes its batch whole, this is what it takes.
 EXAMPLES_OF_BATCH = 16
 
 # More rows are not faster: what Python takes for a pass is nothing beside them.
@@ -23,8 +23,9 @@ _ROWS_AT_MOST = 4096
 # photographs fit in the way through ResNet50; beyond, nothing is gained.
 _ROOM_ON_CPU = 512 << 20
 _ROOM_ON_GPU = 2 << 30
-# Of the inputs of the first pass. A photograph of 224 x 224 has 0.6 MB, and a network
-# makes about a hundred times as much of it.
+# The same for the first pass, of which only the inputs are known. A photograph of 224 x
+# 224 has 0.6 MB, and a network makes about a hundred times as much of it.
+_FIRST_ROWS_AT_MOST = 64
 _ROOM_OF_FIRST_INPUTS = 2.5e6
 # Of the input there are also its noise, its gradient, and the sum of the latter.
 _COPIES_OF_INPUT = 4
@@ -97,7 +98,7 @@ class PassSize:
             return int(min(max(fitting, 1), _ROWS_AT_MOST))
         fitting = _ROOM_OF_FIRST_INPUTS // max(self._bytes_of_input, 1)
         # Two rows show whether the model has one value for all of them.
-        return int(min(max(fitting, 2), EXAMPLES_OF_BATCH))
+        return int(min(max(fitting, 2), _FIRST_ROWS_AT_MOST))
 
     def take_all(self) -> bool:
         """Let the first pass have all examples of the batch, unless it has had them.
