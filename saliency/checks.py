@@ -35,13 +35,15 @@ def is_finite(array: Array) -> bool:
     """Tell whether an array of any dtype holds neither NaN nor infinity."""
     if array.dtype.kind not in "fc":
         return True
-    is_large = array.size > _SMALL
-    if is_large and isinstance(array, np.ndarray) and array.flags.c_contiguous:
-        flat = array.reshape(-1)
-        with np.errstate(over="ignore", invalid="ignore"):
-            # Twice as fast. The square of a finite array may be infinite, too.
-            if np.isfinite(np.dot(flat, flat)):
-                return True
+    if isinstance(array, np.ndarray):
+        if array.size <= _SMALL:
+            return bool(np.count_nonzero(np.isfinite(array)) == array.size)
+        if array.flags.c_contiguous:
+            flat = array.reshape(-1)
+            with np.errstate(over="ignore", invalid="ignore"):
+                # Twice as fast. The square of a finite array may be infinite, too.
+                if np.isfinite(np.dot(flat, flat)):
+                    return True
     return bool(np.isfinite(array).all())
 
 
@@ -201,8 +203,10 @@ def narrowed(values: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
     Raises:
         ValueError: If a finite value is beyond the largest of ``dtype``.
     """
+    if values.dtype == dtype:
+        return values
     with np.errstate(over="ignore"):
-        result = values.astype(dtype, copy=False)
+        result = values.astype(dtype)
     if dtype.itemsize < values.dtype.itemsize:
         is_lost = np.isinf(result) & np.isfinite(values)
         if is_lost.any():

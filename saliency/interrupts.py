@@ -10,6 +10,7 @@ arithmetic.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import contextlib
 import signal
 import sysconfig
@@ -23,8 +24,13 @@ from typing import Any, Callable
 
 Handler = Callable[[int, Any], Any]
 
+# What the functions of ``signal`` call. That they make enumerations of the numbers and
+# handlers takes most of their time.
+_getsignal: Callable[[int], Any] = _signal.getsignal
+_set_handler: Callable[[int, Any], Any] = _signal.signal
+
 _SIGNALS = [
-    getattr(signal, name)
+    int(getattr(signal, name))
     for name in ("SIGINT", "SIGTERM", "SIGALRM", "SIGHUP", "SIGUSR1", "SIGUSR2")
     if hasattr(signal, name)  # Windows has but two of them
 ]
@@ -76,7 +82,7 @@ def held_back() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {signum: signal.getsignal(signum) for signum in _SIGNALS}
+    handlers = {signum: _getsignal(signum) for signum in _SIGNALS}
     held = _Held(
         {
             signum: handler
@@ -107,7 +113,7 @@ class _Held:
 
     def begin(self) -> None:
         for signum, handler in self._ours.items():
-            signal.signal(signum, handler)
+            _set_handler(signum, handler)
 
     def end(self) -> None:
         """Put the handlers back, and call them for what still waits."""
@@ -123,8 +129,8 @@ class _Held:
 
     def _put_back(self) -> None:
         for signum, handler in self._ours.items():
-            if signal.getsignal(signum) is handler:
-                signal.signal(signum, self._handlers[signum])
+            if _getsignal(signum) is handler:
+                _set_handler(signum, self._handlers[signum])
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
         if not self._is_over and _may_raise(frame):

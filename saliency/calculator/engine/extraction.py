@@ -30,6 +30,7 @@ class Extraction:
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
+        self._extractors = subject.extractors
         self._hooks_of_the_user: set[int] = set()
 
     @contextlib.contextmanager
@@ -43,7 +44,7 @@ class Extraction:
             if _thread.passes:
                 stack.enter_context(_hidden(_thread.passes[-1]))
             self._hooks_of_the_user = {id(hook) for hook in _hooks_of_thread()}
-            for extractor in self._subject.extractors:
+            for extractor in self._extractors:
                 if not _is_registered(extractor):
                     stack.enter_context(_registered(extractor))
             yield
@@ -66,7 +67,7 @@ class Extraction:
         """
         targets = self._subject.targets_of(inputs)
         with contextlib.ExitStack() as stack:
-            for extractor in self._subject.extractors:
+            for extractor in self._extractors:
                 wanted = None
                 if extractor in targets:
                     wanted = _wanted(
@@ -76,8 +77,11 @@ class Extraction:
             for position, target in enumerate(targets):
                 if isinstance(target, int):
                     catch(position, inputs[target], 0)
-            with self._under_way():
+            _thread.passes.append(self._pass())
+            try:
                 result = self._subject.eval_fun(*inputs)
+            finally:
+                _thread.passes.pop()
             for target in targets:
                 if not isinstance(target, int):
                     _asked_variables(target)
@@ -97,15 +101,10 @@ class Extraction:
                 )
         return outputs
 
-    @contextlib.contextmanager
-    def _under_way(self) -> Iterator[None]:
-        """Note which hooks of this thread are there for the sake of this pass."""
+    def _pass(self) -> _Pass:
+        """Return which hooks of this thread are there for the sake of this pass."""
         ours = {id(hook) for hook in _hooks_of_thread()} - self._hooks_of_the_user
-        _thread.passes.append(_Pass(ours, self._subject.extractors))
-        try:
-            yield
-        finally:
-            _thread.passes.pop()
+        return _Pass(ours, self._extractors)
 
 
 class _Pass(NamedTuple):

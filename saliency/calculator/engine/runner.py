@@ -299,10 +299,9 @@ class Runner:
             treatment = treatment._replace(
                 disturb=self._disturbance.apply, stacks=self._stacks(batch)
             )
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(chainer.using_config("train", self._settings.train))
-            if self._settings.train:
-                stack.enter_context(self._passes.dropout)
+        is_training = self._settings.train
+        dropout = self._passes.dropout if is_training else contextlib.nullcontext()
+        with chainer.using_config("train", is_training), dropout:
             return self._passes.of(batch, rows, treatment)
 
     def _stacks(self, batch: UserBatch) -> dict[int, Array]:

@@ -198,8 +198,8 @@ class Subject:
             return None
         if chainer.config.dtype is chainer.mixed16:
             return None
-        parameters = self.model.params(include_uninit=False)
-        found = {p.dtype for p in parameters if p.dtype.kind == "f"}
+        arrays = [p.array for p in self.model.params()]
+        found = {a.dtype for a in arrays if a is not None and a.dtype.kind == "f"}
         return found.pop() if len(found) == 1 else None
 
 

@@ -42,6 +42,9 @@ class Sums:
         # Within a part no (sample, example) comes twice: += loses nothing.
         if self._keeps_steps and rows.call is None:
             sums[sample, example, step] += part
+        elif self._extent.n_part == 1:
+            place = _slice_if_run(sample * self._extent.n_example + example)
+            sums.reshape(-1, *sums.shape[2:])[place] += part
         else:
             for one in set(parts.tolist()):
                 chosen = parts == one
@@ -77,3 +80,10 @@ class Sums:
             self._sums = np.concatenate([self._sums, new]) if some else new
             self._n_row = np.concatenate([self._n_row, np.zeros(n_new, int)])
         return self._sums
+
+
+def _slice_if_run(index: np.ndarray) -> slice | np.ndarray:
+    """Return indexes as a slice if they follow each other, which is faster."""
+    if (index[1:] - index[:-1] == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index

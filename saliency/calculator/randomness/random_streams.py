@@ -218,26 +218,25 @@ class _MersenneTwister:
 
     def __init__(self) -> None:
         self._generator = _global_generator()
-        self._words = np.zeros(0, np.uint32)
+        self._address: int | None = None
         # A generator of another kind, or half of a pair of normal numbers, which is
         # drawn from without moving the words.
         self.shows_draws = False
         if isinstance(self._generator, np.random.MT19937):
-            address = self._generator.ctypes.state_address
-            self._words = np.ctypeslib.as_array(
-                (ctypes.c_uint32 * _N_WORD).from_address(address)
-            )
+            self._address = self._generator.ctypes.state_address
             self.shows_draws = not _has_half_a_pair()
 
-    def copy(self) -> np.ndarray:
-        return self._words.copy()
+    def copy(self) -> bytes:
+        if self._address is None:
+            return b""
+        return ctypes.string_at(self._address, _N_WORD * 4)
 
-    def are_not(self, before: np.ndarray) -> bool:
-        is_another = _global_generator() is not self._generator
-        return is_another or bool((self._words != before).any())
+    def are_not(self, before: bytes) -> bool:
+        return _global_generator() is not self._generator or self.copy() != before
 
-    def put_back(self, before: np.ndarray) -> None:
-        state = ("MT19937", before[:-1], int(before[-1]), 0, 0.0)
+    def put_back(self, before: bytes) -> None:
+        words = np.frombuffer(before, np.uint32)
+        state = ("MT19937", words[:-1], int(words[-1]), 0, 0.0)
         if _global_generator() is not self._generator:
             np.random.set_bit_generator(self._generator)  # type: ignore[attr-defined]
         np.random.set_state(state)  # noqa: NPY002
