@@ -28,6 +28,7 @@ def convolve(
     geometry: Geometry,
     groups: int,
     then: Epilogue = NOTHING,
+    U: np.ndarray | None = None,
 ) -> np.ndarray:
     """Convolve images.
 
@@ -38,12 +39,14 @@ def convolve(
         geometry (Geometry): Where the windows lie.
         groups (int): Groups of channels that are convolved separately.
         then (Epilogue): What is done to the result, while it is in the cache.
+        U (numpy.ndarray or None): What :func:`transformed` has returned, which then
+            takes the place of the kernels.
 
     Returns:
         numpy.ndarray: ``(n, out, out height, out width)``, channels last in memory.
     """
     if groups == 1:
-        return _convolve(x, W, b, geometry, then)
+        return _convolve(x, W, b, geometry, then, U)
     if W.shape[1] == 1:
         return depthwise.convolve(x, W, b, geometry, then)
     parts = [
@@ -56,6 +59,22 @@ def convolve(
         )
     ]
     return _channels_last(parts)
+
+
+def transformed(W: np.ndarray, geometry: Geometry, groups: int) -> np.ndarray | None:
+    """Return kernels as Winograd's algorithm takes them; None for other algorithms.
+
+    Args:
+        W (numpy.ndarray): Kernels ``(out, in / groups, kh, kw)``.
+        geometry (Geometry): Where the windows lie.
+        groups (int): Groups of channels that are convolved separately.
+
+    Returns:
+        numpy.ndarray or None: An array that is not changed when ``W`` is.
+    """
+    if groups == 1 and not geometry.is_pointwise() and _suits_winograd(W, geometry):
+        return _weights.transformed(W)
+    return None
 
 
 def to_input(
@@ -175,6 +194,7 @@ def _convolve(
     b: np.ndarray | None,
     geometry: Geometry,
     then: Epilogue,
+    U: np.ndarray | None,
 ) -> np.ndarray:
     if geometry.is_pointwise():
         seen = x[(..., *geometry.pixels())]
@@ -182,7 +202,7 @@ def _convolve(
         pixels = products.matmul(_pixels(seen), W[:, :, 0, 0].T, b, last)
         by_pixel = pixels.reshape(len(x), *geometry.out, len(W))
     elif _suits_winograd(W, geometry):
-        U = _weights.transformed(W)
+        U = _weights.transformed(W) if U is None else U
         by_pixel = winograd.convolve(
             x.transpose(0, 2, 3, 1), U, b, geometry, then.channels_last()
         )

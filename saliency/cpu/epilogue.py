@@ -20,6 +20,8 @@ _BLOCK, _SHORT = 512, 32
 class Epilogue:
     """``min(max(y + added, floor), ceiling)`` for a result ``y``: steps that are given.
 
+    A scale comes before the bias, and so before all of them.
+
     NaN goes through, as it does through Chainer's ``relu`` (``floor=0``) and
     ``clipped_relu`` (``floor=0, ceiling=z``).
 
@@ -27,11 +29,13 @@ class Epilogue:
         added: An array of the shape and dtype of the result, in any layout.
         floor: The smallest value.
         ceiling: The largest value.
+        scale: What the result is multiplied by before a bias, ``(channel,)``.
     """
 
     added: np.ndarray | None = None
     floor: float | None = None
     ceiling: float | None = None
+    scale: np.ndarray | None = None
 
     def channels_last(self) -> Epilogue:
         """Return it with the channels, which are on axis 1, on the last axis."""
@@ -41,10 +45,14 @@ class Epilogue:
 
     def of_groups(self, groups: int) -> list[Epilogue]:
         """Return the epilogues of groups of channels, which are on axis 1."""
-        if self.added is None:
-            return [self] * groups
-        parts = np.split(self.added, groups, 1)
-        return [replace(self, added=part) for part in parts]
+        added = scales = [None] * groups
+        if self.added is not None:
+            added = np.split(self.added, groups, 1)
+        if self.scale is not None:
+            scales = np.split(self.scale, groups)
+        return [
+            replace(self, added=part, scale=scale) for part, scale in zip(added, scales)
+        ]
 
 
 #: Nothing is done.
@@ -64,7 +72,6 @@ class Finish:
     def __init__(self, y: np.ndarray, b: np.ndarray | None, then: Epilogue) -> None:
         n_channel = y.shape[-1]
         self._y = y.reshape(-1, n_channel)
-        self._b = b
         self._added = None
         if then.added is not None:
             self._added = then.added.reshape(-1, n_channel)
@@ -72,12 +79,15 @@ class Finish:
             None if limit is None else y.dtype.type(limit)
             for limit in (then.floor, then.ceiling)
         )
-        # So few channels make short loops: the bias of several pixels is added at once.
-        self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
-        if b is not None and self._n_repeated > 1:
-            self._repeated = np.tile(b, self._n_repeated)
+        # So few channels make short loops: several pixels are worked on at once.
+        n = self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
+        self._by_channel = [
+            (operation, vector, np.tile(vector, n))
+            for operation, vector in ((np.multiply, then.scale), (np.add, b))
+            if vector is not None
+        ]
         limits = self._floor is not None or self._ceiling is not None
-        self._n_step = (b is not None) + (self._added is not None) + limits
+        self._n_step = len(self._by_channel) + (self._added is not None) + limits
         self.is_needed = self._n_step > 0
 
     def __call__(self, start: int, stop: int, columns: slice = slice(None)) -> None:
@@ -91,23 +101,32 @@ class Finish:
         for first in range(start, stop, n_row):
             rows = slice(first, min(first + n_row, stop))
             part = y[rows]
-            if self._b is not None:
-                self._add_bias(part, columns)
+            for operation, vector, repeated in self._by_channel:
+                self._apply(operation, part, vector, repeated, columns)
             if self._added is not None:
                 part += self._added[rows, columns]
             self._limit(part)
 
-    def _add_bias(self, part: np.ndarray, columns: slice) -> None:
+    def _apply(
+        self,
+        operation: np.ufunc,
+        part: np.ndarray,
+        vector: np.ndarray,
+        repeated: np.ndarray,
+        columns: slice,
+    ) -> None:
+        """Multiply pixels by a number of each channel, or add it."""
         n = self._n_repeated
-        whole = len(part) - len(part) % n
-        if n == 1 or not part.flags.c_contiguous:
-            part += self._b[columns]  # type: ignore[index]
+        is_whole = part.shape[1] == len(vector) and part.flags.c_contiguous
+        if n == 1 or not is_whole:
+            operation(part, vector[columns], out=part)
             return
+        whole = len(part) - len(part) % n
         if whole:
-            repeated = part[:whole].reshape(-1, len(self._repeated))
-            repeated += self._repeated
+            several = part[:whole].reshape(-1, n * part.shape[1])
+            operation(several, repeated, out=several)
         if whole < len(part):
-            part[whole:] += self._b
+            operation(part[whole:], vector, out=part[whole:])
 
     def _limit(self, part: np.ndarray) -> None:
         # In the order of Chainer's functions, which decides on the sign of a zero.

@@ -103,10 +103,22 @@ class TestConvolution:
         st.booleans(),
         st.booleans(),
         st.booleans(),
+        st.booleans(),
         st.sampled_from("fd"),
     )
     def test_is_chainers_functions_in_a_row(
-        self, path, n_image, stride, pad, dilate, limits, has_b, adds, is_last, dtype
+        self,
+        path,
+        n_image,
+        stride,
+        pad,
+        dilate,
+        limits,
+        has_b,
+        scales,
+        adds,
+        is_last,
+        dtype,
     ):
         n_in, n_out, groups, kernel, n = PATHS[path]
         if path == "winograd":
@@ -116,17 +128,20 @@ class TestConvolution:
         W = rng.standard_normal((n_out, n_in // groups, kernel, kernel)).astype(dtype)
         b = rng.standard_normal(n_out).astype(dtype) if has_b else None
         geometry = geometry_of((n, n + 1), kernel, stride, pad, dilate)
-        y = F.convolution_2d(
-            x, W, b, stride=stride, pad=pad, dilate=dilate, groups=groups
-        )
-        added = None
+        y = F.convolution_2d(x, W, stride=stride, pad=pad, dilate=dilate, groups=groups)
+        scale = added = None
+        if scales:
+            scale = rng.standard_normal(n_out).astype(dtype)
+            y = F.scale(y, scale)
+        if has_b:
+            y = F.bias(y, b)
         if adds:
             added = with_special(rng, rng.standard_normal(y.shape).astype(dtype))
             y = y + added
             added = channels_last(added) if is_last else added
         x = channels_last(x) if is_last else x
         result = convolution.convolve(
-            x, W, b, geometry, groups, then=Epilogue(added, *limits)
+            x, W, b, geometry, groups, then=Epilogue(added, *limits, scale)
         )
         assert_close(result, rectified(y, *limits).array)
 
