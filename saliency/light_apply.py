@@ -14,8 +14,8 @@ import contextlib
 import functools
 import threading
 import weakref
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, Optional
 
 import numpy as np
 
@@ -28,31 +28,65 @@ import chainer
 from chainer.backends import cuda
 from chainer.variable import Parameter, Variable, VariableNode
 
-__all__ = ["light_apply"]
+__all__ = [
+    "Extension",
+    "WatchedVariable",
+    "connect",
+    "light_apply",
+    "new_variable",
+    "variable_of",
+]
+
+
+class WatchedVariable(Variable):
+    """A Variable that notices when somebody asks for its array.
+
+    It makes itself an ordinary Variable by then.
+    """
+
+    def array_for(self, function: chainer.FunctionNode) -> Array:
+        """Return the array for a function that is applied to it."""
+        raise NotImplementedError
+
+
+#: Takes a function, its inputs, and the configuration of the thread; returns what
+#: ``apply`` returns, or None for what it does not cover.
+Extension = Callable[[Any, Any, dict[str, Any]], Optional[tuple[Variable, ...]]]
 
 
 class _State(threading.local):
-    """What a thread has in its block: the checks of each class met so far, or None."""
+    """What a thread has in its block.
+
+    Attributes:
+        checks: Those of each class met so far; None outside.
+        extension: What is asked first.
+    """
 
     checks: dict[type, Checks] | None = None
+    extension: Extension | None = None
 
 
 _state = _State()
 
 
 @contextlib.contextmanager
-def light_apply() -> Iterator[None]:
+def light_apply(extension: Extension | None = None) -> Iterator[None]:
     """Let this thread apply Chainer's functions with less work around each.
 
     Results, graphs and errors are those of Chainer's own ``FunctionNode.apply``.
+
+    Args:
+        extension (callable or None): What is asked first within the block; None leaves
+            that of a block around this one.
     """
-    outer = _state.checks
+    outer = _state.checks, _state.extension
     with _methods.replaced():
-        _state.checks = {} if outer is None else outer
+        _state.checks = {} if outer[0] is None else outer[0]
+        _state.extension = outer[1] if extension is None else extension
         try:
             yield
         finally:
-            _state.checks = outer
+            _state.checks, _state.extension = outer
 
 
 def _replaced_apply(original: Method) -> Method:
@@ -66,7 +100,12 @@ def _replaced_apply(original: Method) -> Method:
             config.get("schedule_func", _global_config.schedule_func) is not None
         ):
             return original(self, inputs)
-        variables, in_data = _plain(inputs)
+        extension = _state.extension
+        if extension is not None:
+            covered = extension(self, inputs, config)
+            if covered is not None:
+                return covered
+        variables, in_data = _plain(self, inputs)
         if not variables:
             return original(self, inputs)
         cls = self.__class__
@@ -81,10 +120,8 @@ def _replaced_apply(original: Method) -> Method:
         outputs = _forward(self, in_data)
         results = _results(variables, outputs, self._output_layouts)
         if config.get("enable_backprop", _global_config.enable_backprop):
-            _connect(self, variables, results, outputs)
-            self.lazy_grad_sum = config.get(
-                "lazy_grad_sum", _global_config.lazy_grad_sum
-            )
+            connect(self, variables, results, config)
+            _retain(self, variables, in_data, results, outputs)
         return results
 
     return apply
@@ -103,7 +140,7 @@ _ARRAYS = (np.ndarray, cuda.ndarray)
 _NOT_PLAIN: tuple[list[Variable], tuple[Array, ...]] = [], ()
 
 
-def _plain(inputs: Any) -> tuple[list[Variable], tuple[Array, ...]]:
+def _plain(function: Any, inputs: Any) -> tuple[list[Variable], tuple[Array, ...]]:
     """Return the inputs as Variables, and their arrays; nothing unless all are plain.
 
     That is of one device's arrays, of no other class, with no memory layout.
@@ -119,7 +156,11 @@ def _plain(inputs: Any) -> tuple[list[Variable], tuple[Array, ...]]:
             x = x._data[0]
             cls = type(x)
         elif cls in _ARRAYS:
-            variables.append(_variable(x, False))
+            variables.append(variable_of(x, False))
+        elif issubclass(cls, WatchedVariable):
+            variables.append(x)
+            x = x.array_for(function)
+            cls = type(x)
         else:
             return _NOT_PLAIN
         if cls is not kind:
@@ -201,19 +242,26 @@ def _results(
     results = []
     for y, layout in zip(outputs, layouts):
         if layout is None and type(y) in _ARRAYS:
-            results.append(_variable(y, requires_grad))
+            results.append(variable_of(y, requires_grad))
         else:
             results.append(Variable(y, requires_grad=requires_grad, layout=layout))
     return tuple(results)
 
 
-def _connect(
+def connect(
     function: Any,
-    variables: list[Variable],
-    results: tuple[Variable, ...],
-    outputs: tuple[Array, ...],
+    variables: Sequence[Variable],
+    results: Sequence[Variable],
+    config: dict[str, Any],
 ) -> None:
-    """Put a function between its inputs and its outputs in the graph."""
+    """Put a function between its inputs and its outputs in the graph.
+
+    Args:
+        function (chainer.FunctionNode): The function.
+        variables (sequence of chainer.Variable): Its inputs.
+        results (sequence of chainer.Variable): Its outputs.
+        config (dict): The configuration of the thread.
+    """
     nodes, made = [], []
     rank = 0
     for x in variables:
@@ -229,9 +277,20 @@ def _connect(
         made.append(weakref.ref(node))
     function.inputs = tuple(nodes)
     function.outputs = tuple(made)
+    function.lazy_grad_sum = config.get("lazy_grad_sum", _global_config.lazy_grad_sum)
+
+
+def _retain(
+    function: Any,
+    variables: list[Variable],
+    in_data: tuple[Array, ...],
+    results: tuple[Variable, ...],
+    outputs: tuple[Array, ...],
+) -> None:
+    """Let nodes keep the arrays that the function wants for its way back."""
     if function._input_indexes_to_retain is not None:
         for index in function._input_indexes_to_retain:
-            nodes[index].data = variables[index]._data[0]
+            variables[index]._node.data = in_data[index]
     if function._output_indexes_to_retain is not None:
         retained = []
         for index in function._output_indexes_to_retain:
@@ -240,27 +299,45 @@ def _connect(
         function._retained_output_data = tuple(retained)
 
 
-def _variable(array: Array, requires_grad: bool) -> Variable:
+def variable_of(array: Array, requires_grad: bool) -> Variable:
     """Return what ``Variable(array, requires_grad=...)`` returns.
 
-    For an array of NumPy or CuPy. Attributes are set in the order in which Chainer
-    sets them, so that the two kinds of objects share the keys of their dictionaries.
+    Args:
+        array (numpy.ndarray or cupy.ndarray): An array.
+        requires_grad (bool): Whether its gradient can be wanted.
     """
-    variable = Variable.__new__(Variable)
+    variable = new_variable(Variable, array.shape, array.dtype, requires_grad)
+    variable._data = [array]
+    return variable
+
+
+def new_variable(
+    cls: type, shape: tuple[int, ...], dtype: np.dtype, requires_grad: bool
+) -> Any:
+    """Return a Variable that has no array yet.
+
+    Args:
+        cls (type): Its class.
+        shape (tuple of int): The shape that it is going to have.
+        dtype (numpy.dtype): And the dtype.
+        requires_grad (bool): Whether its gradient can be wanted.
+    """
+    # In the order in which Chainer sets them: objects with the same attributes in the
+    # same order share memory.
+    variable: Any = Variable.__new__(cls)
     variable._requires_grad = requires_grad
     variable._loss_scale = None
     variable._grad_var = None
     variable._device = None
     variable._grad_valid = True
     variable._layout = None
-    variable._data = [array]
-    node = VariableNode.__new__(VariableNode)
+    node: Any = VariableNode.__new__(VariableNode)
     node._variable = weakref.ref(variable)
     node.name = None
     node._requires_grad = requires_grad
     node._layout = None
-    node.dtype = array.dtype
-    node.shape = array.shape
+    node.dtype = dtype
+    node.shape = shape
     variable._node = node
     variable._grad = None
     return variable

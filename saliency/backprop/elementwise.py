@@ -41,7 +41,10 @@ def clipped_relu(step: Step) -> InputGradients | None:
     """The gradient where the input is between 0 and the cap."""
     cap = step.function.cap
     if step.xp is np:
-        return [step.gradient.masked(Mask(step.x(), ceiling=cap))]
+        # The output is between the two where the input is; it may be kept instead.
+        has_output = step.function._output_indexes_to_retain == (0,)
+        kept = step.y() if has_output else step.x()
+        return [step.gradient.masked(Mask(kept, ceiling=cap))]
     if step.function._use_cudnn:
         return None
     return applied(activation.clipped_relu.ClippedReLUGrad2(step.x(), cap), step.gy)

@@ -11,12 +11,13 @@ from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import memory
+from saliency.cpu.fusion import fused, fused_with_graph
 from saliency.cpu.replacements import REPLACEMENTS, are_covered
 from saliency.replaced_methods import MethodsOfThread
 
 import chainer
 
-__all__ = ["fast_cpu"]
+__all__ = ["fast_cpu", "fused_with_graph", "is_fast"]
 
 
 _methods = MethodsOfThread(REPLACEMENTS)
@@ -47,7 +48,7 @@ def fast_cpu() -> Iterator[None]:
     if not getattr(chainer.config, "fast_cpu", True):
         yield
         return
-    with _methods.replaced(), memory.reused():
+    with _methods.replaced(), memory.reused(), fused():
         yield
 
 

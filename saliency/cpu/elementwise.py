@@ -15,15 +15,15 @@ from saliency.cpu.threads import threads
 #: Arithmetic operations of a matrix product that take as long as an element of an
 #: elementwise function.
 COST = 40
-# Bytes of a part, which is to stay in the cache from one pass over it to the next.
-_PART = 1 << 18
+#: Bytes of a part, which is to stay in the cache from one pass over it to the next.
+PART = 1 << 18
 # Elements of an innermost loop that are enough for it to pay.
 _BLOCK = 1024
 
 
 def is_large(array: np.ndarray) -> bool:
     """Tell whether there is anything to gain."""
-    return array.nbytes > _PART
+    return array.nbytes > PART
 
 
 def masked(gy: np.ndarray, mask: Mask, out: np.ndarray | None = None) -> np.ndarray:
@@ -196,7 +196,7 @@ def _in_parts(
     """
     if out is None:
         out = memory.empty_like(arrays[0])
-    if out.nbytes <= _PART:
+    if out.nbytes <= PART:
         work(*arrays, out)
     else:
         *parts, axis = _to_be_cut([*arrays, out], whole)
@@ -268,7 +268,7 @@ def _divide(
 
     first = arrays[0]
     length = first.shape[axis]
-    step = max(1, length * _PART // first.nbytes)
+    step = max(1, length * PART // first.nbytes)
     n_thread = threads.for_work(COST * first.size)
     if n_thread == 1:
         work_through(0, length, step)

@@ -45,11 +45,9 @@ class Epilogue:
 
     def of_groups(self, groups: int) -> list[Epilogue]:
         """Return the epilogues of groups of channels, which are on axis 1."""
-        added = scales = [None] * groups
-        if self.added is not None:
-            added = np.split(self.added, groups, 1)
-        if self.scale is not None:
-            scales = np.split(self.scale, groups)
+        none: list[np.ndarray | None] = [None] * groups
+        added = none if self.added is None else np.split(self.added, groups, 1)
+        scales = none if self.scale is None else np.split(self.scale, groups)
         return [
             replace(self, added=part, scale=scale) for part, scale in zip(added, scales)
         ]

@@ -316,16 +316,34 @@ def _add(function: Any, inputs: Arrays) -> Arrays | None:
 
 def _normalization(function: Any, inputs: Arrays) -> Arrays | None:
     x, gamma, beta, mean, var = inputs
-    if not are_covered(*inputs) or not _is_of_channels(function, x, gamma):
+    if not are_covered(*inputs) or not is_of_channels(function, x.ndim, gamma):
         return None
-    # What Chainer's own forward sets, for a backward that is not replaced.
+    scale = prepare_normalization(function, x.ndim, gamma, var)
+    return (elementwise.normalize(x, mean, scale, beta),)
+
+
+def prepare_normalization(
+    function: Any, ndim: int, gamma: np.ndarray, var: np.ndarray
+) -> np.ndarray:
+    """Set what Chainer's own forward sets, for a backward that is not replaced.
+
+    Args:
+        function (FixedBatchNormalization): The function.
+        ndim (int): Number of axes of what it normalizes, with channels on axis 1.
+        gamma (numpy.ndarray): ``(channel,)``.
+        var (numpy.ndarray): The variance, ``(channel,)``.
+
+    Returns:
+        numpy.ndarray: What each channel is multiplied by.
+    """
     function.retain_inputs((0, 1, 3, 4))
-    function.axis = tuple(a for a in range(x.ndim) if a != 1)
+    function.axis = tuple(a for a in range(ndim) if a != 1)
     function.key_axis = (1,)
-    function.expander = (None, slice(None), *(None,) * (x.ndim - 2))
-    function.inv_var = 1 / (var + x.dtype.type(function.eps))
+    function.expander = (None, slice(None), *(None,) * (ndim - 2))
+    function.inv_var = 1 / (var + var.dtype.type(function.eps))
     function.inv_std = np.sqrt(function.inv_var)
-    return (elementwise.normalize(x, mean, gamma * function.inv_std, beta),)
+    scale: np.ndarray = gamma * function.inv_std
+    return scale
 
 
 def _normalization_gradient(
@@ -344,10 +362,16 @@ def _normalization_gradient(
     return (chainer.Variable(elementwise.scale_channels(gy.array, scale)),)
 
 
-def _is_of_channels(function: Any, x: np.ndarray, gamma: np.ndarray) -> bool:
-    """Tell whether batch normalization has statistics for each place on axis 1."""
-    others = tuple(a for a in range(x.ndim) if a != 1)
-    return gamma.ndim == 1 and x.ndim > 1 and function.axis in (None, others)
+def is_of_channels(function: Any, ndim: int, gamma: np.ndarray) -> bool:
+    """Tell whether batch normalization has statistics for each place on axis 1.
+
+    Args:
+        function (FixedBatchNormalization): The function.
+        ndim (int): Number of axes of what it normalizes.
+        gamma (numpy.ndarray): One of its statistics.
+    """
+    others = tuple(a for a in range(ndim) if a != 1)
+    return gamma.ndim == 1 and ndim > 1 and function.axis in (None, others)
 
 
 #: By class and name of the method.

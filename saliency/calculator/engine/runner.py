@@ -38,7 +38,7 @@ from saliency.calculator.randomness.random_streams import (
     RandomStreams,
 )
 from saliency.checks import is_finite
-from saliency.cpu import fast_cpu
+from saliency.cpu import fast_cpu, fused_with_graph
 from saliency.gpu import fast_gpu
 from saliency.light_apply import light_apply
 
@@ -115,6 +115,7 @@ class Runner:
             stack.enter_context(chainer.using_device(self._subject.device))
             stack.enter_context(light_apply())
             stack.enter_context(fast_cpu())
+            stack.enter_context(fused_with_graph())
             if self._subject.device.xp is not np:
                 stack.enter_context(fast_gpu())
             # What @static_graph replays is not in the graph, and draws no new masks.

@@ -1,0 +1,539 @@
+"""Convolution, batch normalization, sum and rectifier in one pass over the memory.
+
+A convolution whose result is large is put off: its Variable computes the array when
+somebody asks for it. Fixed batch normalization of the result, and a sum with something
+else, are put off as well. At a rectifier, or where another function wants the array,
+all of them are computed at once, and only the last result is written. What lies between
+is computed when somebody asks for it after all.
+
+What a result is computed from must be as it was when it was put off. Kernels and biases
+are copied; the input is held (:mod:`saliency.cpu.held`), or copied where it is small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Callable, Optional
+
+import numpy as np
+
+import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
+from saliency.cpu import convolution, elementwise, memory
+from saliency.cpu.epilogue import Epilogue
+from saliency.cpu.geometry import Geometry, windows_of
+from saliency.cpu.held import HeldVariable, Hold, WithoutArray, can_be_held, hold
+from saliency.cpu.replacements import (
+    _as_before,
+    _as_images,
+    are_covered,
+    is_of_channels,
+    prepare_normalization,
+)
+from saliency.light_apply import connect, light_apply, new_variable, variable_of
+from saliency.remembered_checks import checks_of
+
+import chainer
+from chainer.functions.activation.clipped_relu import ClippedReLU
+from chainer.functions.activation.relu import ReLU
+from chainer.functions.connection.convolution_2d import Convolution2DFunction
+from chainer.functions.connection.convolution_nd import ConvolutionND
+from chainer.functions.math.basic_math import Add
+from chainer.functions.normalization.batch_normalization import (
+    FixedBatchNormalization,
+)
+from chainer.variable import Parameter, Variable, VariableNode
+
+Results = Optional[tuple[Variable, ...]]
+
+_global_config = chainer.global_config
+
+# Smaller results stay in the cache between one pass over them and the next.
+_MIN_BYTES = elementwise.PART
+
+
+class Pending:
+    """A result that is put off: a convolution, and what is done to its result.
+
+    Args:
+        source (_Source): The convolution.
+        scale (numpy.ndarray or None): What its channels are multiplied by.
+        shift (numpy.ndarray or None): What is added to them then.
+        added (Hold or None): What is added to the result.
+    """
+
+    __slots__ = (
+        *("__weakref__", "_array", "_lock", "_node", "_source", "_variable"),
+        *("added", "dtype", "scale", "shape", "shift"),
+    )
+
+    def __init__(
+        self,
+        source: _Source,
+        scale: np.ndarray | None = None,
+        shift: np.ndarray | None = None,
+        added: Hold | None = None,
+    ) -> None:
+        self.shape, self.dtype = source.shape, source.dtype
+        self._source: _Source | None = source
+        self.scale, self.shift, self.added = scale, shift, added
+        self._array: np.ndarray | None = None
+        self._lock = threading.Lock()
+        for held in (source.held, added):
+            if held is not None:
+                held.waiting.append(weakref.ref(self))
+
+    @property
+    def source(self) -> _Source:
+        """The convolution, as long as it is put off."""
+        assert self._source is not None
+        return self._source
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the result has been computed."""
+        return self._array is not None
+
+    def variable(self, requires_grad: bool) -> Variable:
+        """Return the Variable whose array is put off."""
+        variable: Variable = new_variable(
+            _PendingVariable, self.shape, self.dtype, requires_grad
+        )
+        variable.__dict__["_pending"] = self
+        self._variable = weakref.ref(variable)
+        self._node = weakref.ref(variable._node)
+        return variable
+
+    def is_of(self, variable: Any) -> bool:
+        """Tell whether this is what a Variable is waiting for."""
+        return type(variable) is _PendingVariable and self._variable() is variable
+
+    def retain(self) -> None:
+        """Let the place in the graph have the array as well, when it is there."""
+        node = self._node()
+        node.__dict__["_pending"] = self
+        node.__class__ = _PendingNode
+
+    def computed(
+        self,
+        added: np.ndarray | None = None,
+        floor: float | None = None,
+        ceiling: float | None = None,
+    ) -> np.ndarray:
+        """Return the result, and what an epilogue makes of it."""
+        if self.added is not None:
+            added = self.added.array
+        then = Epilogue(added, floor, ceiling, self.scale)
+        return self.source.convolve(self.shift, then)
+
+    def settle(self) -> np.ndarray:
+        """Compute the result, for the Variable and for its place in the graph."""
+        with self._lock:
+            if self._array is None:
+                self._array = self.computed()
+                self._hand_over(self._array)
+                # Whatever it was computed from may go.
+                self._source = self.added = None
+        return self._array
+
+    def _hand_over(self, array: np.ndarray) -> None:
+        variable, node = self._variable(), self._node()
+        if variable is not None and type(variable) is _PendingVariable:
+            variable.__dict__["_data"] = [array]
+            variable.__class__ = Variable
+            del variable.__dict__["_pending"]
+        if node is not None and type(node) is _PendingNode:
+            node.__dict__["_data"] = array
+            node.__class__ = VariableNode
+            del node.__dict__["_pending"]
+
+
+class _PendingVariable(WithoutArray):
+    """A Variable whose array is computed when somebody asks for it."""
+
+    @property
+    def _data(self) -> list[Any]:
+        pending = self.__dict__.get("_pending")
+        if pending is not None:
+            _ask(pending)
+        return self.__dict__["_data"]  # type: ignore[no-any-return]
+
+    def array_for(self, function: chainer.FunctionNode) -> np.ndarray:
+        """Return the array."""
+        return self._data[0]  # type: ignore[no-any-return]
+
+
+class _PendingNode(VariableNode):
+    """The place of such a Variable in a graph that has retained its array."""
+
+    @property
+    def _data(self) -> Any:
+        pending = self.__dict__.get("_pending")
+        return self.__dict__["_data"] if pending is None else _ask(pending)
+
+    @_data.setter
+    def _data(self, array: Any) -> None:
+        self.__dict__.pop("_pending", None)
+        self.__class__ = VariableNode
+        self._data = array
+
+
+class _Source:
+    """A convolution, and copies of what it is computed from, or what nobody can change.
+
+    Args:
+        function (chainer.FunctionNode): The convolution.
+        x (numpy.ndarray): Its input.
+        held (Hold or None): What keeps that as it is; None for a copy.
+        W (numpy.ndarray): The kernels.
+        U (numpy.ndarray or None): The kernels as Winograd's algorithm takes them.
+        b (numpy.ndarray or None): The bias.
+        geometry (Geometry): Where the windows lie.
+
+    Attributes:
+        held (Hold or None): See above.
+        shape (tuple of int): Of its result.
+        dtype (numpy.dtype): Of its result.
+        key (int): Tells its kernels from those of others.
+    """
+
+    __slots__ = (
+        *("_U", "_W", "_b", "_function", "_geometry", "_x"),
+        *("dtype", "held", "key", "shape"),
+    )
+
+    def __init__(
+        self,
+        function: Any,
+        x: np.ndarray,
+        held: Hold | None,
+        W: np.ndarray,
+        U: np.ndarray | None,
+        b: np.ndarray | None,
+        geometry: Geometry,
+    ) -> None:
+        self._function, self._geometry = function, geometry
+        self._x = x if held is not None else _copy(x)
+        self.held = held
+        # Where they are transformed, the kernels themselves are not read any more.
+        self._W = W if U is not None else _copy(W)
+        self._U = U
+        self._b = None if b is None else b.copy()
+        self.shape = (len(x), len(W), *geometry.out[4 - x.ndim :])
+        self.dtype = x.dtype
+        self.key = id(W)
+
+    def convolve(self, shift: np.ndarray | None, then: Epilogue) -> np.ndarray:
+        """Return the result, scaled, shifted, and what comes then."""
+        function, b = self._function, self._b
+        if b is not None and then.scale is not None:
+            b = b * then.scale
+        if shift is not None:
+            b = shift if b is None else b + shift
+        if then.added is not None:
+            then = replace(then, added=_as_images(then.added))
+        y = convolution.convolve(
+            *(_as_images(self._x), _as_images(self._W), b, self._geometry),
+            *(function.groups, then, self._U),
+        )
+        return _as_before(y, function)
+
+
+def _copy(array: np.ndarray) -> np.ndarray:
+    copied = memory.empty_like(array)
+    copied[...] = array
+    return copied
+
+
+class _State(threading.local):
+    """What a thread has in its block.
+
+    Attributes:
+        is_inside: Whether it is in one.
+        last: What was put off last, and may be continued.
+        with_graph: Whether convolutions are put off where there is a graph.
+        wanted: Kernels of convolutions whose own results somebody has asked for.
+    """
+
+    is_inside = False
+    last: weakref.ref[Pending] | None = None
+    with_graph = False
+    wanted: frozenset[int] = frozenset()
+
+
+_state = _State()
+
+
+def _ask(pending: Pending) -> np.ndarray:
+    """Compute what was put off, since somebody asks for it."""
+    if not pending.is_settled and pending is not _last():
+        # It has been continued, and is computed for a second time now.
+        _state.wanted |= {pending.source.key}
+    return pending.settle()
+
+
+def _last() -> Pending | None:
+    return None if _state.last is None else _state.last()
+
+
+@contextlib.contextmanager
+def fused() -> Iterator[None]:
+    """Let this thread put off convolutions, where there is no graph."""
+    is_outermost = not _state.is_inside
+    _state.is_inside = True
+    try:
+        with light_apply(_apply):
+            yield
+    finally:
+        _settle_last()
+        if is_outermost:
+            _state.is_inside = False
+            _state.wanted = frozenset()
+
+
+@contextlib.contextmanager
+def fused_with_graph() -> Iterator[None]:
+    """Let :func:`fused` put off convolutions where there is a graph, too.
+
+    That is for a way back that asks for the arrays that it needs, and for no others.
+    Chainer's own asks for all that functions have retained.
+    """
+    outer = _state.with_graph
+    _state.with_graph = True
+    try:
+        yield
+    finally:
+        _state.with_graph = outer
+
+
+def _settle_last() -> None:
+    """Compute what was put off last, if it is still waited for."""
+    last = _last()
+    _state.last = None
+    if last is not None:
+        last.settle()
+
+
+def _apply(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
+    """Put a function off, or compute it with what was put off before it."""
+    last = None if _state.last is None else _state.last()
+    is_convolution = type(function) in _CONVOLUTIONS
+    if last is None and not is_convolution:
+        return None
+    continues = _CONTINUATIONS.get(type(function))
+    may_fuse = not (
+        chainer.get_function_hooks()
+        or function._local_function_hooks
+        or function._output_layouts is not None
+    )
+    if last is not None:
+        if continues is not None and may_fuse:
+            results = continues(function, inputs, config, last)
+            if results is not None:
+                return results
+        _settle_last()
+    if is_convolution and may_fuse:
+        return _put_off(function, inputs, config)
+    return None
+
+
+def _put_off(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
+    """Put a convolution off, if its result is large and nobody can change its input."""
+    if _has_graph(config) and not _state.with_graph:
+        return None
+    variables = _as_variables(inputs)
+    if len(variables) not in (2, 3):
+        return None
+    is_alone = can_be_held(variables[0])
+    x, W, b = (*map(_array, variables), None)[:3]
+    fits = (
+        are_covered(x, W, b)
+        and x.ndim == W.ndim
+        and 3 <= x.ndim <= 4
+        and x.shape[1] == W.shape[1] * function.groups
+        and len(W) % function.groups == 0
+        and not getattr(function, "cudnn_fast", False)
+        and id(W) not in _state.wanted
+    )
+    if not fits:
+        return None
+    geometry = windows_of(function, x.shape[2:], W.shape[2:])
+    if geometry is None:
+        return None
+    n_byte = len(x) * len(W) * geometry.out[0] * geometry.out[1] * x.itemsize
+    if n_byte <= _MIN_BYTES:
+        return None
+    U = convolution.transformed(_as_images(W), geometry, function.groups)
+    if U is None and W.nbytes > n_byte:
+        return None  # copying the kernels takes longer than what is gained
+    if not is_alone and 2 * x.nbytes > n_byte:
+        return None
+    _check(function, (x, W) if b is None else (x, W, b), config)
+    held = hold(variables[0]) if is_alone else None
+    function.retain_inputs((0, 1))
+    source = _Source(function, x, held, W, U, b, geometry)
+    return _pending_result(function, variables, Pending(source), config)
+
+
+def _normalize(
+    function: Any, inputs: Any, config: dict[str, Any], last: Pending
+) -> Results:
+    """Put fixed batch normalization off, with the convolution before it."""
+    variables = _as_variables(inputs)
+    if len(variables) != 5 or not last.is_of(variables[0]):
+        return None
+    x = _Described(last)
+    gamma, beta, mean, var = vectors = tuple(_array(v) for v in variables[1:])
+    fits = (
+        last.scale is None
+        and last.added is None
+        and are_covered(*vectors)
+        and gamma.dtype == x.dtype
+        and is_of_channels(function, x.ndim, gamma)
+        and all(vector.shape == (x.shape[1],) for vector in vectors)
+    )
+    if not fits:
+        return None
+    _check(function, (x, *vectors), config)
+    scale = prepare_normalization(function, x.ndim, gamma, var)
+    pending = Pending(last.source, scale, beta - mean * scale)
+    return _pending_result(function, variables, pending, config)
+
+
+def _add(function: Any, inputs: Any, config: dict[str, Any], last: Pending) -> Results:
+    """Put a sum off, with one of its terms, or compute both at once."""
+    variables = _as_variables(inputs)
+    if len(variables) != 2 or last.added is not None:
+        return None
+    is_last = [last.is_of(variable) for variable in variables]
+    if sum(is_last) != 1:
+        return None
+    other = variables[is_last[0]]
+    is_alone = can_be_held(other)
+    array = _array(other)
+    x = _Described(last)
+    if not (are_covered(array) and array.dtype == x.dtype and array.shape == x.shape):
+        return None
+    _check(function, (x, x), config)
+    if not is_alone:
+        # Somebody might write into the other term before the sum is continued.
+        y = last.computed(array)
+        return _computed_result(function, variables, y, config)
+    pending = Pending(last.source, last.scale, last.shift, hold(other))
+    return _pending_result(function, variables, pending, config)
+
+
+def _rectify(
+    function: Any, inputs: Any, config: dict[str, Any], last: Pending
+) -> Results:
+    """Compute what was put off, and its rectifier."""
+    if len(inputs) != 1 or not last.is_of(inputs[0]):
+        return None
+    _check(function, (_Described(last),), config)
+    ceiling = None
+    if type(function) is ClippedReLU:
+        ceiling = function.cap
+        function.retain_inputs((0,))
+    # For the way back through a clipped one, the output tells as much as the input.
+    function.retain_outputs((0,))
+    y = last.computed(floor=0, ceiling=ceiling)
+    return _computed_result(function, list(inputs), y, config)
+
+
+#: What may be done to the result of a convolution at once with it.
+_CONTINUATIONS: dict[type, Callable[..., Results]] = {
+    FixedBatchNormalization: _normalize,
+    Add: _add,
+    ReLU: _rectify,
+    ClippedReLU: _rectify,
+}
+_CONVOLUTIONS = (Convolution2DFunction, ConvolutionND)
+
+
+class _Described:
+    """What a check of types may ask of an array that is not there."""
+
+    def __init__(self, pending: Pending) -> None:
+        self.shape, self.dtype = pending.shape, pending.dtype
+        self.ndim = len(self.shape)
+        self.size = math.prod(self.shape)
+
+
+_VARIABLES = (Variable, Parameter, HeldVariable, _PendingVariable)
+
+
+def _as_variables(inputs: Any) -> list[Any]:
+    """Return inputs as Variables, none of them if there is something special."""
+    variables: list[Any] = []
+    for x in inputs:
+        if type(x) is np.ndarray:
+            variables.append(variable_of(x, False))
+        elif type(x) in _VARIABLES and x._layout is None:
+            variables.append(x)
+        else:
+            return []
+    return variables
+
+
+def _array(variable: Variable) -> Any:
+    """Return the array of a Variable, which stays held if it is."""
+    if type(variable) is HeldVariable:
+        return variable.__dict__["_data"][0]
+    return variable._data[0]
+
+
+def _has_graph(config: dict[str, Any]) -> bool:
+    return bool(config.get("enable_backprop", _global_config.enable_backprop))
+
+
+def _check(function: Any, arrays: tuple[Any, ...], config: dict[str, Any]) -> None:
+    """Check the types of a function's inputs, which are those that it takes."""
+    function._input_layouts = (None,) * len(arrays)
+    if config.get("type_check", _global_config.type_check):
+        checks_of(type(function)).check_types(function, arrays)
+
+
+def _pending_result(
+    function: Any,
+    variables: Sequence[Any],
+    pending: Pending,
+    config: dict[str, Any],
+) -> tuple[Variable]:
+    """Return the output of a function that is put off."""
+    result = pending.variable(any(v._requires_grad for v in variables))
+    _put_into_graph(function, variables, result, config)
+    _state.last = weakref.ref(pending)
+    return (result,)
+
+
+def _computed_result(
+    function: Any, variables: Sequence[Any], y: np.ndarray, config: dict[str, Any]
+) -> tuple[Variable]:
+    """Return the output of a function that has been computed."""
+    result = variable_of(y, any(v._requires_grad for v in variables))
+    _put_into_graph(function, variables, result, config)
+    if _has_graph(config) and function._output_indexes_to_retain:
+        result.retain_data()
+        function._retained_output_data = (y,)
+    _state.last = None
+    return (result,)
+
+
+def _put_into_graph(
+    function: Any, variables: Sequence[Any], result: Variable, config: dict[str, Any]
+) -> None:
+    function._output_layouts = (None,)
+    function._output_count = 1
+    if not _has_graph(config):
+        return
+    connect(function, variables, (result,), config)
+    for index in function._input_indexes_to_retain or ():
+        variable = variables[index]
+        if type(variable) is _PendingVariable:
+            variable.__dict__["_pending"].retain()
+        else:
+            variable._node.data = _array(variable)
