@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -36,6 +37,7 @@ distributed = pytest.importorskip(
     "distributed", reason="needs Dask: pip install 'dask[distributed]'"
 )
 zarr = pytest.importorskip("zarr", reason="needs Zarr: pip install zarr")
+import dask  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -413,6 +415,31 @@ def test_the_cluster_is_left_as_it_was(client, x, tmp_path):
     calculator = SmoothGradCalculator(build(MLP, n_out=1))
     calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=client)
     assert client.run(lambda dask_worker: sorted(dask_worker.plugins)) == before
+
+
+class Noting:
+    """A ``preprocess_fn`` that notes whether Dask samples what its process executes."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, v):
+        with contextlib.suppress(ValueError):  # in no worker
+            distributed.get_worker()
+            is_sampled = dask.config.get("distributed.worker.profile.enabled")
+            self.path.write_text(str(is_sampled))
+        return v
+
+
+@pytest.mark.large
+def test_processes_of_its_own_do_nothing_beside(x, tmp_path):
+    before = dask.config.get("distributed.worker.profile.enabled")
+    calculator = SmoothGradCalculator(build(MLP, n_out=1))
+    calculator.compute_aggregate(
+        x, out=tmp_path / "x.zarr", workers=1, preprocess_fn=Noting(tmp_path / "seen")
+    )
+    assert (tmp_path / "seen").read_text() == "False"
+    assert dask.config.get("distributed.worker.profile.enabled") == before
 
 
 SCRIPT = """

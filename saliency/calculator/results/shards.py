@@ -8,7 +8,7 @@ from saliency.calculator.results.record import Span
 
 # To send a part takes about ten milliseconds, whatever is in it; and a worker that dies
 # loses it.
-_SECONDS = 1.0
+_SECONDS = 2.0
 # Of the data of a part: some of them are in the memory of the scheduler.
 _BYTES = 16 << 20
 # What is left is divided into as many parts, at least, for each worker, so that all end
