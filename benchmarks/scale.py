@@ -38,6 +38,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
+from unittest import mock
 
 import numpy as np
 from table import RESULTS, hardware, versions, write_section
@@ -249,11 +250,21 @@ def is_helper(process: Any) -> bool:
 
 
 class Steps:
-    """CPU seconds of the steps of a call, each without those within it."""
+    """CPU seconds of the steps of a call, each without those within it.
+
+    A ``with`` block, after which nothing is watched any more.
+    """
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._open: list[float] = []
+        self._watched = contextlib.ExitStack()
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._watched.close()
 
     def watch(self, owner: Any, method: str, step: str) -> None:
         """Count what a method takes for a step."""
@@ -271,7 +282,7 @@ class Steps:
                 if self._open:
                     self._open[-1] += took
 
-        setattr(owner, method, counted)
+        self._watched.enter_context(mock.patch.object(owner, method, counted))
 
 
 def steps_of(call: Callable[[], None]) -> Measured:
@@ -281,16 +292,16 @@ def steps_of(call: Callable[[], None]) -> Measured:
     from saliency.calculator.results.aggregate_work import AggregateWork
     from saliency.calculator.results.zarr_stores import ZarrFolder
 
-    steps = Steps()
-    steps.watch(AggregateWork, "_call", "fingerprint of call and data")
-    steps.watch(Batches, "load", "gathering")
-    steps.watch(AggregateWork, "_rows", "explaining")
-    steps.watch(ZarrFolder, "write", "writing")
-    steps.watch(ZarrFolder, "flush", "syncing")
-    steps.watch(ZarrFolder, "make_room", "reserving space")
-    steps.watch(ZarrFolder, "write_record", "record")
-    steps.watch(out, "digest_of_rows", "digests of results")
-    found = measured(call)
+    with Steps() as steps:
+        steps.watch(AggregateWork, "_call", "fingerprint of call and data")
+        steps.watch(Batches, "load", "gathering")
+        steps.watch(AggregateWork, "_rows", "explaining")
+        steps.watch(ZarrFolder, "write", "writing")
+        steps.watch(ZarrFolder, "flush", "syncing")
+        steps.watch(ZarrFolder, "make_room", "reserving space")
+        steps.watch(ZarrFolder, "write_record", "record")
+        steps.watch(out, "digest_of_rows", "digests of results")
+        found = measured(call)
     steps.seconds["all else"] = found.cpu - sum(steps.seconds.values())
     return dataclasses.replace(found, steps=steps.seconds)
 
@@ -423,8 +434,8 @@ def text_of(bench: Bench, args: argparse.Namespace) -> str:
         f"{hardware(args.workers)}; {versions()}. Ways: `one` process with "
         f"{args.workers} threads; `workers={args.workers}`, started within the call; a "
         "`client` of as many, started before. CPU time of all processes, without what "
-        f"{FEW:,} rows take (the last lines); medians of {args.rounds} rounds in the first "
-        "size. Memory is that of the driver and of each worker, without mapped "
+        f"{FEW:,} rows take (the last lines); {args.rounds} rounds of the first size, "
+        "medians. Memory is that of the driver and of each worker, without mapped "
         "files.\n\n"
         f"| data | rows | way | {' | '.join(title)} |\n"
         f"|---|---|---|---|---|---|---|\n{lines}\n\n"

@@ -1,5 +1,6 @@
 """What the benchmarks write, without running them."""
 
+import argparse
 import importlib
 import sys
 from pathlib import Path
@@ -57,3 +58,52 @@ def test_ours_and_the_loop_agree_without_pytorch(table, monkeypatch, name, subje
         ours, loop = (row.sides[side].run(16, 4) for side in ("ours", "loop"))
         # The loop is written for float32.
         np.testing.assert_allclose(ours[0], loop, rtol=1e-4, atol=1e-6)
+
+
+def test_sizes_grow_to_the_last(table):
+    scale = importlib.import_module("scale")
+    assert scale.sizes_up_to(5_000) == [5_000]
+    assert scale.sizes_up_to(250_000) == [10_000, 30_000, 100_000, 250_000]
+
+
+def test_what_a_step_took_is_without_the_steps_within_it(table, monkeypatch):
+    scale = importlib.import_module("scale")
+    now = [0.0]
+    monkeypatch.setattr(scale.time, "process_time", lambda: now[0])
+
+    class Work:
+        def whole(self):
+            now[0] += 1
+            self.part()
+            now[0] += 2
+
+        def part(self):
+            now[0] += 4
+
+    with scale.Steps() as steps:
+        steps.watch(Work, "whole", "whole")
+        steps.watch(Work, "part", "part")
+        Work().whole()
+        Work().part()
+    Work().whole()
+    assert steps.seconds == {"part": 8.0, "whole": 3.0}
+
+
+def test_what_a_call_costs_is_measured(table, tmp_path):
+    for package in ("psutil", "zarr"):
+        pytest.importorskip(package)
+    scale = importlib.import_module("scale")
+    np.save(tmp_path / "x.npy", np.zeros((70, 8), "f"))
+    args = argparse.Namespace(
+        subject="rows",
+        way="steps",
+        n=64,
+        workers=1,
+        data=tmp_path / "x.npy",
+        out=tmp_path / "out.zarr",
+        how={"batchsize": 16},
+    )
+    found = scale.measure(args)
+    assert found.cpu > 0 and found.driver > 0 and found.workers == []
+    assert np.isclose(sum(found.steps.values()), found.cpu)
+    assert found.steps["explaining"] > found.steps["fingerprint of call and data"] > 0
