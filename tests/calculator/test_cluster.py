@@ -199,6 +199,25 @@ def test_the_number_of_workers_does_not_change_a_byte(client, rng, tmp_path):
     )
 
 
+def sum_of_squares(v):
+    return F.sum(v**2, axis=1)
+
+
+@pytest.mark.parametrize("kind", ["array", "transposed", "memmap", "tuple"])
+def test_large_examples_arrive_as_they_are(kind, client, rng, tmp_path):
+    x = rng.normal(size=(4, 20_000))
+    np.save(tmp_path / "x.npy", x)
+    data = {
+        "array": x,
+        "transposed": np.asfortranarray(x),
+        "memmap": np.load(tmp_path / "x.npy", mmap_mode="r"),
+        "tuple": (x,),
+    }[kind]
+    calculator = GradientCalculator(sum_of_squares)
+    call = partial(calculator.compute_aggregate, data, batchsize=1)
+    assert_array_equal(call(out=tmp_path / "x.zarr", workers=client)[:], 2 * x)
+
+
 class Killer:
     """A ``preprocess_fn`` that kills its process at one example, once."""
 
