@@ -45,21 +45,23 @@ class SharedBlock:
                 after_in_child=self._after_fork_in_child,
             )
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
+    def entered(self) -> contextlib.AbstractContextManager[None]:
         """Return the block."""
-        block = object()
-        try:
-            with self.lock:
-                if not self._blocks:
-                    self._change()
-                self._blocks[block] = threading.get_ident()
-            yield
-        finally:
-            with self.lock:
-                self._blocks.pop(block, None)
-                if not self._blocks:
-                    self._put_back()
+        return _Block(self)
+
+    def begin(self, block: object) -> None:
+        """Let a block begin, in this thread."""
+        with self.lock:
+            if not self._blocks:
+                self._change()
+            self._blocks[block] = threading.get_ident()
+
+    def end(self, block: object) -> None:
+        """Let a block end; it may not have begun."""
+        with self.lock:
+            self._blocks.pop(block, None)
+            if not self._blocks:
+                self._put_back()
 
     def _before_fork(self) -> None:
         self.lock.acquire()
@@ -75,6 +77,23 @@ class SharedBlock:
                 del self._blocks[block]
         if not self._blocks:
             self._put_back()
+
+
+class _Block:
+    """A block in which something is changed."""
+
+    def __init__(self, shared: SharedBlock) -> None:
+        self._shared = shared
+
+    def __enter__(self) -> None:
+        try:
+            self._shared.begin(self)
+        except BaseException:
+            self._shared.end(self)
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self._shared.end(self)
 
 
 #: The class and the name of a method.
@@ -108,8 +127,12 @@ class _Layers:
 
     def take_off(self, key: object) -> None:
         """Take a layer off, if it is there."""
-        if self._layers.pop(key, None) is not None:
+        if self._layers.pop(key, None) is None:
+            return
+        if self._layers or self._own is _MISSING:
             self._set()
+        else:
+            setattr(self._owner, self._name, self._own)
 
     def _set(self) -> None:
         if self._layers:

@@ -32,6 +32,7 @@ class WeightedSum:
 
     def __init__(self, this: Application) -> None:
         x, W = this.inputs[:2]
+        self._own_W = W  # that of the function itself
         self.xs = [x]
         self.output = (this.merged or [this])[-1].outputs[0]
         b = this.inputs[2] if len(this.inputs) > 2 else None
@@ -56,8 +57,10 @@ class WeightedSum:
 
     def transposed(self, s: Array, select: Selection) -> list[Array]:
         """Return its gradient at x, with what is selected of W."""
-        arrays = (self.xs[0], self._selected_weights(select))
-        function = _applied_again(self._function, arrays)
+        W = self._selected_weights(select)
+        function = self._function
+        if W is not self._own_W:
+            function = _applied_again(function, (self.xs[0], W))
         return input_gradients(function, (0,), [s])
 
     def bias(self, select: Selection) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Callable, Optional
 
 from link_hooks import RetainOutputHook
@@ -70,7 +71,7 @@ class Application:
         (r,) = self.relevance
         return r
 
-    @property
+    @cached_property
     def active_indexes(self) -> tuple[int, ...]:
         """Indexes of the inputs that depend on a target."""
         return tuple(i for i, is_active in enumerate(self.active) if is_active)

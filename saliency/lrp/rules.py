@@ -497,7 +497,7 @@ class Box(Rule):
             if np.asarray(value).dtype.kind not in "fiu":
                 raise TypeError(f"{name} must be a number or an array, got {value!r}")
         try:
-            is_box = np.all(np.asarray(low) <= np.asarray(high))
+            is_box = bool((np.asarray(low) <= np.asarray(high)).all())
         except ValueError:
             raise ValueError(
                 "low and high must broadcast to one another, got shapes "

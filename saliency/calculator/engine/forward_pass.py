@@ -268,7 +268,8 @@ class ForwardPass:
         """
         xp = chainer.backend.get_array_module(self.outputs[0].array)
         total = sum(chosen_scores(y.array, classes) for y in self.outputs)
-        return xp.broadcast_to(total, (len(self.rows),))
+        n_row = len(self.rows)
+        return total if len(total) == n_row else xp.broadcast_to(total, (n_row,))
 
     def is_finite(self, classes: Explained) -> bool:
         """Tell whether the explained scores are; others may be masked by infinity."""
