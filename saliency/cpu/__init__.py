@@ -34,6 +34,8 @@ def fast_cpu() -> Iterator[None]:
       float32 about 1e-6), depthwise ones as sums over the taps of their kernels,
       others as matrix products of tiles of patches, in memory that does not grow with
       the batch but for the result;
+    - where there is no graph, with fixed batch normalization, a sum and a rectifier
+      behind a large convolution in one pass with it;
     - on as many threads as NumPy's BLAS may use;
     - with results, ReLUs' and sums' among them, in the memory of earlier ones.
 

@@ -28,9 +28,9 @@ from saliency.cpu.epilogue import Epilogue
 from saliency.cpu.geometry import Geometry, windows_of
 from saliency.cpu.held import HeldVariable, Hold, WithoutArray, can_be_held, hold
 from saliency.cpu.replacements import (
-    _as_before,
-    _as_images,
     are_covered,
+    as_before,
+    as_images,
     is_of_channels,
     prepare_normalization,
 )
@@ -235,12 +235,12 @@ class _Source:
         if shift is not None:
             b = shift if b is None else b + shift
         if then.added is not None:
-            then = replace(then, added=_as_images(then.added))
+            then = replace(then, added=as_images(then.added))
         y = convolution.convolve(
-            *(_as_images(self._x), _as_images(self._W), b, self._geometry),
+            *(as_images(self._x), as_images(self._W), b, self._geometry),
             *(function.groups, then, self._U),
         )
-        return _as_before(y, function)
+        return as_before(y, function)
 
 
 def _copy(array: np.ndarray) -> np.ndarray:
@@ -367,7 +367,7 @@ def _put_off(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
     n_byte = len(x) * len(W) * geometry.out[0] * geometry.out[1] * x.itemsize
     if n_byte <= _MIN_BYTES:
         return None
-    U = convolution.transformed(_as_images(W), geometry, function.groups)
+    U = convolution.transformed(as_images(W), geometry, function.groups)
     if U is None and W.nbytes > n_byte:
         return None  # copying the kernels takes longer than what is gained
     if not is_alone and 2 * x.nbytes > n_byte:

@@ -63,9 +63,9 @@ def _convolution(
     geometry = windows_of(function, x.shape[2:], W.shape[2:])
     if geometry is None or x.shape[1] % function.groups or len(W) % function.groups:
         return None
-    x, W = _as_images(x), _as_images(W)
+    x, W = as_images(x), as_images(W)
     y = convolution.convolve(x, W, b, geometry, function.groups)
-    return (_as_before(y, function),)
+    return (as_before(y, function),)
 
 
 def _convolution_to_input(
@@ -102,16 +102,16 @@ def convolution_to_input(
     geometry = windows_of(function, x.shape[2:], W.shape[2:], gy.shape[2:])
     if geometry is None or gy.shape[1] % function.groups:
         return None
-    gy, W = _as_images(gy), _as_images(W)
+    gy, W = as_images(gy), as_images(W)
     if mask is not None:
-        mask = replace(mask, y=_as_images(mask.y))
+        mask = replace(mask, y=as_images(mask.y))
     if scale is not None:
         if convolution.takes_scaled_weights(gy, W, geometry, function.groups):
             W = W * scale[:, None, None, None]
         else:
             gy, mask = elementwise.scaled(gy, scale, mask), None
     gx = convolution.to_input(gy, W, geometry, function.groups, mask)
-    return _as_before(gx, function)
+    return as_before(gx, function)
 
 
 def _deconvolution(
@@ -127,11 +127,11 @@ def _deconvolution(
     geometry = windows_of(function, outs, W.shape[2:], x.shape[2:])
     if geometry is None:
         return None
-    x, W = _as_images(x), _as_images(W)
+    x, W = as_images(x), as_images(W)
     y = convolution.to_input(x, W, geometry, function.groups)
     if b is not None:
         y += b[:, None, None]
-    return (_as_before(y, function),)
+    return (as_before(y, function),)
 
 
 def _weight_gradient(
@@ -146,9 +146,9 @@ def _weight_gradient(
     geometry = windows_of(function, x.shape[2:], kernel, gy.shape[2:])
     if geometry is None:
         return None
-    x, gy = _as_images(x), _as_images(gy)
+    x, gy = as_images(x), as_images(gy)
     gW = convolution.to_weights(x, gy, geometry, function.groups)
-    return (_as_before(gW, function),)
+    return (as_before(gW, function),)
 
 
 def _linear(function: Any, inputs: Arrays) -> Arrays | None:
@@ -188,12 +188,12 @@ def _max_pooling(function: Any, inputs: Arrays) -> Arrays | None:
     if not are_covered(x) or geometry is None:
         return None
     wants_taps = chainer.config.enable_backprop or function.return_indices
-    y, taps = pooling.max_pool(_as_images(x), geometry, wants_taps=wants_taps)
+    y, taps = pooling.max_pool(as_images(x), geometry, wants_taps=wants_taps)
     function._in_shape, function._in_dtype = x.shape, x.dtype
-    function.indexes = None if taps is None else _as_before(taps, function)
+    function.indexes = None if taps is None else as_before(taps, function)
     if function.return_indices:
         function.indexes = function.indexes.astype(np.int64)
-    return (_as_before(y, function),)
+    return (as_before(y, function),)
 
 
 def _max_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
@@ -202,9 +202,9 @@ def _max_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
     geometry = windows_of(pool, size, _kernel(pool), gy.shape[2:])
     if not are_covered(gy) or geometry is None or gy.dtype != pool._in_dtype:
         return None
-    taps = _as_images(pool.indexes)
-    gx = pooling.max_pool_to_input(_as_images(gy), taps, geometry)
-    return (_as_before(gx, pool),)
+    taps = as_images(pool.indexes)
+    gx = pooling.max_pool_to_input(as_images(gy), taps, geometry)
+    return (as_before(gx, pool),)
 
 
 def _average_pooling(function: Any, inputs: Arrays) -> Arrays | None:
@@ -422,11 +422,11 @@ def _kernel(pool: Any) -> tuple[int, ...]:
     return pool.ksize if is_nd(pool) else (pool.kh, pool.kw)
 
 
-def _as_images(array: np.ndarray) -> np.ndarray:
+def as_images(array: np.ndarray) -> np.ndarray:
     """Return an array with two axes of space, if it has one."""
     return array[:, :, None] if array.ndim == 3 else array
 
 
-def _as_before(array: np.ndarray, function: Any) -> np.ndarray:
+def as_before(array: np.ndarray, function: Any) -> np.ndarray:
     """Return images without the axis of height if the function has one dimension."""
     return array[:, :, 0] if getattr(function, "ndim", 2) == 1 else array
