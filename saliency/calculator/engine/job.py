@@ -134,7 +134,7 @@ class Job:
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
-        self._rows_of_example = 1  # in the batch under way
+        self._rows_of_example = settings.M  # in the batch before, if there was one
         self.arranged = ArrangedBatches(
             subject, settings, batches, runner, self.run, recipe.reads_graph
         )
@@ -166,27 +166,41 @@ class Job:
     def _end_of_batch(self, start: int) -> int:
         """Return where the batch ends that begins at ``start``."""
         end = min(start + self._batches.batchsize, self._stop)
-        if not self._fills_passes():
+        if not self._may_fill_passes(start):
             return end
-        n_example = self._runner.pass_size.rows() // self._rows_of_example
+        shares = self._shares_start(start)
+        if not shares and not (
+            self._runner.pass_size.is_chosen and self.arranged.is_plain
+        ):
+            return end
+        n_example = max(self._runner.examples_of_pass(self._rows_of_example), 1)
         wanted = min(start + n_example, self._stop)
-        if wanted <= end:
-            return end
-        return max(end, self._batches.end_of_alike(start, wanted))
+        if shares:  # the fewer examples, the more of their samples go in one pass
+            return self._batches.end_of_alike(start, wanted)
+        return max(end, self._batches.end_of_alike(start, max(wanted, end)))
 
-    def _fills_passes(self) -> bool:
-        """Tell whether batches may have as many examples as fill a pass.
+    def _may_fill_passes(self, start: int) -> bool:
+        """Tell whether a batch may have as many examples as fill a pass.
 
-        They keep their size where the model takes them whole, or code of the user's
-        sees them.
+        They keep their size where the user says it, the model takes them whole, or code
+        of the user's sees them.
         """
         return (
-            self._runner.pass_size.is_chosen
+            self._settings.batchsize is None
             and self._settings.postprocess_fn is None
             and self.run.plan is not whole_batch
             and self._plan is self._folded
-            and self.arranged.is_plain
+            and self._batches.end_of_alike(start, start + 1) > start
         )
+
+    def _shares_start(self, start: int) -> bool:
+        """Tell whether samples share a pass, as an example shows, up to dropout."""
+        if not self._settings.train:
+            return False
+        one = self._batches.load(start, start + 1)
+        targets = self._subject.targets_of(one.inputs)
+        is_of_inputs = all(isinstance(target, int) for target in targets)
+        return is_of_inputs and self._runner.learns_to_share(one)
 
     def explain(self, batch: UserBatch) -> Iterator[list[np.ndarray]]:
         """Give the M saliency samples of a batch in order, as they are completed.

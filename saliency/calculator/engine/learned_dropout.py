@@ -80,6 +80,24 @@ class LearnedDropout:
         room = n_row * (before + behind) - n_example * before
         return max(n_row, int(room / behind))
 
+    @property
+    def shares_start(self) -> bool:
+        """Whether rows of an example share a pass up to the first dropout."""
+        return self._shared_sizes is not None
+
+    def examples_of_pass(self, n_row: int, rows_of_example: int) -> int:
+        """Return of how many examples all rows take the memory of ``n_row``.
+
+        Args:
+            n_row (int): A number of rows that share nothing.
+            rows_of_example (int): How many rows each example has.
+        """
+        if self._shared_sizes is None:
+            return n_row // rows_of_example
+        before, behind = self._shared_sizes
+        of_example = before + rows_of_example * behind
+        return int(n_row * (before + behind) / of_example)
+
     def rows_alone(self, rows: Rows, start: SharedStart | None) -> float:
         """Return how many rows that share nothing take the memory of a pass.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,12 +20,16 @@ EXAMPLES_OF_BATCH = 16
 
 # More rows are not faster: what Python takes for a pass is nothing beside them.
 _ROWS_AT_MOST = 4096
-# Of what the functions of the model are applied to in a pass, in bytes. On a CPU, three
-# photographs fit in the way through ResNet50; beyond, nothing is gained.
+# What a function is applied to in a pass, in bytes, as a mean over the functions. With
+# less, what Python takes for each of them is in the way; more is not in the cache. From
+# small networks for tables and graphs of many functions to VGG16, passes of 2 to 4 MB
+# are the fastest.
+_BYTES_OF_FUNCTION = 3.5e6
+# What all of them are applied to, in bytes.
 _ROOM_ON_CPU = 512 << 20
 _ROOM_ON_GPU = 2 << 30
-# The same for the first pass, of which only the inputs are known. A photograph of 224 x
-# 224 has 0.6 MB, and a network makes about a hundred times as much of it.
+# Of the first pass, only the inputs are known. A photograph of 224 x 224 has 0.6 MB,
+# and a network makes about a hundred times as much of it.
 _FIRST_ROWS_AT_MOST = 64
 _ROOM_OF_FIRST_INPUTS = 2.5e6
 # Of the input there are also its noise, its gradient, and the sum of the latter.
@@ -36,9 +41,9 @@ class PassSize:
 
     If the user says a number, that is it. If not, the first pass has few rows, and what
     the functions of the model are applied to on the way is counted; the passes that
-    follow have as many rows as there is room for. The choice depends on the model and
-    on the shapes of the data, and neither on time nor on the memory of the machine, so
-    that the same call makes the same passes everywhere.
+    follow have as many rows as are fast, and as there is room for. The choice depends
+    on the model and on the shapes of the data, and neither on time nor on the memory of
+    the machine, so that the same call makes the same passes everywhere.
 
     Args:
         asked (int or None): What the user says.
@@ -49,18 +54,18 @@ class PassSize:
     def __init__(self, asked: int | None, parts: Parts, is_on_cpu: bool) -> None:
         self._asked = asked
         self._parts = parts
-        self._room = _ROOM_ON_CPU if is_on_cpu else _ROOM_ON_GPU
+        self._is_on_cpu = is_on_cpu
         self._takes_all = False  # examples of a batch, and no fewer
         self._n_example = 0  # of the batch under way
         self._is_all = False  # whether one pass may have all rows that are left
         self._bytes_of_input = 0.0  # of a row of the batch under way
-        self._bytes_of_pass: float | None = None  # for each row, once it is counted
+        self._chosen: int | None = None  # once a pass was counted
         self._counted_for = 0.0  # of the input of a row, when that was counted
 
     @property
     def is_chosen(self) -> bool:
-        """Whether the passes that follow are as large as there is room for."""
-        return not self._is_fixed and self._bytes_of_pass is not None
+        """Whether a pass has shown how many rows the next are to have."""
+        return not self._is_fixed and self._chosen is not None
 
     @property
     def _is_fixed(self) -> bool:
@@ -69,7 +74,7 @@ class PassSize:
     def forget(self) -> None:
         """Forget what the passes so far have shown."""
         self._takes_all = False
-        self._bytes_of_pass = None
+        self._chosen = None
 
     def begin(self, batch: UserBatch, n_row: int, is_last: bool) -> None:
         """Take note of the batch whose rows come next.
@@ -84,7 +89,7 @@ class PassSize:
         self._n_example = batch.size
         self._bytes_of_input = _bytes_of_row(batch)
         if self._bytes_of_input > self._counted_for:
-            self._bytes_of_pass = None
+            self._chosen = None
         self._is_all = is_last and n_row <= self.rows()
 
     def rows(self) -> int:
@@ -93,9 +98,8 @@ class PassSize:
             return self._asked
         if self._takes_all:
             return EXAMPLES_OF_BATCH
-        if self._bytes_of_pass is not None:
-            fitting = self._room // max(self._bytes_of_pass, 1)
-            return int(min(max(fitting, 1), _ROWS_AT_MOST))
+        if self._chosen is not None:
+            return self._chosen
         fitting = _ROOM_OF_FIRST_INPUTS // max(self._bytes_of_input, 1)
         # Two rows show whether the model has one value for all of them.
         return int(min(max(fitting, 2), _FIRST_ROWS_AT_MOST))
@@ -126,9 +130,22 @@ class PassSize:
         counter = _Counter(self._parts)
         with counter:
             yield
-        of_inputs = _COPIES_OF_INPUT * self._bytes_of_input
-        self._bytes_of_pass = counter.n_byte / n_row + of_inputs
+        self._chosen = self._choose(counter.n_byte / n_row, counter.n_function)
         self._counted_for = self._bytes_of_input
+
+    def _choose(self, of_functions: float, n_function: int) -> int:
+        """Return how many rows a pass is to have.
+
+        Args:
+            of_functions (float): What functions are applied to for a row, in bytes.
+            n_function (int): How many there are.
+        """
+        taken = max(of_functions + _COPIES_OF_INPUT * self._bytes_of_input, 1)
+        room = _ROOM_ON_CPU if self._is_on_cpu else _ROOM_ON_GPU
+        fitting = min(max(int(room / taken), 1), _ROWS_AT_MOST)
+        if not self._is_on_cpu or n_function == 0:
+            return fitting
+        return min(math.ceil(n_function * _BYTES_OF_FUNCTION / taken), fitting)
 
 
 class _Counter(chainer.FunctionHook):
@@ -139,15 +156,17 @@ class _Counter(chainer.FunctionHook):
 
     Attributes:
         n_byte (int): So many.
+        n_function (int): How many functions were applied.
     """
 
     def __init__(self, parts: Parts) -> None:
         # A calculator within the model may count at the same time.
         self.name = f"saliency.PassSize {id(self)}"
-        self.n_byte = 0
+        self.n_byte = self.n_function = 0
         self._parameters = {id(p.array) for _, p in parts.parameters}
 
     def forward_postprocess(self, function: Any, in_data: Sequence[Any]) -> None:
+        self.n_function += 1
         self.n_byte += sum(
             x.nbytes for x in in_data if x is not None and id(x) not in self._parameters
         )

@@ -193,6 +193,20 @@ class Runner:
             self._learned.learn(batch)
         return self._learned.rows_of_pass(batch.size, self.pass_size.rows())
 
+    def examples_of_pass(self, rows_of_example: int) -> int:
+        """Return of how many examples all rows may go in one pass.
+
+        Args:
+            rows_of_example (int): How many rows each example has.
+        """
+        return self._learned.examples_of_pass(self.pass_size.rows(), rows_of_example)
+
+    def learns_to_share(self, batch: UserBatch) -> bool:
+        """Tell whether samples share their start, as a batch of the data shows."""
+        if self._settings.train:
+            self._learned.learn(batch)
+        return self._learned.shares_start
+
     def shapes_of_dropouts(self, batch: UserBatch) -> list[tuple[int, ...]]:
         """Return the shape of what each dropout function is applied to, in order.
 
