@@ -22,6 +22,8 @@ from saliency.cpu.threads import threads
 
 # Size of a tile's patches in bytes, for a core's second cache.
 _TILE = 1 << 20
+# With fewer rows of patches a BLAS spends its time on the other matrix.
+_MIN_PIXELS = 256
 # With fewer channels the runs of channels-last copies are too short.
 _MIN_CHANNELS_LAST = 16
 
@@ -70,8 +72,11 @@ class Patches:
                 if not a patch.
         """
         height, width = self.geometry.out
-        n_element = self.length if n_element is None else n_element
-        n_row = max(1, _TILE // (width * n_element * itemsize))
+        n_pixel = 1 if n_element else _MIN_PIXELS
+        n_element = n_element or self.length
+        n_row = -(-max(n_pixel, _TILE // (n_element * itemsize)) // width)
+        if n_image < n_thread:
+            n_row = min(n_row, -(-height // -(-n_thread // n_image)))
         if n_row < height:
             # Each thread is to get as much as the others.
             n_part = -(-height // n_row)
