@@ -207,6 +207,18 @@ class TestProduct:
         result = products.matmul(x, W.T, b, Epilogue(added, *limits))
         assert_close(result, rectified(y, *limits).array)
 
+    @pytest.mark.parametrize("n_row", [1, 3, 40])
+    @pytest.mark.parametrize("n_out", [5, 32, 600])
+    def test_is_the_same_on_several_threads(self, monkeypatch, n_row, n_out):
+        monkeypatch.setattr("saliency.cpu.threads._MIN_OPERATIONS", 0)
+        rng = np.random.default_rng(0)
+        x, W = rng.standard_normal((n_row, 20)), rng.standard_normal((n_out, 20))
+        b, added = rng.standard_normal(n_out), rng.standard_normal((n_row, n_out))
+        mask = Mask(rng.standard_normal(x.shape))
+        wanted = np.maximum((x * (mask.y > 0)) @ W.T + b + added, 0)
+        result = products.matmul(x, W.T, b, Epilogue(added, 0.0), mask)
+        assert_close(result, wanted)
+
 
 class TestMask:
     @settings(max_examples=60, deadline=None)
