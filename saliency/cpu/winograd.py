@@ -189,6 +189,9 @@ def _convolve_bands(
     np.matmul(of_output, M.reshape(36, -1), out=Y.reshape(16, -1))
     n_band_image = -(-geometry.out[0] // 4)
     tiles = Y.transpose(2, 0, 3, 1, 4)  # (band, row, tile, column, channel)
+    if not any(size % 4 for size in geometry.out):
+        y.reshape(-1, 4, n_tile, 4, n_out)[bands.start : bands.stop] = tiles
+        return
     for of_band, band in zip(tiles, bands):
         image, top = band // n_band_image, band % n_band_image * 4
         rows = y[image, top : top + 4]
