@@ -55,16 +55,21 @@ class Mask:
             at: Where it is in the whole, as an index.
             out (numpy.ndarray): Where to write it; it may be ``gy``.
         """
-        whole = self.y[at]
-        # So small that what passes is still in the cache when it is multiplied.
+        y = self.y[at]
+        if gy.nbytes <= _PART:
+            np.multiply(gy, self._passes(y), out=out)
+            return
+        # So small parts that what passes is still in the cache when it is multiplied.
         n_row = max(1, len(gy) * _PART // gy.nbytes)
         for start in range(0, len(gy), n_row):
             rows = slice(start, start + n_row)
-            y = whole[rows]
-            passes = y > self.floor
-            if self.ceiling is not None:
-                passes &= y < self.ceiling
-            np.multiply(gy[rows], passes, out=out[rows])
+            np.multiply(gy[rows], self._passes(y[rows]), out=out[rows])
+
+    def _passes(self, y: np.ndarray) -> np.ndarray:
+        passes = y > self.floor
+        if self.ceiling is not None:
+            passes = passes & (y < self.ceiling)
+        return passes
 
 
 def take(x: np.ndarray, at: Any, mask: Mask | None, out: np.ndarray) -> None:

@@ -287,6 +287,14 @@ class TestMask:
         assert result is gy
         np.testing.assert_array_equal(gy, wanted)
 
+    @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1, 90_000), (90_000, 1)])
+    def test_of_any_number_of_elements(self, shape):
+        rng = np.random.default_rng(0)
+        gy, h = rng.standard_normal((2, *shape))
+        result = np.empty(shape)
+        Mask(h, ceiling=0.5).multiply(gy, ..., result)
+        np.testing.assert_array_equal(result, gy * ((h > 0) & (h < 0.5)))
+
     @given(
         st.tuples(st.integers(1, 9), st.integers(1, 400), st.integers(1, 400)),
         st.permutations(range(3)),
