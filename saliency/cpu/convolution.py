@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from saliency.cpu import depthwise, memory, products, tiles, winograd
+from saliency.cpu import depthwise, elementwise, memory, products, tiles, winograd
 from saliency.cpu.epilogue import NOTHING, Epilogue
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask
+from saliency.cpu.threads import threads
 
 # Winograd's transforms, those of the weights in particular, cost as much as they save
 # where there are few channels or pixels. It does not depend on the number of images, so
@@ -221,9 +222,7 @@ def _to_input(
         by_pixel = pixels.reshape(len(gy), *geometry.out, W.shape[1])
         if geometry.out == geometry.size:
             return by_pixel.transpose(0, 3, 1, 2)
-        gx = memory.zeros((len(gy), *geometry.size, W.shape[1]), gy.dtype)
-        gx[(slice(None), *geometry.pixels())] = by_pixel
-        return gx.transpose(0, 3, 1, 2)
+        return _with_zeros_between(by_pixel, geometry).transpose(0, 3, 1, 2)
     back = geometry.transposed()
     if _suits_winograd(W, back):
         U = _weights.transformed(W)
@@ -239,6 +238,20 @@ def _to_input(
     if geometry.stride == (1, 1) and W.shape[1] >= _MIN_CHANNELS:
         return tiles.convolve(gy, _flip(W), None, back, mask=mask)
     return tiles.to_input(gy, W, geometry, mask)
+
+
+def _with_zeros_between(by_pixel: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """Return images with zeros where no window is, each of which is one pixel."""
+    shape = (len(by_pixel), *geometry.size, by_pixel.shape[3])
+    images = memory.empty(shape, by_pixel.dtype)
+
+    def write(image: int) -> None:
+        images[image] = 0
+        images[(image, *geometry.pixels())] = by_pixel[image]
+
+    n_thread = threads.for_work(elementwise.COST * images.size)
+    threads.run(write, [(image,) for image in range(len(images))], n_thread)
+    return images
 
 
 def _flip(W: np.ndarray) -> np.ndarray:
