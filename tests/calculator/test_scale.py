@@ -203,6 +203,21 @@ def test_arrays_on_disk_in_a_tuple_are_read_once_for_the_digest_and_once(tmp_pat
     assert_array_equal(result, rows(60) + 1)
 
 
+@pytest.mark.parametrize("wrap", [OnDisk, lambda x: (OnDisk(x),)])
+def test_an_array_on_disk_takes_as_many_passes_as_one_in_memory(wrap):
+    calls = []
+
+    def model(v):
+        calls.append(len(v))
+        return v**2
+
+    calculator = GradientCalculator(model, class_index="sum")
+    for data in (rows(1_000), wrap(rows(1_000))):
+        calculator.compute_aggregate(data)
+    n = len(calls) // 2
+    assert calls[:n] == calls[n:]
+
+
 def test_chunks_are_read_whole(tmp_path):
     x = OnDisk(rows(100_000), chunks=(30_007, 4))
     calculator = GradientCalculator(build(MLP, n_out=1))

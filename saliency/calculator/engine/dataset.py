@@ -176,7 +176,7 @@ class Batches:
         """
         if self._converter is not concat_examples or self._preprocess_fn is not None:
             return start
-        if _is_array(self._dataset) or _holds_arrays(self._dataset):
+        if _gives_slices(self._dataset) or _holds_arrays(self._dataset):
             return stop
         is_held = isinstance(self._dataset, (list, tuple, TupleDataset))
         if not is_held or self._gives_lists():
@@ -437,7 +437,8 @@ def _lengths_of_inputs(examples: list[Any]) -> tuple[np.ndarray | None, ...]:
 
 def _holds_arrays(dataset: Any) -> bool:
     """Tell whether a data set is one of arrays that are side by side."""
-    return isinstance(dataset, TupleDataset) and all(map(_is_array, dataset._datasets))
+    is_tuple = isinstance(dataset, TupleDataset)
+    return is_tuple and all(map(_gives_slices, dataset._datasets))
 
 
 def _kinds_of(example: Any) -> list[Any] | None:
