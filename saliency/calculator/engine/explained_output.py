@@ -20,24 +20,29 @@ ClassIndex = Union[
 Explained = Union[np.ndarray, tuple[Union[int, slice], ...], None]
 
 
-def check_class_index(class_index: Any, allows_all: bool = False) -> None:
-    """Raise a ValueError unless ``class_index`` is one of the allowed values.
+def checked_class_index(class_index: Any, allows_all: bool = False) -> ClassIndex:
+    """Return ``class_index`` if it is one of the allowed values.
 
     They are an int, a list or array with one int for each example, a tuple of ints and
-    slices, ``'argmax'``, ``'sum'`` and None; and ``'all'`` if ``allows_all``.
+    slices, ``'argmax'``, ``'sum'`` and None; and ``'all'`` if ``allows_all``. A list
+    is returned as an array, so that it is not taken apart batch by batch.
+
+    Raises:
+        ValueError: If it is none of these.
     """
     if class_index is None or is_int(class_index):
-        return
+        value: ClassIndex = class_index
+        return value
     if isinstance(class_index, tuple):
         if class_index and all(is_int(i) or type(i) is slice for i in class_index):
-            return
+            return class_index
         raise ValueError(
             "class_index as a tuple must hold ints and slices, an index into the axes "
             f"behind the batch axis; got {class_index!r}"
         )
     words = ("argmax", "sum", "all") if allows_all else ("argmax", "sum")
     if isinstance(class_index, str) and class_index in words:
-        return
+        return class_index
     array = np.asarray(class_index)
     if array.ndim != 1 or array.dtype.kind not in "iu":
         raise ValueError(
@@ -45,6 +50,7 @@ def check_class_index(class_index: Any, allows_all: bool = False) -> None:
             "one int for each example, an index tuple such as (3, slice(0, 2)) or "
             f"None, got {class_index!r}"
         )
+    return array
 
 
 def class_of_examples(class_index: ClassIndex, index: np.ndarray, n: int) -> Explained:

@@ -9,7 +9,7 @@ from typing import Any, Callable, Union
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
-from saliency.calculator.engine.explained_output import ClassIndex, check_class_index
+from saliency.calculator.engine.explained_output import ClassIndex, checked_class_index
 from saliency.calculator.engine.links_within import links_within
 from saliency.chainer_compat import gpu_problem
 from saliency.checks import check_callable, is_int
@@ -91,15 +91,12 @@ class Subject:
                 "calls='stack' is for target_extractor; the scores of several calls of "
                 "output_extractor's link add up, or pass call=0, 1, ... for one"
             )
-        check_class_index(class_index, allows_all)
+        class_index = checked_class_index(class_index, allows_all)
         is_sum = isinstance(class_index, str) and class_index == "sum"
         if is_sum:
             class_index = None
         elif class_index is None and none_means == "argmax":
             class_index = "argmax"
-        elif not (isinstance(class_index, (str, tuple)) or class_index is None):
-            # A list of a class for each example is not taken apart batch by batch.
-            class_index = np.asarray(class_index)
         return cls(
             model,
             eval_fun if eval_fun is not None else model,
