@@ -17,6 +17,7 @@ from chainer.functions.connection import linear as linear_module
     F.connection.convolution_2d.Convolution2DFunction,
     F.connection.convolution_nd.ConvolutionND,
     memory=Memory.NEW,
+    adds=True,
 )
 def convolution(step: Step) -> InputGradients | None:
     """The transposed convolution, for what is covered on a CPU."""
@@ -26,7 +27,9 @@ def convolution(step: Step) -> InputGradients | None:
     if not is_fast(gradient.raw, W):
         return None
     gx = convolution_to_input(
-        step.function, W, gradient.raw, gradient.mask, gradient.scale
+        *(step.function, W, gradient.raw, gradient.mask, gradient.scale),
+        added=None if step.before is None else step.before.array,
+        out=gradient.raw if gradient.is_owned else None,
     )
     return None if gx is None else [gx]
 

@@ -48,15 +48,14 @@ def scaling(step: Step) -> InputGradients:
 @vjp(basic_math.Mul, memory=Memory.NEW)
 def multiplication(step: Step) -> InputGradients:
     """The gradient times the other factor."""
-    gy = step.gy
-    out = None
-    if len(step.indexes) == 1:
-        out = step.workspace(step.dtype(1 - step.indexes[0]))
-    multiply = step.xp.multiply
-    return [
-        sum_to(multiply(gy, step.x(1 - i), out=out), step.shape(i))
-        for i in step.indexes
-    ]
+    gy, last = step.gy, step.indexes[-1]
+    results = []
+    for i in step.indexes:
+        # The gradient itself is not needed any more for the last one.
+        out = step.workspace(step.dtype(1 - i)) if i == last else None
+        product = step.xp.multiply(gy, step.x(1 - i), out=out)
+        results.append(sum_to(product, step.shape(i)))
+    return results
 
 
 @vjp(basic_math.Div, memory=Memory.NEW)

@@ -71,15 +71,23 @@ def elu(step: Step) -> InputGradients:
 @vjp(activation.sigmoid.Sigmoid, memory=Memory.NEW)
 def sigmoid(step: Step) -> InputGradients:
     """The gradient times ``y (1 - y)``."""
+    y = step.y()
+    if step.xp is np:
+        gx = np.multiply(step.gy, y, out=step.workspace(y.dtype))
+        gx *= y.dtype.type(1) - y
+        return [gx]
     x = step.x() if step.function._use_cudnn else None
-    return applied(activation.sigmoid.SigmoidGrad((x,)), step.y(), step.gy)
+    return applied(activation.sigmoid.SigmoidGrad((x,)), y, step.gy)
 
 
 @vjp(activation.tanh.Tanh, memory=Memory.NEW)
 def tanh(step: Step) -> InputGradients:
     """The gradient times ``1 - y**2``."""
+    y = step.y()
+    if step.xp is np:
+        return [(y.dtype.type(1) - y * y) * step.gy]
     x = step.x() if step.function._use_cudnn else None
-    return applied(activation.tanh.TanhGrad(x), step.y(), step.gy)
+    return applied(activation.tanh.TanhGrad(x), y, step.gy)
 
 
 @vjp(activation.softplus.Softplus, memory=Memory.NEW)

@@ -55,9 +55,13 @@ class Step:
         indexes (tuple of int): Which of its inputs are on the way to a target, sorted.
             Gradients of no others are computed.
         gradients (list of Gradient or None): At its outputs; None is zero.
+
+    Attributes:
+        before (Gradient or None): What has been found at the input so far, for products
+            that add it to theirs.
     """
 
-    __slots__ = ("function", "gradients", "indexes")
+    __slots__ = ("before", "function", "gradients", "indexes")
 
     def __init__(
         self,
@@ -68,6 +72,7 @@ class Step:
         self.function = function
         self.indexes = indexes
         self.gradients = gradients
+        self.before: Gradient | None = None
 
     @property
     def gradient(self) -> Gradient:
@@ -160,17 +165,22 @@ class Known(NamedTuple):
         product (callable): Its vector-Jacobian product.
         memory (Memory): To whom the memory of what it returns belongs.
         backward (callable): The class's ``backward`` that it stands for.
+        adds (bool): Whether it adds what has been found at its only input that is asked
+            for, :attr:`Step.before`.
     """
 
     product: Product
     memory: Memory
     backward: Any
+    adds: bool
 
 
 _known: dict[type, Known] = {}
 
 
-def vjp(*classes: Any, memory: Memory) -> Callable[[_AnyProduct], _AnyProduct]:
+def vjp(
+    *classes: Any, memory: Memory, adds: bool = False
+) -> Callable[[_AnyProduct], _AnyProduct]:
     """Declare that the decorated function is the product of function classes.
 
     It is called within ``chainer.no_backprop_mode()``. It may write into the gradient
@@ -179,6 +189,7 @@ def vjp(*classes: Any, memory: Memory) -> Callable[[_AnyProduct], _AnyProduct]:
     Args:
         classes (type): The function classes; their subclasses do not count.
         memory (Memory): To whom the memory of what it returns belongs.
+        adds (bool): Whether it adds :attr:`Step.before`, where one input is asked for.
 
     Returns:
         callable: The decorator; it returns the function as it is.
@@ -193,7 +204,7 @@ def vjp(*classes: Any, memory: Memory) -> Callable[[_AnyProduct], _AnyProduct]:
                 raise ValueError(
                     f"classes must have one product each, got {cls.__name__} again"
                 )
-            _known[cls] = Known(product, memory, stands_for(cls.backward))
+            _known[cls] = Known(product, memory, stands_for(cls.backward), adds)
         return product
 
     return declare

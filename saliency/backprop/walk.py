@@ -254,9 +254,14 @@ def _take_there(step: Step, found: Gradients) -> None:
 
 def _by_product(step: Step, known: Known, found: Gradients) -> bool:
     """Do so by the product of its class; tell whether that covers it."""
+    inputs = step.function.inputs
+    if known.adds and len(step.indexes) == 1:
+        step.before = found.get(inputs[step.indexes[0]])
     results = known.product(step)
     if results is None:
         return False
+    if step.before is not None:
+        del found[inputs[step.indexes[0]]]
     is_owned = known.memory is Memory.NEW
     if known.memory is Memory.PASSED_ON:
         is_owned = _are_apart(results) and all(
@@ -264,7 +269,7 @@ def _by_product(step: Step, known: Known, found: Gradients) -> bool:
         )
     for i, result in zip(step.indexes, results):
         if result is not None:
-            found.add(step.function.inputs[i], _gradient(result, is_owned))
+            found.add(inputs[i], _gradient(result, is_owned))
     return True
 
 

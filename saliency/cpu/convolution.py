@@ -84,6 +84,7 @@ def to_input(
     geometry: Geometry,
     groups: int,
     mask: Mask | None = None,
+    added: np.ndarray | None = None,
 ) -> np.ndarray:
     """Apply the transposed map of :func:`convolve` to what is at its output.
 
@@ -94,23 +95,26 @@ def to_input(
         groups (int): Groups of channels that are convolved separately.
         mask (Mask or None): What of ``gy`` is taken: the way back through a rectifier
             that followed the convolution.
+        added (numpy.ndarray or None): What is added to the result, of its shape.
 
     Returns:
         numpy.ndarray: ``(n, in, height, width)``.
     """
     if groups == 1:
-        return _to_input(gy, W, geometry, mask)
+        return _to_input(gy, W, geometry, mask, added)
     if W.shape[1] == 1:
-        return depthwise.to_input(gy, W, geometry, groups, mask)
-    parts = [
-        tiles.to_input(of_gy, of_W, geometry, of_mask)
-        for of_gy, of_W, of_mask in zip(
-            np.split(gy, groups, 1),
-            np.split(W, groups),
-            [None] * groups if mask is None else mask.of_groups(groups),
-        )
-    ]
-    return _channels_last(parts)
+        gx = depthwise.to_input(gy, W, geometry, groups, mask)
+    else:
+        parts = [
+            tiles.to_input(of_gy, of_W, geometry, of_mask)
+            for of_gy, of_W, of_mask in zip(
+                np.split(gy, groups, 1),
+                np.split(W, groups),
+                [None] * groups if mask is None else mask.of_groups(groups),
+            )
+        ]
+        gx = _channels_last(parts)
+    return gx if added is None else elementwise.add(gx, added, out=gx)
 
 
 def takes_scaled_weights(
@@ -213,31 +217,44 @@ def _convolve(
 
 
 def _to_input(
-    gy: np.ndarray, W: np.ndarray, geometry: Geometry, mask: Mask | None
+    gy: np.ndarray,
+    W: np.ndarray,
+    geometry: Geometry,
+    mask: Mask | None,
+    added: np.ndarray | None,
 ) -> np.ndarray:
     # With stride 1 the way back is a convolution, too.
-    if geometry.is_pointwise():
-        of_pixels = None if mask is None else mask.by_pixel()
-        pixels = products.matmul(_pixels(gy), W[:, :, 0, 0], mask=of_pixels)
+    then = NOTHING if added is None else Epilogue(added)
+    if geometry.is_pointwise() and geometry.out == geometry.size:
+        last, of_pixels = then.channels_last(), mask and mask.by_pixel()
+        pixels = products.matmul(_pixels(gy), W[:, :, 0, 0], None, last, of_pixels)
         by_pixel = pixels.reshape(len(gy), *geometry.out, W.shape[1])
-        if geometry.out == geometry.size:
-            return by_pixel.transpose(0, 3, 1, 2)
-        return _with_zeros_between(by_pixel, geometry).transpose(0, 3, 1, 2)
+        return by_pixel.transpose(0, 3, 1, 2)
     back = geometry.transposed()
     if _suits_winograd(W, back):
         U = _weights.transformed(W)
         by_pixel = winograd.convolve(
-            gy.transpose(0, 2, 3, 1),
-            U,
-            None,
-            back,
-            mask=None if mask is None else mask.channels_last(),
+            *(gy.transpose(0, 2, 3, 1), U, None, back, then.channels_last()),
+            mask=mask and mask.channels_last(),
             is_back=True,
         )
         return by_pixel.transpose(0, 3, 1, 2)
-    if geometry.stride == (1, 1) and W.shape[1] >= _MIN_CHANNELS:
-        return tiles.convolve(gy, _flip(W), None, back, mask=mask)
-    return tiles.to_input(gy, W, geometry, mask)
+    if geometry.is_pointwise():
+        gx = _to_some_pixels(gy, W, geometry, mask)
+    elif geometry.stride == (1, 1) and W.shape[1] >= _MIN_CHANNELS:
+        return tiles.convolve(gy, _flip(W), None, back, then, mask)
+    else:
+        gx = tiles.to_input(gy, W, geometry, mask)
+    return gx if added is None else elementwise.add(gx, added, out=gx)
+
+
+def _to_some_pixels(
+    gy: np.ndarray, W: np.ndarray, geometry: Geometry, mask: Mask | None
+) -> np.ndarray:
+    """Return what pixels get that are windows by themselves; 0 for the others."""
+    pixels = products.matmul(_pixels(gy), W[:, :, 0, 0], mask=mask and mask.by_pixel())
+    by_pixel = pixels.reshape(len(gy), *geometry.out, W.shape[1])
+    return _with_zeros_between(by_pixel, geometry).transpose(0, 3, 1, 2)
 
 
 def _with_zeros_between(by_pixel: np.ndarray, geometry: Geometry) -> np.ndarray:

@@ -86,6 +86,8 @@ def convolution_to_input(
     gy: np.ndarray,
     mask: Mask | None = None,
     scale: np.ndarray | None = None,
+    added: np.ndarray | None = None,
+    out: np.ndarray | None = None,
 ) -> np.ndarray | None:
     """Return the gradient at the input of a convolution, None if it is not covered.
 
@@ -95,9 +97,12 @@ def convolution_to_input(
         gy (numpy.ndarray): The gradient at its output, but for mask and scale.
         mask (Mask or None): Where it goes through.
         scale (numpy.ndarray or None): What each channel of it is multiplied by.
+        added (numpy.ndarray or None): What is added to the result, of its shape.
+        out (numpy.ndarray or None): What may be written into on the way, of the shape
+            of ``gy``, which it may be; nothing if None.
     """
     x = function.inputs[0]
-    if not are_covered(W, gy, scale) or x.dtype != W.dtype:
+    if not are_covered(W, gy, scale, added) or x.dtype != W.dtype:
         return None
     geometry = windows_of(function, x.shape[2:], W.shape[2:], gy.shape[2:])
     if geometry is None or gy.shape[1] % function.groups:
@@ -109,8 +114,11 @@ def convolution_to_input(
         if convolution.takes_scaled_weights(gy, W, geometry, function.groups):
             W = W * scale[:, None, None, None]
         else:
-            gy, mask = elementwise.scaled(gy, scale, mask), None
-    gx = convolution.to_input(gy, W, geometry, function.groups, mask)
+            out = None if out is None else as_images(out)
+            gy, mask = elementwise.scaled(gy, scale, mask, out), None
+    if added is not None:
+        added = as_images(added)
+    gx = convolution.to_input(gy, W, geometry, function.groups, mask, added)
     return as_before(gx, function)
 
 

@@ -83,6 +83,23 @@ def test_what_stands_behind_a_convolution_becomes_part_of_it(name, behind):
     check(name, behind)
 
 
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_what_has_been_found_at_its_input_is_added_to_what_it_gives(name):
+    convolve, shape = CONVOLUTIONS[name]
+
+    def f(x):
+        h = F.tanh(x)
+        return 0.3 * h, F.relu(normalized(convolve(h))), h
+
+    compared = Compared(f, normal(*shape))
+    expected = compared.expected
+    with fast_cpu():
+        compared.check(1e-10, expected)
+        # The weight of the last output is what has been found there.
+        at_input = Compared(lambda x: (convolve(x), x), normal(*shape))
+        at_input.check(1e-10)
+
+
 @pytest.mark.large
 @pytest.mark.parametrize("behind", BEHIND)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
