@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from saliency.backprop.registry import classes_with_products
+from saliency.backprop.registry import Step, classes_with_products
 from saliency.lrp.registry import KIND_OF_CLASS
 from tests.backprop.cases import CASES
 from tests.backprop.compared import Compared
@@ -47,6 +47,19 @@ def test_so_is_what_it_gives_without_some_of_its_outputs():
             compared.check(expected=expected)
             n_several += 1
     assert n_several > 5
+
+
+class Elsewhere:
+    """An array module that is not NumPy, but does what it does."""
+
+    def __getattr__(self, name):
+        return getattr(np, name)
+
+
+def test_so_it_is_by_the_code_for_other_array_modules(monkeypatch):
+    monkeypatch.setattr(Step, "xp", Elsewhere())
+    for f, xs in CASES:
+        Compared(in_the_middle(f), *xs).check()
 
 
 @pytest.mark.parametrize(
