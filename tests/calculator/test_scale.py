@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import pickle
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -269,3 +272,32 @@ def test_batches_that_take_no_time_are_sent_together(client, tmp_path, monkeypat
         rows(800), batchsize=1, out=tmp_path / "x.zarr", workers=client
     )
     assert len(submitted) < 70
+
+
+def test_data_does_not_travel_with_the_tasks_of_own_processes(
+    client, tmp_path, monkeypatch
+):
+    """It takes two sockets and four copies that way; it is in files for a while."""
+    sent, folder = [], tmp_path / "temporary"
+
+    def submit(*args, **kwargs):
+        sent.append(sum(len(pickle.dumps(one)) for one in args[1:]))
+        files.update(folder.rglob("*"))
+        return type(client).submit(client, *args, **kwargs)
+
+    files = set()
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setattr(client, "submit", submit)
+    monkeypatch.setattr(
+        "saliency.calculator.results.cluster._client",
+        lambda workers: contextlib.nullcontext(client),
+    )
+    x = np.random.default_rng(0).normal(size=(64, 1_000))
+    calculator = GradientCalculator(lambda v: v**2, class_index="sum")
+    result = calculator.compute_aggregate(
+        x, batchsize=4, out=tmp_path / "x.zarr", workers=2
+    )
+    assert_array_equal(result[:], 2 * x)
+    assert max(sent) < 4_000
+    assert files and not list(folder.iterdir())
