@@ -74,7 +74,8 @@ def test_nothing_is_unpickled_but_work_of_dask_and_what_is_trusted() -> None:
         for package in PACKAGES
         for path in package.rglob("*.py")
     }
-    assert unsafe.pop(OF_THE_CLUSTER) == {"cloudpickle.loads"}
+    # The file is in a folder that was made for the call, and nobody else may enter.
+    assert unsafe.pop(OF_THE_CLUSTER) == {"cloudpickle.load", "cloudpickle.loads"}
     assert unsafe.pop(OF_THE_COMMANDS) == {"joblib.load"}
     assert set().union(*unsafe.values()) == set()
 

@@ -283,6 +283,7 @@ def test_data_does_not_travel_with_the_tasks_of_own_processes(
     def submit(*args, **kwargs):
         sent.append(sum(len(pickle.dumps(one)) for one in args[1:]))
         files.update(folder.rglob("*"))
+        assert all(one.stat().st_mode & 0o077 == 0 for one in folder.iterdir())
         return type(client).submit(client, *args, **kwargs)
 
     files = set()
