@@ -7,6 +7,7 @@ ReLU takes for its work; and what NumPy frees of large arrays goes back to the s
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -96,7 +97,7 @@ def reused() -> Iterator[None]:
 
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Return an array, not initialized."""
-    n_byte = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    n_byte = math.prod(shape) * np.dtype(dtype).itemsize
     if _local.pool is None or n_byte < _MIN_BYTES:
         return np.empty(shape, dtype)
     return _local.pool.take(n_byte).view(dtype).reshape(shape)
@@ -109,7 +110,9 @@ def empty_like(array: np.ndarray, shape: Sequence[int] | None = None) -> np.ndar
         array (numpy.ndarray): The other array.
         shape (sequence of int or None): Another shape.
     """
-    shape = array.shape if shape is None else shape
+    shape = array.shape if shape is None else tuple(shape)
+    if array.flags.c_contiguous:
+        return empty(shape, array.dtype)
     order = axes_in_memory(array)
     in_order = tuple(shape[axis] for axis in order)
     return empty(in_order, array.dtype).transpose(np.argsort(order))
