@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from types import FunctionType
+from typing import Any, Callable
 
 import numpy as np
 
@@ -31,10 +32,7 @@ class Disturbance:
     ) -> None:
         self._recipe = recipe
         self._noise_sampler = noise_sampler
-        self._takes_rng = (
-            noise_sampler is not None
-            and "rng" in inspect.signature(noise_sampler.sample).parameters
-        )
+        self._takes_rng = noise_sampler is not None and _takes_rng(noise_sampler.sample)
         self._streams = streams
 
     def apply(self, target: chainer.Variable, call: int, this: ForwardPass) -> None:
@@ -141,6 +139,17 @@ class Disturbance:
                 "noise_sampler must give finite noise, got NaN or infinity"
             )
         return noise.astype(array.dtype, copy=False)
+
+
+def _takes_rng(sample: Callable[..., Any]) -> bool:
+    """Tell whether a function has a parameter ``rng``."""
+    plain = getattr(sample, "__func__", sample)
+    is_plain = type(plain) is FunctionType and not vars(plain)
+    if not is_plain:
+        return "rng" in inspect.signature(sample).parameters
+    # The same in a small part of the time, where no decorator says otherwise.
+    code = plain.__code__
+    return "rng" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def _where_rows(chosen: Any, array: Array, other: Array) -> Array:
