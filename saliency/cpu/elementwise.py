@@ -9,6 +9,7 @@ from typing import Any, Callable
 import numpy as np
 
 from saliency.cpu import memory
+from saliency.cpu.epilogue import Epilogue, limit
 from saliency.cpu.mask import Mask
 from saliency.cpu.threads import threads
 
@@ -109,6 +110,29 @@ def normalize(x: np.ndarray, mean: Any, scale: Any, shift: Any) -> np.ndarray:
         out += shift
 
     return _with_channels(work, x, mean, scale, shift)
+
+
+def finished(x: np.ndarray, shift: np.ndarray, then: Epilogue) -> np.ndarray:
+    """Return ``x * then.scale + shift``, and what an epilogue makes of it.
+
+    Args:
+        x (numpy.ndarray): ``(n, channel, ...)``.
+        shift (numpy.ndarray): ``(channel,)``.
+        then (Epilogue): What is done to it, with a scale.
+    """
+    beside = () if then.added is None else (then.added,)
+    limits = then.limits(x.dtype)
+
+    def work(part: np.ndarray, *rest: np.ndarray) -> None:
+        *added, scale, of_shift, out = rest
+        np.multiply(part, scale, out=out)
+        out += of_shift
+        for term in added:
+            out += term
+        limit(out, *limits)
+
+    assert then.scale is not None
+    return _with_channels(work, x, then.scale, shift, beside=beside)
 
 
 def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:

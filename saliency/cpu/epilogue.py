@@ -37,6 +37,14 @@ class Epilogue:
     ceiling: float | None = None
     scale: np.ndarray | None = None
 
+    def limits(self, dtype: np.dtype) -> tuple[np.generic | None, np.generic | None]:
+        """Return floor and ceiling as numbers of a dtype."""
+        floor, ceiling = (
+            None if number is None else dtype.type(number)
+            for number in (self.floor, self.ceiling)
+        )
+        return floor, ceiling
+
     def channels_last(self) -> Epilogue:
         """Return it with the channels, which are on axis 1, on the last axis."""
         if self.added is None:
@@ -73,10 +81,7 @@ class Finish:
         self._added = None
         if then.added is not None:
             self._added = then.added.reshape(-1, n_channel)
-        self._floor, self._ceiling = (
-            None if limit is None else y.dtype.type(limit)
-            for limit in (then.floor, then.ceiling)
-        )
+        self._limits = then.limits(y.dtype)
         # So few channels make short loops: several pixels are worked on at once.
         n = self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
         self._by_channel = [
@@ -84,8 +89,8 @@ class Finish:
             for operation, vector in ((np.multiply, then.scale), (np.add, b))
             if vector is not None
         ]
-        limits = self._floor is not None or self._ceiling is not None
-        self._n_step = len(self._by_channel) + (self._added is not None) + limits
+        has_limits = self._limits != (None, None)
+        self._n_step = len(self._by_channel) + (self._added is not None) + has_limits
         self.is_needed = self._n_step > 0
 
     def __call__(self, start: int, stop: int, columns: slice = slice(None)) -> None:
@@ -103,7 +108,7 @@ class Finish:
                 self._apply(operation, part, vector, repeated, columns)
             if self._added is not None:
                 part += self._added[rows, columns]
-            self._limit(part)
+            limit(part, *self._limits)
 
     def _apply(
         self,
@@ -126,12 +131,16 @@ class Finish:
         if whole < len(part):
             operation(part[whole:], vector, out=part[whole:])
 
-    def _limit(self, part: np.ndarray) -> None:
-        # In the order of Chainer's functions, which decides on the sign of a zero.
-        if self._ceiling is None:
-            if self._floor is not None:
-                np.maximum(part, self._floor, out=part)
-        elif self._floor is None:
-            np.minimum(part, self._ceiling, out=part)
-        else:
-            np.clip(part, self._floor, self._ceiling, out=part)
+
+def limit(
+    part: np.ndarray, floor: np.generic | None, ceiling: np.generic | None
+) -> None:
+    """Let no value of an array be less than one number, nor more than another."""
+    # In the order of Chainer's functions, which decides on the sign of a zero.
+    if ceiling is None:
+        if floor is not None:
+            np.maximum(part, floor, out=part)
+    elif floor is None:
+        np.minimum(part, ceiling, out=part)
+    else:
+        np.clip(part, floor, ceiling, out=part)

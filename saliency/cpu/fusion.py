@@ -1,10 +1,10 @@
 """Convolution, batch normalization, sum and rectifier in one pass over the memory.
 
 A convolution whose result is large is put off: its Variable computes the array when
-somebody asks for it. Fixed batch normalization of the result, and a sum with something
-else, are put off as well. At a rectifier, or where another function wants the array,
-all of them are computed at once, and only the last result is written. What lies between
-is computed when somebody asks for it after all.
+somebody asks for it. Fixed batch normalization of the result, or of another large
+array, and a sum with something else, are put off as well. At a rectifier, or where
+another function wants the array, all of them are computed at once, and only the last
+result is written. What lies between is computed when somebody asks for it after all.
 
 What a result is computed from must be as it was when it was put off. Kernels and biases
 are copied; the input is held (:mod:`saliency.cpu.held`), or copied where it is small.
@@ -18,7 +18,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Union
 
 import numpy as np
 
@@ -57,10 +57,10 @@ _MIN_BYTES = elementwise.PART
 
 
 class Pending:
-    """A result that is put off: a convolution, and what is done to its result.
+    """A result that is put off: what it starts with, and what is done to that.
 
     Args:
-        source (_Source): The convolution.
+        source (_Convolution or _HeldArray): What it starts with.
         scale (numpy.ndarray or None): What its channels are multiplied by.
         shift (numpy.ndarray or None): What is added to them then.
         added (Hold or None): What is added to the result.
@@ -89,7 +89,7 @@ class Pending:
 
     @property
     def source(self) -> _Source:
-        """The convolution, as long as it is put off."""
+        """What it starts with, as long as it is put off."""
         assert self._source is not None
         return self._source
 
@@ -128,7 +128,7 @@ class Pending:
         if self.added is not None:
             added = self.added.array
         then = Epilogue(added, floor, ceiling, self.scale)
-        return self.source.convolve(self.shift, then)
+        return self.source.compute(self.shift, then)
 
     def settle(self) -> np.ndarray:
         """Compute the result, for the Variable and for its place in the graph."""
@@ -182,7 +182,7 @@ class _PendingNode(VariableNode):
         self._data = array
 
 
-class _Source:
+class _Convolution:
     """A convolution, and copies of what it is computed from, or what nobody can change.
 
     Args:
@@ -198,7 +198,7 @@ class _Source:
         held (Hold or None): See above.
         shape (tuple of int): Of its result.
         dtype (numpy.dtype): Of its result.
-        key (int): Tells its kernels from those of others.
+        key (int): Tells it from others.
     """
 
     __slots__ = (
@@ -227,7 +227,7 @@ class _Source:
         self.dtype = x.dtype
         self.key = id(W)
 
-    def convolve(self, shift: np.ndarray | None, then: Epilogue) -> np.ndarray:
+    def compute(self, shift: np.ndarray | None, then: Epilogue) -> np.ndarray:
         """Return the result, scaled, shifted, and what comes then."""
         function, b = self._function, self._b
         if b is not None and then.scale is not None:
@@ -243,6 +243,36 @@ class _Source:
         return as_before(y, function)
 
 
+class _HeldArray:
+    """What is normalized and has been computed: an array that nobody can change.
+
+    Args:
+        held (Hold): What keeps the array as it is.
+        gamma (numpy.ndarray): What the channels are multiplied by, among others.
+
+    Attributes:
+        held (Hold): See above.
+        shape (tuple of int): Of the array.
+        dtype (numpy.dtype): Of the array.
+        key (int): Tells it from others.
+    """
+
+    __slots__ = ("dtype", "held", "key", "shape")
+
+    def __init__(self, held: Hold, gamma: np.ndarray) -> None:
+        self.held = held
+        self.shape, self.dtype = held.array.shape, held.array.dtype
+        self.key = id(gamma)
+
+    def compute(self, shift: np.ndarray | None, then: Epilogue) -> np.ndarray:
+        """Return the array, scaled, shifted, and what comes then."""
+        assert shift is not None
+        return elementwise.finished(self.held.array, shift, then)
+
+
+_Source = Union[_Convolution, _HeldArray]
+
+
 def _copy(array: np.ndarray) -> np.ndarray:
     copied = memory.empty_like(array)
     copied[...] = array
@@ -256,7 +286,7 @@ class _State(threading.local):
         is_inside: Whether it is in one.
         last: What was put off last, and may be continued.
         with_graph: Whether convolutions are put off where there is a graph.
-        wanted: Kernels of convolutions whose own results somebody has asked for.
+        wanted: Keys of sources whose results somebody has asked for late.
     """
 
     is_inside = False
@@ -321,8 +351,8 @@ def _settle_last() -> None:
 def _apply(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
     """Put a function off, or compute it with what was put off before it."""
     last = None if _state.last is None else _state.last()
-    is_convolution = type(function) in _CONVOLUTIONS
-    if last is None and not is_convolution:
+    put_off = _BEGINNINGS.get(type(function))
+    if last is None and put_off is None:
         return None
     continues = _CONTINUATIONS.get(type(function))
     may_fuse = not (
@@ -336,12 +366,12 @@ def _apply(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
             if results is not None:
                 return results
         _settle_last()
-    if is_convolution and may_fuse:
-        return _put_off(function, inputs, config)
+    if put_off is not None and may_fuse:
+        return put_off(function, inputs, config)
     return None
 
 
-def _put_off(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
+def _put_off_convolution(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
     """Put a convolution off, if its result is large and nobody can change its input."""
     if _has_graph(config) and not _state.with_graph:
         return None
@@ -375,7 +405,7 @@ def _put_off(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
     _check(function, (x, W) if b is None else (x, W, b), config)
     held = hold(variables[0]) if is_alone else None
     function.retain_inputs((0, 1))
-    source = _Source(function, x, held, W, U, b, geometry)
+    source = _Convolution(function, x, held, W, U, b, geometry)
     return _pending_result(function, variables, Pending(source), config)
 
 
@@ -386,12 +416,38 @@ def _normalize(
     variables = _as_variables(inputs)
     if len(variables) != 5 or not last.is_of(variables[0]):
         return None
-    x = _Described(last)
+    if last.scale is not None or last.added is not None:
+        return None
+    return _put_off_normalized(function, variables, last.source, config)
+
+
+def _put_off_normalization(
+    function: Any, inputs: Any, config: dict[str, Any]
+) -> Results:
+    """Put fixed batch normalization of a large array off, if nobody can change it."""
+    if _has_graph(config) and not _state.with_graph:
+        return None
+    variables = _as_variables(inputs)
+    if len(variables) != 5 or not can_be_held(variables[0]):
+        return None
+    x, gamma = _array(variables[0]), _array(variables[1])
+    if (
+        not are_covered(x, gamma)
+        or x.nbytes <= _MIN_BYTES
+        or id(gamma) in _state.wanted
+    ):
+        return None
+    source = _HeldArray(hold(variables[0]), gamma)
+    return _put_off_normalized(function, variables, source, config)
+
+
+def _put_off_normalized(
+    function: Any, variables: list[Any], source: _Source, config: dict[str, Any]
+) -> Results:
+    x = _Described(source)
     gamma, beta, mean, var = vectors = tuple(_array(v) for v in variables[1:])
     fits = (
-        last.scale is None
-        and last.added is None
-        and are_covered(*vectors)
+        are_covered(*vectors)
         and gamma.dtype == x.dtype
         and is_of_channels(function, x.ndim, gamma)
         and all(vector.shape == (x.shape[1],) for vector in vectors)
@@ -400,7 +456,7 @@ def _normalize(
         return None
     _check(function, (x, *vectors), config)
     scale = prepare_normalization(function, x.ndim, gamma, var)
-    pending = Pending(last.source, scale, beta - mean * scale)
+    pending = Pending(source, scale, beta - mean * scale)
     return _pending_result(function, variables, pending, config)
 
 
@@ -444,21 +500,26 @@ def _rectify(
     return _computed_result(function, list(inputs), y, config)
 
 
-#: What may be done to the result of a convolution at once with it.
+#: What may be done to what is put off at once with it.
 _CONTINUATIONS: dict[type, Callable[..., Results]] = {
     FixedBatchNormalization: _normalize,
     Add: _add,
     ReLU: _rectify,
     ClippedReLU: _rectify,
 }
-_CONVOLUTIONS = (Convolution2DFunction, ConvolutionND)
+#: What may be put off.
+_BEGINNINGS: dict[type, Callable[..., Results]] = {
+    Convolution2DFunction: _put_off_convolution,
+    ConvolutionND: _put_off_convolution,
+    FixedBatchNormalization: _put_off_normalization,
+}
 
 
 class _Described:
     """What a check of types may ask of an array that is not there."""
 
-    def __init__(self, pending: Pending) -> None:
-        self.shape, self.dtype = pending.shape, pending.dtype
+    def __init__(self, source: Pending | _Source) -> None:
+        self.shape, self.dtype = source.shape, source.dtype
         self.ndim = len(self.shape)
         self.size = math.prod(self.shape)
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from link_hooks import RetainOutputHook
 from saliency import GradientCalculator, fast_cpu
 from saliency.backprop import gradients
-from saliency.cpu import convolution, fused_with_graph, fusion
+from saliency.cpu import convolution, elementwise, fused_with_graph, fusion
 from tests.covering import every_pair
 
 import chainer
@@ -220,6 +220,28 @@ def test_convolutions_of_one_axis(dtype: str, n: int, convolved: list[Any]) -> N
         assert_close(f().array, expected)
 
 
+def test_normalization_of_what_has_been_computed_is_one_pass_as_well(
+    block: Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> np.ndarray:
+        h = block.start(IMAGES)
+        return F.relu(block.bn(F.average_pooling_2d(h, 3, 1, 1)) + h).array
+
+    expected = run()
+    passes = []
+    for name in ("finished", "normalize", "add", "relu"):
+        function = getattr(elementwise, name)
+
+        def counted(*args: Any, name: str = name, function: Any = function) -> Any:
+            passes.append(name)
+            return function(*args)
+
+        monkeypatch.setattr(elementwise, name, counted)
+    with fast_cpu(), chainer.no_backprop_mode():
+        assert_close(run(), expected)
+    assert passes == ["finished"]
+
+
 def test_shapes_and_the_like_are_known_before_it_is_computed(
     block: Block, convolved: list[Any]
 ) -> None:
@@ -279,11 +301,14 @@ def test_another_array_may_be_put_in(block: Block) -> None:
     assert_close(z.array, block.bn(block.conv(block.start(IMAGES))).array)
 
 
-def everything(block: Block, at: int, take: Any, change: Any) -> list[np.ndarray]:
+def everything(
+    block: Block, convolves: bool, at: int, take: Any, change: Any
+) -> list[np.ndarray]:
     """Return all arrays of a block, of which something is changed on the way.
 
     Args:
         block (Block): The block.
+        convolves (bool): Whether it has a convolution.
         at (int): After so many functions.
         take (callable): Takes what is going to be changed, before all of them.
         change (callable): Changes it.
@@ -299,6 +324,8 @@ def everything(block: Block, at: int, take: Any, change: Any) -> list[np.ndarray
         lambda: F.clipped_relu(made[-1], 1.5),
         lambda: F.sum(made[-1]),
     ]
+    if not convolves:
+        del functions[0]
     for i, function in enumerate(functions):
         made.append(function())
         if i == at:
@@ -344,9 +371,11 @@ CHANGES = {
 }
 
 
-@every_pair(name=list(CHANGES), at=range(5), has_graph=[False, True])
+@every_pair(
+    name=list(CHANGES), at=range(4), has_graph=[False, True], convolves=[False, True]
+)
 def test_what_is_changed_meanwhile_does_not_matter(
-    name: str, at: int, has_graph: bool
+    name: str, at: int, has_graph: bool, convolves: bool
 ) -> None:
     take, change = CHANGES[name]
     if change is None:
@@ -357,7 +386,7 @@ def test_what_is_changed_meanwhile_does_not_matter(
 
     def run() -> list[np.ndarray]:
         with chainer.using_config("enable_backprop", has_graph):
-            return everything(Block(), at, take, change)
+            return everything(Block(), convolves, at, take, change)
 
     expected = run()
     with fast_cpu(), fused_with_graph():
