@@ -640,3 +640,26 @@ def test_on_a_gpu_graphs_and_values_are_those_of_chainer() -> None:
         assert result() == expected
         with pytest.raises(TypeError, match="incompatible array types are mixed"):
             F.add(X, cupy.asarray(X))
+
+
+def test_checks_of_nearly_all_functions_of_chainer_are_made_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    checked = set()
+    check = chainer.FunctionNode._check_data_type_forward
+
+    def recorded(self: Any, in_data: Any) -> None:
+        checked.add(self._impl_name)
+        check(self, in_data)
+
+    monkeypatch.setattr(chainer.FunctionNode, "_check_data_type_forward", recorded)
+    with light_apply():
+        for f, xs in trials():
+            result_of(f, xs)
+        of_first = set(checked)
+        checked.clear()
+        for f, xs in trials():
+            result_of(f, xs)
+    # Those that read arrays, lists or more than their arguments, or that fail.
+    assert len(of_first) > 180
+    assert len(checked) < 30
