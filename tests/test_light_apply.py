@@ -656,10 +656,8 @@ def test_checks_of_nearly_all_functions_of_chainer_are_made_once(
     with light_apply():
         for f, xs in trials():
             result_of(f, xs)
-        of_first = set(checked)
         checked.clear()
         for f, xs in trials():
             result_of(f, xs)
     # Those that read arrays, lists or more than their arguments, or that fail.
-    assert len(of_first) > 180
-    assert len(checked) < 30
+    assert 0 < len(checked) < 30
