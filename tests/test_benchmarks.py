@@ -107,3 +107,13 @@ def test_what_a_call_costs_is_measured(table, tmp_path):
     assert found.cpu > 0 and found.driver > 0 and found.workers == []
     assert np.isclose(sum(found.steps.values()), found.cpu)
     assert found.steps["explaining"] > found.steps["fingerprint of call and data"] > 0
+
+
+def test_both_ways_back_are_measured(table):
+    way_back = importlib.import_module("way_back")
+    x = np.ones((2, 3), np.float32)
+    case = way_back.Case("scaled", lambda x: 2 * x, x)
+    for way in (way_back.by_chainer, way_back.on_arrays):
+        _, gradient = way_back.measured(case, way)
+        np.testing.assert_array_equal(gradient, [[2, 0, 0]] * 2)
+    assert way_back.line(case, 1).startswith("| scaled | ")
