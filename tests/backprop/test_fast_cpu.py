@@ -115,6 +115,14 @@ def test_in_float32_it_agrees_within_rounding(behind):
         Compared(lambda x: BEHIND[behind](convolve(2 * x)), x).check(rtol=1e-5)
 
 
+def test_large_linear_layers_agree():
+    def f(x, W):
+        return F.relu(F.linear(2 * x, W, np.arange(64.0)))
+
+    with fast_cpu():
+        Compared(f, normal(128, 96), normal(64, 96)).check(rtol=1e-11)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_large_arrays_of_other_functions_agree(dtype):
     def f(x):

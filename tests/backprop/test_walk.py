@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency.backprop import gradients
+from saliency.backprop import gradients, input_gradients
+from saliency.backprop.registry import Memory, vjp
 from tests.backprop.compared import Compared
 from tests.lrp.walked import normal
 
@@ -201,6 +202,19 @@ def test_outputs_whose_variables_are_gone_are_found_in_their_functions():
         return F.sum(F.softmax(F.split_axis(F.exp(F.relu(x)), 2, axis=1)[1]) ** 2)
 
     Compared(f, normal(3, 4)).check()
+
+
+def test_a_function_whose_output_nobody_has_keeps_what_it_needs():
+    x = chainer.Variable(normal(2, 3))
+    function = F.exp(x).creator_node
+    assert function.outputs[0]() is None
+    (found,) = input_gradients(function, (0,), [np.full((2, 3), 2.0)])
+    assert_array_equal(found, 2 * np.exp(x.array))
+
+
+def test_a_class_has_one_product():
+    with pytest.raises(ValueError, match="one product each, got ReLU again"):
+        vjp(ReLU, memory=Memory.NEW)(lambda step: None)
 
 
 def test_a_parameter_that_another_graph_has_retained_meanwhile_is_read_anew():
