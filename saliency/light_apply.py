@@ -34,6 +34,7 @@ __all__ = [
     "connect",
     "light_apply",
     "new_variable",
+    "telling_of_each",
     "variable_of",
 ]
 
@@ -60,10 +61,12 @@ class _State(threading.local):
     Attributes:
         checks: Those of each class met so far; None outside.
         extension: What is asked first.
+        tell: What is told of each function that is applied.
     """
 
     checks: dict[type, Checks] | None = None
     extension: Extension | None = None
+    tell: Callable[[Any, Any], None] | None = None
 
 
 _state = _State()
@@ -89,12 +92,33 @@ def light_apply(extension: Extension | None = None) -> Iterator[None]:
             _state.checks, _state.extension = outer
 
 
+@contextlib.contextmanager
+def telling_of_each(tell: Callable[[Any, Any], None]) -> Iterator[None]:
+    """Return a block that is told of each function that this thread applies.
+
+    Unlike a hook of Chainer's, it does not make arrays that nobody else asks for. It is
+    for within :func:`light_apply`.
+
+    Args:
+        tell (callable): ``tell(function, inputs)`` is called before the function is
+            applied to its inputs, which are Variables or arrays.
+    """
+    outer = _state.tell
+    _state.tell = tell
+    try:
+        yield
+    finally:
+        _state.tell = outer
+
+
 def _replaced_apply(original: Method) -> Method:
     @functools.wraps(original)
     def apply(self: Any, inputs: Any) -> Any:
         known = _state.checks
         if known is None:
             return original(self, inputs)
+        if _state.tell is not None:
+            _state.tell(self, inputs)
         config = _local_config.__dict__
         if config.get("debug", _global_config.debug) or (
             config.get("schedule_func", _global_config.schedule_func) is not None

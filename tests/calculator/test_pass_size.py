@@ -221,6 +221,18 @@ class TestPasses:
         SmoothGradCalculator(squares(passes)).compute(table, M=5, batchsize=8, seed=0)
         assert max(passes.n_row) == 8
 
+    def test_are_chosen_without_making_what_nobody_asks_for(self, table):
+        hooks = []
+
+        def forward(v):
+            # A hook would be given all arrays, and so the results of convolutions that
+            # are put off.
+            hooks.extend(chainer.get_function_hooks())
+            return F.sum(v**2, axis=1)
+
+        GradientCalculator(forward).compute(table)
+        assert not hooks
+
     def test_of_large_inputs_begin_small(self, passes):
         images = np.zeros((6, 3, 300, 300), np.float32)  # 1 MB each
         forward = swollen(passes, 1 << 25)

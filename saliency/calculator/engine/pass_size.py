@@ -11,6 +11,7 @@ import numpy as np
 
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.parts import Parts
+from saliency.light_apply import telling_of_each
 
 import chainer
 
@@ -128,7 +129,7 @@ class PassSize:
             yield
             return
         counter = _Counter(self._parts)
-        with counter:
+        with telling_of_each(counter.count):
             yield
         self._chosen = self._choose(counter.n_byte / n_row, counter.n_function)
         self._counted_for = self._bytes_of_input
@@ -148,7 +149,7 @@ class PassSize:
         return min(math.ceil(n_function * _BYTES_OF_FUNCTION / taken), fitting)
 
 
-class _Counter(chainer.FunctionHook):
+class _Counter:
     """Counts the bytes that functions are applied to, but for those of parameters.
 
     Args:
@@ -160,16 +161,18 @@ class _Counter(chainer.FunctionHook):
     """
 
     def __init__(self, parts: Parts) -> None:
-        # A calculator within the model may count at the same time.
-        self.name = f"saliency.PassSize {id(self)}"
         self.n_byte = self.n_function = 0
         self._parameters = {id(p.array) for _, p in parts.parameters}
 
-    def forward_postprocess(self, function: Any, in_data: Sequence[Any]) -> None:
+    def count(self, function: Any, inputs: Sequence[Any]) -> None:
+        """Count what a function is applied to, without asking for the arrays."""
         self.n_function += 1
-        self.n_byte += sum(
-            x.nbytes for x in in_data if x is not None and id(x) not in self._parameters
-        )
+        for x in inputs:
+            if isinstance(x, chainer.Parameter) or id(x) in self._parameters:
+                continue
+            like = x.node if isinstance(x, chainer.Variable) else x
+            if like.shape is not None:
+                self.n_byte += math.prod(like.shape) * like.dtype.itemsize
 
 
 def _bytes_of_row(batch: UserBatch) -> float:
