@@ -94,7 +94,6 @@ class Molecules(Subject):
         "same on all sides."
     )
     rounds = (9, 5)
-    sizes = (100, 16, 500, 3000)
     sizes_of_peer = (100, 500, 3000)  # all graphs at least
 
     def __init__(self, images: int | None, dtype: Any) -> None:
@@ -130,7 +129,7 @@ class Molecules(Subject):
             **settings,
         )
 
-    def compute(self, calculator: Any, size: int, M: int = 1) -> np.ndarray:
+    def compute(self, calculator: Any, size: int | None, M: int = 1) -> np.ndarray:
         """Return the saliency of all graphs."""
         data = self.atoms, self.adjacency
         return calculator.compute(data, M, size, show_progress=False, seed=0)
@@ -171,7 +170,7 @@ class Molecules(Subject):
             "vanilla",
             "VanillaGrad",
             {
-                "ours": Side(lambda size, _: self.compute(ours, size), (100, 16)),
+                "ours": Side(lambda size, _: self.compute(ours, size), (None,)),
                 "captum": Side(captum),
                 "loop": Side(lambda size, _: self.gradient(lambda h: h)),
             },
@@ -213,7 +212,7 @@ class Molecules(Subject):
             "smoothgrad",
             f"SmoothGrad, M = {M}",
             {
-                "ours": Side(lambda size, M: self.compute(ours, size, M), self.sizes),
+                "ours": Side(lambda size, M: self.compute(ours, size, M), (None,)),
                 "captum": Side(captum, self.sizes_of_peer),
                 "loop": Side(by_loop),
             },
@@ -250,7 +249,7 @@ class Molecules(Subject):
     def integrated_gradients(self, steps: int) -> Row:
         """Return the row of Integrated Gradients."""
 
-        def ours(size: int, n: int) -> np.ndarray:
+        def ours(size: int | None, n: int) -> np.ndarray:
             kind = IntegratedGradientsCalculator
             return self.compute(self.calculator(kind, steps=n), size)
 
@@ -281,7 +280,7 @@ class Molecules(Subject):
             "ig",
             f"IntegratedGradients, {steps} steps",
             {
-                "ours": Side(ours, self.sizes),
+                "ours": Side(ours, (None,)),
                 "captum": Side(captum, self.sizes_of_peer),
                 "loop": Side(by_loop),
             },

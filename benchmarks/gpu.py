@@ -149,11 +149,11 @@ def _cells(row: table.Row) -> list[str]:
         f"{np.median(seconds['ours']):.3g}",
         f"{np.median(seconds[peer]):.3g} ({peer.capitalize()})" if peer else "not run",
         table.ratio(seconds["ours"], seconds[peer]) if peer else "-",
-        ", ".join(str(sizes[name]) for name in wanted),
+        ", ".join(str(sizes[name] or "default") for name in wanted),
     ]
 
 
-def _timed(side: table.Side, size: int, amount: int) -> tuple[float, np.ndarray]:
+def _timed(side: table.Side, size: table.Size, amount: int) -> tuple[float, np.ndarray]:
     """Run a side; returns the seconds and the result, which is on the CPU."""
     gc.collect()
     start = time.perf_counter()
@@ -161,7 +161,7 @@ def _timed(side: table.Side, size: int, amount: int) -> tuple[float, np.ndarray]
     return time.perf_counter() - start, result
 
 
-def _best_size(row: table.Row, side: table.Side) -> int:
+def _best_size(row: table.Row, side: table.Side) -> table.Size:
     """Return the size that is fastest; one that the memory is too small for is not."""
     needed = {}
     for size in side.sizes:

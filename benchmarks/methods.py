@@ -41,7 +41,7 @@ class ArraySubject(Subject):
         model (chainer.Chain): The model.
         x (numpy.ndarray): The examples.
         sigma (float): Standard deviation of SmoothGrad's noise.
-        sizes (tuple of int): Rows in a pass that are tried for gradients.
+        sizes (tuple of int): Rows in a pass that are tried for the peers.
         n_costly (int): How many examples costly rows explain.
     """
 
@@ -94,7 +94,7 @@ class ArraySubject(Subject):
     ) -> dict[str, Side]:
         """Return the sides of a row in which examples are explained many times."""
         return {
-            "ours": Side(ours, self.sizes),
+            "ours": Side(ours, (None,)),
             "captum": Side(captum, self.sizes_from(x)),
             "loop": Side(explicit_loop),
         }
@@ -108,7 +108,7 @@ class ArraySubject(Subject):
             "vanilla",
             self.titled("VanillaGrad", x),
             {
-                "ours": Side(run, _up_to(len(x), self.sizes)),
+                "ours": Side(run, (None,)),
                 "captum": Side(
                     lambda size, _: _captum().vanilla_grad(self.twin, x, classes)
                 ),
@@ -187,7 +187,7 @@ class ArraySubject(Subject):
         """Return the row of Integrated Gradients."""
         x, classes = self.examples(True)
 
-        def ours(size: int, n: int) -> np.ndarray:
+        def ours(size: int | None, n: int) -> np.ndarray:
             kind = IntegratedGradientsCalculator
             calculator = self.calculator(kind, classes, steps=n)
             return calculator.compute(x, batchsize=size, show_progress=False)
@@ -231,7 +231,7 @@ class ArraySubject(Subject):
         def strides(times: int) -> tuple[int, ...]:
             return tuple(min(s * times, w) for s, w in zip(stride, window))
 
-        def ours(size: int, times: int) -> np.ndarray:
+        def ours(size: int | None, times: int) -> np.ndarray:
             calculator = self.calculator(
                 OcclusionCalculator,
                 classes,
@@ -249,7 +249,7 @@ class ArraySubject(Subject):
             "occlusion",
             self.titled(title, x),
             {
-                "ours": Side(ours, self.sizes),
+                "ours": Side(ours, (None,)),
                 "captum": Side(
                     lambda size, times: _captum().occlusion(
                         self.twin, x, classes, window, strides(times), size
@@ -298,7 +298,7 @@ class ArraySubject(Subject):
             preset,
             self.titled(title or f"LRP {preset}", x),
             {
-                "ours": Side(_running(ours, x), _up_to(len(x), self.sizes)),
+                "ours": Side(_running(ours, x), (None,)),
                 "zennit": Side(zennit),
             },
             same,
@@ -321,11 +321,6 @@ def _sampling(calculator: Any, x: np.ndarray) -> Any:
     return lambda size, M: calculator.compute(
         x, M=M, batchsize=size, show_progress=False, seed=0
     )
-
-
-def _up_to(n: int, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the sizes below n, and n."""
-    return (*[size for size in sizes if size < n], n)
 
 
 def _places(shape: Any, window: Any, stride: Any) -> Any:

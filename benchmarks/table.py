@@ -23,7 +23,7 @@ import time
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import numpy as np
 from peers import HAS_TORCH
@@ -46,8 +46,10 @@ COLUMNS = (
 
 
 Apart = Callable[[dict[str, np.ndarray]], str]
+#: Rows in a pass; None for our own choice, which is the default.
+Size = Optional[int]
 # See `Side.run`.
-Run = Callable[[int, int], np.ndarray]
+Run = Callable[[Any, int], np.ndarray]
 
 
 @dataclasses.dataclass
@@ -57,11 +59,11 @@ class Side:
     Attributes:
         run (callable): ``run(size, amount)`` computes a saliency, with up to ``size``
             rows in one pass and ``amount`` samples or steps.
-        sizes (tuple of int): What ``size`` may be; the fastest is taken.
+        sizes (tuple of int or None): What ``size`` may be; the fastest is taken.
     """
 
     run: Run
-    sizes: tuple[int, ...] = (1,)
+    sizes: tuple[Size, ...] = (1,)
 
 
 @dataclasses.dataclass
@@ -302,7 +304,8 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
         of("loop", ratios),
         ", ".join(of(name, memory) for name in ("ours", peer, "loop")),
         ", ".join(
-            of(name, {n: str(s) for n, s in sizes.items()}) for name in ("ours", peer)
+            of(name, {n: str(s or "default") for n, s in sizes.items()})
+            for name in ("ours", peer)
         ),
         apart or "-",
         f"{time.perf_counter() - started:.0f}",
@@ -319,8 +322,8 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
 
 
 def _best_size(
-    row: Row, side: Side, sizes: Sequence[int], clock: Callable[[], float]
-) -> int:
+    row: Row, side: Side, sizes: Sequence[Size], clock: Callable[[], float]
+) -> Size:
     """Warm up, and return the size that is fastest at a trial."""
     side.run(sizes[0], row.trial)
     if len(sizes) == 1:
@@ -374,11 +377,11 @@ def _memory_here(subject: Subject, row: Row, what: str) -> str:
         # From here on, the peak that Linux keeps is that of the run alone.
         Path("/proc/self/clear_refs").write_text("5")
         before = _status("VmRSS")
-        side.run(int(size), int(amount))
+        side.run(None if size == "None" else int(size), int(amount))
         return f"{(_status('VmHWM') - before) / 1024:.0f}"
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        side.run(int(size), int(amount))
+        side.run(None if size == "None" else int(size), int(amount))
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return f"{(after - peak) / 1024:.0f}"
 
@@ -406,7 +409,7 @@ def limit_threads(n: int) -> None:
 def _setting(subject: Subject, options: argparse.Namespace) -> str:
     """Return the lines above the table: what, when and on what it was measured."""
     rounds = (
-        "one round, the sizes not tried out"
+        "one round, the sizes of peers not tried out"
         if options.quick
         else f"medians of {options.repeats} rounds"
         if options.repeats
