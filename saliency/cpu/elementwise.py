@@ -88,37 +88,12 @@ def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarr
     return _in_parts(work, x, y, out=out)
 
 
-def normalize(x: np.ndarray, mean: Any, scale: Any, shift: Any) -> np.ndarray:
-    """Return ``(x - mean) * scale + shift``, whose channels are on axis 1.
+def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
+    """Return what an epilogue with scale and shift makes of an array.
 
     Args:
         x (numpy.ndarray): ``(n, channel, ...)``.
-        mean (numpy.ndarray): ``(channel,)``.
-        scale (numpy.ndarray): ``(channel,)``.
-        shift (numpy.ndarray): ``(channel,)``.
-    """
-
-    def work(
-        part: np.ndarray,
-        mean: np.ndarray,
-        scale: np.ndarray,
-        shift: np.ndarray,
-        out: np.ndarray,
-    ) -> None:
-        np.subtract(part, mean, out=out)
-        out *= scale
-        out += shift
-
-    return _with_channels(work, x, mean, scale, shift)
-
-
-def finished(x: np.ndarray, shift: np.ndarray, then: Epilogue) -> np.ndarray:
-    """Return ``x * then.scale + shift``, and what an epilogue makes of it.
-
-    Args:
-        x (numpy.ndarray): ``(n, channel, ...)``.
-        shift (numpy.ndarray): ``(channel,)``.
-        then (Epilogue): What is done to it, with a scale.
+        then (Epilogue): What is done to it.
     """
     beside = () if then.added is None else (then.added,)
     limits = then.limits(x.dtype)
@@ -131,8 +106,8 @@ def finished(x: np.ndarray, shift: np.ndarray, then: Epilogue) -> np.ndarray:
             out += term
         limit(out, *limits)
 
-    assert then.scale is not None
-    return _with_channels(work, x, then.scale, shift, beside=beside)
+    assert then.scale is not None and then.shift is not None
+    return _with_channels(work, x, then.scale, then.shift, beside=beside)
 
 
 def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:

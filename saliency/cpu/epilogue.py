@@ -20,7 +20,7 @@ _BLOCK, _SHORT = 512, 32
 class Epilogue:
     """``min(max(y + added, floor), ceiling)`` for a result ``y``: steps that are given.
 
-    A scale comes before the bias, and so before all of them.
+    A scale and a shift come before all of them, behind a bias.
 
     NaN goes through, as it does through Chainer's ``relu`` (``floor=0``) and
     ``clipped_relu`` (``floor=0, ceiling=z``).
@@ -29,13 +29,15 @@ class Epilogue:
         added: An array of the shape and dtype of the result, in any layout.
         floor: The smallest value.
         ceiling: The largest value.
-        scale: What the result is multiplied by before a bias, ``(channel,)``.
+        scale: What the result, with its bias, is multiplied by, ``(channel,)``.
+        shift: What is added then, ``(channel,)``.
     """
 
     added: np.ndarray | None = None
     floor: float | None = None
     ceiling: float | None = None
     scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
 
     def limits(self, dtype: np.dtype) -> tuple[np.generic | None, np.generic | None]:
         """Return floor and ceiling as numbers of a dtype."""
@@ -56,8 +58,10 @@ class Epilogue:
         none: list[np.ndarray | None] = [None] * groups
         added = none if self.added is None else np.split(self.added, groups, 1)
         scales = none if self.scale is None else np.split(self.scale, groups)
+        shifts = none if self.shift is None else np.split(self.shift, groups)
         return [
-            replace(self, added=part, scale=scale) for part, scale in zip(added, scales)
+            replace(self, added=part, scale=scale, shift=shift)
+            for part, scale, shift in zip(added, scales, shifts)
         ]
 
 
@@ -86,7 +90,11 @@ class Finish:
         n = self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
         self._by_channel = [
             (operation, vector, np.tile(vector, n))
-            for operation, vector in ((np.multiply, then.scale), (np.add, b))
+            for operation, vector in (
+                (np.add, b),
+                (np.multiply, then.scale),
+                (np.add, then.shift),
+            )
             if vector is not None
         ]
         has_limits = self._limits != (None, None)

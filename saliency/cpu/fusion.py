@@ -127,8 +127,8 @@ class Pending:
         """Return the result, and what an epilogue makes of it."""
         if self.added is not None:
             added = self.added.array
-        then = Epilogue(added, floor, ceiling, self.scale)
-        return self.source.compute(self.shift, then)
+        then = Epilogue(added, floor, ceiling, self.scale, self.shift)
+        return self.source.compute(then)
 
     def settle(self) -> np.ndarray:
         """Compute the result, for the Variable and for its place in the graph."""
@@ -227,17 +227,13 @@ class _Convolution:
         self.dtype = x.dtype
         self.key = id(W)
 
-    def compute(self, shift: np.ndarray | None, then: Epilogue) -> np.ndarray:
-        """Return the result, scaled, shifted, and what comes then."""
-        function, b = self._function, self._b
-        if b is not None and then.scale is not None:
-            b = b * then.scale
-        if shift is not None:
-            b = shift if b is None else b + shift
+    def compute(self, then: Epilogue) -> np.ndarray:
+        """Return the result, and what an epilogue makes of it."""
+        function = self._function
         if then.added is not None:
             then = replace(then, added=as_images(then.added))
         y = convolution.convolve(
-            *(as_images(self._x), as_images(self._W), b, self._geometry),
+            *(as_images(self._x), as_images(self._W), self._b, self._geometry),
             *(function.groups, then, self._U),
         )
         return as_before(y, function)
@@ -264,10 +260,9 @@ class _HeldArray:
         self.shape, self.dtype = held.array.shape, held.array.dtype
         self.key = id(gamma)
 
-    def compute(self, shift: np.ndarray | None, then: Epilogue) -> np.ndarray:
-        """Return the array, scaled, shifted, and what comes then."""
-        assert shift is not None
-        return elementwise.finished(self.held.array, shift, then)
+    def compute(self, then: Epilogue) -> np.ndarray:
+        """Return what an epilogue makes of the array."""
+        return elementwise.normalized(self.held.array, then)
 
 
 _Source = Union[_Convolution, _HeldArray]

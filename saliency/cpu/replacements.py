@@ -9,6 +9,7 @@ import numpy as np
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import convolution, elementwise, pooling, products
+from saliency.cpu.epilogue import Epilogue
 from saliency.cpu.geometry import is_nd, windows_of
 from saliency.cpu.mask import Mask
 
@@ -327,7 +328,8 @@ def _normalization(function: Any, inputs: Arrays) -> Arrays | None:
     if not are_covered(*inputs) or not is_of_channels(function, x.ndim, gamma):
         return None
     scale = prepare_normalization(function, x.ndim, gamma, var)
-    return (elementwise.normalize(x, mean, scale, beta),)
+    then = Epilogue(scale=scale, shift=beta - mean * scale)
+    return (elementwise.normalized(x, then),)
 
 
 def prepare_normalization(

@@ -129,19 +129,19 @@ class TestConvolution:
         b = rng.standard_normal(n_out).astype(dtype) if has_b else None
         geometry = geometry_of((n, n + 1), kernel, stride, pad, dilate)
         y = F.convolution_2d(x, W, stride=stride, pad=pad, dilate=dilate, groups=groups)
-        scale = added = None
-        if scales:
-            scale = rng.standard_normal(n_out).astype(dtype)
-            y = F.scale(y, scale)
+        scale = shift = added = None
         if has_b:
             y = F.bias(y, b)
+        if scales:
+            scale, shift = rng.standard_normal((2, n_out)).astype(dtype)
+            y = F.bias(F.scale(y, scale), shift)
         if adds:
             added = with_special(rng, rng.standard_normal(y.shape).astype(dtype))
             y = y + added
             added = channels_last(added) if is_last else added
         x = channels_last(x) if is_last else x
         result = convolution.convolve(
-            x, W, b, geometry, groups, then=Epilogue(added, *limits, scale)
+            x, W, b, geometry, groups, then=Epilogue(added, *limits, scale, shift)
         )
         assert_close(result, rectified(y, *limits).array)
 
