@@ -20,6 +20,7 @@ from saliency import (
 )
 
 import chainer
+import chainer.links as L
 
 
 class GivenNoise:
@@ -165,17 +166,20 @@ class ArraySubject(Subject):
         """Return BayesGrad's row."""
         x, classes = self.examples(True)
         ours = self.calculator(BayesGradCalculator, classes)
+        sides = self._sides(
+            x,
+            _sampling(ours, x),
+            lambda size, M: _captum().bayes_grad(self.twin, x, classes, M, size),
+            lambda size, M: loop.bayes_grad(self.model, self.forward, x, classes, M),
+        )
+        if any(isinstance(link, L.BatchNormalization) for link in self.model.links()):
+            # In the loop it would normalize with each batch's own statistics, and the
+            # model would not be the same behind it.
+            del sides["loop"]
         return Row(
             "bayesgrad",
             self.titled(f"BayesGrad, M = {M}", x),
-            self._sides(
-                x,
-                _sampling(ours, x),
-                lambda size, M: _captum().bayes_grad(self.twin, x, classes, M, size),
-                lambda size, M: loop.bayes_grad(
-                    self.model, self.forward, x, classes, M
-                ),
-            ),
+            sides,
             in_standard_errors,
             None,
             M,
