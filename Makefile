@@ -10,7 +10,8 @@ SHELL := bash
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Debian 11 has pip 20.3, which cannot make the editable installation that is wanted here.
+# Debian 11 has pip 20.3, which cannot make the editable installation that is wanted here,
+# and pip 23 takes an hour to find out which packages fit together on Python 3.9.
 # pip up to 26.1 reads the first variable when it builds Chainer, from 25.3 the second.
 PIP_INSTALL := PIP_CONSTRAINT=build-constraints.txt \
 	PIP_BUILD_CONSTRAINT=build-constraints.txt $(BIN)/python -m pip install \
@@ -114,6 +115,6 @@ $(STAMP): setup.py requirements.txt build-constraints.txt pyproject.toml
 		On Debian or Ubuntu: apt-get install python3-venv)
 	@echo "Making the virtual environment $(VENV). Its packages:"
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) --quiet 'pip>=21.3'
+	@$(PIP_INSTALL) --quiet 'pip>=25'
 	@set -o pipefail; $(PIP_INSTALL) -r requirements.txt | $(IN_SHORT)
 	@touch $@
