@@ -43,7 +43,7 @@ def said_by(command, *path):
 
 
 def test_it_is_told_in_one_line(elsewhere):
-    # Python 3.13 shows the code of a warning, too, where it comes from the command line.
+    # Python 3.13 shows the code of a warning, too, if it is on the command line.
     line, *source = said_by("import saliency, link_hooks", ROOT, elsewhere)
     assert line.startswith("<string>:1: ") and WARNING in line
     assert len(source) <= 1
