@@ -30,13 +30,35 @@ from chainer.variable import Parameter, Variable, VariableNode
 
 __all__ = [
     "Extension",
+    "HookOfSome",
     "WatchedVariable",
     "connect",
+    "is_watched",
     "light_apply",
     "new_variable",
     "telling_of_each",
     "variable_of",
 ]
+
+
+class HookOfSome(chainer.FunctionHook):
+    """A hook of Chainer's that has an interest in some classes of functions alone.
+
+    What it has no interest in is computed as if it were not there.
+    """
+
+    #: These classes, and their subclasses.
+    functions: tuple[type, ...]
+
+
+def is_watched(function: Any) -> bool:
+    """Tell whether a hook is to be given what a function is applied to."""
+    if function._local_function_hooks:
+        return True
+    return any(
+        not isinstance(hook, HookOfSome) or isinstance(function, hook.functions)
+        for hook in chainer.get_function_hooks().values()
+    )
 
 
 class WatchedVariable(Variable):

@@ -34,7 +34,13 @@ from saliency.cpu.replacements import (
     is_of_channels,
     prepare_normalization,
 )
-from saliency.light_apply import connect, light_apply, new_variable, variable_of
+from saliency.light_apply import (
+    connect,
+    is_watched,
+    light_apply,
+    new_variable,
+    variable_of,
+)
 from saliency.remembered_checks import checks_of
 
 import chainer
@@ -350,11 +356,7 @@ def _apply(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
     if last is None and put_off is None:
         return None
     continues = _CONTINUATIONS.get(type(function))
-    may_fuse = not (
-        chainer.get_function_hooks()
-        or function._local_function_hooks
-        or function._output_layouts is not None
-    )
+    may_fuse = function._output_layouts is None and not is_watched(function)
     if last is not None:
         if continues is not None and may_fuse:
             results = continues(function, inputs, config, last)

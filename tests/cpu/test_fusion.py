@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from link_hooks import RetainOutputHook
-from saliency import GradientCalculator, fast_cpu
+from saliency import BayesGradCalculator, GradientCalculator, fast_cpu
 from saliency.backprop import gradients
 from saliency.cpu import convolution, elementwise, fused_with_graph, fusion
 from tests.covering import every_pair
@@ -500,6 +500,29 @@ def test_with_a_graph_for_chainers_own_way_back_nothing_is_put_off(
         y = block.conv(block.start(x))
         assert type(y) is chainer.Variable
         assert len(convolved) == 2
+
+
+def test_masks_of_dropout_are_drawn_beside_it(
+    block: Block, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    floors = []
+    convolve = convolution.convolve
+
+    def recorded(*args: Any) -> np.ndarray:
+        floors.append(args[5].floor if len(args) > 5 else None)
+        return convolve(*args)
+
+    monkeypatch.setattr(convolution, "convolve", recorded)
+
+    def forward(x: chainer.Variable) -> chainer.Variable:
+        h = block.start(x)
+        return F.sum(F.dropout(F.relu(block.bn(block.conv(h)) + h)), axis=(1, 2, 3))
+
+    calculator = BayesGradCalculator(block, eval_fun=forward)
+    fused = calculator.compute(IMAGES, M=3, seed=0)
+    assert 0 in floors
+    with chainer.using_config("fast_cpu", False):
+        assert_close(calculator.compute(IMAGES, M=3, seed=0), fused)
 
 
 def test_hooks_of_functions_see_every_array(block: Block) -> None:

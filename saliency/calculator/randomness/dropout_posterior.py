@@ -12,6 +12,7 @@ import numpy as np
 
 from saliency.calculator.randomness.random_streams import DROPOUT, RandomStreams
 from saliency.calculator.randomness.row_streams import RowStreams
+from saliency.light_apply import HookOfSome
 
 import chainer
 from chainer.functions.noise.dropout import Dropout
@@ -106,10 +107,11 @@ def draw_same_masks() -> None:
         hook.start_over()
 
 
-class _DropoutMaskHook(chainer.FunctionHook):
+class _DropoutMaskHook(HookOfSome):
     """Gives each dropout function its mask before it draws one of its own."""
 
     name = "saliency/dropout_mask"
+    functions = (Dropout,)
 
     def __init__(self, streams: RandomStreams) -> None:
         self.shapes: list[tuple[int, ...]] | None = None  # of each, while learning
