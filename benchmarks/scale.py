@@ -41,6 +41,7 @@ from typing import Any, Callable
 from unittest import mock
 
 import numpy as np
+from restart import CNN
 from table import RESULTS, hardware, versions, write_section
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -69,22 +70,6 @@ class MLP(chainer.Chain):
 
     def forward(self, x: Any) -> chainer.Variable:
         return self.l3(F.relu(self.l2(F.relu(self.l1(x)))))
-
-
-class CNN(chainer.Chain):
-    """Two convolutions and a linear layer, with the same parameters in each process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        np.random.seed(0)
-        with self.init_scope():
-            self.c1 = L.Convolution2D(3, 16, 3, pad=1)
-            self.c2 = L.Convolution2D(16, 16, 3, pad=1)
-            self.out = L.Linear(16 * 8 * 8, 10)
-
-    def forward(self, x: Any) -> chainer.Variable:
-        h = F.max_pooling_2d(F.relu(self.c1(x)), 2)
-        return self.out(F.max_pooling_2d(F.relu(self.c2(h)), 2))
 
 
 @dataclasses.dataclass(frozen=True)
