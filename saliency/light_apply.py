@@ -36,7 +36,7 @@ __all__ = [
     "is_watched",
     "light_apply",
     "new_variable",
-    "telling_of_each",
+    "telling_of_inputs",
     "variable_of",
 ]
 
@@ -83,12 +83,12 @@ class _State(threading.local):
     Attributes:
         checks: Those of each class met so far; None outside.
         extension: What is asked first.
-        tell: What is told of each function that is applied.
+        tell: What is told of the inputs of each function that is applied.
     """
 
     checks: dict[type, Checks] | None = None
     extension: Extension | None = None
-    tell: Callable[[Any, Any], None] | None = None
+    tell: Callable[[Any], None] | None = None
 
 
 _state = _State()
@@ -115,15 +115,15 @@ def light_apply(extension: Extension | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def telling_of_each(tell: Callable[[Any, Any], None]) -> Iterator[None]:
-    """Return a block that is told of each function that this thread applies.
+def telling_of_inputs(tell: Callable[[Any], None]) -> Iterator[None]:
+    """Return a block that is told what this thread applies functions to.
 
     Unlike a hook of Chainer's, it does not make arrays that nobody else asks for. It is
     for within :func:`light_apply`.
 
     Args:
-        tell (callable): ``tell(function, inputs)`` is called before the function is
-            applied to its inputs, which are Variables or arrays.
+        tell (callable): ``tell(inputs)`` is called before each function is applied to
+            its inputs, which are Variables or arrays.
     """
     outer = _state.tell
     _state.tell = tell
@@ -140,7 +140,7 @@ def _replaced_apply(original: Method) -> Method:
         if known is None:
             return original(self, inputs)
         if _state.tell is not None:
-            _state.tell(self, inputs)
+            _state.tell(inputs)
         config = _local_config.__dict__
         if config.get("debug", _global_config.debug) or (
             config.get("schedule_func", _global_config.schedule_func) is not None

@@ -11,7 +11,7 @@ import numpy as np
 
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.parts import Parts
-from saliency.light_apply import telling_of_each
+from saliency.light_apply import telling_of_inputs
 
 import chainer
 
@@ -129,7 +129,7 @@ class PassSize:
             yield
             return
         counter = _Counter(self._parts)
-        with telling_of_each(counter.count):
+        with telling_of_inputs(counter.count):
             yield
         self._chosen = self._choose(counter.n_byte / n_row, counter.n_function)
         self._counted_for = self._bytes_of_input
@@ -164,7 +164,7 @@ class _Counter:
         self.n_byte = self.n_function = 0
         self._parameters = {id(p.array) for _, p in parts.parameters}
 
-    def count(self, function: Any, inputs: Sequence[Any]) -> None:
+    def count(self, inputs: Sequence[Any]) -> None:
         """Count what a function is applied to, without asking for the arrays."""
         self.n_function += 1
         for x in inputs:
