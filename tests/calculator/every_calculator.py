@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,10 @@ class ConvergenceDelta:
         return self.paths.convergence_delta(samples, data, **settings)
 
 
+# Those whose way through the engine is that of another one: `make test` runs them with
+# every test that is written for all calculators, and `pytest` alone does not.
+LARGE: dict[str, Any] = {}
+
 CALCULATORS = {
     "gradient": GradientCalculator,
     "gradient_times_target": partial(GradientCalculator, multiply_target=True),
@@ -49,6 +54,7 @@ CALCULATORS = {
     ),
     "occlusion": partial(OcclusionCalculator, slide_axis=1, size=2),
     "convergence_delta": partial(ConvergenceDelta, steps=1, baseline=[1.0, "mean"]),
+    **LARGE,
 }
 
 # What does not hold for layer-wise relevance propagation, and why.
