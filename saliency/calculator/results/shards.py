@@ -10,7 +10,7 @@ from saliency.calculator.results.record import Span
 # loses it.
 _SECONDS = 2.0
 # Of the data of a part: some of them are in the memory of the scheduler.
-_BYTES = 32 << 20
+_BYTES = 8 << 20
 # What is left is divided into as many parts, at least, for each worker, so that all end
 # at about the same time; but not into parts that take less than a share of the above.
 _PARTS_OF_THE_REST = 4
