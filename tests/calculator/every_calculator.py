@@ -32,17 +32,18 @@ class ConvergenceDelta:
 
 # Those whose way through the engine is that of another one: `make test` runs them with
 # every test that is written for all calculators, and `pytest` alone does not.
-LARGE: dict[str, Any] = {}
-
-CALCULATORS = {
-    "gradient": GradientCalculator,
+LARGE: dict[str, Any] = {
     "gradient_times_target": partial(GradientCalculator, multiply_target=True),
-    "smooth_grad": SmoothGradCalculator,
-    "bayes_grad": BayesGradCalculator,
-    "integrated_gradients": partial(IntegratedGradientsCalculator, steps=2),
     "expected_gradients": partial(
         IntegratedGradientsCalculator, steps=2, baseline=["mean", 0.5]
     ),
+}
+
+CALCULATORS = {
+    "gradient": GradientCalculator,
+    "smooth_grad": SmoothGradCalculator,
+    "bayes_grad": BayesGradCalculator,
+    "integrated_gradients": partial(IntegratedGradientsCalculator, steps=2),
     "adaptive_integrated_gradients": partial(
         IntegratedGradientsCalculator, steps=4, method="adaptive", baseline=[None, 0.5]
     ),

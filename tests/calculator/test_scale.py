@@ -62,6 +62,7 @@ class CountedFile(io.FileIO):
         return found
 
 
+@pytest.mark.large
 def test_workers_read_no_more_for_a_row_of_many(client, tmp_path, monkeypatch):
     """The record of what is there has a line for each batch."""
 
@@ -258,6 +259,7 @@ def test_files_of_zarr_and_h5py_are_data(kind, tmp_path):
     calculator.compute_aggregate(data, 2, seed=0, batchsize=7, out=out)
 
 
+@pytest.mark.large
 def test_batches_that_take_no_time_are_sent_together(client, tmp_path, monkeypatch):
     """A task costs some milliseconds, whatever is in it."""
     submitted = []

@@ -53,6 +53,7 @@ def test_help_of_the_module_waits_for_no_chainer() -> None:
     assert done.stdout.startswith("usage: python -m saliency ")
 
 
+@pytest.mark.large
 def test_the_module_explains(tmp_path: Path) -> None:
     pytest.importorskip("rdkit")
     words = ["explain", "CCO", "--model", "logp-ggnn", "--out", str(tmp_path)]

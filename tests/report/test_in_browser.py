@@ -374,6 +374,7 @@ class TestPages:
             assert len(names) > 3
             assert all(names)
 
+    @pytest.mark.large
     def test_only_examples_near_the_screen_are_there(self, show):
         page = show(explained.texts(400))
         wait_for(page, "document.querySelector('.token')")
