@@ -89,7 +89,10 @@ class SignedSum:
         self._signs = [s for s, a in zip(signs, this.active) if a]
         self.output = this.outputs[0]
         passive = [s * x for s, x, a in zip(signs, this.inputs, this.active) if not a]
-        self._bias = sum(passive) + this.xp.asarray(constant, self.output.dtype)
+        xp = this.xp
+        bias = xp.asarray(sum(passive) + xp.asarray(constant, self.output.dtype))
+        # An attention mask adds minus infinity, and what is infinite shares nothing.
+        self._bias = xp.where(xp.isinf(bias), 0, bias)
 
     def product(self, xs: Sequence[Array], select: Selection) -> Array:
         """Return the sum with what is selected of the signs as weights."""

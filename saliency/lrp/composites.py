@@ -13,7 +13,7 @@ import saliency.lrp.handlers  # noqa: F401  (declares the kinds)
 from saliency.array_types import Array
 from saliency.checks import check_callable, check_choice, check_positive, no_choice
 from saliency.lrp.graph import Application, InputRelevance, function_of
-from saliency.lrp.registry import KINDS, handle, is_part_of, kind_of
+from saliency.lrp.registry import KINDS, RuleClass, handle, is_part_of, kind_of
 from saliency.lrp.rules import (
     AlphaBeta,
     Box,
@@ -25,6 +25,8 @@ from saliency.lrp.rules import (
     Norm,
     Rule,
     SumRule,
+    Taylor,
+    Uniform,
     WinnerTakesAll,
     WSquare,
     Zero,
@@ -36,7 +38,7 @@ import chainer
 
 #: The rules that a function may get, for isinstance. It is Any to a type checker, since
 #: Composite checks which of them is given where.
-AnyRule: Any = (SumRule, MaximumRule)
+AnyRule: Any = (SumRule, MaximumRule, Taylor)
 
 
 @dataclass(frozen=True)
@@ -71,9 +73,14 @@ class Layer:
         return self.rule_class is MaximumRule
 
     @property
-    def rule_class(self) -> type[SumRule] | type[MaximumRule]:
+    def rule_class(self) -> RuleClass:
         """The class of the rules that it may get."""
         return _rule_class(self.kind)
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether it is a product or a softmax, which do without a rule as well."""
+        return self.rule_class in (Uniform, Taylor)
 
 
 class Composite:
@@ -81,7 +88,8 @@ class Composite:
 
     Sums and maxima have rules of their own: at them, only ``choose``, ``by_link`` and
     ``by_kind`` come before ``sums`` and ``maximum``; and of ``by_link``, only rules
-    for maxima apply to these.
+    for maxima apply to these. Products and the softmax need none: they get one by
+    ``by_link`` or ``by_kind`` alone, :class:`Uniform` and :class:`Taylor`.
 
     Args:
         rule (Rule): For affine layers, unless something below says otherwise.
@@ -117,11 +125,11 @@ class Composite:
         rule: SumRule,
         *,
         choose: Callable[[Layer], SumRule | MaximumRule | None] | None = None,
-        by_link: Mapping[str, SumRule | MaximumRule] | None = None,
+        by_link: Mapping[str, SumRule | MaximumRule | Taylor] | None = None,
         first: SumRule | None = None,
         last: SumRule | None = None,
         n_last: int = 1,
-        by_kind: Mapping[str, SumRule | MaximumRule] | None = None,
+        by_kind: Mapping[str, SumRule | MaximumRule | Taylor] | None = None,
         sums: SumRule | None = None,
         maximum: MaximumRule | None = None,
     ) -> None:
@@ -150,13 +158,15 @@ class Composite:
         for kind, given in self.by_kind.items():
             _check_rule(f"by_kind[{kind!r}]", given, _rule_class(kind))
 
-    def rule_of(self, layer: Layer) -> SumRule | MaximumRule:
-        """Return the rule of a layer.
+    def rule_of(self, layer: Layer) -> SumRule | MaximumRule | Taylor | None:
+        """Return the rule of a layer; None for a product or softmax without one.
 
         Raises:
             TypeError: If ``choose`` gives what is no rule for such a layer.
         """
-        chosen = self.choose(layer) if self.choose is not None else None
+        chosen = None
+        if self.choose is not None and not layer.has_answer:
+            chosen = self.choose(layer)
         if chosen is not None:
             where = f"what choose returns for {layer.application.label}"
             _check_rule(where, chosen, layer.rule_class)
@@ -172,6 +182,8 @@ class Composite:
                 return self.last
         if layer.kind in self.by_kind:
             return self.by_kind[layer.kind]
+        if layer.has_answer:
+            return None
         if layer.is_maximum:
             return self.maximum
         return self.rule if layer.is_affine else self.sums
@@ -212,7 +224,7 @@ def _sums_beside(rule: SumRule) -> SumRule:
     return Norm()
 
 
-def _rule_class(kind: str) -> type[SumRule] | type[MaximumRule]:
+def _rule_class(kind: str) -> RuleClass:
     """Return the class of the rules that a kind may get, of those that get any."""
     known = KINDS.get(kind) if isinstance(kind, str) else None
     if known is None or known.rule is None:
@@ -221,13 +233,15 @@ def _rule_class(kind: str) -> type[SumRule] | type[MaximumRule]:
     return known.rule
 
 
-def _check_rule(name: str, rule: object, allowed: type | tuple[type, ...]) -> None:
+def _check_rule(name: str, rule: object, allowed: Any) -> None:
     if not isinstance(rule, allowed):
-        meant = (
-            "WinnerTakesAll() or Gradient()"
-            if allowed is MaximumRule
-            else "a rule for sums of contributions, such as Epsilon()"
-        )
+        by_class = {
+            MaximumRule: "WinnerTakesAll() or Gradient()",
+            Uniform: "Uniform()",
+            Taylor: "Taylor()",
+        }
+        sums = "a rule for sums of contributions, such as Epsilon()"
+        meant = by_class.get(allowed, sums)
         raise TypeError(f"{name} must be {meant}, got {rule!r}")
 
 
@@ -362,6 +376,13 @@ def wwab(box: Box) -> Composite:
 
 
 @_preset
+def attn_lrp(box: Box) -> Composite:
+    """AttnLRP (Achtibat et al. 2024), for transformers: through attention as well."""
+    products = {"product": Uniform(), "matrix product": Uniform()}
+    return Composite(Epsilon(), by_kind={"softmax": Taylor(), **products})
+
+
+@_preset
 def excitation_backprop(box: Box) -> Composite:
     """Excitation backpropagation (Zhang et al. 2016): z+ without biases."""
     return Composite(ZPlus(bias="ignore"), by_kind=_at_sums("ignore"))
@@ -386,8 +407,8 @@ class Assignment(PrintedTable):
     ) -> None:
         composite.check_links(list(paths.values()))
         self._paths = paths
-        self.layers: list[tuple[Layer, SumRule | MaximumRule]] = []
-        self._rules: dict[chainer.FunctionNode, SumRule | MaximumRule] = {}
+        self.layers: list[tuple[Layer, SumRule | MaximumRule | Taylor]] = []
+        self._rules: dict[chainer.FunctionNode, SumRule | MaximumRule | Taylor] = {}
         self._one_with: dict[chainer.FunctionNode, str] = {}
         above = 0
         first = _first_layers(applications)
@@ -398,6 +419,8 @@ class Assignment(PrintedTable):
             is_first = this.function in first
             layer = Layer(kind.name, self._path(this), is_first, above, this)
             rule = composite.rule_of(layer)
+            if rule is None:
+                continue
             self.layers.append((layer, rule))
             self._rules[this.function] = rule
             above += layer.is_affine

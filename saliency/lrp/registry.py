@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, TypeVar, Union
 
 from saliency.array_types import Array
 from saliency.lrp.affine import channel_scaling
 from saliency.lrp.graph import Application, InputRelevance, function_of
-from saliency.lrp.rules import MaximumRule, SumRule
+from saliency.lrp.rules import MaximumRule, SumRule, Taylor
 
 import chainer
 
@@ -23,6 +23,10 @@ import chainer
 #: What it returns for an input that does not depend on the target stays there, as with
 #: a bias. The rule is None where the kind takes none, or where nobody gave one.
 Handler = Callable[[Application, Any], InputRelevance]
+
+#: What a function may get as a rule, and the class of the rules that a kind takes.
+AnyRule = Union[SumRule, MaximumRule, Taylor]
+RuleClass = Union[type[SumRule], type[MaximumRule], type[Taylor]]
 
 _AnyHandler = TypeVar("_AnyHandler", bound=Handler)
 
@@ -36,7 +40,10 @@ class Kind:
         handler (callable): Does it; see :data:`Handler`.
         rule (type or None): The class of the rules that a composite may give it:
             :class:`~saliency.lrp.rules.SumRule` or
-            :class:`~saliency.lrp.rules.MaximumRule`; None if it takes none.
+            :class:`~saliency.lrp.rules.MaximumRule`; or
+            :class:`~saliency.lrp.rules.Uniform` or
+            :class:`~saliency.lrp.rules.Taylor`, if it also has an answer without a
+            rule. None if it takes none.
         has_weights (bool): Whether it is a layer with weights.
         is_gate (bool): Whether it gives shares from 0 to 1, which get no relevance
             where they multiply a signal.
@@ -47,7 +54,7 @@ class Kind:
 
     name: str
     handler: Handler
-    rule: type[SumRule] | type[MaximumRule] | None = None
+    rule: RuleClass | None = None
     has_weights: bool = False
     is_gate: bool = False
     keeps_gates: bool = False
@@ -71,7 +78,7 @@ KIND_OF_CLASS: Mapping[type, Kind] = MappingProxyType(_declared)
 def handles(
     kind: str,
     *classes: type,
-    rule: type[SumRule] | type[MaximumRule] | None = None,
+    rule: RuleClass | None = None,
     has_weights: bool = False,
     is_gate: bool = False,
     keeps_gates: bool = False,
@@ -177,12 +184,12 @@ def _kind_of_class(function_class: type) -> Kind | None:
     return None
 
 
-def handle(this: Application, rule: SumRule | MaximumRule | None) -> InputRelevance:
+def handle(this: Application, rule: AnyRule | None) -> InputRelevance:
     """Return the relevance of the inputs of a function.
 
     Args:
         this (Application): The function.
-        rule (SumRule, MaximumRule or None): The rule that it got, if any.
+        rule (SumRule, MaximumRule, Taylor or None): The rule that it got, if any.
 
     Raises:
         ValueError: If relevance has no meaning there, or nothing is known of it.

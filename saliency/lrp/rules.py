@@ -28,6 +28,8 @@ References:
     machines really learn", Nature Communications 10.
     Andeol et al. (2021), "Learning domain invariant representations by joint
     Wasserstein distance minimization".
+    Achtibat et al. (2024), "AttnLRP: attention-aware layer-wise relevance propagation
+    for transformers".
 """
 
 from __future__ import annotations
@@ -621,6 +623,51 @@ class WinnerTakesAll(MaximumRule):
 
     def __repr__(self) -> str:
         return "WinnerTakesAll()"
+
+
+class Uniform(Epsilon):
+    r"""Equal shares of the factors of a product, none of which is taken for a gate.
+
+    For products of elements, :math:`R_i = R / N` (Achtibat et al. 2024, proposition
+    3.2), and for matrix products :math:`O = A V` (proposition 3.3),
+
+    .. math::
+        R_{ji} = \sum_p \frac{A_{ji} V_{ip}}{2 O_{jp} + \epsilon} R_{jp}
+
+    for A, and likewise for V. A factor that does not depend on the target is a weight,
+    and the other one gets its share. A gate that is computed element by element from
+    the signal that it multiplies, as in ``x * sigmoid(x)`` or a GELU, belongs to one
+    function of that signal, which gets all relevance.
+
+    Args:
+        epsilon (float): Positive; for matrix products.
+
+    Raises:
+        ValueError: If ``epsilon`` is not a number > 0.
+    """
+
+    def __init__(self, epsilon: float = 1e-6) -> None:
+        super().__init__(epsilon)
+
+
+class Taylor:
+    r"""The softmax by its first-order Taylor expansion; Achtibat et al. (2024).
+
+    .. math:: R_i = x_i \Bigl(R^s_i - s_i \sum_j R^s_j\Bigr)
+
+    with :math:`s = \mathrm{softmax}(x)` and its relevance :math:`R^s`, expanded at x
+    itself (proposition 3.1). What the expansion leaves over, its value at x = 0, counts
+    as a bias. Elements that a mask has set to minus infinity get none.
+    """
+
+    def share(self, x: Array, s: Array, relevance: Array, axis: int) -> Array:
+        """Return the relevance of x, given that of its softmax s along an axis."""
+        xp = chainer.backend.get_array_module(x)
+        gradient = relevance - s * relevance.sum(axis=axis, keepdims=True)
+        return xp.where(xp.isfinite(x), x, 0) * gradient
+
+    def __repr__(self) -> str:
+        return "Taylor()"
 
 
 class Gradient(SumRule, MaximumRule):

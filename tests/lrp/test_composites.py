@@ -123,6 +123,7 @@ ASSIGNMENTS = {
     "deep_taylor": expected(PLUS, PLUS, BOX, AS_PLUS),
     "zbab": expected(AB, AB, BOX),
     "wwab": expected(AB, AB, WSquare()),
+    "attn_lrp": expected(EPSILON, EPSILON),
     "excitation_backprop": expected(
         ZPlus("ignore"), ZPlus("ignore"), sums=Gamma(np.inf, "ignore")
     ),

@@ -6,6 +6,7 @@ from typing import Any
 
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.registry import handles
+from saliency.lrp.rules import Taylor
 
 import chainer.functions as F
 
@@ -24,7 +25,6 @@ import chainer.functions as F
     "gate",
     F.activation.hard_sigmoid.HardSigmoid,
     F.activation.sigmoid.Sigmoid,
-    F.activation.softmax.Softmax,
     F.math.ndtr.Ndtr,
     is_gate=True,
     hint="shares from 0 to 1: a signal that they multiply gets all relevance",
@@ -88,6 +88,23 @@ def elementwise(this: Application, rule: Any) -> InputRelevance:
             "target, too; register a handler for what should be done there"
         )
     return this.at_active([r])
+
+
+@handles(
+    "softmax",
+    F.activation.softmax.Softmax,
+    rule=Taylor,
+    is_gate=True,
+)
+def softmax(this: Application, rule: Taylor | None) -> InputRelevance:
+    """Relevance goes through unchanged; under Taylor(), in shares of its expansion."""
+    if rule is None:
+        return elementwise(this, rule)
+    (x,), (s,) = this.inputs, this.outputs
+    shares = rule.share(x, s, this.output_relevance, this.function.axis)
+    rest = this.output_relevance.sum(dtype="d") - shares.sum(dtype="d")
+    this.bias_relevance.append(this.xp.asarray(rest))
+    return [shares]
 
 
 @handles("concatenated ReLU", F.activation.crelu.CReLU)

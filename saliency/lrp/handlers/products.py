@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,21 +10,23 @@ import numpy as np
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.handlers.axes import with_reduced_axes
 from saliency.lrp.registry import handles, kind_of
-from saliency.lrp.rules import SumRule, stabilised_quotient
+from saliency.lrp.rules import SumRule, Uniform, stabilised_quotient
 
 import chainer
 import chainer.functions as F
 
 
-@handles("product", F.math.basic_math.Mul, hint="the product of the inputs")
-def product(this: Application, rule: Any) -> InputRelevance:
-    """All relevance to the signal, none to its gate; halves without a gate.
+@handles(
+    "product", F.math.basic_math.Mul, rule=Uniform, hint="the product of the inputs"
+)
+def product(this: Application, rule: Uniform | None) -> InputRelevance:
+    """All to the signal, none to its gate; halves without a gate, or under Uniform().
 
     Arras et al. (2017), "Explaining recurrent neural network predictions in sentiment
     analysis". Where neither factor is a gate they share equally, as in Achtibat et
     al. (2024), "AttnLRP". See :func:`is_gate`.
     """
-    signals = _signals(this)
+    signals = _signals(this, rule)
     equal = this.output_relevance / len(signals)
     return [
         chainer.utils.sum_to(equal, x.shape) if i in signals else None
@@ -66,17 +68,18 @@ def cumulative_product(this: Application, rule: Any) -> InputRelevance:
     hint="what is linear in each of two inputs, such as a matrix product",
 )
 def matrix_product(this: Application, rule: SumRule | None) -> InputRelevance:
-    """Shares in proportion to the products; attention (a softmax) gets none.
+    """Shares in proportion to the products; attention gets none but under Uniform().
 
-    Attention is a gate of the values, as in Ali et al. (2022), "XAI for transformers:
-    better explanations through conservative propagation". Two signals, as queries and
-    keys, get half each (Achtibat et al. 2024, "AttnLRP").
+    Attention, a softmax, is a gate of the values, as in Ali et al. (2022), "XAI for
+    transformers: better explanations through conservative propagation". Two signals,
+    as queries and keys, get half each (Achtibat et al. 2024, "AttnLRP").
     """
     (y,) = this.outputs
-    signals = _signals(this)
-    gradient = this.gradient([stabilised_quotient(this.output_relevance, y, rule)])
+    signals = _signals(this, rule)
+    n = len(signals)
+    gradient = this.gradient([stabilised_quotient(this.output_relevance, n * y, rule)])
     return [
-        x * g / len(signals) if i in signals else None
+        x * g if i in signals else None
         for i, (x, g) in enumerate(zip(this.inputs, gradient))
     ]
 
@@ -132,10 +135,53 @@ def is_gate(node: chainer.variable.VariableNode) -> bool:
 _FROM_MINUS_1_TO_1 = (F.activation.tanh.Tanh, F.math.erf.Erf)
 
 
-def _signals(this: Application) -> Sequence[int]:
-    """Return the inputs that get relevance: those that are no gates, if any."""
+def _signals(this: Application, rule: SumRule | None) -> Sequence[int]:
+    """Return the inputs that get relevance: those that are no gates, if any.
+
+    Under :class:`~saliency.lrp.rules.Uniform`, a gate counts as one only where it is
+    computed from the other factor, element by element.
+    """
     active = this.active_indexes
-    return [i for i in active if not is_gate(this.function.inputs[i])] or active
+    nodes = [this.function.inputs[i] for i in active]
+    gates = [is_gate(node) for node in nodes]
+    if isinstance(rule, Uniform):
+        gates = [
+            gate and len(nodes) == 2 and _is_of_signal(node, other)
+            for gate, node, other in zip(gates, nodes, reversed(nodes))
+        ]
+    return [i for i, gate in zip(active, gates) if not gate] or active
+
+
+_SCALED = frozenset({"scaling", "product", "quotient"})
+_ELEMENT_BY_ELEMENT = _SCALED | {
+    *("elementwise", "gate", "power", "addition", "subtraction"),
+    *("added constant", "subtracted from constant"),
+}
+
+
+def _is_of_signal(
+    gate: chainer.variable.VariableNode, signal: chainer.variable.VariableNode
+) -> bool:
+    """Tell whether a gate is computed from a signal, element by element.
+
+    The signal may have been scaled since, as in ``0.5 * x * (1 + erf(x))``.
+    """
+    return not _behind(gate, _ELEMENT_BY_ELEMENT).isdisjoint(_behind(signal, _SCALED))
+
+
+def _behind(
+    node: chainer.variable.VariableNode, kinds: Collection[str]
+) -> set[chainer.variable.VariableNode]:
+    """Return a variable, and those that it is made of by functions of some kinds."""
+    found, waiting = {node}, [node]
+    while waiting:
+        function = waiting.pop().creator_node
+        kind = None if function is None else kind_of(function)
+        if kind is not None and kind.name in kinds:
+            new = set(function.inputs) - found
+            found |= new
+            waiting.extend(new)
+    return found
 
 
 def _to_the_first(this: Application) -> InputRelevance:
