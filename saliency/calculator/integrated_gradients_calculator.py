@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable
 
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.calculator.base_calculator import BaseCalculator, Samples
+from saliency.calculator.baseline_calculator import (
+    BaselineCalculator,
+    baseline_of_rows,
+    run_of,
+)
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.rows import PassPlan, Rows, folded, folded_apart
+from saliency.calculator.engine.rows import Rows, folded_apart
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths import quadrature
 from saliency.calculator.paths.adaptive_paths import AdaptivePaths
 from saliency.calculator.paths.completeness import Completeness
-from saliency.calculator.paths.reference import Reference, ReferenceForData
-from saliency.checks import check_choice, check_positive, is_number
-from saliency.configured import positional, takes_settings_of
+from saliency.calculator.paths.reference import ReferenceForData
+from saliency.checks import check_choice, check_positive
+from saliency.configured import positional
 
 import chainer
 
-OwnRun = TypeVar("OwnRun", bound=Run)
 
-
-class IntegratedGradientsCalculator(BaseCalculator):
+class IntegratedGradientsCalculator(BaselineCalculator):
     r"""Integrated Gradients: what each element adds, compared with a baseline.
 
     .. math::
@@ -80,7 +81,6 @@ class IntegratedGradientsCalculator(BaseCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    baseline: Any = positional(default=None)
     steps: int = positional(default=25)
     device: Any = positional(default=None)
     method: str = "gauss_legendre"
@@ -91,25 +91,24 @@ class IntegratedGradientsCalculator(BaseCalculator):
         check_positive("steps", self.steps)
         check_choice("method", self.method, [*quadrature.RULES, "adaptive"])
         _points(self.method, self.steps)
-        self._references()
 
     def start(self, batches: Batches, passes: CleanPasses) -> Run:
         """Return the paths, with means over the data where they are baselines."""
-        baselines = [r.for_data(batches, passes) for r in self._references()]
+        baselines = [r.for_data(batches, passes) for r in self.references()]
         return Paths(baselines, self.method, self.steps)
 
     def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         """Return the number of points on the paths from all baselines."""
-        self._check_list(batch, passes)
-        paths = _run_of(run, Paths)
+        self.check_list(batch, passes)
+        paths = run_of(run, Paths)
         paths.completeness.begin(batch.start, batch.size)
         return paths.n_point * len(paths.baselines)
 
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
         r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
-        paths = _run_of(this.run, Paths)
+        paths = run_of(this.run, Paths)
         which = this.rows.step // paths.n_point
-        baseline = paths.baseline_of_rows(which, origin, this, call)
+        baseline = baseline_of_rows(paths.baselines, which, origin, this, call)
         way = origin - baseline
         if this.lengths is not None:
             for row, length in zip(way, this.lengths):
@@ -120,7 +119,7 @@ class IntegratedGradientsCalculator(BaseCalculator):
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return each point's weighted gradient times the way from the baseline."""
-        paths = _run_of(this.run, Paths)
+        paths = run_of(this.run, Paths)
         _, alpha = this.kept[0]
         which = this.rows.step // paths.n_point
         scores = this.once("scores", lambda: this.scores(classes))
@@ -138,116 +137,8 @@ class IntegratedGradientsCalculator(BaseCalculator):
 
         return paths.integrals(this, terms, scores)
 
-    @takes_settings_of(BaseCalculator.compute)
-    def convergence_delta(
-        self, saliency_samples: Samples, data: Any, **settings: Any
-    ) -> np.ndarray:
-        """Return by how much the attributions miss completeness.
 
-        The other arguments are those of that call; with ``train``, ``noise_sampler`` or
-        ``posterior`` its ``seed`` is needed, so that the samples are the same.
-
-        Args:
-            saliency_samples (numpy.ndarray or tuple): What ``compute(data, ...)``
-                returned.
-            data: The same data.
-
-        Returns:
-            numpy.ndarray: ``(M, N)``, the sum of the attributions minus
-            :math:`f_c(x) - f_c(x')`, in float64.
-
-        Raises:
-            ValueError: If the samples are not of this data, or cannot be drawn again
-                for want of a seed.
-        """
-        is_random = settings["train"] or any(
-            settings[name] is not None for name in ("noise_sampler", "posterior")
-        )
-        if is_random and settings["seed"] is None:
-            raise ValueError(
-                "seed must be the one that compute was called with, to draw the same "
-                "noise and networks again; got None"
-            )
-        of_targets = self._of_targets(saliency_samples) or (saliency_samples,)
-        settings.update(M=len(of_targets[0]), retain_inputs=False)
-        difference = _Difference(**self.settings()).compute(data, **settings)
-        sums = []
-        for samples in of_targets:
-            if samples.shape[:2] != difference.shape:
-                raise ValueError(
-                    "saliency_samples must be what compute(data, ...) returned, with "
-                    f"{difference.shape[1]} examples, got shape {samples.shape}"
-                )
-            axes = tuple(range(2, samples.ndim))
-            sums.append(np.nansum(samples, axis=axes, dtype="d"))
-        delta: np.ndarray = sum(sums) - difference
-        return delta
-
-    def _references(self) -> list[Reference]:
-        """Return the baselines, checked."""
-        given = self.baseline
-        several = self._gives_tuple
-        is_list = isinstance(given, list if several else (list, tuple))
-        baselines = given if is_list else [given]
-        if not baselines:
-            raise ValueError("baseline is an empty list; it must hold at least one")
-
-        def or_zero(baseline: Any) -> Any:
-            if several and isinstance(baseline, tuple):  # one for each target
-                return tuple(map(or_zero, baseline))
-            return 0 if baseline is None else baseline
-
-        return [Reference("baseline", or_zero(b), several) for b in baselines]
-
-    def _check_list(self, batch: UserBatch, passes: CleanPasses) -> None:
-        """Raise a ValueError if a list of numbers may be meant as one baseline."""
-        given = self.baseline
-        if not (isinstance(given, (list, tuple)) and len(given) > 1):
-            return
-        if not all(is_number(value) for value in given):
-            return
-        if isinstance(given, tuple) and self._gives_tuple:
-            return
-        for _, *of_example in passes.target_shapes(batch):
-            shape = tuple(of_example)
-            if len(given) not in (math.prod(shape), *shape[-1:]):
-                continue
-            raise ValueError(
-                f"baseline is a list of {len(given)} numbers, which may mean one "
-                f"baseline for targets of shape {shape} or {len(given)} baselines of "
-                "one number each; pass np.array(baseline) for the first, or "
-                f"[np.full({shape}, b) for b in baseline] for the second"
-            )
-
-
-class Baselines(Run):
-    """The baselines of one call.
-
-    Args:
-        baselines (list of ReferenceForData): What they are.
-        plan (callable): How passes are laid out where rows are independent.
-    """
-
-    def __init__(
-        self, baselines: list[ReferenceForData], plan: PassPlan = folded
-    ) -> None:
-        super().__init__(plan)
-        self.baselines = baselines
-
-    def baseline_of_rows(
-        self, which: np.ndarray, origin: Array, this: ForwardPass, call: int
-    ) -> Array:
-        """Return for each row the baseline ``which`` says, of ``origin``'s shape."""
-        xp = chainer.backend.get_array_module(origin)
-        result = xp.empty_like(origin)
-        for k in set(which.tolist()):
-            values = self.baselines[k].at(origin, this, call)
-            values = xp.broadcast_to(values, origin.shape)
-            result[which == k] = values[which == k]
-        return result
-
-
-class Paths(Baselines):
+class Paths(Run):
     """The paths of one call, and how well their integrals add up.
 
     Both ends of a path are among its points, also where the quadrature has no node
@@ -260,6 +151,7 @@ class Paths(Baselines):
         steps (int): Number of points on each that it needs.
 
     Attributes:
+        baselines (list of ReferenceForData): Where they begin.
         completeness (Completeness): How well the integrals add up.
         n_point (int): Number of points on each path, with both ends.
     """
@@ -269,12 +161,13 @@ class Paths(Baselines):
     ) -> None:
         self._points = points = _points(method, steps)
         if isinstance(points, AdaptivePaths):
-            super().__init__(baselines, points.in_rounds)
+            super().__init__(points.in_rounds)
             self.n_point = steps
         else:
-            super().__init__(baselines, partial(folded_apart, self._weigh_nothing))
+            super().__init__(partial(folded_apart, self._weigh_nothing))
             self._points = points = quadrature.with_ends(*points)
             self.n_point = len(points[0])
+        self.baselines = baselines
         more = f"more steps than {steps}"
         advice = more if method == "adaptive" else f"{more} or method='adaptive'"
         self.completeness = Completeness(len(baselines), advice)
@@ -349,44 +242,11 @@ class Paths(Baselines):
         return weigh_nothing
 
 
-class _Difference(IntegratedGradientsCalculator):
-    """The difference of scores :math:`f_c(x) - f_c(x')`, averaged over baselines."""
-
-    needs_gradient = False
-    changes_one_example = True
-    tells_targets_apart = False
-
-    def start(self, batches: Batches, passes: CleanPasses) -> Run:
-        return Baselines([r.for_data(batches, passes) for r in self._references()])
-
-    def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
-        self._check_list(batch, passes)
-        return 1 + len(self._references())
-
-    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
-        step = this.rows.step
-        which = np.maximum(step - 1, 0)
-        baselines = _run_of(this.run, Baselines)
-        changed = baselines.baseline_of_rows(which, origin, this, call)
-        changed[step == 0] = origin[step == 0]
-        return changed
-
-    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
-        n_baseline = len(_run_of(this.run, Baselines).baselines)
-        sign = np.where(this.rows.step == 0, 1, -1 / n_baseline)
-        return chainer.cuda.to_cpu(this.scores(classes)) * sign
-
-
 def _points(method: str, steps: int) -> quadrature.NodesAndWeights | AdaptivePaths:
     """Return the nodes and weights of a method, or what chooses them on the way."""
     if method == "adaptive":
         return AdaptivePaths(steps)
     return quadrature.nodes_and_weights(method, steps)
-
-
-def _run_of(run: Run, kind: type[OwnRun]) -> OwnRun:
-    assert isinstance(run, kind)  # what start has returned
-    return run
 
 
 def _for_rows(values: np.ndarray, array: Array) -> Array:
