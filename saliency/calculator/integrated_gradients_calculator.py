@@ -169,7 +169,13 @@ class Paths(Run):
             self.n_point = len(points[0])
         self.baselines = baselines
         more = f"more steps than {steps}"
-        advice = more if method == "adaptive" else f"{more} or method='adaptive'"
+        if method != "adaptive":
+            more += " or method='adaptive'"
+        advice = (
+            "If the output jumps at the baseline (a normalization of zeros does) or on "
+            "the way from there, no gradient tells of that: pass another baseline. If "
+            f"not, pass {more}, and explain scores rather than probabilities"
+        )
         self.completeness = Completeness(len(baselines), advice)
 
     def needs_graph(self, rows: Rows) -> bool:

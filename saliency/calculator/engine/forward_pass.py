@@ -76,6 +76,8 @@ class ForwardPass:
             origins and what is kept have a row for each example instead.
         mean_will_do (bool): Whether gradients of rows that share their start may all
             be their mean.
+        again (callable or None): Runs the same rows once more, with the same noise,
+            masks and network, and returns that pass; for methods that compare two.
     """
 
     rows: Rows
@@ -87,6 +89,7 @@ class ForwardPass:
     drew_random_numbers: bool = False
     start: SharedStart | None = None
     mean_will_do: bool = False
+    again: Callable[[], ForwardPass] | None = None
     _of_all_targets: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -241,6 +241,7 @@ class Runner:
                 self._check_suspects(batch, rows)
             with self.pass_size.counting(self._learned.rows_alone(rows, start)):
                 this = self._run_as_configured(batch, rows, start)
+            this.again = partial(self._run_as_configured, batch, rows)
             yield this
 
     def where_not_finite(self, batch: UserBatch, rows: Rows) -> str:

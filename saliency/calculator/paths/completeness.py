@@ -29,12 +29,15 @@ class Completeness:
 
     Args:
         n_baseline (int): Number of baselines, over which attributions are averaged.
-        advice (str): What the warning says of the quadrature.
+        advice (str): Sentences of the warning that say what to do.
+        far (float): Attributions that are off by more than this share are far from
+            adding up.
     """
 
-    def __init__(self, n_baseline: int, advice: str) -> None:
+    def __init__(self, n_baseline: int, advice: str, far: float = _FAR) -> None:
         self._n_baseline = n_baseline
         self._advice = advice
+        self._far = far
         self._first_example = 0
         self._n_example = 0
         self._is_of_batch = False  # the score is one value for the batch
@@ -144,7 +147,7 @@ class Completeness:
     def warn(self) -> None:
         """Give a warning, once, if the worst is far from adding up."""
         worst = self._worst
-        if self._has_warned or worst is None or self._share(worst) <= _FAR:
+        if self._has_warned or worst is None or self._share(worst) <= self._far:
             return
         self._has_warned = True
         example = f"example {worst.example}"
@@ -156,10 +159,8 @@ class Completeness:
         warn_user(
             f"the attributions of {example} miss f(x) - f(baseline) = "
             f"{worst.difference:.3g} by {worst.delta:+.3g}{relative}; of all they miss "
-            "it furthest. If the output jumps at the baseline (a normalization of "
-            "zeros does) or on the way from there, no gradient tells of that: pass "
-            f"another baseline. If not, pass {self._advice}, and explain scores rather "
-            "than probabilities. convergence_delta says how far each example is off"
+            f"it furthest. {self._advice}. convergence_delta says how far each example "
+            "is off"
         )
 
     @property

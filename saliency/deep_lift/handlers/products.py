@@ -1,0 +1,121 @@
+"""Products: the mean of the other factor, and what polynomials have instead."""
+
+from __future__ import annotations
+
+from saliency.array_types import Array
+from saliency.deep_lift.handlers.elementwise import rescaled
+from saliency.deep_lift.pair import Pair
+from saliency.deep_lift.reapplied import mean_gradient
+from saliency.deep_lift.registry import Multipliers, multiplies
+
+import chainer
+import chainer.functions as F
+
+
+@multiplies("product")
+def product(pair: Pair) -> Multipliers:
+    r"""The mean of the other factor.
+
+    .. math:: \Delta(ab) = \bar b \Delta a + \bar a \Delta b
+
+    where :math:`\bar a = (a + a') / 2`; it is the Shapley value of each factor. Where
+    only one of them depends on the target, and the other is another array at the
+    baseline (a mask ``h.array > 0``), the multiplier is the quotient :math:`\Delta(ab)
+    / \Delta a` as long as that is between b and b'.
+    """
+    active = pair.active_indexes
+    if len(active) == 1:
+        (i,) = active
+        if not pair.is_same(1 - i):
+            return pair.at_active([_masked(pair, i)])
+    m = pair.m
+    return pair.at_active(
+        chainer.utils.sum_to(m * pair.mean(1 - i), pair.inputs[i].shape) for i in active
+    )
+
+
+def _masked(pair: Pair, i: int) -> Array:
+    """Return the multiplier of a factor beside one that is cut off from the target."""
+    xp, m = pair.xp, pair.m
+    other, other0 = (
+        xp.broadcast_to(xs[1 - i], m.shape) for xs in (pair.inputs, pair.inputs0)
+    )
+    delta = xp.broadcast_to(pair.dx(i), m.shape)
+    is_zero = delta == 0
+    found = pair.dy / xp.where(is_zero, 1, delta)
+    is_between = (found >= xp.minimum(other, other0)) & (
+        found <= xp.maximum(other, other0)
+    )
+    mean = (other + other0) * m.dtype.type(0.5)
+    found = xp.where(is_zero | ~is_between, mean, found)
+    return chainer.utils.sum_to(m * found, pair.inputs[i].shape)
+
+
+@multiplies("matrix product", "linear", "convolution", "deconvolution")
+def multilinear(pair: Pair) -> Multipliers:
+    """The gradient; the mean of the other factor where several depend on the target.
+
+    A bias is no factor, and has its gradient in any case.
+    """
+    active = pair.active_indexes
+    others = [i for i in range(len(pair.inputs)) if i not in active]
+    if len(active) == 1 and all(map(pair.is_same, others)):
+        return pair.gradient()
+    return mean_gradient(pair, len(pair.inputs))
+
+
+@multiplies("product of elements")
+def product_of_elements(pair: Pair) -> Multipliers:
+    """The mean of the gradient on the straight way from the baseline."""
+    return mean_gradient(pair, pair.inputs[0].size // max(pair.m.size, 1))
+
+
+@multiplies("cumulative product")
+def cumulative_product(pair: Pair) -> Multipliers:
+    """The mean of the gradient on the straight way from the baseline."""
+    axis = pair.function.axis
+    x = pair.inputs[0]
+    return mean_gradient(pair, x.size if axis is None else x.shape[axis])
+
+
+@multiplies("sum of squares")
+def sum_of_squares(pair: Pair) -> Multipliers:
+    """The sum of x and its baseline."""
+    return mean_gradient(pair, 2)
+
+
+@multiplies("quotient", "power")
+def of_two(pair: Pair) -> Multipliers:
+    """The Shapley value of each of the two; Rescale where one depends on the target."""
+    return rescaled(pair)
+
+
+@multiplies(F.math.basic_math.Div)
+def quotient(pair: Pair) -> Multipliers:
+    r"""The Shapley values of numerator and denominator.
+
+    .. math::
+        \Delta\frac{a}{b} = \tfrac12\Bigl(\frac1b + \frac1{b'}\Bigr) \Delta a
+        - \frac{\bar a}{b b'} \Delta b
+    """
+    m, (_, b), (_, b0) = pair.m, pair.inputs, pair.inputs0
+    half = m.dtype.type(0.5)
+    multipliers = {0: m / b if b is b0 else m * (half / b + half / b0)}
+    if 1 in pair.active_indexes:
+        multipliers[1] = -m * pair.mean(0) / (b * b0)
+    return pair.at_active(
+        chainer.utils.sum_to(multipliers[i], pair.inputs[i].shape)
+        for i in pair.active_indexes
+    )
+
+
+@multiplies("interpolation")
+def interpolation(pair: Pair) -> Multipliers:
+    r"""``p x + (1 - p) y``: as the products that it is made of.
+
+    .. math:: \bar p \Delta x + (1 - \bar p) \Delta y + (\bar x - \bar y) \Delta p
+    """
+    p, x, y = map(pair.mean, range(3))
+    m = pair.m
+    of_inputs = (lambda: m * (x - y), lambda: m * p, lambda: m - m * p)
+    return pair.at_active(of_inputs[i]() for i in pair.active_indexes)
