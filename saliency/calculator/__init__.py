@@ -8,20 +8,24 @@ from saliency.calculator.common import (
     GaussianNoiseSampler,
     UniformNoiseSampler,
 )
+from saliency.calculator.eigen_cam_calculator import EigenCAMCalculator
 from saliency.calculator.engine.dataset import list_examples
 from saliency.calculator.engine.padding import cut_to_lengths
 from saliency.calculator.grad_cam_calculator import (
     GradCAMCalculator,
     GuidedGradCAMCalculator,
 )
+from saliency.calculator.grad_cam_plus_plus_calculator import GradCAMPlusPlusCalculator
 from saliency.calculator.gradient_calculator import GradientCalculator
 from saliency.calculator.guided_backprop_calculator import (
     DeconvnetCalculator,
     GuidedBackpropCalculator,
 )
+from saliency.calculator.hires_cam_calculator import HiResCAMCalculator
 from saliency.calculator.integrated_gradients_calculator import (
     IntegratedGradientsCalculator,
 )
+from saliency.calculator.layer_cam_calculator import LayerCAMCalculator
 from saliency.calculator.lrp_calculator import LRPCalculator
 from saliency.calculator.occlusion_calculator import OcclusionCalculator
 from saliency.calculator.randomness.posteriors import (
@@ -30,25 +34,31 @@ from saliency.calculator.randomness.posteriors import (
     SWAGPosterior,
 )
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
+from saliency.calculator.xgrad_cam_calculator import XGradCAMCalculator
 
 __all__ = [
     "BaseCalculator",
     "BayesGradCalculator",
     "DeconvnetCalculator",
+    "EigenCAMCalculator",
     "EnsemblePosterior",
     "GaussianBlur",
     "GaussianNoiseSampler",
     "GradCAMCalculator",
+    "GradCAMPlusPlusCalculator",
     "GradientCalculator",
     "GuidedBackpropCalculator",
     "GuidedGradCAMCalculator",
+    "HiResCAMCalculator",
     "IntegratedGradientsCalculator",
     "LRPCalculator",
+    "LayerCAMCalculator",
     "OcclusionCalculator",
     "Posterior",
     "SWAGPosterior",
     "SmoothGradCalculator",
     "UniformNoiseSampler",
+    "XGradCAMCalculator",
     "cut_to_lengths",
     "list_examples",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
@@ -37,6 +38,11 @@ _CONVOLUTIONS = (
 )
 
 
+#: ``weighted(A, gradients)`` returns the map ``(n, ...)`` of feature maps ``(n,
+#: channel, ...)``, which have those gradients.
+Weighted = Callable[[Array, Array], Array]
+
+
 class HowToRead(NamedTuple):
     """How maps are read from the calls of layers.
 
@@ -50,6 +56,24 @@ class HowToRead(NamedTuple):
     call: int | None
     reshape: Reshape
     resize: bool | tuple[int, ...]
+
+
+class LayerMaps(NamedTuple):
+    """The feature maps of a layer in one forward pass.
+
+    Attributes:
+        name (str): Of the layer, for messages.
+        calls (list of chainer.Variable): What each call that sees the target gave,
+            behind its ReLU if there is one.
+    """
+
+    name: str
+    calls: list[Any]
+
+    def arrays(self, this: ForwardPass, how: HowToRead) -> list[Array]:
+        """Return the maps of each call, ``(n_row, channel, ...)``."""
+        n_row = this.n_row_of_target
+        return [as_maps(A.array, self.name, how.reshape, n_row) for A in self.calls]
 
 
 class MapsRun(GuidedRun):
@@ -92,13 +116,51 @@ class MapsRun(GuidedRun):
             self._clear()
             raise
 
-    def maps(self, this: ForwardPass, classes: Explained, how: HowToRead) -> Array:
-        """Return :math:`L^c` of each row, the mean over layers; the maps are let go.
+    def maps(
+        self,
+        this: ForwardPass,
+        classes: Explained,
+        how: HowToRead,
+        weighted: Weighted,
+    ) -> Array:
+        """Return the map of each row, the mean over layers; what is held is let go.
+
+        Args:
+            this (ForwardPass): The pass.
+            classes (numpy.ndarray, tuple or None): What is explained of each row.
+            how (HowToRead): Which maps, and their size.
+            weighted (callable): What the maps of a call say; negative values are cut
+                off.
 
         Raises:
             TypeError: If a layer does not return a Variable.
             ValueError: If a layer gives no feature maps of the target, or it cannot be
                 told what its axes are, or those of the target.
+        """
+        layers = self.read(this, how)
+        every_map = [A for layer in layers for A in layer.calls]
+        grads = iter(gradients(this.outputs, every_map, this.weights(classes)))
+        of_layers = []
+        for name, calls in layers:
+            pairs = [(A.array, g) for A, g in zip(calls, grads) if g is not None]
+            if not pairs:
+                raise no_influence()
+            read = partial(
+                _with_gradients,
+                name=name,
+                reshape=how.reshape,
+                n_row=this.n_row_of_target,
+            )
+            of_layers.append((name, [weighted(*read(*pair)) for pair in pairs]))
+        return self.put_on_target(of_layers, this, how)
+
+    def read(self, this: ForwardPass, how: HowToRead) -> list[LayerMaps]:
+        """Return the feature maps of each layer, which are not held any longer.
+
+        Raises:
+            TypeError: If a layer does not return a Variable.
+            ValueError: If a layer gives no feature maps of the target, or it cannot be
+                told what its axes are.
         """
         wiring = Wiring(this.outputs)
         try:
@@ -111,19 +173,28 @@ class MapsRun(GuidedRun):
         for name, calls in layers:
             for A in calls:
                 _check_axes(A, name, this, wiring, how.reshape)
-        maps = [[_behind_relu(A, wiring) for A in calls] for _, calls in layers]
-        every_map = [A for calls in maps for A in calls]
-        grads = iter(gradients(this.outputs, every_map, this.weights(classes)))
-        of_layers = []
-        for (name, _), calls in zip(layers, maps):
-            pairs = [(A.array, g) for A, g in zip(calls, grads) if g is not None]
-            if not pairs:
-                raise no_influence()
-            n_row = this.n_row_of_target
-            parts = [_weighted(*pair, name, how.reshape, n_row) for pair in pairs]
-            size = _size(this, wiring, how.resize, parts[0].ndim - 1)
-            of_layers.append(_sum_of_calls(parts, size, name))
-        return _mean_of_layers(of_layers)
+        return [
+            LayerMaps(name, [_behind_relu(A, wiring) for A in calls])
+            for name, calls in layers
+        ]
+
+    @staticmethod
+    def put_on_target(
+        of_layers: list[tuple[str, list[Array]]], this: ForwardPass, how: HowToRead
+    ) -> Array:
+        """Return the mean over layers of what their calls say, in the size asked for.
+
+        Args:
+            of_layers (list of tuple): The name of each layer, and for each of its calls
+                an array ``(n, ...)``.
+            this (ForwardPass): The pass.
+            how (HowToRead): The size.
+
+        Raises:
+            ValueError: If it cannot be told which axes of the target are the maps'.
+        """
+        size = size_of_maps(this, how.resize, of_layers[0][1][0].ndim - 1)
+        return mean_of_layers(of_layers, size)
 
     def _calls(self, this: ForwardPass, wiring: Wiring) -> list[tuple[str, list[Any]]]:
         """Return the name of each layer, and what its calls gave."""
@@ -245,22 +316,21 @@ def _check_axes(
         )
 
 
-def _weighted(
+def _with_gradients(
     A: Array, gradient: Array, name: str, reshape: Reshape, n_row: int
-) -> Array:
-    """Return the sum over channels of the maps times their mean gradients."""
-    maps, of_maps = (_as_maps(array, name, reshape, n_row) for array in (A, gradient))
+) -> tuple[Array, Array]:
+    """Return what a layer gave, and its gradient, as ``(batch, channel, ...)``."""
+    maps, of_maps = (as_maps(array, name, reshape, n_row) for array in (A, gradient))
     if gradient.any() and not of_maps.any():
         raise ValueError(
             f"of what layer {name} gives, the output depends on that part alone which "
             "reshape leaves out, as on the class token behind the last attention; "
             "choose a layer before that, for example its layer normalization"
         )
-    alpha = of_maps.mean(axis=tuple(range(2, of_maps.ndim)), keepdims=True)
-    return (alpha * maps).sum(axis=1)
+    return maps, of_maps
 
 
-def _as_maps(array: Array, name: str, reshape: Reshape, n_row: int) -> Array:
+def as_maps(array: Array, name: str, reshape: Reshape, n_row: int) -> Array:
     """Return what a layer gave as ``(batch, channel, ...)``."""
     if reshape is None:
         return array
@@ -286,29 +356,69 @@ def _as_maps(array: Array, name: str, reshape: Reshape, n_row: int) -> Array:
     return xp.moveaxis(tokens, 2, 1).reshape(len(array), -1, *reshape)
 
 
-def _size(
-    this: ForwardPass, wiring: Wiring, resize: bool | tuple[int, ...], n_axis: int
+def size_of_maps(
+    this: ForwardPass, resize: bool | tuple[int, ...], n_axis: int
 ) -> tuple[int, ...] | None:
-    """Return the size that maps are brought to, None to leave them as they are."""
+    """Return the size that maps are brought to, None to leave them as they are.
+
+    Args:
+        this (ForwardPass): The pass, with its graph.
+        resize (bool or tuple of int): What the user says.
+        n_axis (int): How many axes the maps have.
+
+    Raises:
+        ValueError: If they do not fit each other, or those of the target.
+    """
     if resize is False:
         return None
-    target = this.targets[0]
     if resize is True:
-        is_of_maps = target.ndim - 2 == n_axis and not this.run.is_whole_target
-        if not (is_of_maps and wiring.is_of_planes(target)):
-            raise ValueError(
-                f"the maps have {n_axis} axes, and nothing shows which axes of the "
-                f"target, of shape {target.shape}, are the same: they are those from 2 "
-                "on where it goes into a convolution or pooling. GradCAMCalculator "
-                "takes the size of the maps, resize=(h, w), or leaves them as they "
-                "are, resize=False"
-            )
-        return tuple(target.shape[2:])
+        return size_of_target(this, n_axis)
     if len(resize) != n_axis:
         raise ValueError(
             f"resize={resize!r} must have a length for each of the maps' {n_axis} axes"
         )
     return resize
+
+
+def size_of_target(this: ForwardPass, n_axis: int) -> tuple[int, ...]:
+    """Return the lengths of those axes of the target that are axes of the maps.
+
+    Args:
+        this (ForwardPass): The pass, with its graph.
+        n_axis (int): How many axes the maps have.
+
+    Raises:
+        ValueError: If it cannot be told which they are.
+    """
+    target = this.targets[0]
+    is_of_maps = target.ndim - 2 == n_axis and not this.run.is_whole_target
+    if not (is_of_maps and Wiring(this.outputs).is_of_planes(target)):
+        raise ValueError(
+            f"the maps have {n_axis} axes, and nothing shows which axes of the "
+            f"target, of shape {target.shape}, are the same: they are those from 2 "
+            "on where it goes into a convolution or pooling. GradCAMCalculator "
+            "takes the size of the maps, resize=(h, w), or leaves them as they "
+            "are, resize=False"
+        )
+    return tuple(target.shape[2:])
+
+
+def mean_of_layers(
+    of_layers: list[tuple[str, list[Array]]], size: tuple[int, ...] | None
+) -> Array:
+    """Return the mean over layers of the positive part of the sum over their calls.
+
+    Args:
+        of_layers (list of tuple): The name of each layer, and for each of its calls an
+            array ``(n, ...)``.
+        size (tuple of int or None): The size that they are brought to, if any.
+
+    Raises:
+        ValueError: If they differ in size.
+    """
+    maps = [_sum_of_calls(parts, size, name) for name, parts in of_layers]
+    _check_same_size(maps, "the layers")
+    return maps[0] if len(maps) == 1 else sum(maps[1:], maps[0]) / len(maps)
 
 
 def _sum_of_calls(parts: list[Array], size: tuple[int, ...] | None, name: str) -> Array:
@@ -321,11 +431,6 @@ def _sum_of_calls(parts: list[Array], size: tuple[int, ...] | None, name: str) -
     _check_same_size(parts, f"the calls of layer {name}")
     total: Array = sum(parts[1:], parts[0])
     return total.clip(min=0)
-
-
-def _mean_of_layers(maps: list[Array]) -> Array:
-    _check_same_size(maps, "the layers")
-    return maps[0] if len(maps) == 1 else sum(maps[1:], maps[0]) / len(maps)
 
 
 def _check_same_size(maps: list[Array], whose: str) -> None:

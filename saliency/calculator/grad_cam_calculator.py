@@ -61,7 +61,22 @@ class LayerMapsCalculator(BaseCalculator):
     ) -> Array:
         """Return the map of each row."""
         assert isinstance(this.run, MapsRun)  # what start has returned
-        return this.run.maps(this, classes, HowToRead(self.call, self.reshape, resize))
+        how = HowToRead(self.call, self.reshape, resize)
+        return this.run.maps(this, classes, how, self.weighted)
+
+    def weighted(self, A: Array, gradients: Array) -> Array:
+        r"""Return what feature maps say for the class, :math:`\sum_k \alpha_k^c A^k`.
+
+        Args:
+            A (array): The maps of each row, ``(n, channel, ...)``.
+            gradients (array): The gradient of the score there, of the same shape.
+
+        Returns:
+            array: ``(n, ...)``.
+        """
+        alpha = gradients.mean(axis=tuple(range(2, A.ndim)), keepdims=True)
+        maps: Array = (alpha * A).sum(axis=1)
+        return maps
 
     def __repr__(self) -> str:
         if self.layer is not None:

@@ -53,8 +53,9 @@ def names_of_methods() -> dict[str, str]:
 
 
 def _typed(name: str) -> str:
-    """Return ``'smooth-grad'`` for ``'SmoothGradCalculator'``."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name.removesuffix(_SUFFIX))
+    """Return ``'x-grad-cam'`` for ``'XGradCAMCalculator'``."""
+    beginnings = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
+    words = re.sub(beginnings, "-", name.removesuffix(_SUFFIX))
     return words.lower()
 
 

@@ -20,7 +20,11 @@ _GRADIENTS = (
     *("gradient", "smooth-grad", "bayes-grad", "guided-backprop", "deconvnet"),
     "guided-grad-cam",
 )
-_MAPS = ("grad-cam", "guided-grad-cam")
+#: Methods whose scores are a map for each photograph, without channels.
+_MAPS = (
+    *("grad-cam", "grad-cam-plus-plus", "hi-res-cam", "layer-cam", "x-grad-cam"),
+    "eigen-cam",
+)
 #: Samples that are drawn unless the user says how many: what SmoothGrad draws.
 _N_SAMPLE = 30
 
@@ -120,9 +124,9 @@ def _of_photographs(
         suited = {"baseline": blur, "steps": 32}
     elif name == "lrp":
         suited = _box_of(prepared)
-    elif name in _MAPS and photographs is not None:
+    elif name in (*_MAPS, "guided-grad-cam") and photographs is not None:
         suited = {"layer": photographs.layer}
-    call: dict[str, Any] = {} if name == "grad-cam" else {"ch_axis": 2}
+    call: dict[str, Any] = {} if name in _MAPS else {"ch_axis": 2}
     if name in _GRADIENTS:
         call["method"] = "abs"
     return suited, call

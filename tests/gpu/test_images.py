@@ -12,16 +12,21 @@ from numpy.testing import assert_allclose
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
     DeconvnetCalculator,
+    EigenCAMCalculator,
     EnsemblePosterior,
     GaussianBlur,
     GradCAMCalculator,
+    GradCAMPlusPlusCalculator,
     GradientCalculator,
     GuidedBackpropCalculator,
     GuidedGradCAMCalculator,
+    HiResCAMCalculator,
     IntegratedGradientsCalculator,
+    LayerCAMCalculator,
     LRPCalculator,
     OcclusionCalculator,
     SmoothGradCalculator,
+    XGradCAMCalculator,
     fast_cpu,
 )
 from saliency.lrp import PRESETS
@@ -102,6 +107,11 @@ def test_relevance_of_layers(link, images):
     [
         GradCAMCalculator,
         GuidedGradCAMCalculator,
+        GradCAMPlusPlusCalculator,
+        HiResCAMCalculator,
+        LayerCAMCalculator,
+        XGradCAMCalculator,
+        EigenCAMCalculator,
         GuidedBackpropCalculator,
         DeconvnetCalculator,
         partial(IntegratedGradientsCalculator, steps=3, baseline=GaussianBlur(2.0)),

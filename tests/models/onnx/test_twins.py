@@ -18,20 +18,30 @@ from tests.models.onnx.twins import TWINS
 
 import chainer
 
+OF_MAPS = {
+    "grad_cam": saliency.GradCAMCalculator,
+    "grad_cam_plus_plus": saliency.GradCAMPlusPlusCalculator,
+    "hires_cam": saliency.HiResCAMCalculator,
+    "layer_cam": saliency.LayerCAMCalculator,
+    "xgrad_cam": saliency.XGradCAMCalculator,
+    "eigen_cam": saliency.EigenCAMCalculator,
+    "guided_grad_cam": saliency.GuidedGradCAMCalculator,
+}
 METHODS = {
     **CALCULATORS,
-    "grad_cam": saliency.GradCAMCalculator,
+    **OF_MAPS,
     "guided_backprop": saliency.GuidedBackpropCalculator,
-    "guided_grad_cam": saliency.GuidedGradCAMCalculator,
     "deconvnet": saliency.DeconvnetCalculator,
 }
 # These bring the noise or the dropout themselves; all others are run with both.
 HOW = {"smooth_grad": "clean", "bayes_grad": "clean"}
 # Networks have to be convolutional, or to have a ReLU.
 NOT_OF = {
-    "perceptron": {"grad_cam", "guided_grad_cam"},
-    "attention": {"grad_cam", "guided_grad_cam", "guided_backprop", "deconvnet"},
-    "recurrent": {"grad_cam", "guided_grad_cam"},
+    # Grad-CAM++ refuses maps that are negative, as without a ReLU.
+    "convolutional": {"grad_cam_plus_plus"},
+    "perceptron": {*OF_MAPS},
+    "attention": {*OF_MAPS, "guided_backprop", "deconvnet"},
+    "recurrent": {*OF_MAPS},
 }
 # One network has every kind of layer that methods tell apart.
 SOME = [
