@@ -19,6 +19,7 @@ from saliency.version import __version__ as __version__
 
 _MODULES = {
     "BaseCalculator": "saliency.calculator",
+    "AblationCAMCalculator": "saliency.calculator",
     "BayesGradCalculator": "saliency.calculator",
     "GradientCalculator": "saliency.calculator",
     "DeconvnetCalculator": "saliency.calculator",
@@ -32,6 +33,7 @@ _MODULES = {
     "LRPCalculator": "saliency.calculator",
     "LayerCAMCalculator": "saliency.calculator",
     "OcclusionCalculator": "saliency.calculator",
+    "ScoreCAMCalculator": "saliency.calculator",
     "SmoothGradCalculator": "saliency.calculator",
     "XGradCAMCalculator": "saliency.calculator",
     "EnsemblePosterior": "saliency.calculator",

@@ -1,6 +1,7 @@
 """Calculators: from a trained model and data to M saliency samples per example."""
 
 from saliency.calculator import calculator_utils as calculator_utils
+from saliency.calculator.ablation_cam_calculator import AblationCAMCalculator
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.bayes_grad_calculator import BayesGradCalculator
 from saliency.calculator.common import (
@@ -33,10 +34,12 @@ from saliency.calculator.randomness.posteriors import (
     Posterior,
     SWAGPosterior,
 )
+from saliency.calculator.score_cam_calculator import ScoreCAMCalculator
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
 from saliency.calculator.xgrad_cam_calculator import XGradCAMCalculator
 
 __all__ = [
+    "AblationCAMCalculator",
     "BaseCalculator",
     "BayesGradCalculator",
     "DeconvnetCalculator",
@@ -56,6 +59,7 @@ __all__ = [
     "OcclusionCalculator",
     "Posterior",
     "SWAGPosterior",
+    "ScoreCAMCalculator",
     "SmoothGradCalculator",
     "UniformNoiseSampler",
     "XGradCAMCalculator",

@@ -105,7 +105,7 @@ class MapsRun(GuidedRun):
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
         """Return a block for the forward pass, after which the maps are held."""
-        self._clear()
+        self.let_go()
         hooks = self._hooks if self.layers is not None else [self._search]
         try:
             with contextlib.ExitStack() as stack:
@@ -113,7 +113,7 @@ class MapsRun(GuidedRun):
                     stack.enter_context(hook)
                 yield
         except BaseException:
-            self._clear()
+            self.let_go()
             raise
 
     def maps(
@@ -169,7 +169,7 @@ class MapsRun(GuidedRun):
                 for name, calls in self._calls(this, wiring)
             ]
         finally:
-            self._clear()
+            self.let_go()
         for name, calls in layers:
             for A in calls:
                 _check_axes(A, name, this, wiring, how.reshape)
@@ -237,7 +237,8 @@ class MapsRun(GuidedRun):
             )
         return found
 
-    def _clear(self) -> None:
+    def let_go(self) -> None:
+        """Let go of what was caught, and of the graph that it keeps alive."""
         self._search.calls.clear()
         for hook in self._hooks:
             hook.clear()
@@ -455,10 +456,14 @@ def _behind_relu(variable: Any, wiring: Wiring) -> Any:
     node = variable.node
     while len(wiring.users(node)) == 1:
         (function,) = wiring.users(node)
-        kind = function_of(function)
         node = function.outputs[0]()
-        if isinstance(kind, _RELUS) and node.data is not None:
+        if is_relu(function) and node.data is not None:
             return node.get_variable()
-        if not isinstance(kind, _ON_THE_WAY):
+        if not isinstance(function_of(function), _ON_THE_WAY):
             break
     return variable
+
+
+def is_relu(function: Any) -> bool:
+    """Tell whether a function of a graph is ReLU, or ReLU with an upper end."""
+    return isinstance(function_of(function), _RELUS)

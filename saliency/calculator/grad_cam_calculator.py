@@ -36,7 +36,7 @@ class LayerMapsCalculator(BaseCalculator):
         """Raise unless ``layer``, ``call`` and ``reshape`` are allowed."""
         super().check()
         self._subject().refuse_several_targets(type(self).__name__)
-        _find_layers(self.model, self.layer)
+        find_layers(self.model, self.layer)
         if self.call is not None and not (is_int(self.call) and self.call >= 0):
             raise ValueError(f"call must be an int >= 0 or None, got {self.call!r}")
         if not (self.reshape is None or callable(self.reshape)):
@@ -44,7 +44,7 @@ class LayerMapsCalculator(BaseCalculator):
 
     def start(self, batches: Batches, passes: CleanPasses) -> MapsRun:
         """Return what catches the feature maps of the layers."""
-        return MapsRun(_find_layers(self.model, self.layer))
+        return MapsRun(find_layers(self.model, self.layer))
 
     @contextlib.contextmanager
     def watch_forward(self, run: Run) -> Iterator[None]:
@@ -189,7 +189,7 @@ def _check_lengths(name: str, value: Any, others: str) -> None:
         )
 
 
-def _find_layers(model: Any, layer: Layer) -> list[chainer.Link] | None:
+def find_layers(model: Any, layer: Layer) -> list[chainer.Link] | None:
     """Return the links that are meant, None for the last convolution."""
     if layer is None:
         return None

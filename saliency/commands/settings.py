@@ -23,7 +23,7 @@ _GRADIENTS = (
 #: Methods whose scores are a map for each photograph, without channels.
 _MAPS = (
     *("grad-cam", "grad-cam-plus-plus", "hi-res-cam", "layer-cam", "x-grad-cam"),
-    "eigen-cam",
+    *("eigen-cam", "score-cam", "ablation-cam"),
 )
 #: Samples that are drawn unless the user says how many: what SmoothGrad draws.
 _N_SAMPLE = 30

@@ -10,6 +10,7 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    AblationCAMCalculator,
     BayesGradCalculator,
     EnsemblePosterior,
     GradCAMCalculator,
@@ -19,6 +20,7 @@ from saliency import (
     IntegratedGradientsCalculator,
     LRPCalculator,
     OcclusionCalculator,
+    ScoreCAMCalculator,
     SmoothGradCalculator,
 )
 from tests.calculator.test_promises import Counter
@@ -172,6 +174,8 @@ KINDS = {
     "guided_backprop": Kind(of(GuidedBackpropCalculator), compute()),
     "grad_cam": Kind(of(GradCAMCalculator, layer="conv2"), compute()),
     "guided_grad_cam": Kind(of(GuidedGradCAMCalculator, layer="conv1"), compute()),
+    "score_cam": Kind(of(ScoreCAMCalculator, layer="conv2"), compute()),
+    "ablation_cam": Kind(of(AblationCAMCalculator, layer="conv1"), compute()),
     "lrp": Kind(of(LRPCalculator, rule="epsilon_plus_flat"), compute()),
     "lrp_layers": Kind(of(LRPCalculator), layers),
     "lrp_conservation": Kind(of(LRPCalculator), compute("conservation")),

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    AblationCAMCalculator,
     DeconvnetCalculator,
     EigenCAMCalculator,
     EnsemblePosterior,
@@ -25,6 +26,7 @@ from saliency import (
     LayerCAMCalculator,
     LRPCalculator,
     OcclusionCalculator,
+    ScoreCAMCalculator,
     SmoothGradCalculator,
     XGradCAMCalculator,
     fast_cpu,
@@ -112,6 +114,8 @@ def test_relevance_of_layers(link, images):
         LayerCAMCalculator,
         XGradCAMCalculator,
         EigenCAMCalculator,
+        ScoreCAMCalculator,
+        AblationCAMCalculator,
         GuidedBackpropCalculator,
         DeconvnetCalculator,
         partial(IntegratedGradientsCalculator, steps=3, baseline=GaussianBlur(2.0)),

@@ -15,21 +15,22 @@ from saliency.calculator.engine.subject import Subject
 
 
 class CleanPasses:
-    """Runs batches as they are, in evaluation mode and without a graph.
+    """Runs batches as they are, in evaluation mode.
 
     A batch takes one pass if that fits into memory, or one for each example where the
     model draws random numbers even so. The passes of the last batch are kept.
 
     Args:
         subject (Subject): What is explained.
-        run (callable): Runs rows of a batch, without noise or any other change.
+        run (callable): ``run(batch, rows, needs_graph)`` runs rows of a batch, without
+            noise or any other change.
         row_limit (RowLimit): How many rows of a pass fit into memory.
     """
 
     def __init__(
         self,
         subject: Subject,
-        run: Callable[[UserBatch, Rows], ForwardPass],
+        run: Callable[[UserBatch, Rows, bool], ForwardPass],
         row_limit: RowLimit,
     ) -> None:
         self._subject = subject
@@ -46,9 +47,17 @@ class CleanPasses:
             self._batch = batch
         return self._passes
 
-    def of_rows(self, batch: UserBatch, examples: np.ndarray) -> ForwardPass:
-        """Return a pass of a row for each of the given examples of a batch."""
-        return self._run(batch, plain_rows(examples))
+    def of_rows(
+        self, batch: UserBatch, examples: np.ndarray, needs_graph: bool = False
+    ) -> ForwardPass:
+        """Return a pass of a row for each of the given examples of a batch.
+
+        Args:
+            batch (UserBatch): The batch.
+            examples (numpy.ndarray): The examples.
+            needs_graph (bool): Whether the pass has its graph.
+        """
+        return self._run(batch, plain_rows(examples), needs_graph)
 
     def predicted_classes(
         self, batch: UserBatch, predict: Callable[[ForwardPass], np.ndarray | None]
@@ -106,7 +115,7 @@ class CleanPasses:
 
     def _run_all(self, batch: UserBatch) -> list[ForwardPass]:
         def run(rows: Rows) -> ForwardPass:
-            return self._run(batch, rows)
+            return self._run(batch, rows, False)
 
         rows = plain_rows(np.arange(batch.size))
         can_split = batch.can_gather()

@@ -330,7 +330,9 @@ class Runner:
             if not isinstance(target, int) and target.calls == "stack"
         }
 
-    def _run_clean(self, batch: UserBatch, rows: Rows) -> ForwardPass:
+    def _run_clean(
+        self, batch: UserBatch, rows: Rows, needs_graph: bool
+    ) -> ForwardPass:
         """Run rows with the trained model as it is."""
         with self._unchanged.during_pass(), chainer.using_config("train", False):
-            return self._passes.of(batch, rows, Treatment())
+            return self._passes.of(batch, rows, Treatment(needs_graph=needs_graph))

@@ -25,6 +25,8 @@ OF_MAPS = {
     "layer_cam": saliency.LayerCAMCalculator,
     "xgrad_cam": saliency.XGradCAMCalculator,
     "eigen_cam": saliency.EigenCAMCalculator,
+    "score_cam": saliency.ScoreCAMCalculator,
+    "ablation_cam": saliency.AblationCAMCalculator,
     "guided_grad_cam": saliency.GuidedGradCAMCalculator,
 }
 METHODS = {
