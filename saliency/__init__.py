@@ -24,6 +24,7 @@ _MODULES = {
     "GradientCalculator": "saliency.calculator",
     "DeconvnetCalculator": "saliency.calculator",
     "EigenCAMCalculator": "saliency.calculator",
+    "ExpectedGradientsCalculator": "saliency.calculator",
     "GradCAMCalculator": "saliency.calculator",
     "GradCAMPlusPlusCalculator": "saliency.calculator",
     "GuidedBackpropCalculator": "saliency.calculator",

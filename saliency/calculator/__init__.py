@@ -12,6 +12,9 @@ from saliency.calculator.common import (
 from saliency.calculator.eigen_cam_calculator import EigenCAMCalculator
 from saliency.calculator.engine.dataset import list_examples
 from saliency.calculator.engine.padding import cut_to_lengths
+from saliency.calculator.expected_gradients_calculator import (
+    ExpectedGradientsCalculator,
+)
 from saliency.calculator.grad_cam_calculator import (
     GradCAMCalculator,
     GuidedGradCAMCalculator,
@@ -45,6 +48,7 @@ __all__ = [
     "DeconvnetCalculator",
     "EigenCAMCalculator",
     "EnsemblePosterior",
+    "ExpectedGradientsCalculator",
     "GaussianBlur",
     "GaussianNoiseSampler",
     "GradCAMCalculator",

@@ -49,7 +49,10 @@ def _print_method(method: Method) -> None:
         print(f"{method.name}: {method.about}\n")
     print(_plain_text(inspect.getdoc(method.calculator) or ""))
     settings = settings_of(method.calculator)
-    shown = ", ".join(f"{name}={one.default!r}" for name, one in settings.items())
+    shown = ", ".join(
+        name if one.default is one.empty else f"{name}={one.default!r}"
+        for name, one in settings.items()
+    )
     print(f"\nSettings for --set, with their defaults: {shown or 'none'}")
 
 

@@ -55,6 +55,8 @@ class Prepared(NamedTuple):
             the file has; of other data, 0.
         box (tuple or None): The smallest and the largest values that the data can have,
             of tables those of each column.
+        background: What the data is drawn from: of tables, all rows that the file has;
+            of other data, 0 alone.
     """
 
     data: Any
@@ -63,6 +65,7 @@ class Prepared(NamedTuple):
     kind: str
     reference: Any = 0
     box: tuple[Any, Any] | None = None
+    background: Any = (0,)
 
 
 def load_network(args: argparse.Namespace) -> Network:
@@ -237,10 +240,11 @@ def _first_rows(prepared: Prepared, n: int | None) -> Prepared:
         return prepared
     rows = np.asarray(data)
     box = rows.min(axis=0), rows.max(axis=0)
+    prepared = prepared._replace(box=box, background=rows)
     if n is None or n >= len(data):
-        return prepared._replace(reference="mean", box=box)
+        return prepared._replace(reference="mean")
     first = data.iloc[:n] if hasattr(data, "iloc") else data[:n]
-    return prepared._replace(data=first, reference=rows.mean(axis=0), box=box)
+    return prepared._replace(data=first, reference=rows.mean(axis=0))
 
 
 def _labels(network: Network, args: argparse.Namespace) -> list[str] | None:

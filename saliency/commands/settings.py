@@ -122,6 +122,8 @@ def _of_photographs(
         suited = {"fill": blur, **window}
     elif name == "integrated-gradients":
         suited = {"baseline": blur, "steps": 32}
+    elif name == "expected-gradients":
+        suited = {"background": blur(prepared.data)}
     elif name == "lrp":
         suited = _box_of(prepared)
     elif name in (*_MAPS, "guided-grad-cam") and photographs is not None:
@@ -144,6 +146,7 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
     """Return what suits tables, which are compared with the mean of the rows."""
     reference = prepared.reference
     suited = {
+        "expected-gradients": {"background": prepared.background},
         "integrated-gradients": {"baseline": reference, "method": "adaptive"},
         "occlusion": {"fill": reference, "slide_axis": 1},
         "lrp": _box_of(prepared),
@@ -155,14 +158,18 @@ def _of_molecules(
     name: str, prepared: Prepared
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what suits embedded atoms, whose channels are summed up."""
-    suited: dict[str, Any] = {"slide_axis": 1} if name == "occlusion" else {}
+    suited, _ = _of_arrays(name, prepared)
     if name in _GRADIENTS:
         suited["multiply_target"] = True
     return suited, {"ch_axis": 3}
 
 
 def _of_arrays(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
-    return ({"slide_axis": 1} if name == "occlusion" else {}), {}
+    suited = {
+        "expected-gradients": {"background": prepared.background},
+        "occlusion": {"slide_axis": 1},
+    }
+    return dict(suited.get(name, {})), {}
 
 
 _DEFAULTS = {

@@ -9,6 +9,7 @@ import pytest
 
 from saliency import (
     BayesGradCalculator,
+    ExpectedGradientsCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
     IntegratedGradientsCalculator,
@@ -33,6 +34,9 @@ class ConvergenceDelta:
 # Those whose way through the engine is that of another one: `make test` runs them with
 # every test that is written for all calculators, and `pytest` alone does not.
 LARGE: dict[str, Any] = {
+    "drawn_expected_gradients": partial(
+        ExpectedGradientsCalculator, background=[0.0, 0.5, 1.0], steps=2
+    ),
     "gradient_times_target": partial(GradientCalculator, multiply_target=True),
     "expected_gradients": partial(
         IntegratedGradientsCalculator, steps=2, baseline=["mean", 0.5]

@@ -73,8 +73,8 @@ class TestSmoothGradOfAQuadratic:
         self, new_calculator, sampler, x
     ):
         calculator = new_calculator(build(MLP, n_out=1))
-        clean = {"noise_sampler": None, "train": False, "M": 1}
-        still = {**clean, "noise_sampler": sampler(scale=0), "seed": 1}
+        clean = {"noise_sampler": None, "train": False, "M": 1, "seed": 1}
+        still = {**clean, "noise_sampler": sampler(scale=0)}
         result = calculator.compute(x, **still)
         assert result.tobytes() == calculator.compute(x, **clean).tobytes()
 

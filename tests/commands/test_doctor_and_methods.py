@@ -104,3 +104,9 @@ class TestMethods:
         shown = printed(capsys, "methods", "lrp:gamma")
         assert shown.startswith("lrp:gamma: The gamma rule: ")
         assert "Settings for --set, with their defaults: rule='epsilon', " in shown
+
+    def test_a_setting_without_a_default(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        shown = printed(capsys, "methods", "expected-gradients")
+        assert shown.endswith("with their defaults: background, steps=50\n")

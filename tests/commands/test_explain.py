@@ -66,6 +66,14 @@ class TestTables:
         assert_allclose(float(rows[0]["value"]), found.values[0, 0], rtol=1e-6)
         assert rows[0]["class"] == "virginica"
 
+    def test_a_background_is_all_rows_of_the_file(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        line = f"{self.line} --method expected-gradients --class virginica --limit 5"
+        found = explain(f"{line} --set steps=500 --seed 0", tmp_path)
+        mean = scores_of_iris(load_iris().data)[:, 2].mean()
+        assert_allclose(found.values.sum(axis=1), found.scores - mean, rtol=0.2)
+
     def test_the_predicted_class_is_the_default(
         self, folder: Path, tmp_path: Path
     ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from saliency.calculator.engine.rows import PassPlan, Rows, folded
 from saliency.calculator.engine.target_layout import BATCH_FIRST, TargetLayout
+from saliency.calculator.randomness.random_streams import RandomStreams
 from saliency.checks import narrowed
 from saliency.user_warnings import warn_user
 
@@ -43,6 +44,8 @@ class Run:
         padding_moves_masks (bool or None): Whether the dropout masks of an example
             depend on how far it is padded, so that each has to go through alone. None
             until two examples have been looked at.
+        streams (RandomStreams or None): Where random numbers of the method's own come
+            from; whoever runs passes writes it here.
     """
 
     def __init__(self, plan: PassPlan = folded) -> None:
@@ -55,6 +58,7 @@ class Run:
         self.is_whole_output = False
         self.lacks_batch_axis: bool | None = None
         self.padding_moves_masks: bool | None = None
+        self.streams: RandomStreams | None = None
         self._without_influence: set[int] = set()
 
     @property

@@ -106,6 +106,7 @@ class Runner:
 
     @run.setter
     def run(self, run: Run) -> None:
+        run.streams = self._streams
         self._passes.run = run
 
     def __enter__(self) -> Runner:

@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 Counter = tuple[int, int, int, int]
 
 NOISE, DROPOUT, GLOBAL = range(3)
+#: For what a method draws for each row. Numbers for many rows at once are apart from
+#: the streams of single ones, as which alone the others of this number are drawn.
+METHOD = GLOBAL
 
 #: Another number where a seed comes to give other numbers, so that what was begun with
 #: the old ones is not continued with the new ones.

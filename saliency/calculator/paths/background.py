@@ -1,0 +1,101 @@
+"""Examples that are like the data, of which each step of a method takes one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saliency.array_types import Array
+from saliency.calculator.engine.data_frames import from_table
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.checks import is_finite
+
+import chainer
+
+
+class Background:
+    """Examples that are like the data, of which each step of a method takes one.
+
+    Args:
+        name (str): Name of the user's parameter, for messages.
+        value: An array of targets, ``(n_row,) + shape``, whose rows can be broadcast to
+            the target of an example; or a table; or with several targets a tuple of
+            these.
+        has_targets (bool): Whether a tuple is one of these for each of several targets.
+
+    Raises:
+        TypeError: If it is none of these.
+        ValueError: If it has no rows, or is not finite; or there are not as many rows
+            for each target.
+
+    Attributes:
+        n_row (int): How many there are.
+    """
+
+    def __init__(self, name: str, value: Any, has_targets: bool = False) -> None:
+        is_of_targets = has_targets and isinstance(value, tuple)
+        given = value if is_of_targets else (value,)
+        self._name = name
+        self._arrays = [_checked(name, one) for one in given]
+        self._is_of_targets = is_of_targets
+        numbers = [len(array) for array in self._arrays]
+        if len(set(numbers)) != 1:
+            raise ValueError(
+                f"{name} must have as many rows for each target, got {numbers}"
+            )
+        self.n_row = numbers[0]
+
+    def at(
+        self, origin: Array, this: ForwardPass, call: int, which: np.ndarray
+    ) -> Array:
+        """Return what each row of a pass takes, in the shape and dtype of the target.
+
+        Args:
+            origin (array): The target, ``(n_row,) + shape``.
+            this (ForwardPass): The pass.
+            call (int): Which of the explained calls of the target's link it is.
+            which (numpy.ndarray): Which row of the background, for each of the pass.
+
+        Raises:
+            ValueError: If their shape is not that of the target, or they are not one
+                for each of several targets.
+        """
+        if self._is_of_targets and len(self._arrays) != this.n_target:
+            raise ValueError(
+                f"{self._name} as a tuple must hold one for each of {this.n_target} "
+                f"targets, got {len(self._arrays)}"
+            )
+        array = self._arrays[this.position if self._is_of_targets else 0]
+        xp = chainer.backend.get_array_module(origin)
+        n_axis = origin.ndim - array.ndim
+        as_target = array.reshape(len(array), *(1,) * n_axis, *array.shape[1:])
+        rows = xp.asarray(as_target)[xp.asarray(which)].astype(origin.dtype, copy=False)
+        try:
+            found: Array = xp.broadcast_to(rows, origin.shape)
+        except ValueError:
+            raise ValueError(
+                f"{self._name} must hold rows of the shape {origin.shape[1:]} of one "
+                f"example's target, got shape {array.shape}"
+            ) from None
+        return found
+
+
+def _checked(name: str, value: Any) -> Array:
+    if isinstance(value, chainer.Variable):
+        value = value.array
+    array = from_table(value)
+    if not isinstance(array, chainer.get_array_types()):
+        array = np.asarray(array)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(
+            f"{name} must hold rows of numbers, as the data does, got {value!r}"
+        )
+    if array.ndim == 0 or len(array) == 0:
+        raise ValueError(
+            f"{name} must hold at least one row, as the data does, got shape "
+            f"{array.shape}"
+        )
+    if not is_finite(array):
+        raise ValueError(f"{name} must be finite, got NaN or infinity in it")
+    return array
