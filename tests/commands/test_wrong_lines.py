@@ -16,7 +16,7 @@ USER = "networks_of_a_user"
 #: From a command line to what has to be said of it.
 WRONG = {
     "frobnicate": "invalid choice: 'frobnicate'",
-    "methods nope": "nope: there is no such method; methods are bayes-grad, ",
+    "methods nope": "nope: there is no such method; methods are ablation-cam, ",
     "methods lrp:nope": "presets are lrp0, epsilon, ",
     "methods smoothgard": "did you mean smooth-grad?",
     "explain": "arguments are required: DATA, --model",
