@@ -1,30 +1,36 @@
 """Convolution in which every channel has kernels of its own (depthwise).
 
 There is no sum over channels, and so no matrix product: each tap of the kernel is a
-product of what the windows see with one number per channel. NumPy's ``einsum`` adds up
-such products without writing any of them to memory, at full speed where its innermost
-axis is long: that axis is all channels of several pixels in a row.
+product of what the windows see with one number per channel. What is compiled adds up
+such products, and finishes the sums, in one pass. NumPy's ``einsum`` adds them up
+without writing any of them to memory, at full speed where its innermost axis is long:
+that axis is all channels of several pixels in a row.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from saliency.cpu import elementwise, memory
+from saliency.cpu import compiled, elementwise, memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
-from saliency.cpu.mask import Mask
+from saliency.cpu.mask import Mask, masked
 from saliency.cpu.threads import threads
 from saliency.cpu.tiles import Patches, Tile
 
 # Elements of the innermost axis: long enough for its loop to pay, short enough for the
 # kernels, which are repeated for each of its pixels, to stay in the cache.
 _BLOCK = 1024
+# Arithmetic operations of a matrix product that take as long as a product here, where
+# that is compiled.
+_COMPILED_COST = 7
 
 
 def convolve(
@@ -143,18 +149,22 @@ class _Filter:
         self.geometry = geometry
         self.out = out
         self.n_kernel = len(W)
-        n_pixel = 1 if geometry.stride[1] > 1 else max(1, _BLOCK // self.n_kernel)
-        taps = np.ascontiguousarray(W.transpose(1, 2, 0))
-        self._taps = np.tile(taps, min(n_pixel, out.shape[2]))
+        self.taps = np.ascontiguousarray(W.transpose(1, 2, 0))
         self._is_in_place = (
             self.n_kernel == out.shape[3]
             and out.strides[2] == self.n_kernel * out.itemsize
         )
 
+    @functools.cached_property
+    def _repeated_taps(self) -> np.ndarray:
+        is_strided = self.geometry.stride[1] > 1
+        n_pixel = 1 if is_strided else max(1, _BLOCK // self.n_kernel)
+        return np.tile(self.taps, min(n_pixel, self.out.shape[2]))
+
     @property
     def n_operation(self) -> int:
         """Products of numbers."""
-        return self._taps[..., 0].size * self.n_kernel * self.out[..., 0].size
+        return self.taps.size * self.out[..., 0].size
 
     def __call__(self, region: np.ndarray, tile: Tile) -> None:
         """Write a tile of the result.
@@ -166,11 +176,11 @@ class _Filter:
         first, last, start, stop = tile
         of_tile = self.out[first:last, start:stop]
         if self._is_in_place:
-            _add_taps(region, self._taps, self.geometry, of_tile)
+            _add_taps(region, self._repeated_taps, self.geometry, of_tile)
             return
         shape = (*of_tile.shape[:3], self.n_kernel)
         terms = threads.scratch("terms", shape, region.dtype)
-        _add_taps(region, self._taps, self.geometry, terms)
+        _add_taps(region, self._repeated_taps, self.geometry, terms)
         n_sum = of_tile.shape[3]
         if n_sum == self.n_kernel:
             of_tile[...] = terms
@@ -198,27 +208,103 @@ def _run(
     """
     patches = Patches(geometry, x.shape[1])
     n_kernel = filters[0].n_kernel
-
-    def run(tile: Tile) -> None:
-        first, last, start, stop = tile
-        region = _repeated(patches.region(x, tile, mask), n_kernel)
-        for each in filters:
-            top, left = (a - b for a, b in zip(geometry.pad, each.geometry.pad))
-            end = min(stop, each.geometry.out[0])
-            if start < end:
-                each(region[:, top:, left:], (first, last, start, end))
-        if finish is not None:
-            finish(*patches.pixels(tile))
-
+    is_compiled = _can_be_compiled(filters, x)
+    run = _run_compiled if is_compiled else _run_in_numpy
     n_operation = sum(each.n_operation for each in filters)
-    n_thread = threads.for_work(elementwise.COST * n_operation)
-    n_element = n_kernel * (1 + math.prod(geometry.stride))
-    tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
-    if n_thread == 1:  # no matrix products, so no BLAS to keep from starting threads
-        for tile in tiles:
-            run(tile)
+    cost = _COMPILED_COST if is_compiled else elementwise.COST
+    n_thread = threads.for_work(cost * n_operation)
+    if is_compiled and mask is None:
+        tiles = _equal_tiles(len(x), geometry.out[0], n_thread)
     else:
-        threads.run(run, [(tile,) for tile in tiles], n_thread)
+        n_element = n_kernel * (1 + math.prod(geometry.stride))
+        tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
+    jobs = [(tile, filters, x, patches, finish, mask) for tile in tiles]
+    if n_thread == 1:  # no matrix products, so no BLAS to keep from starting threads
+        for job in jobs:
+            run(*job)
+    else:
+        threads.run(run, jobs, n_thread)
+
+
+def _equal_tiles(n_image: int, n_row: int, n_thread: int) -> list[Tile]:
+    """Return as few tiles as give all threads equally much to do."""
+    if n_image % n_thread:
+        n_image_part, n_row_part = n_image, min(n_thread, n_row)
+    else:
+        n_image_part, n_row_part = n_thread, 1
+    images, rows = (
+        np.linspace(0, n, n_part + 1).astype(int).tolist()
+        for n, n_part in ((n_image, n_image_part), (n_row, n_row_part))
+    )
+    return [
+        (first, last, start, stop)
+        for first, last in zip(images, images[1:])
+        for start, stop in zip(rows, rows[1:])
+    ]
+
+
+def _run_in_numpy(
+    tile: Tile,
+    filters: list[_Filter],
+    x: np.ndarray,
+    patches: Patches,
+    finish: Finish | None,
+    mask: Mask | None,
+) -> None:
+    first, last, start, stop = tile
+    geometry = patches.geometry
+    region = _repeated(patches.region(x, tile, mask), filters[0].n_kernel)
+    for each in filters:
+        top, left = (a - b for a, b in zip(geometry.pad, each.geometry.pad))
+        end = min(stop, each.geometry.out[0])
+        if start < end:
+            each(region[:, top:, left:], (first, last, start, end))
+    if finish is not None:
+        finish(*patches.pixels(tile))
+
+
+def _can_be_compiled(filters: list[_Filter], x: np.ndarray) -> bool:
+    has_kernel_each = all(
+        each.n_kernel == x.shape[1] == each.out.shape[3] for each in filters
+    )
+    outs = (each.out for each in filters)
+    return has_kernel_each and compiled.suits(x.transpose(0, 2, 3, 1), *outs)
+
+
+def _run_compiled(
+    tile: Tile,
+    filters: list[_Filter],
+    x: np.ndarray,
+    patches: Patches,
+    finish: Finish | None,
+    mask: Mask | None,
+) -> None:
+    first, last, start, stop = tile
+    geometry = patches.geometry
+    top = start * geometry.stride[0] - geometry.pad[0]
+    up = max(top, 0)
+    down = max(up, min(top + geometry.span(0, stop - start), geometry.size[0]))
+    at = slice(first, last), slice(up, down)
+    by_pixel = x.transpose(0, 2, 3, 1)
+    seen = masked(by_pixel, at, None if mask is None else mask.channels_last())
+    steps = compiled.NO_STEPS
+    if finish is not None and not finish.adds:
+        steps, finish = finish.steps, None
+    for each in filters:
+        end = min(stop, each.geometry.out[0])
+        if start < end:
+            above, left = each.geometry.pad
+            within = replace(
+                each.geometry,
+                size=(down - up, geometry.size[1]),
+                pad=(above + up, left),
+            )
+            of_tile = each.out[first:last, start:end]
+            compiled.filter_channels(
+                seen, each.taps, within, steps, slice(start, end), of_tile
+            )
+    if finish is not None:
+        finish(*patches.pixels(tile))
 
 
 def _of_all(phases: list[Geometry]) -> Geometry:

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from saliency.cpu import memory
+from saliency.cpu import compiled, memory
 from saliency.cpu.epilogue import Epilogue, limit
 from saliency.cpu.mask import Mask
 from saliency.cpu.threads import threads
@@ -100,6 +100,10 @@ def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
 
     def work(part: np.ndarray, *rest: np.ndarray) -> None:
         *added, scale, of_shift, out = rest
+        if scale.ndim == 1 and compiled.can_finish(part, *added, out):
+            steps = compiled.Steps(None, scale, of_shift, then.floor, then.ceiling)
+            compiled.finish(part, steps, added[0] if added else None, out)
+            return
         np.multiply(part, scale, out=out)
         out += of_shift
         for term in added:

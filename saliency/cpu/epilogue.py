@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from saliency.cpu import compiled
+
 # Bytes that are worked on at a time: they stay in the cache from one step to the next.
 _PART = 1 << 18
 # Elements of an innermost loop that are enough for it to pay, and that are too few.
@@ -77,6 +79,11 @@ class Finish:
             memory.
         b (numpy.ndarray or None): Bias of each channel.
         then (Epilogue): What comes after it; its array is ``(..., channel)`` as well.
+
+    Attributes:
+        is_needed (bool): Whether anything is done.
+        adds (bool): Whether an array is added.
+        steps (compiled.Steps): All else that is done.
     """
 
     def __init__(self, y: np.ndarray, b: np.ndarray | None, then: Epilogue) -> None:
@@ -86,6 +93,7 @@ class Finish:
         if then.added is not None:
             self._added = then.added.reshape(-1, n_channel)
         self._limits = then.limits(y.dtype)
+        self.steps = compiled.Steps(b, then.scale, then.shift, then.floor, then.ceiling)
         # So few channels make short loops: several pixels are worked on at once.
         n = self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
         self._by_channel = [
@@ -100,22 +108,33 @@ class Finish:
         has_limits = self._limits != (None, None)
         self._n_step = len(self._by_channel) + (self._added is not None) + has_limits
         self.is_needed = self._n_step > 0
+        self.adds = self._added is not None
 
     def __call__(self, start: int, stop: int, columns: slice = slice(None)) -> None:
         """Finish the pixels from ``start`` to ``stop``, or some of their channels."""
         if not self.is_needed:
             return
-        y = self._y[:, columns]
-        n_row = stop - start
+        part = self._y[start:stop, columns]
+        added = None if self._added is None else self._added[start:stop, columns]
+        arrays = (part,) if added is None else (part, added)
+        if self._n_step > 1 and compiled.can_finish(*arrays):
+            compiled.finish(part, self.steps.of_channels(columns), added, part)
+        else:
+            self._finish_in_numpy(part, added, columns)
+
+    def _finish_in_numpy(
+        self, y: np.ndarray, added: np.ndarray | None, columns: slice
+    ) -> None:
+        n_row = len(y)
         if self._n_step > 1:
             n_row = max(1, _PART // (y.shape[1] * y.itemsize))
-        for first in range(start, stop, n_row):
-            rows = slice(first, min(first + n_row, stop))
+        for first in range(0, len(y), n_row):
+            rows = slice(first, first + n_row)
             part = y[rows]
             for operation, vector, repeated in self._by_channel:
                 self._apply(operation, part, vector, repeated, columns)
-            if self._added is not None:
-                part += self._added[rows, columns]
+            if added is not None:
+                part += added[rows]
             limit(part, *self._limits)
 
     def _apply(

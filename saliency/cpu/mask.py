@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.cpu import compiled
 from saliency.cpu.threads import threads
 
 # Bytes that are worked on at a time.
@@ -56,6 +57,8 @@ class Mask:
             out (numpy.ndarray): Where to write it; it may be ``gy``.
         """
         y = self.y[at]
+        if compiled.multiply_by_mask(gy, y, self.floor, self.ceiling, out):
+            return
         if gy.nbytes <= _PART:
             np.multiply(gy, self._passes(y), out=out)
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from saliency.cpu import convolution, elementwise, products
+from saliency.cpu import compiled, convolution, elementwise, products
 from saliency.cpu.epilogue import Epilogue
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask
@@ -105,6 +106,7 @@ class TestConvolution:
         st.booleans(),
         st.booleans(),
         st.sampled_from("fd"),
+        st.booleans(),
     )
     def test_is_chainers_functions_in_a_row(
         self,
@@ -119,6 +121,7 @@ class TestConvolution:
         adds,
         is_last,
         dtype,
+        may_compile,
     ):
         n_in, n_out, groups, kernel, n = PATHS[path]
         if path == "winograd":
@@ -140,9 +143,10 @@ class TestConvolution:
             y = y + added
             added = channels_last(added) if is_last else added
         x = channels_last(x) if is_last else x
-        result = convolution.convolve(
-            x, W, b, geometry, groups, then=Epilogue(added, *limits, scale, shift)
-        )
+        then = Epilogue(added, *limits, scale, shift)
+        may_compile = may_compile and compiled.is_available()
+        with mock.patch.object(compiled, "is_available", return_value=may_compile):
+            result = convolution.convolve(x, W, b, geometry, groups, then)
         assert_close(result, rectified(y, *limits).array)
 
     @pytest.mark.parametrize("path", sorted(PATHS))

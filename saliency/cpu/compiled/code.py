@@ -1,0 +1,313 @@
+"""Functions that are written number by number, and compiled for this machine by LLVM.
+
+A function is a program in Python that is run once: each operation on a :class:`Value`
+writes an instruction, and loops of Python write their bodies again and again. Vectors
+have several lanes, which the instructions work on side by side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, Callable, Union
+
+import numpy as np
+
+# Bytes of a vector, with AVX-512 and without.
+_WIDE, _NARROW = 64, 32
+_C_TYPES = {
+    "pointer": ctypes.c_void_p,
+    "integer": ctypes.c_int64,
+    np.dtype("f4"): ctypes.c_float,
+    np.dtype("f8"): ctypes.c_double,
+}
+
+Integer = Union["Value", int]
+
+
+class Value:
+    """An integer, a floating-point number or a vector of them, when the code runs.
+
+    Args:
+        builder (llvmlite.ir.IRBuilder): Writes the instructions.
+        ir (llvmlite.ir.Value): What it is to LLVM.
+    """
+
+    __slots__ = ("_builder", "ir")
+
+    def __init__(self, builder: Any, ir: Any) -> None:
+        self._builder = builder
+        self.ir = ir
+
+    def __add__(self, other: Integer) -> Value:
+        return self._of("fadd", "add", other)
+
+    def __sub__(self, other: Integer) -> Value:
+        return self._of("fsub", "sub", other)
+
+    def __mul__(self, other: Integer) -> Value:
+        return self._of("fmul", "mul", other)
+
+    def __floordiv__(self, other: Integer) -> Value:
+        """Divide integers, rounding towards zero."""
+        return Value(self._builder, self._builder.sdiv(self.ir, self._ir_of(other)))
+
+    def times_plus(self, factor: Value, term: Value) -> Value:
+        """Return ``self * factor + term``, rounded once where the machine can."""
+        fuse = ("contract",)
+        product = self._builder.fmul(self.ir, factor.ir, flags=fuse)
+        total = self._builder.fadd(product, term.ir, flags=fuse)
+        return Value(self._builder, total)
+
+    def at_least(self, other: Integer) -> Value:
+        """Return the larger one; ``self`` if either is NaN."""
+        return self._chosen("<", other)
+
+    def at_most(self, other: Integer) -> Value:
+        """Return the smaller one; ``self`` if either is NaN."""
+        return self._chosen(">", other)
+
+    def _chosen(self, sign: str, other: Integer) -> Value:
+        ours, theirs = self.ir, self._ir_of(other)
+        is_integer = self._is_integer()
+        compare = (
+            self._builder.icmp_signed if is_integer else self._builder.fcmp_ordered
+        )
+        chosen = self._builder.select(compare(sign, ours, theirs), theirs, ours)
+        return Value(self._builder, chosen)
+
+    def _of(self, of_floats: str, of_integers: str, other: Integer) -> Value:
+        name = of_integers if self._is_integer() else of_floats
+        result = getattr(self._builder, name)(self.ir, self._ir_of(other))
+        return Value(self._builder, result)
+
+    def _is_integer(self) -> bool:
+        return hasattr(self.ir.type, "width")
+
+    def _ir_of(self, other: Integer) -> Any:
+        return other.ir if isinstance(other, Value) else self.ir.type(other)
+
+
+class Code:
+    """The body of a function, which returns nothing.
+
+    Args:
+        dtype (numpy.dtype): What its pointers point to, and its numbers are of.
+        pointers (sequence of str): Names of its arguments; these come first,
+        integers (sequence of str): then these,
+        numbers (sequence of str): then these.
+
+    Attributes:
+        lanes (tuple of int): How many numbers vectors have, from the most, with which
+            a machine is fastest, to one.
+    """
+
+    def __init__(
+        self,
+        dtype: np.dtype,
+        pointers: Sequence[str],
+        integers: Sequence[str],
+        numbers: Sequence[str],
+    ) -> None:
+        from llvmlite import ir
+
+        self._ir = ir
+        self._dtype = dtype
+        self._integer = ir.IntType(64)
+        self._number = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
+        names = [*pointers, *integers, *numbers]
+        types = [
+            *[self._number.as_pointer()] * len(pointers),
+            *[self._integer] * len(integers),
+            *[self._number] * len(numbers),
+        ]
+        self._c_types = [
+            *[_C_TYPES["pointer"]] * len(pointers),
+            *[_C_TYPES["integer"]] * len(integers),
+            *[_C_TYPES[dtype]] * len(numbers),
+        ]
+        self._module = ir.Module("saliency")
+        signature = ir.FunctionType(ir.VoidType(), types)
+        function = ir.Function(self._module, signature, "run")
+        self._builder = ir.IRBuilder(function.append_basic_block("entry"))
+        values = (Value(self._builder, argument) for argument in function.args)
+        self._arguments = dict(zip(names, values))
+        most = _bytes_of_vector() // dtype.itemsize
+        self.lanes = (most, most // 4, 1)
+
+    def __getitem__(self, name: str) -> Value:
+        """Return an argument."""
+        return self._arguments[name]
+
+    def integer(self, number: int) -> Value:
+        """Return an integer that is known by now."""
+        return Value(self._builder, self._integer(number))
+
+    def zero(self, lanes: int) -> Value:
+        """Return a vector of zeros."""
+        return Value(self._builder, self._ir.Constant(self._vector(lanes), None))
+
+    def repeated(self, number: Value, lanes: int) -> Value:
+        """Return a vector with a number in all lanes."""
+        if lanes == 1:
+            return number
+        builder, vector = self._builder, self._vector(lanes)
+        undefined = self._ir.Constant(vector, self._ir.Undefined)
+        first = builder.insert_element(undefined, number.ir, self._integer(0))
+        places = self._ir.Constant(
+            self._ir.VectorType(self._ir.IntType(32), lanes), None
+        )
+        return Value(builder, builder.shuffle_vector(first, undefined, places))
+
+    def between(self, y: Value, floor: Value, ceiling: Value) -> Value:
+        """Return 1 where ``floor < y < ceiling``, else 0; no ceiling is NaN."""
+        builder = self._builder
+        passes = builder.and_(
+            builder.fcmp_ordered(">", y.ir, floor.ir),
+            builder.fcmp_unordered("<", y.ir, ceiling.ir),
+        )
+        lanes = getattr(y.ir.type, "count", 1)
+        one = Value(builder, self._ir.Constant(self._number, 1))
+        ones = self.repeated(one, lanes)
+        return Value(builder, builder.select(passes, ones.ir, self.zero(lanes).ir))
+
+    def load(self, pointer: str, at: Value, lanes: int) -> Value:
+        """Return what is in memory, from a place on."""
+        loaded = self._builder.load(self._address(pointer, at, lanes))
+        loaded.align = self._dtype.itemsize
+        return Value(self._builder, loaded)
+
+    def store(self, value: Value, pointer: str, at: Value, lanes: int) -> None:
+        """Write to memory, from a place on."""
+        stored = self._builder.store(value.ir, self._address(pointer, at, lanes))
+        stored.align = self._dtype.itemsize
+
+    @contextlib.contextmanager
+    def loop(self, start: Integer, stop: Value, step: int = 1) -> Iterator[Value]:
+        """Write a loop, with the block as its body, whose index is yielded."""
+        with self._loop(start, stop, step, []) as (index, _, _):
+            yield index
+
+    def accumulated(
+        self,
+        start: Integer,
+        stop: Value,
+        initial: list[Value],
+        body: Callable[[Value, list[Value]], list[Value]],
+    ) -> list[Value]:
+        """Write a loop in which values become others, and return the last ones.
+
+        Args:
+            start (Value or int): The first index.
+            stop (Value): The index after the last.
+            initial (list of Value): What the values are before the loop.
+            body (callable): ``body(index, values)`` returns what they are next.
+        """
+        with self._loop(start, stop, 1, initial) as (index, values, after):
+            after.extend(body(index, list(values)))
+        return values
+
+    @contextlib.contextmanager
+    def _loop(
+        self, start: Integer, stop: Value, step: int, initial: list[Value]
+    ) -> Iterator[tuple[Value, list[Value], list[Value]]]:
+        builder = self._builder
+        before = builder.block
+        head, body, behind = (builder.append_basic_block() for _ in range(3))
+        builder.branch(head)
+        builder.position_at_end(head)
+        first = start if isinstance(start, Value) else self.integer(start)
+        phis = [builder.phi(value.ir.type) for value in (first, *initial)]
+        for phi, value in zip(phis, (first, *initial)):
+            phi.add_incoming(value.ir, before)
+        index, *values = (Value(builder, phi) for phi in phis)
+        goes_on = builder.icmp_signed("<", index.ir, stop.ir)
+        builder.cbranch(goes_on, body, behind)
+        builder.position_at_end(body)
+        after: list[Value] = []
+        yield index, values, after
+        for phi, value in zip(phis, (index + step, *after)):
+            phi.add_incoming(value.ir, builder.block)
+        builder.branch(head)
+        builder.position_at_end(behind)
+
+    def in_vectors(self, stop: Value) -> Iterator[tuple[Value, int]]:
+        """Write loops over the places before ``stop``, and yield place and lanes.
+
+        What is written between one and the next is the body of a loop.
+        """
+        start = self.integer(0)
+        for lanes in self.lanes:
+            end = start + (stop - start) // lanes * lanes if lanes > 1 else stop
+            with self.loop(start, end, lanes) as place:
+                yield place, lanes
+            start = end
+
+    def in_overlapping_vectors(self, stop: Value) -> Iterator[tuple[Value, int]]:
+        """Do the same with one loop for vectors, the last of which may begin earlier.
+
+        So what is read must not be what has been written. Where there are fewer places
+        than lanes, they are worked on one by one.
+        """
+        most = self.lanes[0]
+        last = stop - most
+        in_vectors = stop * (stop // most).at_most(1)  # all of them, or none
+        for end, lanes in ((in_vectors, most), (stop - in_vectors, 1)):
+            with self.loop(0, end, lanes) as place:
+                yield (place.at_most(last) if lanes > 1 else place), lanes
+
+    def compiled(self) -> Callable[..., None]:
+        """Return the function; it lets go of Python's lock while it runs."""
+        import llvmlite.binding as llvm
+
+        self._builder.ret_void()
+        module = llvm.parse_assembly(str(self._module))
+        module.verify()
+        engine = llvm.create_mcjit_compiler(module, _new_machine())
+        engine.finalize_object()
+        kind = ctypes.CFUNCTYPE(None, *self._c_types)
+        function: Any = kind(engine.get_function_address("run"))
+        function.engine = engine  # which its code lives in
+        return function  # type: ignore[no-any-return]
+
+    def _vector(self, lanes: int) -> Any:
+        return self._number if lanes == 1 else self._ir.VectorType(self._number, lanes)
+
+    def _address(self, pointer: str, at: Value, lanes: int) -> Any:
+        address = self._builder.gep(self[pointer].ir, [at.ir])
+        if lanes == 1:
+            return address
+        return self._builder.bitcast(address, self._vector(lanes).as_pointer())
+
+
+def _new_machine() -> Any:
+    """Return what writes code for this machine, and then belongs to that code."""
+    import llvmlite.binding as llvm
+
+    _initialize()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=2,
+    )
+
+
+@functools.cache
+def _bytes_of_vector() -> int:
+    import llvmlite.binding as llvm
+
+    _initialize()
+    return _WIDE if llvm.get_host_cpu_features().get("avx512f") else _NARROW
+
+
+@functools.cache
+def _initialize() -> None:
+    import llvmlite.binding as llvm
+
+    # Versions from 0.45 on do that by themselves, and say so.
+    with contextlib.suppress(RuntimeError):
+        llvm.initialize()
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()

@@ -1,0 +1,255 @@
+"""What is compiled: one pass over memory each."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Callable
+
+import numpy as np
+
+from saliency.cpu.compiled.code import Code, Value
+
+# Pixels of a row that are worked on at once, with the same weights.
+_PIXELS = 4
+
+_FINISH = ("bias", "scale", "shift")
+_LIMITS = ("floor", "ceiling")
+_lock = threading.Lock()
+
+
+def finish(dtype: np.dtype, *, adds: bool) -> Callable[..., None]:
+    """Return ``out = min(max((x + bias) * scale + shift + added, floor), ceiling)``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_row, n_channel)``.
+        adds (bool): Whether anything is added.
+    """
+    with _lock:
+        return _finish(dtype, adds)
+
+
+def mask(dtype: np.dtype) -> Callable[..., None]:
+    """Return ``out = x * (floor < y < ceiling)``; no ceiling is NaN.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
+    """
+    with _lock:
+        return _mask(dtype)
+
+
+def filter_channels(
+    dtype: np.dtype, n_column: int, stride: int, dilate: int
+) -> Callable[..., None]:
+    """Return the convolution of each channel with a kernel of its own, and `finish`.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays: images ``(n, height, width, n_channel)``,
+            and kernels ``(kh, kw, n_channel)``.
+        n_column (int): Taps in a row of the kernel.
+        stride (int): Between windows in a row.
+        dilate (int): Between taps in a row.
+    """
+    with _lock:
+        return _filter_channels(dtype, n_column, stride, dilate)
+
+
+@functools.cache
+def _finish(dtype: np.dtype, adds: bool) -> Callable[..., None]:
+    code = Code(
+        dtype,
+        ("x", "added", "out", *_FINISH),
+        ("n_row", "n_channel", "x_row", "added_row", "out_row"),
+        _LIMITS,
+    )
+    with code.loop(0, code["n_row"]) as row:
+        of_x, of_added, of_out = (
+            row * code[name] for name in ("x_row", "added_row", "out_row")
+        )
+        for channel, lanes in code.in_vectors(code["n_channel"]):
+            y = _scaled(code, code.load("x", of_x + channel, lanes), channel, lanes)
+            if adds:
+                y += code.load("added", of_added + channel, lanes)
+            code.store(_limited(code, y, lanes), "out", of_out + channel, lanes)
+    return code.compiled()
+
+
+@functools.cache
+def _mask(dtype: np.dtype) -> Callable[..., None]:
+    arrays = ("x", "y", "out")
+    strides = [f"{array}_{axis}" for axis in ("outer", "row") for array in arrays]
+    code = Code(dtype, arrays, ("n_outer", "n_row", "n_column", *strides), _LIMITS)
+    with code.loop(0, code["n_outer"]) as outer, code.loop(0, code["n_row"]) as row:
+        starts = [
+            outer * code[f"{array}_outer"] + row * code[f"{array}_row"]
+            for array in arrays
+        ]
+        for column, lanes in code.in_vectors(code["n_column"]):
+            at_x, at_y, at_out = (start + column for start in starts)
+            floor, ceiling = (code.repeated(code[name], lanes) for name in _LIMITS)
+            passes = code.between(code.load("y", at_y, lanes), floor, ceiling)
+            code.store(code.load("x", at_x, lanes) * passes, "out", at_out, lanes)
+    return code.compiled()
+
+
+def _scaled(code: Code, y: Value, channel: Value, lanes: int) -> Value:
+    bias, scale, shift = (code.load(name, channel, lanes) for name in _FINISH)
+    return (y + bias) * scale + shift
+
+
+def _limited(code: Code, y: Value, lanes: int) -> Value:
+    floor, ceiling = (code.repeated(code[name], lanes) for name in _LIMITS)
+    return y.at_least(floor).at_most(ceiling)
+
+
+@functools.cache
+def _filter_channels(
+    dtype: np.dtype, n_column: int, stride: int, dilate: int
+) -> Callable[..., None]:
+    return _Filter(dtype, n_column, stride, dilate).code.compiled()
+
+
+class _Filter:
+    """Writes a convolution of each channel.
+
+    Windows that lie within the image in full are worked on several at once. At its
+    edges, taps that see nothing are left out.
+    """
+
+    def __init__(
+        self, dtype: np.dtype, n_column: int, stride: int, dilate: int
+    ) -> None:
+        self.n_column, self.stride, self.dilate = n_column, stride, dilate
+        self.code = code = Code(
+            dtype,
+            ("x", "W", "out", *_FINISH),
+            (
+                *("n_image", "n_row", "n_channel", "kernel_rows"),
+                # Windows of a row: before these, within the image, and all.
+                *("first_within", "behind_within", "n_column"),
+                *("x_image", "x_row", "x_column"),
+                *("out_image", "out_row", "out_column"),
+                # The first window's first pixel, and the size of the image.
+                *("top", "left", "height", "width"),
+                *("row_stride", "row_dilate"),
+            ),
+            _LIMITS,
+        )
+        with code.loop(0, code["n_image"]) as image, code.loop(0, code["n_row"]) as row:
+            of_x = image * code["x_image"]
+            of_out = image * code["out_image"] + row * code["out_row"]
+            top = code["top"] + row * code["row_stride"]
+            self._write_row(top, of_x, of_out)
+
+    def _write_row(self, top: Value, of_x: Value, of_out: Value) -> None:
+        """Write the loops over the windows of a row.
+
+        Args:
+            top (Value): Row of the image that the first row of the kernels is at.
+            of_x (Value): Where the image begins.
+            of_out (Value): Where the row of the result begins.
+        """
+        code = self.code
+        taps = self._taps_within(
+            top, code["height"], code["kernel_rows"], code["row_dilate"]
+        )
+        first, behind = code["first_within"], code["behind_within"]
+        several = first + (behind - first) // _PIXELS * _PIXELS
+        at = of_x + top * code["x_row"]
+        with code.loop(first, several, _PIXELS) as column:
+            self._write_several(column, taps, at, of_out)
+        for start, stop in ((code.integer(0), first), (several, code["n_column"])):
+            with code.loop(start, stop) as column:
+                self._write_one(column, taps, at, of_out)
+
+    def _taps_within(
+        self, first: Value, size: Value, n_tap: Value, dilate: Value
+    ) -> tuple[Value, Value]:
+        """Return the first tap that lies within an image, and the one behind the last.
+
+        Args:
+            first (Value): Where the first tap is.
+            size (Value): Of the image.
+            n_tap (Value): How many taps there are.
+            dilate (Value): From one to the next.
+        """
+        before, behind = (
+            ((end - first).at_least(0) + dilate - 1) // dilate
+            for end in (self.code.integer(0), size)
+        )
+        return before, behind.at_most(n_tap)
+
+    def _write_several(
+        self, column: Value, taps: tuple[Value, Value], at: Value, of_out: Value
+    ) -> None:
+        """Write several windows in a row, which lie within the image.
+
+        Args:
+            column (Value): The first of them.
+            taps (tuple of Value): Rows of the kernels, from and to, that see something.
+            at (Value): Where the row of the image begins that their first tap is at.
+            of_out (Value): Where the row of the result begins.
+        """
+        code = self.code
+        at = at + (column * self.stride + code["left"]) * code["x_column"]
+        for channel, lanes in code.in_overlapping_vectors(code["n_channel"]):
+
+            def add_row(
+                tap: Value, sums: list[Value], channel: Value = channel, n: int = lanes
+            ) -> list[Value]:
+                of_row, of_tap = self._places(tap, at, channel)
+                seen: dict[int, Value] = {}
+                for j in range(self.n_column):
+                    W = code.load("W", of_tap + code["n_channel"] * j, n)
+                    for pixel in range(_PIXELS):
+                        place = pixel * self.stride + j * self.dilate
+                        if place not in seen:
+                            offset = of_row + code["x_column"] * place
+                            seen[place] = code.load("x", offset, n)
+                        sums[pixel] = seen[place].times_plus(W, sums[pixel])
+                return sums
+
+            sums = code.accumulated(*taps, [code.zero(lanes)] * _PIXELS, add_row)
+            for pixel, total in enumerate(sums):
+                self._write(total, column + pixel, channel, lanes, of_out)
+
+    def _write_one(
+        self, column: Value, taps: tuple[Value, Value], at: Value, of_out: Value
+    ) -> None:
+        """Write one window, some of whose taps may see nothing; as for several."""
+        code = self.code
+        left = column * self.stride + code["left"]
+        within = self._taps_within(
+            *(left, code["width"]),
+            *(code.integer(self.n_column), code.integer(self.dilate)),
+        )
+        for channel, lanes in code.in_overlapping_vectors(code["n_channel"]):
+
+            def add_row(
+                tap: Value, sums: list[Value], channel: Value = channel, n: int = lanes
+            ) -> list[Value]:
+                of_row, of_tap = self._places(tap, at, channel)
+
+                def add_tap(j: Value, sums: list[Value]) -> list[Value]:
+                    place = (left + j * self.dilate) * code["x_column"]
+                    W = code.load("W", of_tap + j * code["n_channel"], n)
+                    return [code.load("x", of_row + place, n).times_plus(W, sums[0])]
+
+                return code.accumulated(*within, sums, add_tap)
+
+            (total,) = code.accumulated(*taps, [code.zero(lanes)], add_row)
+            self._write(total, column, channel, lanes, of_out)
+
+    def _places(self, tap: Value, at: Value, channel: Value) -> tuple[Value, Value]:
+        """Return where in the images, and in the kernels, a row of taps begins."""
+        code = self.code
+        of_row = at + tap * code["row_dilate"] * code["x_row"] + channel
+        return of_row, tap * self.n_column * code["n_channel"] + channel
+
+    def _write(
+        self, total: Value, column: Value, channel: Value, lanes: int, of_out: Value
+    ) -> None:
+        code = self.code
+        y = _limited(code, _scaled(code, total, channel, lanes), lanes)
+        code.store(y, "out", of_out + column * code["out_column"] + channel, lanes)
