@@ -223,12 +223,12 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 why.
             batchsize (int or None): Largest number of rows in one forward pass. Samples
                 and steps of a few examples are run together up to that number. None
-                chooses it: the first pass has at most 64 rows, and shows how many are
-                fast and fit into 512 MiB (on a GPU 2 GiB) on their way through the
-                model; at most 4096. It does not change the result, unless the output is
-                one value for the whole batch: then each pass is ``batchsize``
-                consecutive examples, 16 with None, and a mean over the batch is a mean
-                over those.
+                chooses it: a first pass of at most 64 rows, or a trial of two, shows
+                how many are fast and fit into 512 MiB (on a GPU 2 GiB) on their way
+                through the model; at most 4096. It does not change the result, unless
+                the output is one value for the whole batch: then each pass is
+                ``batchsize`` consecutive examples, 16 with None, and a mean over the
+                batch is a mean over those.
             converter (callable): ``converter(examples, device)`` makes a batch. By
                 default examples are stacked; where saliency is read at a link, those
                 of a list that have different lengths stay a list, which is what

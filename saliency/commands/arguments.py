@@ -168,7 +168,7 @@ def add_computation(parser: argparse.ArgumentParser) -> None:
     add(
         "--batchsize",
         type=at_least(1),
-        help="largest number of rows in a forward pass; by default, the first pass "
-        "shows how many are fast",
+        help="largest number of rows in a forward pass; by default, a trial shows how "
+        "many are fast",
     )
     add("--quiet", action="store_true", help="print nothing but errors")

@@ -189,10 +189,25 @@ class TestPasses:
     def test_of_a_table_are_few(self, passes):
         x = np.random.default_rng(0).normal(size=(10_000, 4))
         GradientCalculator(squares(passes)).compute(x)
-        assert passes.n_row[0] == 16
-        # The others are full, but for one that shows that there is a value for a row.
-        assert sorted(passes.n_row)[-2:] == [4096, 4096]
-        assert len(passes.n_row) == 5
+        # A trial; full ones; one shows that there is a value for a row.
+        assert passes.n_row == [2, 4096, 2, 4096, 1808]
+
+    @pytest.mark.parametrize("n", [5, 16])
+    def test_of_few_examples_are_not_tried(self, n, table, passes):
+        model = build(MLP)
+        calculator = GradientCalculator(lambda v: model(passes(v)), class_index=0)
+        calculator.compute(table[:n])
+        assert passes.n_row == [n]
+
+    def test_whose_trial_fails_begin_small(self, table, passes):
+        def forward(v):
+            if len(passes(v)) == 2:
+                raise ValueError("at least 3 rows")
+            return F.sum(v[:, None] ** 2, axis=2)
+
+        found = GradientCalculator(forward).compute(table)
+        assert_allclose(found[0], 2 * table, rtol=1e-12)
+        assert passes.n_row == [2, 16, N - 16]
 
     @pytest.mark.parametrize("form", [list, TupleDataset, tuple])
     def test_of_examples_of_one_shape_are_few(self, form, passes):
@@ -200,7 +215,7 @@ class TestPasses:
         data = {list: [*x], TupleDataset: TupleDataset(x), tuple: (x,)}[form]
         SmoothGradCalculator(squares(passes)).compute(data, M=3, seed=0)
         assert len(passes.n_row) <= 4
-        assert sum(passes.n_row) - 2 == 3000
+        assert sum(passes.n_row) - 2 * 2 == 3000
 
     def test_of_samples_are_few(self, table, passes):
         SmoothGradCalculator(squares(passes)).compute(table, M=100, seed=0)
@@ -276,7 +291,7 @@ class TestPasses:
         found = GradientCalculator(squares(passes)).compute(x)
         for i, one in enumerate(x):
             assert_allclose(found[0, i, : len(one)], 2 * one, rtol=1e-12)
-        assert passes.n_row == [16, 2, 16, 32, 32]
+        assert passes.n_row == [2, 32, 2, 32, 32]
 
     def test_of_one_row_where_the_model_draws_numbers(self, table):
         passes = Passes()
@@ -294,10 +309,10 @@ class TestPasses:
                 raise MemoryError
             return F.sum(passes(v) ** 2, axis=1)
 
-        with pytest.warns(UserWarning, match="pass of 984 rows.*with 61 rows"):
+        with pytest.warns(UserWarning, match="pass of 1000 rows.*with 62 rows"):
             found = GradientCalculator(forward).compute(x)
         assert_allclose(found[0], 2 * x, rtol=1e-12)
-        assert max(passes.n_row) == 61
+        assert max(passes.n_row) == 62
 
 
 def peak_of(call):

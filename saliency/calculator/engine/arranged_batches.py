@@ -85,6 +85,12 @@ class ArrangedBatches:
         self._arrangement = None
         self._followed.learn_anew()
 
+    def learn(self, one: UserBatch) -> None:
+        """Learn from an example how batches go through, unless that takes a search."""
+        self._targets = self._subject.targets_of(one.inputs)
+        if self._arrangement is None and not self._needs_search(one):
+            self._arrangement = Arrangement()
+
     def samples(self, batch: UserBatch, compute: Compute) -> Iterator[list[np.ndarray]]:
         """Give the samples of a batch in order, as they are completed.
 

@@ -27,6 +27,7 @@ from saliency.calculator.engine.explained_output import (
 )
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.padding import mark_padding
+from saliency.calculator.engine.pass_size import FIRST_ROWS_AT_MOST
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.rows import (
     CannotFold,
@@ -169,9 +170,13 @@ class Job:
         if not self._may_fill_passes(start):
             return end
         shares = self._shares_start(start)
-        if not shares and not (
-            self._runner.pass_size.is_chosen and self.arranged.is_plain
-        ):
+        if not shares and end == self._stop:
+            return end
+        pass_size = self._runner.pass_size
+        n_row = (self._stop - start) * self._rows_of_example
+        if not pass_size.is_chosen and (end < self._stop or n_row > FIRST_ROWS_AT_MOST):
+            self._try_rows(start)
+        if not shares and not (pass_size.is_chosen and self.arranged.is_plain):
             return end
         n_example = max(self._runner.examples_of_pass(self._rows_of_example), 1)
         wanted = min(start + n_example, self._stop)
@@ -192,6 +197,13 @@ class Job:
             and self._plan is self._folded
             and self._batches.end_of_alike(start, start + 1) > start
         )
+
+    def _try_rows(self, start: int) -> None:
+        """Let an example show how many rows a pass is to have, if that is worth it."""
+        one = self._batches.load(start, start + 1)
+        self.arranged.learn(one)
+        if self.arranged.is_plain:
+            self._runner.try_rows(one)
 
     def _shares_start(self, start: int) -> bool:
         """Tell whether samples share a pass, as an example shows, up to dropout."""
@@ -316,6 +328,8 @@ class Job:
             self._recipe.number_of_steps(self.run, batch, self._runner.clean),
             batch.size,
         )
+        if len(extent) > FIRST_ROWS_AT_MOST:
+            self._runner.try_rows(batch)
         is_last = batch.start + batch.size >= self._stop
         self._runner.pass_size.begin(batch, len(extent), is_last)
         classes = self._classes(batch, extent)

@@ -29,10 +29,12 @@ _BYTES_OF_FUNCTION = 3.5e6
 # What all of them are applied to, in bytes.
 _ROOM_ON_CPU = 512 << 20
 _ROOM_ON_GPU = 2 << 30
-# Of the first pass, only the inputs are known. A photograph of 224 x 224 has 0.6 MB,
-# and a network makes about a hundred times as much of it.
-_FIRST_ROWS_AT_MOST = 64
+#: Of the first pass, only the inputs are known. A photograph of 224 x 224 has 0.6 MB,
+#: and a network makes about a hundred times as much of it.
+FIRST_ROWS_AT_MOST = 64
 _ROOM_OF_FIRST_INPUTS = 2.5e6
+#: Rows of a trial. Two show whether the model has one value for all of them.
+ROWS_OF_TRIAL = 2
 # Of the input there are also its noise, its gradient, and the sum of the latter.
 _COPIES_OF_INPUT = 4
 
@@ -40,11 +42,12 @@ _COPIES_OF_INPUT = 4
 class PassSize:
     """Chooses how many rows go through the network together.
 
-    If the user says a number, that is it. If not, the first pass has few rows, and what
-    the functions of the model are applied to on the way is counted; the passes that
-    follow have as many rows as are fast, and as there is room for. The choice depends
-    on the model and on the shapes of the data, and neither on time nor on the memory of
-    the machine, so that the same call makes the same passes everywhere.
+    If the user says a number, that is it. If not, what the functions of the model are
+    applied to is counted in a first pass of few rows, or in a trial of two where rows
+    are small; the passes that follow have as many rows as are fast, and as there is
+    room for. The choice depends on the model and on the shapes of the data, and neither
+    on time nor on the memory of the machine, so that the same call makes the same
+    passes everywhere.
 
     Args:
         asked (int or None): What the user says.
@@ -102,8 +105,21 @@ class PassSize:
         if self._chosen is not None:
             return self._chosen
         fitting = _ROOM_OF_FIRST_INPUTS // max(self._bytes_of_input, 1)
-        # Two rows show whether the model has one value for all of them.
-        return int(min(max(fitting, 2), _FIRST_ROWS_AT_MOST))
+        return int(min(max(fitting, ROWS_OF_TRIAL), FIRST_ROWS_AT_MOST))
+
+    def is_worth_a_trial(self, batch: UserBatch) -> bool:
+        """Tell whether rows are to be tried, since one pass cannot have all.
+
+        Of small rows, a trial takes next to nothing, and a pass of few takes nearly as
+        long as one of many.
+
+        Args:
+            batch (UserBatch): Has examples of the data.
+        """
+        if self._is_fixed or self.is_chosen:
+            return False
+        self._bytes_of_input = _bytes_of_row(batch)
+        return self.rows() == FIRST_ROWS_AT_MOST
 
     def take_all(self) -> bool:
         """Let the first pass have all examples of the batch, unless it has had them.

@@ -20,7 +20,7 @@ from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.learned_dropout import LearnedDropout
 from saliency.calculator.engine.model_passes import ModelPasses, Treatment
 from saliency.calculator.engine.parts import parts_of
-from saliency.calculator.engine.pass_size import PassSize
+from saliency.calculator.engine.pass_size import ROWS_OF_TRIAL, PassSize
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
 from saliency.calculator.engine.rows import Rows, plain_rows
@@ -201,6 +201,28 @@ class Runner:
             rows_of_example (int): How many rows each example has.
         """
         return self._learned.examples_of_pass(self.pass_size.rows(), rows_of_example)
+
+    def try_rows(self, batch: UserBatch) -> None:
+        """Let a trial show how many rows a pass is to have, if it is worth one.
+
+        Args:
+            batch (UserBatch): Its first example is tried.
+        """
+        size = self.pass_size
+        if not (batch.can_gather() and size.is_worth_a_trial(batch)):
+            return
+        try:
+            if self._settings.train:
+                self._learned.learn(batch)
+            with size.counting(ROWS_OF_TRIAL):
+                this = self.first_example(batch, ROWS_OF_TRIAL)
+            are_independent = not (this.gives_one_value() or this.drew_random_numbers)
+        except Exception:
+            # If it is not the number of rows that the model does not take, the error
+            # comes again in the pass that follows.
+            are_independent = False
+        if not are_independent:
+            size.forget()
 
     def learns_to_share(self, batch: UserBatch) -> bool:
         """Tell whether samples share their start, as a batch of the data shows."""
