@@ -17,6 +17,21 @@ from numpy.typing import DTypeLike
 
 # Smaller arrays come out of memory that the C library keeps anyway.
 _MIN_BYTES = 1 << 20
+# The largest block that glibc learns from, with what it has around it.
+_MOST_LEARNT_FROM = (32 << 20) - (1 << 16)
+
+
+def _teach_to_keep() -> None:
+    """Let the C library keep what is freed for the next arrays, 64 MB at most.
+
+    glibc gives large blocks back to the system, and learns from each that is freed that
+    blocks of this size are worth keeping (``M_MMAP_THRESHOLD`` in mallopt(3)). So one
+    is, which nobody has written into: it takes no memory. Others do not mind.
+    """
+    np.empty(_MOST_LEARNT_FROM, np.uint8)
+
+
+_teach_to_keep()
 
 
 class _Pool:

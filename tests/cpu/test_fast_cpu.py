@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saliency import GradientCalculator, LRPCalculator, fast_cpu
-from saliency.cpu import compiled
+from saliency.cpu import compiled, memory
 
 import chainer
 import chainer.functions as F
@@ -579,6 +580,30 @@ class TestMemory:
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         assert peak < 5 * self.x.nbytes
+
+    @pytest.mark.skipif(
+        platform.libc_ver()[0] != "glibc", reason="it is glibc that learns"
+    )
+    def test_what_is_freed_is_not_cleared_by_the_system_again(self):
+        """Counts page faults where many arrays are freed at once, as a graph is."""
+        code = """if True:
+            import resource, runpy, sys
+            import numpy as np
+            runpy.run_path(sys.argv[1])
+            for _ in range(3):
+                arrays = [np.ones(1 << 17) for _ in range(40)]
+                n_fault = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+                del arrays
+            arrays = [np.ones(1 << 17) for _ in range(40)]
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - n_fault)
+        """
+        found = subprocess.run(
+            [sys.executable, "-c", code, memory.__file__],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert int(found.stdout) < 1000  # of about 10,000
 
 
 class TestNormalization:
