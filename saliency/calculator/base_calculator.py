@@ -225,7 +225,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 and steps of a few examples are run together up to that number. None
                 chooses it: a first pass of at most 64 rows, or a trial of two, shows
                 how many are fast and fit into 512 MiB (on a GPU 2 GiB) on their way
-                through the model; at most 4096. It does not change the result, unless
+                through the model; at most 8192. It does not change the result, unless
                 the output is one value for the whole batch: then each pass is
                 ``batchsize`` consecutive examples, 16 with None, and a mean over the
                 batch is a mean over those.

@@ -190,7 +190,7 @@ class TestPasses:
         x = np.random.default_rng(0).normal(size=(10_000, 4))
         GradientCalculator(squares(passes)).compute(x)
         # A trial; full ones; one shows that there is a value for a row.
-        assert passes.n_row == [2, 4096, 2, 4096, 1808]
+        assert passes.n_row == [2, 8192, 2, 1808]
 
     @pytest.mark.parametrize("n", [5, 16])
     def test_of_few_examples_are_not_tried(self, n, table, passes):

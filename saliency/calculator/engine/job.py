@@ -50,6 +50,10 @@ from saliency.progress import Bar, NoBar, name_of_method, progress_bar
 
 import chainer
 
+# Examples of a batch where what each step contributes is kept. Until one has been
+# explained, nobody knows how many steps there are.
+_MOST_WITH_ALL_STEPS = 1024
+
 # What is explained of each example of a batch, or 'argmax' to ask the pass.
 Classes = Union[Explained, str]
 
@@ -178,11 +182,19 @@ class Job:
             self._try_rows(start)
         if not shares and not (pass_size.is_chosen and self.arranged.is_plain):
             return end
-        n_example = max(self._runner.examples_of_pass(self._rows_of_example), 1)
-        wanted = min(start + n_example, self._stop)
-        if shares:  # the fewer examples, the more of their samples go in one pass
+        wanted = min(start + self._examples_wanted(shares), self._stop)
+        if shares:
             return self._batches.end_of_alike(start, wanted)
         return max(end, self._batches.end_of_alike(start, max(wanted, end)))
+
+    def _examples_wanted(self, shares_start: bool) -> int:
+        """Return how many examples a batch is to have, so that its rows fill passes."""
+        n_example = self._runner.pass_size.rows()
+        if shares_start:  # the fewer examples, the more of their samples go in one pass
+            n_example = self._runner.examples_of_pass(self._rows_of_example)
+        elif self._recipe.keeps_steps:  # what all steps contribute is held
+            n_example = min(n_example // self._rows_of_example, _MOST_WITH_ALL_STEPS)
+        return max(n_example, 1)
 
     def _may_fill_passes(self, start: int) -> bool:
         """Tell whether a batch may have as many examples as fill a pass.

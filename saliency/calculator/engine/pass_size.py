@@ -20,7 +20,7 @@ import chainer
 EXAMPLES_OF_BATCH = 16
 
 # More rows are not faster: what Python takes for a pass is nothing beside them.
-_ROWS_AT_MOST = 4096
+_ROWS_AT_MOST = 8192
 # What a function is applied to in a pass, in bytes, as a mean over the functions. With
 # less, what Python takes for each of them is in the way; more is not in the cache. From
 # small networks for tables and graphs of many functions to VGG16, passes of 2 to 4 MB
