@@ -10,6 +10,7 @@ import pytest
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import BayesGradCalculator, GradientCalculator
+from saliency.calculator.engine import learned_dropout
 from tests.covering import every_pair
 
 import chainer
@@ -76,6 +77,13 @@ def x() -> np.ndarray:
     return np.random.default_rng(0).standard_normal((3, 1, 12, 12)).astype("f")
 
 
+@pytest.fixture(autouse=True)
+def every_start_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let networks share their start that are too small for it to pay."""
+    for name in ("_WORTH_A_WAY_FOR_EACH", "_WORTH_ONE_WAY"):
+        monkeypatch.setattr(learned_dropout, name, 0)
+
+
 def plainly(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every row run through the whole network."""
     monkeypatch.setattr(GradientCalculator, "shares_start", False)
@@ -126,6 +134,18 @@ def test_the_start_runs_once_for_each_example(kind, x):
     calculator = BayesGradCalculator(model, class_index=0)
     calculator.compute(x, M=8, show_progress=False, seed=0)
     # Before, the one row that shows the batch axes, and two that try it out.
+    assert list(model.n_row) == [1, 2, 3]
+
+
+def test_the_start_is_not_shared_where_it_is_small(x, monkeypatch):
+    monkeypatch.undo()
+    model = Network("in_the_head")
+    calculator = BayesGradCalculator(model, class_index=0)
+    calculator.compute(x, M=8, show_progress=False, seed=0)
+    assert list(model.n_row) == [1, 2, 24]
+    model.n_row.clear()
+    # What is asked for is the mean, to which one way back leads.
+    calculator.compute_aggregate(x, M=8, show_progress=False, seed=0)
     assert list(model.n_row) == [1, 2, 3]
 
 

@@ -173,13 +173,14 @@ class Job:
         end = min(start + self._batches.batchsize, self._stop)
         if not self._may_fill_passes(start):
             return end
-        shares = self._shares_start(start)
-        if not shares and end == self._stop:
+        is_last = end == self._stop
+        if is_last and not self._settings.train:
             return end
         pass_size = self._runner.pass_size
         n_row = (self._stop - start) * self._rows_of_example
-        if not pass_size.is_chosen and (end < self._stop or n_row > FIRST_ROWS_AT_MOST):
+        if not pass_size.is_chosen and not (is_last and n_row <= FIRST_ROWS_AT_MOST):
             self._try_rows(start)
+        shares = self._shares_start(start)
         if not shares and not (pass_size.is_chosen and self.arranged.is_plain):
             return end
         wanted = min(start + self._examples_wanted(shares), self._stop)
@@ -223,8 +224,12 @@ class Job:
             return False
         one = self._batches.load(start, start + 1)
         targets = self._subject.targets_of(one.inputs)
-        is_of_inputs = all(isinstance(target, int) for target in targets)
-        return is_of_inputs and self._runner.learns_to_share(one)
+        if not all(isinstance(target, int) for target in targets):
+            return False
+        n_example = min(
+            self._runner.examples_of_pass(self._rows_of_example), self._stop - start
+        )
+        return self._runner.learns_to_share(one, max(n_example, 1))
 
     def explain(self, batch: UserBatch) -> Iterator[list[np.ndarray]]:
         """Give the M saliency samples of a batch in order, as they are completed.

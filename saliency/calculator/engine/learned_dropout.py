@@ -12,6 +12,11 @@ from saliency.calculator.engine.model_passes import ModelPasses
 from saliency.calculator.engine.rows import Rows, plain_rows
 from saliency.calculator.engine.shared_start import SharedStart
 
+# Elements before the first dropout, of all examples of a pass, from which on it pays to
+# share them: where gradients go back sample by sample, and where they go back once.
+_WORTH_A_WAY_FOR_EACH = 150_000
+_WORTH_ONE_WAY = 1_500
+
 
 class LearnedDropout:
     """Learns which dropout functions see the batch, and what samples may share.
@@ -22,6 +27,7 @@ class LearnedDropout:
             in the mode that samples want.
         may_share (callable): Tells whether the method lets the rows of a pass share
             what comes before the first dropout.
+        mean_will_do (bool): Whether nobody asks for more than the mean of samples.
     """
 
     def __init__(
@@ -29,10 +35,12 @@ class LearnedDropout:
         passes: ModelPasses,
         run: Callable[[UserBatch, Rows, SharedStart | None], ForwardPass],
         may_share: Callable[[], bool],
+        mean_will_do: bool,
     ) -> None:
         self._passes = passes
         self._run = run
         self._may_share = may_share
+        self._worth = _WORTH_ONE_WAY if mean_will_do else _WORTH_A_WAY_FOR_EACH
         # Elements of the graph before the first dropout, for each example, and
         # behind, for each row; None where passes do not share their start.
         self._shared_sizes: tuple[float, float] | None = None
@@ -65,7 +73,8 @@ class LearnedDropout:
         if self._shared_sizes is None:
             return None
         start = SharedStart(rows.example, rows.sample)
-        return start if start.saves_rows else None
+        pays = start.saves_rows and self.shares_start(len(start.examples))
+        return start if pays else None
 
     def rows_of_pass(self, n_example: int, n_row: int) -> int:
         """Return how many rows take the memory of ``n_row`` that share nothing.
@@ -74,16 +83,21 @@ class LearnedDropout:
             n_example (int): How many examples they are of.
             n_row (int): The number of rows that share nothing.
         """
-        if self._shared_sizes is None:
+        if self._shared_sizes is None or not self.shares_start(n_example):
             return n_row
         before, behind = self._shared_sizes
         room = n_row * (before + behind) - n_example * before
         return max(n_row, int(room / behind))
 
-    @property
-    def shares_start(self) -> bool:
-        """Whether rows of an example share a pass up to the first dropout."""
-        return self._shared_sizes is not None
+    def shares_start(self, n_example: int) -> bool:
+        """Tell whether rows of an example share a pass up to the first dropout.
+
+        Args:
+            n_example (int): How many examples the pass is of.
+        """
+        if self._shared_sizes is None:
+            return False
+        return n_example * self._shared_sizes[0] >= self._worth
 
     def examples_of_pass(self, n_row: int, rows_of_example: int) -> int:
         """Return of how many examples all rows take the memory of ``n_row``.

@@ -97,7 +97,9 @@ class Runner:
         )
         self._suspects = suspects(parts)
         self._blocks = contextlib.ExitStack()
-        self._learned = LearnedDropout(self._passes, self._run_left, self._may_share)
+        self._learned = LearnedDropout(
+            self._passes, self._run_left, self._may_share, mean_will_do
+        )
 
     @property
     def run(self) -> Run:
@@ -224,11 +226,16 @@ class Runner:
         if not are_independent:
             size.forget()
 
-    def learns_to_share(self, batch: UserBatch) -> bool:
-        """Tell whether samples share their start, as a batch of the data shows."""
+    def learns_to_share(self, batch: UserBatch, n_example: int) -> bool:
+        """Tell whether samples share their start, as a batch of the data shows.
+
+        Args:
+            batch (UserBatch): The batch.
+            n_example (int): How many examples a pass is going to be of.
+        """
         if self._settings.train:
             self._learned.learn(batch)
-        return self._learned.shares_start
+        return self._learned.shares_start(n_example)
 
     def shapes_of_dropouts(self, batch: UserBatch) -> list[tuple[int, ...]]:
         """Return the shape of what each dropout function is applied to, in order.

@@ -99,12 +99,18 @@ class SharedStart:
         xp = chainer.backend.get_array_module(at_copies)
         of_row = self.of_row[rows]
         total = xp.zeros((len(self.examples), *at_copies.shape[1:]), at_copies.dtype)
-        if mean:
-            counts = np.bincount(of_row, minlength=len(self.examples))
-            for k, count in enumerate(counts.tolist()):
-                total[k] = at_copies[of_row == k].sum(axis=0) / count
-        else:
+        if not mean:
             total[of_row] = at_copies[rows]
+            return total
+        of_samples = self._rows_of_samples()
+        if len(of_samples) < len(self.examples):
+            for chosen in of_samples:  # in which no example is twice
+                total[of_row[chosen]] += at_copies[chosen]
+        else:
+            for k in range(len(self.examples)):
+                total[k] = at_copies[of_row == k].sum(axis=0)
+        counts = np.bincount(of_row, minlength=len(self.examples))
+        total /= xp.asarray(counts.reshape(-1, *[1] * (total.ndim - 1)), total.dtype)
         return total
 
     def sizes(
