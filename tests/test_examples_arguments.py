@@ -56,6 +56,7 @@ WRONG = {
     "--rule": "unknown",
     "--run": "1",
     "--seed": "-1",
+    "--share": "1",
     "--shown": "0",
     "--split": "unknown",
     "--steps": "0",

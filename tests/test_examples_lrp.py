@@ -148,6 +148,15 @@ class TestScripts:
         assert nearly_all[0] == 11
         assert sizes_of(out).keys() == {"units.png", "removal.png"}
 
+    def test_concepts(self, run, capsys):
+        out = run("concepts.py", "--epoch", 4, "--shown", 2)
+        text = capsys.readouterr().out
+        within = float(text.split("the ordinary heatmap within ")[1].split()[0])
+        assert within < 1e-5  # in float32
+        seen = [line for line in text.splitlines() if "is most relevant for" in line]
+        assert len(seen) == 2 and all(len(line.split(", ")) == 8 for line in seen)
+        assert sizes_of(out).keys() == {"by_relevance.png", "by_activation.png"}
+
     def test_weights_of_another_network_are_refused(self, run, tmp_path):
         np.savez(tmp_path / "other.npz", a=np.zeros(3))
         with pytest.raises(SystemExit, match=r"--weights .*other.npz"):

@@ -40,6 +40,7 @@ ROOMS = [
     ("saliency/lrp/affine",),
     ("saliency/lrp/constants",),
     ("saliency/lrp/rules",),
+    ("saliency/lrp/conditions",),
     ("saliency/lrp/graph",),
     ("saliency/backprop",),
     ("saliency/gpu",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ from saliency.calculator.graph_calculator import (
     graph_run_of,
 )
 from saliency.calculator.paths.reference import Reference, ReferenceForData
-from saliency.checks import check_choice
+from saliency.calculator.reference_examples import BestSoFar, ReferenceExamples
+from saliency.checks import check_choice, check_positive
 from saliency.configured import takes_settings_of
 from saliency.lrp.composites import (
     PRESETS,
@@ -32,6 +33,7 @@ from saliency.lrp.composites import (
     Composite,
     composite,
 )
+from saliency.lrp.conditions import Channels, Conditions, check_channels
 from saliency.lrp.conservation import Conservation
 from saliency.lrp.graph import Graph, Relevances
 from saliency.lrp.rules import Box
@@ -61,10 +63,21 @@ class LRPCalculator(GraphCalculator):
         high (float or array): Largest value. Each call warns once if an input of the
             rule is below ``low`` or above ``high``, be it by noise: SmoothGrad with
             these presets wants a box that is wider than the data.
+        conditions (mapping or None): Concept relevance propagation (Achtibat et al.
+            2023, "From attribution maps to human-understandable explanations through
+            concept relevance propagation", Nature Machine Intelligence 5): the channels
+            of layers that relevance goes through, and at all others of these layers it
+            stops, as in ``{'/conv5': [3, 17], '/conv3': 8}``. The layers are paths of
+            links, as in ``model.namedlinks()``; their channels an int or a list of
+            ints, which count along axis 1 of the layer's output, or a tuple of ints and
+            slices, an index into its axes behind the batch axis. What goes by a layer,
+            as through a skip connection, is not stopped there.
 
     Raises:
-        TypeError: If ``rule`` is none of these.
-        ValueError: If there is no such preset, or ``relevance`` is none of these.
+        TypeError: If ``rule`` is none of these, or ``conditions`` is no mapping.
+        ValueError: If there is no such preset, or ``relevance`` or ``conditions`` is
+            none of these; and in a call, if a layer of ``conditions`` is not on the way
+            to the output, or does not have these channels.
 
     The other arguments and what is raised are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
@@ -74,14 +87,16 @@ class LRPCalculator(GraphCalculator):
     relevance: Any = "output"
     low: Any = 0.0
     high: Any = 1.0
+    conditions: Mapping[str, Channels] | None = None
 
     none_means = "argmax"
 
     def check(self) -> None:
-        """Raise if ``rule``, ``relevance``, ``low`` or ``high`` is not allowed."""
+        """Raise if a setting of the walk is not allowed."""
         super().check()
         _check_rule(self.rule, self.low, self.high)
         _as_start(self.relevance)
+        self._conditions()
 
     @property
     def composite(self) -> Composite:
@@ -92,9 +107,16 @@ class LRPCalculator(GraphCalculator):
         """Return the rules, and the relevance to start with."""
         start = _as_start(self.relevance)
         given = None if start is None else start.for_data(batches, passes)
-        run = RelevanceRun(self.composite, given)
+        run = RelevanceRun(self.composite, given, self._conditions())
         run.explains_scores = np.ndim(self.relevance) == 0
         return run
+
+    @contextlib.contextmanager
+    def watch_forward(self, run: Run) -> Iterator[None]:
+        """Keep what functions are applied to, and where conditions hold."""
+        assert isinstance(run, RelevanceRun)  # what start has returned
+        with super().watch_forward(run), run.conditions.watched():
+            yield
 
     def predicted_classes(self, this: ForwardPass) -> np.ndarray | None:
         """Return the predicted classes; None where no class is meant.
@@ -137,6 +159,68 @@ class LRPCalculator(GraphCalculator):
             path: part.reshape(part.shape[:2] + shape)
             for path, part, shape in zip(links, parts, run.shapes)
         }
+
+    @takes_settings_of(
+        BaseCalculator.compute, but=("M", "retain_inputs", "postprocess_fn")
+    )
+    def reference_examples(
+        self,
+        data: Any,
+        layer: str,
+        k: int = 8,
+        channels: Sequence[int] | None = None,
+        *,
+        reduce: str = "sum",
+        ch_axis: int = 1,
+        **settings: Any,
+    ) -> ReferenceExamples:
+        """Find the examples that the channels of a layer are most relevant for.
+
+        Relevance maximisation, and beside it activation maximisation: Achtibat et al.
+        (2023), section "Selecting reference examples". A channel's relevance is that
+        for what is explained of each example, by default the predicted class; its
+        activation is what the layer's link gives. What is in memory is one batch, and
+        the best examples so far.
+
+        Args:
+            layer (str): Path of a link, as in ``model.namedlinks()``.
+            k (int): How many examples of each channel.
+            channels (sequence of int or None): The channels; None is all.
+            reduce (str): What ranks an example: the ``'sum'`` or the largest value
+                (``'max'``) of a channel, over all places and calls. Activations below
+                a rectifier are better ranked by the largest, since what is negative
+                there counts in a sum.
+            ch_axis (int): The axis of channels in the layer's output.
+
+        Returns:
+            ReferenceExamples: It has ``by_relevance.examples`` and ``.values``,
+            ``(n_channel, k)``, and the same in ``by_activation``; fewer than k where
+            there are fewer examples.
+
+        Raises:
+            ValueError: If ``k``, ``reduce``, ``ch_axis`` or ``channels`` is not
+                allowed, the model has no such link, or it was not called.
+        """
+        check_positive("k", k)
+        check_choice("reduce", reduce, _REDUCE)
+        scores = _ChannelScores(
+            **self.settings(), links=[layer], reduce=reduce, ch_axis=ch_axis
+        )
+        best = BestSoFar(k), BestSoFar(k)
+        n_seen = 0
+
+        def keep_best(of_batch: np.ndarray) -> np.ndarray:
+            nonlocal n_seen
+            for kept, values in zip(best, of_batch.swapaxes(0, 1)):
+                kept.add(values, n_seen)
+            n_seen += len(of_batch)
+            return np.zeros((len(of_batch), 0), bool)
+
+        scores.compute(data, postprocess_fn=keep_best, **settings)
+        run = scores._last_run
+        assert isinstance(run, _LayersRun)  # what its start has returned
+        chosen = _chosen_channels(channels, run.shapes[0][-1])
+        return ReferenceExamples(layer, chosen, *(kept.get(chosen) for kept in best))
 
     @takes_settings_of(BaseCalculator.compute, but=("retain_inputs",))
     def conservation(self, data: Any, M: int = 1, **settings: Any) -> Conservation:
@@ -192,8 +276,9 @@ class LRPCalculator(GraphCalculator):
         applications = [graph.application(function) for function in graph.functions]
         assignment = Assignment(run.composite, applications, self._paths())
         start = self._start(run.start, this, classes)
+        masks = run.conditions.masks(graph)
         relevances = graph.walk(
-            start, assignment.handle, assignment.is_part_of, keep, applications
+            start, assignment.handle, assignment.is_part_of, keep, applications, masks
         )
         run.warn_of_boxes(assignment)
         return relevances, assignment
@@ -214,6 +299,19 @@ class LRPCalculator(GraphCalculator):
             y.xp.broadcast_to(given.at(y.array, this), y.shape) for y in this.outputs
         ]
 
+    def _conditions(self) -> Conditions:
+        """Return the conditions, checked."""
+        given = {} if self.conditions is None else self.conditions
+        if not isinstance(given, Mapping):
+            raise TypeError(
+                "conditions must map paths of links to channels, as in "
+                f"{{'/conv5': [3, 17]}}; got {given!r}"
+            )
+        links = links_of_paths(self.model, given, "conditions")
+        for path, channels in given.items():
+            check_channels(path, channels)
+        return Conditions(links, given)
+
     def _paths(self) -> dict[int, str]:
         if not isinstance(self.model, chainer.Link):
             return {}
@@ -227,15 +325,22 @@ class RelevanceRun(GraphRun):
         composite (Composite): The rules.
         start (ReferenceForData or None): The relevance that is given; None for the
             value of the output.
+        conditions (Conditions): The channels that relevance goes through.
 
     Attributes:
         has_warned_of_box (bool): Whether the user knows of data outside of a box.
     """
 
-    def __init__(self, composite: Composite, start: ReferenceForData | None) -> None:
+    def __init__(
+        self,
+        composite: Composite,
+        start: ReferenceForData | None,
+        conditions: Conditions,
+    ) -> None:
         super().__init__()
         self.composite = composite
         self.start = start
+        self.conditions = conditions
         self.has_warned_of_box = False
 
     def warn_of_boxes(self, assignment: Assignment) -> None:
@@ -270,7 +375,7 @@ class _LayersRun(RelevanceRun):
     """
 
     def __init__(self, run: RelevanceRun, links: Sequence[chainer.Link]) -> None:
-        super().__init__(run.composite, run.start)
+        super().__init__(run.composite, run.start, run.conditions)
         self.monitors = [
             VariableMonitorLinkHook(link, name=f"saliency/layer{i}")
             for i, link in enumerate(links)
@@ -339,16 +444,90 @@ class _AtLayers(LRPCalculator):
                 "links must be a list of paths, as in model.namedlinks(), and not "
                 f"empty; got {self.links!r}"
             )
-        model: Any = self.model
-        is_link = isinstance(model, chainer.Link)
-        known = dict(model.namedlinks()) if is_link else {}
-        for path in self.links:
-            if path not in known:
-                raise ValueError(
-                    "links must be paths of the model's links, such as "
-                    f"{', '.join(list(known)[:4])}; got {path!r}"
-                )
-        return [known[path] for path in self.links]
+        return list(links_of_paths(self.model, self.links, "links").values())
+
+
+class _ChannelScores(_AtLayers):
+    """The relevance and the activation of each channel of a layer, ``(2, n)``."""
+
+    reduce: str = "sum"
+    ch_axis: int = 1
+
+    def collect(self, this: ForwardPass, relevances: Relevances) -> Array:
+        """Return both for each row, reduced over places and calls."""
+        run = graph_run_of(this)
+        assert isinstance(run, _LayersRun)  # what start has returned
+        (monitor,) = run.monitors
+        n_row = len(this.rows)
+        xp = this.outputs[0].xp
+        of_calls = []
+        for variable in monitor.variables:
+            activation = variable.array
+            relevance = relevances.at(variable)
+            if relevance is None:
+                relevance = xp.zeros_like(activation)
+            both = [self._by_channel(a, n_row) for a in (relevance, activation)]
+            of_calls.append(xp.stack(both, axis=1))
+        monitor.clear()
+        values = xp.concatenate(of_calls, axis=3)
+        run.shapes = [values.shape[1:3]]
+        return getattr(values, self.reduce)(axis=3)
+
+    def _by_channel(self, array: Array, n_row: int) -> Array:
+        """Return what a layer gave as ``(n_row, n_channel, n_place)``."""
+        if not 0 < self.ch_axis < array.ndim:
+            raise ValueError(
+                f"ch_axis must be one of the axes 1 to {array.ndim - 1} of the "
+                f"layer's output of shape {array.shape}, got {self.ch_axis!r}"
+            )
+        if len(array) != n_row and n_row > 1:
+            raise CannotFold(one_row)
+        xp = chainer.backend.get_array_module(array)
+        first = xp.moveaxis(array, self.ch_axis, 0)
+        if len(array) != n_row:
+            return first.reshape(1, len(first), -1)
+        return xp.moveaxis(first.reshape(len(first), n_row, -1), 0, 1)
+
+
+_REDUCE = ("sum", "max")
+
+
+def _chosen_channels(channels: Any, n_channel: int) -> np.ndarray:
+    """Return which channels are asked for, all for None."""
+    every = np.arange(n_channel)
+    if channels is None:
+        return every
+    chosen = np.atleast_1d(np.asarray(channels))
+    is_allowed = chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu"
+    if not (is_allowed and np.isin(chosen, every).all()):
+        raise ValueError(
+            f"channels must be ints from 0 to {n_channel - 1}, or None for all; got "
+            f"{channels!r}"
+        )
+    return chosen
+
+
+def links_of_paths(
+    model: Any, paths: Iterable[str], name: str
+) -> dict[str, chainer.Link]:
+    """Return links of a model by their paths.
+
+    Args:
+        model: The model; it has no such links if it is none itself.
+        paths (iterable of str): As in ``model.namedlinks()``.
+        name (str): What messages call the paths.
+
+    Raises:
+        ValueError: If there is no such link.
+    """
+    known = dict(model.namedlinks()) if isinstance(model, chainer.Link) else {}
+    for path in paths:
+        if path not in known:
+            raise ValueError(
+                f"{name} must be paths of the model's links, such as "
+                f"{', '.join(list(known)[:4])}; got {path!r}"
+            )
+    return {path: known[path] for path in paths}
 
 
 class _AccountRun(RelevanceRun):
@@ -360,7 +539,7 @@ class _AccountRun(RelevanceRun):
     """
 
     def __init__(self, run: RelevanceRun) -> None:
-        super().__init__(run.composite, run.start)
+        super().__init__(run.composite, run.start, run.conditions)
         self.report = Conservation()
         self.assigned: Assignment | None = None
 

@@ -33,7 +33,7 @@ class Entry:
 
     @property
     def other(self) -> float:
-        """What went nowhere: to epsilon, or past a denominator of zero."""
+        """What went nowhere: to epsilon, past a zero denominator, into a mask."""
         return self.received - self.passed_on - self.bias
 
 

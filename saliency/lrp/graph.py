@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Callable, Optional
@@ -36,6 +36,7 @@ class Application:
             with it, nearest first (batch normalization behind a convolution).
         input_relevance (list of array or None): Relevance that its inputs got from it.
         bias_relevance (list of array): What stayed with biases and constants.
+        withheld (float): Sum of the relevance that a mask stopped at the outputs.
     """
 
     function: chainer.FunctionNode
@@ -48,11 +49,12 @@ class Application:
     merged: list[Application] = field(default_factory=list)
     input_relevance: list[Array | None] = field(default_factory=list)
     bias_relevance: list[Array] = field(default_factory=list)
+    withheld: float = 0.0
 
     @property
     def received(self) -> float:
-        """Sum of the relevance of the outputs."""
-        return sum(_sum(r) for r in self.relevance if r is not None)
+        """Sum of the relevance of the outputs, with what a mask stopped there."""
+        return sum(_sum(r) for r in self.relevance if r is not None) + self.withheld
 
     @property
     def passed_on(self) -> float:
@@ -182,6 +184,10 @@ class Graph:
         """Tell whether the outputs depend on a variable, or are it."""
         return variable.node in self._consumers or variable.node in self._outputs
 
+    def is_on_the_way(self, variable: chainer.Variable) -> bool:
+        """Tell whether a variable depends on a target, and an output on it."""
+        return variable.node in self._active and self.is_used(variable)
+
     def is_used_once(self, node: chainer.variable.VariableNode) -> bool:
         """Tell whether one function alone uses a variable, and no one reads it."""
         is_read = node in self._outputs or node in self._targets
@@ -194,6 +200,7 @@ class Graph:
         is_part_of: Callable[[Application, Application], bool] | None = None,
         keep: Iterable[chainer.Variable] | None = (),
         applications: Sequence[Application] | None = None,
+        masks: Mapping[chainer.variable.VariableNode, Array] | None = None,
     ) -> Relevances:
         """Pass relevance from the outputs to the targets.
 
@@ -211,7 +218,10 @@ class Graph:
                 kept besides the targets'; None keeps all.
             applications (sequence of Application or None): The functions, in their
                 order, where somebody has them already; they are given the relevance.
+            masks (mapping or None): What the relevance of some variables is multiplied
+                by before it goes on.
         """
+        masks = masks or {}
         relevance: dict[chainer.variable.VariableNode, Array] = {}
         for node, r in zip(self._outputs, start):
             _add(relevance, node, r)
@@ -226,7 +236,10 @@ class Graph:
                 node = ref()
                 if node is None or node not in relevance:
                     continue
-                this.relevance[i] = relevance.pop(node)
+                this.relevance[i] = r = relevance.pop(node)
+                if node in masks:
+                    this.relevance[i] = r * masks[node]
+                    this.withheld += _sum(r - this.relevance[i])
                 if kept is None or node in kept:
                     result.by_node[node] = this.relevance[i]
             if all(r is None for r in this.relevance):

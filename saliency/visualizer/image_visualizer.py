@@ -18,12 +18,13 @@ from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
-from saliency.visualizer.colors import ColorScale
+from saliency.visualizer.colors import ColorScale, sequential_cmap
 from saliency.visualizer.files import checked_path
 from saliency.visualizer.grids import SCALES, one_for_each_row
 from saliency.visualizer.images.heatmaps import (
     MODES,
     Kind,
+    Panel,
     ScoreMap,
     compute_key,
     compute_kinds,
@@ -65,7 +66,8 @@ class ImageVisualizer(BaseVisualizer):
     """Draws saliency of images.
 
     `visualize` draws one map. `visualize_grid` draws the maps of several methods for
-    several images, with a row for each image.
+    several images, with a row for each image. `visualize_rows` draws rows of images,
+    such as those that each channel of a layer is most relevant for.
 
     Example:
         >>> import numpy as np
@@ -277,6 +279,146 @@ class ImageVisualizer(BaseVisualizer):
             axes[0, 0].figure.supxlabel(note, fontsize="small")
         return self._finish(axes[0, 0], path, bbox_inches)
 
+    @checked_arguments
+    def visualize_rows(
+        self,
+        images: Sequence[Sequence[Image.Image | Array]],
+        saliency: Sequence[Array] | None = None,
+        save_filepath: str | PathLike[str] | None = None,
+        scaler: Scaler | None = None,
+        title: str | None = None,
+        cmap: str | Colormap | None = None,
+        alpha: float = 0.85,
+        show_colorbar: bool = False,
+        bbox_inches: Any = "tight",
+        *,
+        mode: str = "overlay",
+        scale: str = "row",
+        percentile: float = 99.0,
+        limit: float | tuple[float, float] | None = None,
+        row_titles: Sequence[str] | None = None,
+        captions: Sequence[Sequence[str]] | None = None,
+        show_key: bool = True,
+        image_layout: str | None = None,
+        resize: str = "saliency",
+    ) -> Figure:
+        """Draw rows of images, with a map over each if there are maps.
+
+        For the reference examples of channels, a row is a channel:
+        ``images=x[found.by_relevance.examples]``.
+
+        Args:
+            images: For each row its images, as many in each, as in `visualize`.
+            saliency: For each row the maps of its images, ``(n_column, h, w)`` or
+                ``(n_column, ch, h, w)``. Default: the images by themselves.
+            save_filepath: As in `visualize`.
+            scaler: As in `visualize_grid`.
+            title: Title of the whole figure, or None.
+            cmap: As in `visualize`.
+            alpha: As in `visualize`.
+            show_colorbar: Whether to draw a colour bar; it needs ``scale='all'``.
+            bbox_inches: As in `matplotlib.figure.Figure.savefig`.
+            mode: As in `visualize`.
+            scale: As in `visualize_grid`.
+            percentile: As in `visualize_grid`.
+            limit: As in `visualize`, for all maps.
+            row_titles: Text beside each row. Lines that are too long are broken.
+            captions: For each row the texts below its images, such as their relevance.
+            show_key: Whether to say below the maps what the colours mean.
+            image_layout: As in `visualize`.
+            resize: As in `visualize`.
+
+        Returns:
+            The figure, which is not registered with pyplot.
+
+        Raises:
+            ValueError: As in `visualize`; or rows are not of one length, or there are
+                not as many maps, captions or titles.
+            TypeError: An argument has the wrong type.
+        """
+        path = checked_path(save_filepath)
+        pictures = [[as_rgb(image, image_layout) for image in row] for row in images]
+        n_row, n_column = _checked_rows(pictures)
+        texts = _captions(captions, n_row, n_column)
+        titles = _row_titles(row_titles, n_row, "row")
+        _check_drawing(mode, resize, alpha)
+        check_choice("scale", scale, SCALES)
+        scale = "all" if limit is not None else scale
+        if show_colorbar and (saliency is None or scale != "all"):
+            raise ValueError(
+                "show_colorbar=True needs saliency and scale='all', since there is one "
+                "bar for all maps"
+            )
+        panels, key = [[Panel(_NO_COLORS, p) for p in row] for row in pictures], None
+        if saliency is not None:
+            maps = _maps_of_rows(saliency, scaler, n_row, n_column)
+            scales = compute_scales(maps, scale, percentile, limit, cmap)
+            panels = [
+                [
+                    compute_panel(of_column[i], picture, one, mode, alpha, resize)
+                    for picture, of_column, one in zip(row, maps.values(), scales[i])
+                ]
+                for i, row in enumerate(pictures)
+            ]
+            key = compute_kinds(maps, scales, scaler, mode)[0].key
+
+        n_line = 2 * n_row * (captions is not None) + 2 * (key is not None)
+        axes = _new_rows(pictures, titles, title, show_colorbar, n_line)
+        _draw_row_titles(axes, titles)
+        for ax, panel, text in zip(axes.flat, chain(*panels), chain(*texts)):
+            draw_panel(ax, panel)
+            ax.set_xlabel(text, fontsize="small", labelpad=2, **AS_IT_IS)
+        if key is not None and show_colorbar:
+            draw_color_bar(list(axes.flat), key)
+        elif key is not None and show_key:
+            draw_keys(list(axes.flat), [key], _SCALES[scale])
+        return self._finish(axes[0, 0], path, bbox_inches)
+
+
+# That of panels without scores.
+_NO_COLORS = ColorScale(sequential_cmap, 0.0, 1.0)
+
+
+def _checked_rows(pictures: list[list[np.ndarray]]) -> tuple[int, int]:
+    """Return the number of rows and columns of images."""
+    lengths = {len(row) for row in pictures}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(
+            "images must hold rows of images, as many in each; got rows of "
+            f"{', '.join(map(str, sorted(lengths))) or 'no'} images"
+        )
+    return len(pictures), lengths.pop()
+
+
+def _captions(
+    captions: Sequence[Sequence[str]] | None, n_row: int, n_column: int
+) -> list[list[str]]:
+    """Return the text below each image."""
+    if captions is None:
+        return [[""] * n_column] * n_row
+    rows = one_for_each_row("captions", captions, n_row, "row")
+    return [
+        [plain(text) for text in one_for_each_row("captions", row, n_column, "image")]
+        for row in rows
+    ]
+
+
+def _maps_of_rows(
+    saliency: Sequence[Array], scaler: Scaler | None, n_row: int, n_column: int
+) -> dict[str, list[ScoreMap]]:
+    """Return the maps of each column, one for each row."""
+    rows = [
+        one_for_each_row(f"saliency[{i}]", row, n_column, "image")
+        for i, row in enumerate(one_for_each_row("saliency", saliency, n_row, "row"))
+    ]
+    return {
+        str(j): [
+            compute_map(row[j], scaler, None, f"saliency[{i}][{j}]")
+            for i, row in enumerate(rows)
+        ]
+        for j in range(n_column)
+    }
+
 
 def _check_drawing(mode: str, resize: str, alpha: float) -> None:
     check_choice("mode", mode, MODES)
@@ -293,11 +435,13 @@ def _figure_size(
     return WIDTH + WIDTH_OF_BAR * has_bar, height
 
 
-def _row_titles(row_titles: Sequence[str] | None, n_image: int) -> list[str]:
-    """Return a text for each image, in lines of at most `ROW_TITLE` letters."""
+def _row_titles(
+    row_titles: Sequence[str] | None, n_row: int, noun: str = "image"
+) -> list[str]:
+    """Return a text for each row, in lines of at most `ROW_TITLE` letters."""
     if row_titles is None:
-        return [""] * n_image
-    titles = one_for_each_row("row_titles", list(row_titles), n_image, "image")
+        return [""] * n_row
+    titles = one_for_each_row("row_titles", list(row_titles), n_row, noun)
     broken = []
     for title in titles:
         lines = [wrap(line, ROW_TITLE) or [""] for line in plain(title).split("\n")]
@@ -323,23 +467,46 @@ def _new_grid(
         n_bar: The number of colour bars side by side.
         n_line: How many lines of text there are above and below.
     """
-    heights = [CELL * picture.shape[0] / picture.shape[1] for picture in pictures]
-    width = (CELL + GAP) * (1 + n_method) + WIDTH_OF_BAR * n_bar
+    rows = [[picture] * (1 + n_method) for picture in pictures]
+    return _new_rows(rows, titles, title, n_bar, n_line, TITLE_HEIGHT)
+
+
+def _new_rows(
+    pictures: list[list[np.ndarray]],
+    titles: list[str],
+    title: str | None,
+    n_bar: int,
+    n_line: int,
+    above: float = 0.0,
+) -> np.ndarray:
+    """Return the axes of a new figure, for rows of pictures.
+
+    Args:
+        pictures: The pictures of each row, ``(h, w, 3)``.
+        titles: What stands beside each row, in lines.
+        title: Title of the whole figure, or None.
+        n_bar: The number of colour bars side by side.
+        n_line: How many lines of text there are above and below.
+        above: Inches for the titles of columns.
+    """
+    heights = [
+        CELL * max(picture.shape[0] / picture.shape[1] for picture in row)
+        for row in pictures
+    ]
+    n_column = len(pictures[0])
+    width = (CELL + GAP) * n_column + WIDTH_OF_BAR * n_bar
     width += LETTER * max(len(line) for text in titles for line in text.split("\n"))
-    height = sum(heights) + TITLE_HEIGHT * (1 + (title is not None)) + LINE * n_line
+    height = sum(heights) + above + TITLE_HEIGHT * (title is not None) + LINE * n_line
     figure = NotebookFigure(figsize=(width, height), layout="constrained")
     axes: np.ndarray = figure.subplots(
-        len(pictures), 1 + n_method, squeeze=False, height_ratios=heights
+        len(pictures), n_column, squeeze=False, height_ratios=heights
     )
     if title is not None:
         figure.suptitle(plain(title), **AS_IT_IS)
     return axes
 
 
-def _draw_titles(
-    axes: np.ndarray, titles: list[str], methods: list[str], kinds: list[Kind]
-) -> None:
-    """Draw the titles of rows and columns, and say which columns have which kind."""
+def _draw_row_titles(axes: np.ndarray, titles: list[str]) -> None:
     for ax, title in zip(axes[:, 0], titles):
         ax.set_ylabel(
             title,
@@ -350,6 +517,13 @@ def _draw_titles(
             fontsize="medium",
             **AS_IT_IS,
         )
+
+
+def _draw_titles(
+    axes: np.ndarray, titles: list[str], methods: list[str], kinds: list[Kind]
+) -> None:
+    """Draw the titles of rows and columns, and say which columns have which kind."""
+    _draw_row_titles(axes, titles)
     axes[0, 0].set_title("image", fontsize="medium")
     kind_of = {method: kind.key.kind for kind in kinds for method in kind.methods}
     for ax, method in zip(axes[0, 1:], methods):

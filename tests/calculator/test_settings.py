@@ -343,7 +343,13 @@ OWN_SETTINGS = {
     GuidedBackpropCalculator: {},
     DeconvnetCalculator: {},
     GuidedGradCAMCalculator: {"layer": None, "call": None, "reshape": None},
-    LRPCalculator: {"rule": "epsilon", "relevance": "output", "low": 0.0, "high": 1.0},
+    LRPCalculator: {
+        "rule": "epsilon",
+        "relevance": "output",
+        "low": 0.0,
+        "high": 1.0,
+        "conditions": None,
+    },
 }
 COMMON = [
     *("target_extractor", "output_extractor", "eval_fun", "class_index", "device"),

@@ -65,6 +65,7 @@ def drawings() -> list[Drawing]:
         Drawing(FilterVisualizer, "visualize", (_rng.normal(size=(5, 4, 4)),)),
         Drawing(ImageVisualizer, "visualize", (_MAP, _PHOTOGRAPH)),
         Drawing(ImageVisualizer, "visualize_grid", ({"a": _MAP[None]}, [_PHOTOGRAPH])),
+        Drawing(ImageVisualizer, "visualize_rows", ([[_PHOTOGRAPH]], [_MAP[None]])),
         Drawing(TableVisualizer, "visualize", (_TABLE[0],)),
         Drawing(TableVisualizer, "visualize_summary", (_TABLE, _HOLES)),
         Drawing(TableVisualizer, "visualize_mean", ({"a": _TABLE, "b": _TABLE[:9]},)),

@@ -651,3 +651,61 @@ class TestGrid:
         arguments = {"saliency": maps, "images": photographs, **change}
         with pytest.raises(error, match=message):
             visualizer.visualize_grid(**arguments)
+
+
+class TestRows:
+    @pytest.fixture
+    def rows(self, rng):
+        return rng.random((2, 3, 1, 8, 8))
+
+    def test_has_a_panel_for_each_image(self, rows):
+        figure = visualizer.visualize_rows(
+            rows,
+            title="Maps",
+            row_titles=["map 3", "map 5"],
+            captions=[["a", "b", "$c$"], ["d", "e", "f"]],
+        )
+        axes = panels(figure)
+        assert axes.shape == (2, 3)
+        assert [ax.get_ylabel() for ax in axes[:, 0]] == ["map 3", "map 5"]
+        captions = [ax.get_xlabel() for ax in axes.flat]
+        assert captions == ["a", "b", "$c$", "d", "e", "f"]
+        for ax, image in zip(axes.flat, rows.reshape(6, 8, 8)):
+            shown = ax.get_images()[0].get_array()
+            assert_allclose(shown, np.repeat(image[..., None], 3, axis=2))
+        assert figure.get_suptitle() == "Maps"
+
+    def test_each_map_lies_on_its_image(self, rows, rng):
+        maps = rng.normal(size=(2, 3, 8, 8))
+        figure = visualizer.visualize_rows(rows, maps, percentile=100)
+        for row, of_row in zip(panels(figure), maps):
+            for ax, one in zip(row, of_row):
+                photograph, scores = ax.get_images()
+                assert_allclose(scores.get_array(), one)
+                assert scores.norm.vmax == abs(of_row).max()
+                assert photograph.get_array().shape == (8, 8, 3)
+        assert "speaks for" in keys(figure)
+
+    def test_one_bar_is_for_one_scale(self, rows, rng):
+        maps = rng.normal(size=(2, 3, 1, 8, 8))
+        visualizer.visualize_rows(rows, maps, show_colorbar=True, scale="all")
+        with pytest.raises(ValueError, match="show_colorbar=True needs saliency and"):
+            visualizer.visualize_rows(rows, maps, show_colorbar=True)
+        with pytest.raises(ValueError, match="show_colorbar=True needs saliency and"):
+            visualizer.visualize_rows(rows, show_colorbar=True, scale="all")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"images": []}, "rows of images"),
+            ({"images": [[np.ones((4, 4))], []]}, "got rows of 0, 1 images"),
+            ({"saliency": np.ones((1, 3, 8, 8))}, "each of the 2 rows, got 1"),
+            ({"saliency": np.ones((2, 2, 8, 8))}, r"saliency\[0\].* 3 images, got 2"),
+            ({"captions": [["a"] * 3]}, "captions must .* 2 rows, got 1"),
+            ({"captions": [["a"] * 2] * 2}, "captions must .* 3 images, got 2"),
+            ({"row_titles": ["a"]}, "row_titles must .* 2 rows, got 1"),
+        ],
+    )
+    def test_what_does_not_fit(self, rows, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            visualizer.visualize_rows(**{"images": rows, **arguments})
