@@ -157,6 +157,18 @@ class TestScripts:
         assert len(seen) == 2 and all(len(line.split(", ")) == 8 for line in seen)
         assert sizes_of(out).keys() == {"by_relevance.png", "by_activation.png"}
 
+    def test_a_planted_watermark_is_found(self, run, capsys):
+        out = run("spray.py")
+        text = capsys.readouterr().out
+        shares = re.findall(r"the mark: ([\d.]+)% are 8", text)
+        without, with_mark = map(float, shares)
+        assert with_mark > without + 5  # it cheats
+        precision, recall = re.search(
+            r"cluster is \d: ([\d.]+)% of it .* has ([\d.]+)%", text
+        ).groups()
+        assert float(precision) > 95 and float(recall) > 95
+        assert sizes_of(out).keys() == {"spray.png"}
+
     def test_weights_of_another_network_are_refused(self, run, tmp_path):
         np.savez(tmp_path / "other.npz", a=np.zeros(3))
         with pytest.raises(SystemExit, match=r"--weights .*other.npz"):
