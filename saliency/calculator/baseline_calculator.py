@@ -1,8 +1,9 @@
-"""The base of calculators that compare the target with baselines."""
+"""The bases of calculators that compare the target with something else."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any, TypeVar
 
 import numpy as np
@@ -23,25 +24,24 @@ import chainer
 OwnRun = TypeVar("OwnRun", bound=Run)
 
 
-class BaselineCalculator(BaseCalculator):
-    """Explains what the output gains on the way from baselines to the target.
+class ComparingCalculator(BaseCalculator):
+    """Explains what the output gains on the way from references to the target.
 
-    Args:
-        baseline: ``None`` is 0; or a number; an array of the shape of one example's
-            target, or one per example; ``'mean'`` of the data; a callable that is given
-            targets ``(n_row,) + shape``; or a list of these, over which attributions
-            are averaged. With several targets, a tuple has one for each of them.
-
-    The other arguments are those of
+    The arguments are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    baseline: Any = positional(default=None)
-
     def check(self) -> None:
-        """Raise a ValueError if ``baseline`` is none of these."""
+        """Raise a ValueError if a reference is not allowed."""
         super().check()
         self.references()
+
+    @abstractmethod
+    def references(self) -> list[Reference]:
+        """Return what the target is compared with, checked."""
+
+    def check_list(self, batch: UserBatch, passes: CleanPasses) -> None:
+        """Raise a ValueError if references may be meant in two ways."""
 
     @takes_settings_of(BaseCalculator.compute)
     def convergence_delta(
@@ -87,6 +87,22 @@ class BaselineCalculator(BaseCalculator):
             sums.append(np.nansum(samples, axis=axes, dtype="d"))
         delta: np.ndarray = sum(sums) - difference
         return delta
+
+
+class BaselineCalculator(ComparingCalculator):
+    """Compares the target with baselines.
+
+    Args:
+        baseline: ``None`` is 0; or a number; an array of the shape of one example's
+            target, or one per example; ``'mean'`` of the data; a callable that is given
+            targets ``(n_row,) + shape``; or a list of these, over which attributions
+            are averaged. With several targets, a tuple has one for each of them.
+
+    The other arguments are those of
+    :class:`~saliency.calculator.base_calculator.BaseCalculator`.
+    """
+
+    baseline: Any = positional(default=None)
 
     def references(self) -> list[Reference]:
         """Return the baselines, checked."""
@@ -166,7 +182,7 @@ class _Difference(BaseCalculator):
     tells_targets_apart = False
 
     @classmethod
-    def of(cls, explained: BaselineCalculator) -> _Difference:
+    def of(cls, explained: ComparingCalculator) -> _Difference:
         """Return what computes the difference that a calculator explains."""
         names = BaseCalculator.__signature__.parameters
         shared = {k: v for k, v in explained.settings().items() if k in names}

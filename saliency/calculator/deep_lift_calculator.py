@@ -11,6 +11,7 @@ from link_hooks import RetainOutputHook
 from saliency.array_types import Array
 from saliency.calculator.baseline_calculator import (
     BaselineCalculator,
+    ComparingCalculator,
     baseline_of_rows,
     run_of,
 )
@@ -35,39 +36,10 @@ _ADVICE = (
 )
 
 
-class DeepLiftCalculator(BaselineCalculator, GraphCalculator):
-    r"""DeepLIFT, Rescale rule: finite differences instead of gradients.
+class ByMultipliers(ComparingCalculator, GraphCalculator):
+    """Compares passes at x with those at references, function by function.
 
-    .. math:: \phi_i = m_i \, (x_i - x_i'), \quad \sum_i \phi_i = f_c(x) - f_c(x')
-
-    Shrikumar, Greenside and Kundaje (2017), "Learning important features through
-    propagating activation differences", arXiv:1704.02685, eq. 1 to 3 and section 3.5.1.
-    The multipliers m go from the output to the target by the chain rule, as gradients
-    do. At each function they are what brings its difference: at an affine one the
-    gradient; at an activation :math:`\Delta y / \Delta x`, so that a saturated unit
-    passes on what it did between the baseline and here; at a product the mean of the
-    other factor; at a maximum all goes to the element that made the difference.
-    ``docs/deep_lift.md`` has all of them.
-
-    Functions are found in the graph, however they were written: functional and reused
-    ReLU, residual sums, gates, attention, cells of an LSTM. Contributions add up to the
-    difference of the scores within rounding; what depends on the target through an
-    array that is not in the graph is missing, and one warning says so
-    (:meth:`convergence_delta` says by how much). The model is run at x and at x', where
-    it must apply the same functions.
-
-    Args:
-        baseline: :math:`x'`. ``None`` is 0; or a number; an array of the shape of one
-            example's target, or one per example; ``'mean'`` of the data; a callable
-            that is given targets ``(n_row,) + shape``; or a list of these, over which
-            contributions are averaged, which takes one pass more for each. With several
-            targets, a tuple has one for each of them.
-
-    Raises:
-        ValueError: If ``baseline`` is none of these. ``compute`` also raises it where a
-            function has no multipliers, which it names.
-
-    The other arguments and what is raised are those of
+    The arguments are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
@@ -114,6 +86,43 @@ class DeepLiftCalculator(BaselineCalculator, GraphCalculator):
                     (target.array - target0.array) * m * m.dtype.type(share)
                 )
         return found
+
+
+class DeepLiftCalculator(BaselineCalculator, ByMultipliers):
+    r"""DeepLIFT, Rescale rule: finite differences instead of gradients.
+
+    .. math:: \phi_i = m_i \, (x_i - x_i'), \quad \sum_i \phi_i = f_c(x) - f_c(x')
+
+    Shrikumar, Greenside and Kundaje (2017), "Learning important features through
+    propagating activation differences", arXiv:1704.02685, eq. 1 to 3 and section 3.5.1.
+    The multipliers m go from the output to the target by the chain rule, as gradients
+    do. At each function they are what brings its difference: at an affine one the
+    gradient; at an activation :math:`\Delta y / \Delta x`, so that a saturated unit
+    passes on what it did between the baseline and here; at a product the mean of the
+    other factor; at a maximum all goes to the element that made the difference.
+    ``docs/deep_lift.md`` has all of them.
+
+    Functions are found in the graph, however they were written: functional and reused
+    ReLU, residual sums, gates, attention, cells of an LSTM. Contributions add up to the
+    difference of the scores within rounding; what depends on the target through an
+    array that is not in the graph is missing, and one warning says so
+    (:meth:`convergence_delta` says by how much). The model is run at x and at x', where
+    it must apply the same functions.
+
+    Args:
+        baseline: :math:`x'`. ``None`` is 0; or a number; an array of the shape of one
+            example's target, or one per example; ``'mean'`` of the data; a callable
+            that is given targets ``(n_row,) + shape``; or a list of these, over which
+            contributions are averaged, which takes one pass more for each. With several
+            targets, a tuple has one for each of them.
+
+    Raises:
+        ValueError: If ``baseline`` is none of these. ``compute`` also raises it where a
+            function has no multipliers, which it names.
+
+    The other arguments and what is raised are those of
+    :class:`~saliency.calculator.base_calculator.BaseCalculator`.
+    """
 
 
 class DeepLiftRun(GraphRun):

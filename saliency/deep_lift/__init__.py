@@ -1,8 +1,8 @@
-"""DeepLIFT's multipliers: how the difference of an output comes from its inputs'.
+r"""DeepLIFT's multipliers: how the difference of an output comes from its inputs'.
 
-A multiplier :math:`m` of a function's input says how much of the output's difference
-from its value at the baseline each unit of the input's difference brings: the products
-add up to it, :math:`\\sum_i m_i \\Delta x_i = \\Delta y` (Shrikumar et al. 2017, eq. 2).
+A multiplier m of a function's input says how much of the output's difference from its
+value at the baseline each unit of the input's difference brings: the products add up to
+it, :math:`\sum_i m_i \Delta x_i = \Delta y` (Shrikumar et al. 2017, eq. 1 and 2).
 """
 
 from saliency.deep_lift import handlers

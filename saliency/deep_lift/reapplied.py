@@ -49,7 +49,8 @@ def reapplied(function: chainer.FunctionNode, arrays: Sequence[Array]) -> Reappl
 def mean_gradient(pair: Pair, degree: int) -> list[Array | None]:
     r"""Return the mean of the gradient on the straight way from x' to x.
 
-    .. math:: m_i = \int_0^1 \frac{\partial f}{\partial x_i}(x' + \alpha \Delta x) d\alpha
+    .. math::
+        m_i = \int_0^1 \frac{\partial f}{\partial x_i}(x' + \alpha \Delta x) d\alpha
 
     It adds up to the difference of f, by the fundamental theorem of calculus, and for a
     product of two inputs it is the mean of the other one. Where f is a polynomial, a

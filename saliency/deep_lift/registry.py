@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any, Callable, Optional, TypeVar
 
+import numpy as np
+
 from saliency.array_types import Array
 from saliency.deep_lift.pair import Pair
 from saliency.lrp.graph import function_of
@@ -114,9 +116,9 @@ def _advice(pair: Pair, name: str) -> str:
     """Return what to do about a function that nothing is known of."""
     return (
         f"nothing is known of the multipliers of {pair.label}. If it is of one of the "
-        "kinds that docs/lrp_functions.md lists ('elementwise', 'routing', 'pooling', "
-        f"...), say so by saliency.lrp.register_handler({name}, kind). If not, register "
-        "what returns the multiplier of each input: "
+        "kinds that docs/deep_lift.md lists ('elementwise', 'routing', 'pooling', ...),"
+        f" say so by saliency.lrp.register_handler({name}, kind). If not, register what"
+        " returns the multiplier of each input: "
         f"saliency.deep_lift.register_multipliers({name}, handler). Or let the model "
         "call a function of Chainer for each step"
     )
@@ -125,9 +127,7 @@ def _advice(pair: Pair, name: str) -> str:
 def _checked(pair: Pair, multipliers: Any) -> list[Array | None]:
     """Return them as arrays of their inputs' dtypes."""
     result = [
-        None
-        if m is None
-        else pair.xp.asarray(m, x.dtype if x.dtype.kind == "f" else None)
+        None if m is None else pair.xp.asarray(m).astype(_dtype_at(x), copy=False)
         for m, x in zip(multipliers, pair.inputs)
     ]
     shapes = [x.shape for x in pair.inputs]
@@ -139,3 +139,7 @@ def _checked(pair: Pair, multipliers: Any) -> list[Array | None]:
             f"input; the shapes are {shapes}, got {found}"
         )
     return result
+
+
+def _dtype_at(x: Array) -> np.dtype:
+    return x.dtype if x.dtype.kind == "f" else np.dtype(np.float32)

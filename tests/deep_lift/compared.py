@@ -25,7 +25,7 @@ class Compared:
             with RetainOutputHook() as hook, chainer.using_config("train", train):
                 ys = f(*targets)
             ends.append((targets, ys if isinstance(ys, (tuple, list)) else [ys], hook))
-        (targets, ys, hook), (targets0, ys0, hook0) = ends
+        (targets, ys, hook), (_, ys0, hook0) = ends
         graph = Graph(ys, targets, hook)
         rng = np.random.default_rng(5)
         self.start = start or [

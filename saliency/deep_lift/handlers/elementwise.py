@@ -1,7 +1,7 @@
 r"""The Rescale rule: the quotient of the differences, element by element.
 
-Shrikumar et al. (2017), section 3.5.1: :math:`m = \Delta y / \Delta x`, and the gradient
-where :math:`\Delta x` vanishes.
+Shrikumar et al. (2017), section 3.5.1: :math:`m = \Delta y / \Delta x`, and the
+gradient where :math:`\Delta x` vanishes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import chainer
 import chainer.functions as F
 
 # How many times the last digit of y the quotient's numerator may be off by rounding.
-_ROUNDING = 8
+_ROUNDING = 2
 # Elements that are worked on at a time on a CPU, so that they stay in its cache.
 _BLOCK = 1 << 14
 
@@ -88,12 +88,18 @@ def relu(pair: Pair) -> Multipliers:
     x, x0, m = pair.inputs[0], pair.inputs0[0], pair.m
     if pair.xp is not np or x.size <= _BLOCK:
         return [_of_relu(pair.xp, x, x0, m)]
-    result = np.empty(m.shape, m.dtype)
-    rows = [a.reshape(-1) for a in (x, x0, m, result)]
+    result = np.empty_like(x)
+    rows = _in_a_row(result, x, x0, m)
     for start in range(0, x.size, _BLOCK):
-        x, x0, m, out = (row[start : start + _BLOCK] for row in rows)
-        out[...] = _of_relu(np, x, x0, m)
+        out, *of_block = (row[start : start + _BLOCK] for row in rows)
+        out[...] = _of_relu(np, *of_block)
     return [result]
+
+
+def _in_a_row(first: Array, *others: Array) -> list[Array]:
+    """Return arrays as rows, in the order that the first one has in memory."""
+    order = sorted(range(first.ndim), key=lambda axis: -first.strides[axis])
+    return [array.transpose(order).reshape(-1) for array in (first, *others)]
 
 
 def _of_relu(xp: Any, x: Array, x0: Array, m: Array) -> Array:

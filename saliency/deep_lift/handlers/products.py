@@ -92,17 +92,29 @@ def of_two(pair: Pair) -> Multipliers:
 
 @multiplies(F.math.basic_math.Div)
 def quotient(pair: Pair) -> Multipliers:
-    r"""The Shapley values of numerator and denominator.
+    r"""What the product ``a = y b`` says of ``y = a / b``.
 
     .. math::
-        \Delta\frac{a}{b} = \tfrac12\Bigl(\frac1b + \frac1{b'}\Bigr) \Delta a
-        - \frac{\bar a}{b b'} \Delta b
+        \Delta a = \bar b \Delta y + \bar y \Delta b \quad\Rightarrow\quad
+        \Delta y = \frac{\Delta a - \bar y \Delta b}{\bar b}
+
+    It has no large terms that cancel where b is small at one end, as the norm of a
+    baseline of zeros is. If b has another sign at the baseline, it is the Shapley value
+    of each, :math:`\tfrac12 (1 / b + 1 / b') \Delta a - \bar a \Delta b / (b b')`.
     """
-    m, (_, b), (_, b0) = pair.m, pair.inputs, pair.inputs0
+    m, xp = pair.m, pair.xp
+    (_, b), (_, b0) = pair.inputs, pair.inputs0
     half = m.dtype.type(0.5)
-    multipliers = {0: m / b if b is b0 else m * (half / b + half / b0)}
+    is_one_sign = (b > 0) == (b0 > 0)
+    if b is b0:
+        of_a = m / b
+    else:
+        of_a = m * xp.where(is_one_sign, 1 / ((b + b0) * half), (1 / b + 1 / b0) * half)
+    multipliers = {0: of_a}
     if 1 in pair.active_indexes:
-        multipliers[1] = -m * pair.mean(0) / (b * b0)
+        (y,), (y0,) = pair.outputs, pair.outputs0
+        shapley = m * pair.mean(0) / (b * b0)
+        multipliers[1] = -xp.where(is_one_sign, of_a * (y + y0) * half, shapley)
     return pair.at_active(
         chainer.utils.sum_to(multipliers[i], pair.inputs[i].shape)
         for i in pair.active_indexes
