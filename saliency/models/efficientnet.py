@@ -19,6 +19,7 @@ from saliency.models.imagenet import imagenet_labels
 import chainer
 import chainer.functions as F
 import chainer.links as L
+from chainer.utils.conv import get_conv_outsize
 
 # Of TensorFlow's batch normalization.
 _EPS = 1e-3
@@ -75,18 +76,31 @@ class SameConvolution2D(L.Convolution2D):
 
     def forward(self, x: Any) -> chainer.Variable:
         """Apply the convolution to ``(n, channel, height, width)``."""
-        (top, bottom), (left, right) = (self._pads(size) for size in x.shape[2:])
-        pad = (top, left)
-        if pad != (bottom, right):
-            width = [(0, 0), (0, 0), (top, bottom), (left, right)]
-            x, pad = F.pad(x, width, "constant", constant_values=0), (0, 0)
-        return F.convolution_2d(x, self.W, None, self.stride, pad, groups=self.groups)
+        sizes = x.shape[2:]
+        pads = [self._pads(size) for size in sizes]
+        pad = tuple(before for before, _ in pads)
+        # Chainer itself adds below and to the right what the last windows lack.
+        cover_all = any(before != behind for before, behind in pads)
+        if cover_all and not all(map(self._is_covered, sizes, pad)):
+            x = F.pad(x, [(0, 0), (0, 0), *pads], "constant", constant_values=0)
+            pad, cover_all = (0, 0), False
+        options = {"cover_all": cover_all, "groups": self.groups}
+        return F.convolution_2d(x, self.W, None, self.stride, pad, **options)
+
+    def _n_out(self, size: int) -> int:
+        stride: int = self.stride[0]
+        return -(-size // stride)
+
+    def _is_covered(self, size: int, before: int) -> bool:
+        """Tell whether Chainer has as many windows if it covers all of an axis."""
+        ksize, stride = self.W.shape[2], self.stride[0]
+        n_out: int = get_conv_outsize(size, ksize, stride, before, cover_all=True)
+        return n_out == self._n_out(size)
 
     def _pads(self, size: int) -> tuple[int, int]:
         """Return the padding before and behind an axis."""
         stride, ksize = self.stride[0], self.W.shape[2]
-        n_out = -(-size // stride)
-        pad = max((n_out - 1) * stride + ksize - size, 0)
+        pad = max((self._n_out(size) - 1) * stride + ksize - size, 0)
         return pad // 2, pad - pad // 2
 
 

@@ -152,6 +152,11 @@ def test_scores_of_a_file_of_pytorch(lite0, tmp_path):
         np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
 
 
+def test_uneven_padding_is_part_of_the_convolution(monkeypatch):
+    monkeypatch.delattr("chainer.functions.pad")
+    assert EfficientNetLite0()(np.zeros((1, 3, 64, 64), "f")).shape == (1, 1000)
+
+
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (17, 30), (5, 3)])
 def test_scores_of_a_small_network_and_images_of_any_size(size, monkeypatch):
     rng = np.random.default_rng(0)
