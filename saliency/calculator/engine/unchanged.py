@@ -244,7 +244,7 @@ def _is_equal(one: Array, other: Array) -> bool:
     if one.dtype.hasobject:
         return all(a is b for a, b in zip(one.ravel(), other.ravel()))
     if isinstance(one, np.ndarray) and one.nbytes <= _SMALL:
-        return one.tobytes() == other.tobytes()
+        return bool(one.tobytes() == other.tobytes())
     xp = chainer.backend.get_array_module(one)
     of_one, of_other = (xp.ascontiguousarray(a).reshape(-1) for a in (one, other))
     return bool((of_one.view(np.uint8) == of_other.view(np.uint8)).all())
