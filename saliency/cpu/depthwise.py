@@ -12,8 +12,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -21,7 +20,7 @@ from numpy.lib.stride_tricks import as_strided
 from saliency.cpu import compiled, elementwise, memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
-from saliency.cpu.mask import Mask, masked
+from saliency.cpu.mask import Mask
 from saliency.cpu.threads import threads
 from saliency.cpu.tiles import Patches, Tile
 
@@ -208,22 +207,98 @@ def _run(
     """
     patches = Patches(geometry, x.shape[1])
     n_kernel = filters[0].n_kernel
-    is_compiled = _can_be_compiled(filters, x)
-    run = _run_compiled if is_compiled else _run_in_numpy
     n_operation = sum(each.n_operation for each in filters)
-    cost = _COMPILED_COST if is_compiled else elementwise.COST
-    n_thread = threads.for_work(cost * n_operation)
-    if is_compiled and mask is None:
+    if _can_be_compiled(filters, x):
+        run = _compiled(filters, x, finish, mask)
+        n_thread = threads.for_work(_COMPILED_COST * n_operation)
         tiles = _equal_tiles(len(x), geometry.out[0], n_thread)
     else:
+        run = _in_numpy(filters, x, patches, finish, mask)
+        n_thread = threads.for_work(elementwise.COST * n_operation)
         n_element = n_kernel * (1 + math.prod(geometry.stride))
         tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
-    jobs = [(tile, filters, x, patches, finish, mask) for tile in tiles]
     if n_thread == 1:  # no matrix products, so no BLAS to keep from starting threads
-        for job in jobs:
-            run(*job)
+        for tile in tiles:
+            run(tile)
     else:
-        threads.run(run, jobs, n_thread)
+        threads.run(run, [(tile,) for tile in tiles], n_thread)
+
+
+def _in_numpy(
+    filters: list[_Filter],
+    x: np.ndarray,
+    patches: Patches,
+    finish: Finish | None,
+    mask: Mask | None,
+) -> Callable[[Tile], None]:
+    """Return what writes a tile with functions of NumPy, as :func:`_run` tells."""
+    geometry = patches.geometry
+
+    def run(tile: Tile) -> None:
+        first, last, start, stop = tile
+        region = _repeated(patches.region(x, tile, mask), filters[0].n_kernel)
+        for each in filters:
+            top, left = (a - b for a, b in zip(geometry.pad, each.geometry.pad))
+            end = min(stop, each.geometry.out[0])
+            if start < end:
+                each(region[:, top:, left:], (first, last, start, end))
+        if finish is not None:
+            finish(*patches.pixels(tile))
+
+    return run
+
+
+def _can_be_compiled(filters: list[_Filter], x: np.ndarray) -> bool:
+    has_kernel_each = all(
+        each.n_kernel == x.shape[1] == each.out.shape[3] for each in filters
+    )
+    outs = (each.out for each in filters)
+    return has_kernel_each and compiled.suits(x.transpose(0, 2, 3, 1), *outs)
+
+
+def _compiled(
+    filters: list[_Filter],
+    x: np.ndarray,
+    finish: Finish | None,
+    mask: Mask | None,
+) -> Callable[[Tile], None]:
+    """Return what writes a tile with compiled functions, as :func:`_run` tells."""
+    by_pixel = x.transpose(0, 2, 3, 1)
+    y = None
+    if mask is not None:
+        y = mask.channels_last().y
+        if y.strides != by_pixel.strides or y.dtype != x.dtype:
+            by_pixel, y = _masked(by_pixel, mask), None
+    steps = compiled.NO_STEPS
+    if finish is not None and not finish.adds:
+        steps = finish.steps
+    compiled_filters = [
+        compiled.ChannelFilter(each.taps, each.geometry, steps) for each in filters
+    ]
+
+    def run(tile: Tile) -> None:
+        first, last, start, stop = tile
+        passing = None
+        if mask is not None and y is not None:
+            passing = y[first:last], mask.floor, mask.ceiling
+        for each, run_compiled in zip(filters, compiled_filters):
+            end = min(stop, each.geometry.out[0])
+            if start < end:
+                of_tile = each.out[first:last, start:end]
+                run_compiled(by_pixel[first:last], start, of_tile, passing)
+        if finish is not None and finish.adds:
+            height, width = filters[0].geometry.out
+            finish(
+                (first * height + start) * width, ((last - 1) * height + stop) * width
+            )
+
+    return run
+
+
+def _masked(by_pixel: np.ndarray, mask: Mask) -> np.ndarray:
+    passing = memory.empty(by_pixel.shape, by_pixel.dtype)
+    mask.channels_last().multiply(by_pixel, (), passing)
+    return passing
 
 
 def _equal_tiles(n_image: int, n_row: int, n_thread: int) -> list[Tile]:
@@ -241,70 +316,6 @@ def _equal_tiles(n_image: int, n_row: int, n_thread: int) -> list[Tile]:
         for first, last in zip(images, images[1:])
         for start, stop in zip(rows, rows[1:])
     ]
-
-
-def _run_in_numpy(
-    tile: Tile,
-    filters: list[_Filter],
-    x: np.ndarray,
-    patches: Patches,
-    finish: Finish | None,
-    mask: Mask | None,
-) -> None:
-    first, last, start, stop = tile
-    geometry = patches.geometry
-    region = _repeated(patches.region(x, tile, mask), filters[0].n_kernel)
-    for each in filters:
-        top, left = (a - b for a, b in zip(geometry.pad, each.geometry.pad))
-        end = min(stop, each.geometry.out[0])
-        if start < end:
-            each(region[:, top:, left:], (first, last, start, end))
-    if finish is not None:
-        finish(*patches.pixels(tile))
-
-
-def _can_be_compiled(filters: list[_Filter], x: np.ndarray) -> bool:
-    has_kernel_each = all(
-        each.n_kernel == x.shape[1] == each.out.shape[3] for each in filters
-    )
-    outs = (each.out for each in filters)
-    return has_kernel_each and compiled.suits(x.transpose(0, 2, 3, 1), *outs)
-
-
-def _run_compiled(
-    tile: Tile,
-    filters: list[_Filter],
-    x: np.ndarray,
-    patches: Patches,
-    finish: Finish | None,
-    mask: Mask | None,
-) -> None:
-    first, last, start, stop = tile
-    geometry = patches.geometry
-    top = start * geometry.stride[0] - geometry.pad[0]
-    up = max(top, 0)
-    down = max(up, min(top + geometry.span(0, stop - start), geometry.size[0]))
-    at = slice(first, last), slice(up, down)
-    by_pixel = x.transpose(0, 2, 3, 1)
-    seen = masked(by_pixel, at, None if mask is None else mask.channels_last())
-    steps = compiled.NO_STEPS
-    if finish is not None and not finish.adds:
-        steps, finish = finish.steps, None
-    for each in filters:
-        end = min(stop, each.geometry.out[0])
-        if start < end:
-            above, left = each.geometry.pad
-            within = replace(
-                each.geometry,
-                size=(down - up, geometry.size[1]),
-                pad=(above + up, left),
-            )
-            of_tile = each.out[first:last, start:end]
-            compiled.filter_channels(
-                seen, each.taps, within, steps, slice(start, end), of_tile
-            )
-    if finish is not None:
-        finish(*patches.pixels(tile))
 
 
 def _of_all(phases: list[Geometry]) -> Geometry:

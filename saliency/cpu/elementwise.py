@@ -102,7 +102,8 @@ def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
         *added, scale, of_shift, out = rest
         if scale.ndim == 1 and compiled.can_finish(part, *added, out):
             steps = compiled.Steps(None, scale, of_shift, then.floor, then.ceiling)
-            compiled.finish(part, steps, added[0] if added else None, out)
+            finish = compiled.Finish(steps, len(scale), part.dtype)
+            finish(part, added[0] if added else None, out)
             return
         np.multiply(part, scale, out=out)
         out += of_shift

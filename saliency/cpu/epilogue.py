@@ -6,6 +6,7 @@ of which takes as long as a product with few channels.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -118,9 +119,13 @@ class Finish:
         added = None if self._added is None else self._added[start:stop, columns]
         arrays = (part,) if added is None else (part, added)
         if self._n_step > 1 and compiled.can_finish(*arrays):
-            compiled.finish(part, self.steps.of_channels(columns), added, part)
+            self._compiled(part, added, part, columns.start or 0)
         else:
             self._finish_in_numpy(part, added, columns)
+
+    @functools.cached_property
+    def _compiled(self) -> compiled.Finish:
+        return compiled.Finish(self.steps, self._y.shape[1], self._y.dtype)
 
     def _finish_in_numpy(
         self, y: np.ndarray, added: np.ndarray | None, columns: slice

@@ -136,7 +136,7 @@ class TestElementwise:
         x = rng.standard_normal((5, n_channel)).astype("f")
         x[:, 0] = [np.nan, np.inf, -np.inf, -0.0, 0.0]
         out = np.empty_like(x)
-        compiled.finish(x, Steps(), None, out)
+        compiled.Finish(Steps(), n_channel, x.dtype)(x, None, out)
         np.testing.assert_array_equal(out.view("i4"), x.view("i4"))
 
     def test_steps_are_those_of_numpy(self):
@@ -146,7 +146,7 @@ class TestElementwise:
         b, scale, shift = rng.standard_normal((3, 43)).astype("f")
         out = np.empty_like(x)
         steps = Steps(b, scale, shift, -0.25, 0.7)
-        compiled.finish(x, steps, added, out)
+        compiled.Finish(steps, 43, x.dtype)(x, added, out)
         expected = np.clip((x + b) * scale + shift + added, -0.25, np.float32(0.7))
         np.testing.assert_array_equal(out, expected)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,14 +37,6 @@ class Steps(NamedTuple):
     shift: np.ndarray | None = None
     floor: float | None = None
     ceiling: float | None = None
-
-    def of_channels(self, channels: slice) -> Steps:
-        """Return them for some of the channels."""
-        bias, scale, shift = (
-            None if vector is None else vector[channels]
-            for vector in (self.bias, self.scale, self.shift)
-        )
-        return self._replace(bias=bias, scale=scale, shift=shift)
 
     def vectors(self, n_channel: int, dtype: np.dtype) -> list[np.ndarray]:
         """Return bias, scale and shift; what changes no value where there is none."""
@@ -87,29 +78,50 @@ def suits(*arrays: np.ndarray) -> bool:
 
 
 def can_finish(*arrays: np.ndarray) -> bool:
-    """Tell whether :func:`finish` takes arrays, and is faster than NumPy."""
+    """Tell whether :class:`Finish` takes arrays, and is faster than NumPy."""
     return arrays[0].nbytes >= _MIN_BYTES and suits(*arrays)
 
 
-def finish(
-    x: np.ndarray, steps: Steps, added: np.ndarray | None, out: np.ndarray
-) -> None:
-    """Write what steps make of an array; something is added before its limits.
+class Finish:
+    """Writes what steps make of arrays; something may be added before their limits.
 
     Args:
-        x (numpy.ndarray): ``(n, channel)``.
         steps (Steps): What is done.
-        added (numpy.ndarray or None): Of the shape of ``x``.
-        out (numpy.ndarray): Where the result goes, which may be ``x``.
+        n_channel (int): Of the arrays.
+        dtype (numpy.dtype): Of the arrays.
     """
-    arrays = [x, x if added is None else added, out]
-    vectors = steps.vectors(x.shape[1], x.dtype)
-    kernels.finish(x.dtype, adds=added is not None)(
-        *(array.ctypes.data for array in (*arrays, *vectors)),
-        *x.shape,
-        *(array.strides[0] // x.itemsize for array in arrays),
-        *steps.limits(),
-    )
+
+    def __init__(self, steps: Steps, n_channel: int, dtype: np.dtype) -> None:
+        self._vectors = steps.vectors(n_channel, dtype)
+        self._addresses = [vector.ctypes.data for vector in self._vectors]
+        self._limits = steps.limits()
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        added: np.ndarray | None,
+        out: np.ndarray,
+        first_channel: int = 0,
+    ) -> None:
+        """Write a result.
+
+        Args:
+            x (numpy.ndarray): ``(n, channel)``.
+            added (numpy.ndarray or None): Of the shape of ``x``.
+            out (numpy.ndarray): Where the result goes, which may be ``x``.
+            first_channel (int): Which of all is the first of these arrays.
+        """
+        size = x.itemsize
+        term = x if added is None else added
+        bias, scale, shift = self._addresses
+        offset = first_channel * size
+        kernels.finish(x.dtype, adds=added is not None)(
+            *(x.ctypes.data, term.ctypes.data, out.ctypes.data),
+            *(bias + offset, scale + offset, shift + offset),
+            *x.shape,
+            *(x.strides[0] // size, term.strides[0] // size, out.strides[0] // size),
+            *self._limits,
+        )
 
 
 def multiply_by_mask(
@@ -139,7 +151,7 @@ def multiply_by_mask(
         return False
     shape, strides = found
     kernels.mask(x.dtype)(
-        *(array.ctypes.data for array in arrays),
+        *(x.ctypes.data, y.ctypes.data, out.ctypes.data),
         *shape,
         *strides,
         floor,
@@ -148,42 +160,69 @@ def multiply_by_mask(
     return True
 
 
-def filter_channels(
-    x: np.ndarray,
-    taps: np.ndarray,
-    geometry: Geometry,
-    steps: Steps,
-    rows: slice,
-    out: np.ndarray,
-) -> None:
-    """Convolve each channel with a kernel of its own.
+class ChannelFilter:
+    """Convolves each channel with a kernel of its own.
 
     Args:
-        x (numpy.ndarray): Rows of images ``(n, height, width, channel)``.
-        taps (numpy.ndarray): ``(kh, kw, channel)``, contiguous.
-        geometry (Geometry): Where the windows lie in ``x``.
+        taps (numpy.ndarray): ``(kh, kw, channel)``.
+        geometry (Geometry): Where the windows lie.
         steps (Steps): What is done to the result.
-        rows (slice): Which rows of windows.
-        out (numpy.ndarray): Those of the result, ``(n, rows, columns, channel)``.
     """
-    n_image, n_row, n_column, n_channel = out.shape
-    stride, dilate = geometry.stride, geometry.dilate
-    left = -geometry.pad[1]
-    first = min(max(0, -(left // stride[1])), n_column)
-    reach = left + (geometry.kernel[1] - 1) * dilate[1]
-    behind = (geometry.size[1] - 1 - reach) // stride[1] + 1
-    behind = max(first, min(behind, n_column))
-    vectors = steps.vectors(n_channel, x.dtype)
-    run = kernels.filter_channels(x.dtype, geometry.kernel[1], stride[1], dilate[1])
-    run(
-        *(array.ctypes.data for array in (x, taps, out, *vectors)),
-        *(n_image, n_row, n_channel, geometry.kernel[0]),
-        *(first, behind, n_column),
-        *(stride // x.itemsize for array in (x, out) for stride in array.strides[:3]),
-        *(rows.start * stride[0] - geometry.pad[0], left, *geometry.size),
-        *(stride[0], dilate[0]),
-        *steps.limits(),
-    )
+
+    def __init__(self, taps: np.ndarray, geometry: Geometry, steps: Steps) -> None:
+        self._taps = np.ascontiguousarray(taps)
+        self._geometry = geometry
+        n_channel = taps.shape[2]
+        self._vectors = steps.vectors(n_channel, taps.dtype)
+        addressed = (self._taps, *self._vectors)
+        self._addresses = [array.ctypes.data for array in addressed]
+        self._limits = steps.limits()
+        stride, dilate = geometry.stride[1], geometry.dilate[1]
+        # Windows of a row: as many before, and to the end of, those within the image.
+        n_column = geometry.out[1]
+        first = min(max(0, -(-geometry.pad[1] // stride)), n_column)
+        reach = (geometry.kernel[1] - 1) * dilate - geometry.pad[1]
+        behind = (geometry.size[1] - 1 - reach) // stride + 1
+        self._windows = first, max(first, min(behind, n_column)), n_column
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        start: int,
+        out: np.ndarray,
+        mask: tuple[np.ndarray, float, float | None] | None = None,
+    ) -> None:
+        """Write rows of the result.
+
+        Args:
+            x (numpy.ndarray): Images ``(n, height, width, channel)``.
+            start (int): Which row of the result is the first.
+            out (numpy.ndarray): Where they go, ``(n, rows, columns, channel)``.
+            mask (tuple or None): An array of the shape and strides of ``x``, and
+                between which limits of it ``x`` is taken, with 0 elsewhere.
+        """
+        size, geometry = x.itemsize, self._geometry
+        (row_stride, column_stride), (row_dilate, dilate) = (
+            geometry.stride,
+            geometry.dilate,
+        )
+        y, floor, ceiling = (x, 0.0, None) if mask is None else mask
+        taps, *vectors = self._addresses
+        n_image, n_row, _, n_channel = out.shape
+        kernels.filter_channels(
+            *(x.dtype, geometry.kernel[1], column_stride, dilate),
+            has_mask=mask is not None,
+        )(
+            *(x.ctypes.data, y.ctypes.data, taps, out.ctypes.data, *vectors),
+            *(n_image, n_row, n_channel, geometry.kernel[0]),
+            *self._windows,
+            *[stride // size for stride in (*x.strides[:3], *out.strides[:3])],
+            *(start * row_stride - geometry.pad[0], -geometry.pad[1]),
+            *geometry.size,
+            *(row_stride, row_dilate),
+            *self._limits,
+            *(floor, math.nan if ceiling is None else ceiling),
+        )
 
 
 @functools.lru_cache(maxsize=64)
@@ -194,18 +233,21 @@ def _neutral(n_channel: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
 
 
 def _as_rows(
-    arrays: Sequence[np.ndarray],
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return arrays of one shape as three axes, of which the last is contiguous.
+    """Return three arrays of one shape as three axes, of which the last is contiguous.
 
     Returns:
         tuple: The shape, and the strides in elements of the first axis in all arrays,
         and of the second. None if there are more axes.
     """
-    shape, itemsize = arrays[0].shape, arrays[0].itemsize
-    if any(array.shape != shape for array in arrays):
+    x, y, out = arrays
+    shape, itemsize = x.shape, x.itemsize
+    if not shape == y.shape == out.shape:
         return None
-    order = sorted(range(len(shape)), key=lambda a: -abs(arrays[-1].strides[a]))
+    if all(array.flags.c_contiguous for array in arrays):
+        return (1, 1, x.size), (0,) * 6
+    order = sorted(range(len(shape)), key=lambda a: -abs(out.strides[a]))
     # From the innermost axis on: its length, and its strides in all arrays.
     merged: list[tuple[int, tuple[int, ...]]] = []
     for axis in reversed(order):

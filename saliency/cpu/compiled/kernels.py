@@ -15,6 +15,7 @@ _PIXELS = 4
 
 _FINISH = ("bias", "scale", "shift")
 _LIMITS = ("floor", "ceiling")
+_OF_MASK = ("mask_floor", "mask_ceiling")
 _lock = threading.Lock()
 
 
@@ -40,7 +41,7 @@ def mask(dtype: np.dtype) -> Callable[..., None]:
 
 
 def filter_channels(
-    dtype: np.dtype, n_column: int, stride: int, dilate: int
+    dtype: np.dtype, n_column: int, stride: int, dilate: int, *, has_mask: bool
 ) -> Callable[..., None]:
     """Return the convolution of each channel with a kernel of its own, and `finish`.
 
@@ -50,9 +51,10 @@ def filter_channels(
         n_column (int): Taps in a row of the kernel.
         stride (int): Between windows in a row.
         dilate (int): Between taps in a row.
+        has_mask (bool): Whether 0 is taken for some of the image, as :func:`mask` does.
     """
     with _lock:
-        return _filter_channels(dtype, n_column, stride, dilate)
+        return _filter_channels(dtype, n_column, stride, dilate, has_mask)
 
 
 @functools.cache
@@ -79,7 +81,7 @@ def _finish(dtype: np.dtype, adds: bool) -> Callable[..., None]:
 def _mask(dtype: np.dtype) -> Callable[..., None]:
     arrays = ("x", "y", "out")
     strides = [f"{array}_{axis}" for axis in ("outer", "row") for array in arrays]
-    code = Code(dtype, arrays, ("n_outer", "n_row", "n_column", *strides), _LIMITS)
+    code = Code(dtype, arrays, ("n_outer", "n_row", "n_column", *strides), _OF_MASK)
     with code.loop(0, code["n_outer"]) as outer, code.loop(0, code["n_row"]) as row:
         starts = [
             outer * code[f"{array}_outer"] + row * code[f"{array}_row"]
@@ -87,10 +89,14 @@ def _mask(dtype: np.dtype) -> Callable[..., None]:
         ]
         for column, lanes in code.in_vectors(code["n_column"]):
             at_x, at_y, at_out = (start + column for start in starts)
-            floor, ceiling = (code.repeated(code[name], lanes) for name in _LIMITS)
-            passes = code.between(code.load("y", at_y, lanes), floor, ceiling)
-            code.store(code.load("x", at_x, lanes) * passes, "out", at_out, lanes)
+            code.store(_masked(code, at_x, at_y, lanes), "out", at_out, lanes)
     return code.compiled()
+
+
+def _masked(code: Code, at_x: Value, at_y: Value, lanes: int) -> Value:
+    floor, ceiling = (code.repeated(code[name], lanes) for name in _OF_MASK)
+    passes = code.between(code.load("y", at_y, lanes), floor, ceiling)
+    return code.load("x", at_x, lanes) * passes
 
 
 def _scaled(code: Code, y: Value, channel: Value, lanes: int) -> Value:
@@ -105,9 +111,9 @@ def _limited(code: Code, y: Value, lanes: int) -> Value:
 
 @functools.cache
 def _filter_channels(
-    dtype: np.dtype, n_column: int, stride: int, dilate: int
+    dtype: np.dtype, n_column: int, stride: int, dilate: int, has_mask: bool
 ) -> Callable[..., None]:
-    return _Filter(dtype, n_column, stride, dilate).code.compiled()
+    return _Filter(dtype, n_column, stride, dilate, has_mask).code.compiled()
 
 
 class _Filter:
@@ -118,12 +124,13 @@ class _Filter:
     """
 
     def __init__(
-        self, dtype: np.dtype, n_column: int, stride: int, dilate: int
+        self, dtype: np.dtype, n_column: int, stride: int, dilate: int, has_mask: bool
     ) -> None:
         self.n_column, self.stride, self.dilate = n_column, stride, dilate
+        self.has_mask = has_mask
         self.code = code = Code(
             dtype,
-            ("x", "W", "out", *_FINISH),
+            ("x", "y", "W", "out", *_FINISH),
             (
                 *("n_image", "n_row", "n_channel", "kernel_rows"),
                 # Windows of a row: before these, within the image, and all.
@@ -134,7 +141,7 @@ class _Filter:
                 *("top", "left", "height", "width"),
                 *("row_stride", "row_dilate"),
             ),
-            _LIMITS,
+            (*_LIMITS, *_OF_MASK),
         )
         with code.loop(0, code["n_image"]) as image, code.loop(0, code["n_row"]) as row:
             of_x = image * code["x_image"]
@@ -206,7 +213,7 @@ class _Filter:
                         place = pixel * self.stride + j * self.dilate
                         if place not in seen:
                             offset = of_row + code["x_column"] * place
-                            seen[place] = code.load("x", offset, n)
+                            seen[place] = self._seen(offset, n)
                         sums[pixel] = seen[place].times_plus(W, sums[pixel])
                 return sums
 
@@ -234,12 +241,17 @@ class _Filter:
                 def add_tap(j: Value, sums: list[Value]) -> list[Value]:
                     place = (left + j * self.dilate) * code["x_column"]
                     W = code.load("W", of_tap + j * code["n_channel"], n)
-                    return [code.load("x", of_row + place, n).times_plus(W, sums[0])]
+                    return [self._seen(of_row + place, n).times_plus(W, sums[0])]
 
                 return code.accumulated(*within, sums, add_tap)
 
             (total,) = code.accumulated(*taps, [code.zero(lanes)], add_row)
             self._write(total, column, channel, lanes, of_out)
+
+    def _seen(self, at: Value, lanes: int) -> Value:
+        if self.has_mask:
+            return _masked(self.code, at, at, lanes)
+        return self.code.load("x", at, lanes)
 
     def _places(self, tap: Value, at: Value, channel: Value) -> tuple[Value, Value]:
         """Return where in the images, and in the kernels, a row of taps begins."""
