@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
+import weakref
+from collections import deque
 from functools import partial
 
 import numpy as np
@@ -323,6 +326,62 @@ def peak_of(call):
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+class TestTrial:
+    """It is made once, as long as it would show the same."""
+
+    class Net(chainer.Chain):
+        def __init__(self):
+            super().__init__()
+            with self.init_scope():
+                self.linear = L.Linear(4, 3)
+            self.n_repeated = 1
+            # No list, which calculators would put back.
+            self.n_row = deque()
+
+        def forward(self, v):
+            self.n_row.append(len(v))
+            for _ in range(self.n_repeated):
+                v = F.tanh(v)
+            return self.linear(v)
+
+    def passes(self, model, table, kind=GradientCalculator, **how):
+        model.n_row.clear()
+        calculator = kind(model, class_index=0, **how)
+        self.result = calculator.compute(table, show_progress=False)
+        return list(model.n_row)
+
+    def test_is_not_made_again(self, table):
+        model = self.Net()
+        assert self.passes(model, table) == [2, N]
+        first = self.result
+        assert self.passes(model, table) == [N]
+        assert_array_equal(self.result, first)
+
+    @pytest.mark.parametrize("what", ["example", "attribute", "function", "method"])
+    def test_is_made_again_where_it_may_show_something_else(self, what, table):
+        model, how = self.Net(), {}
+        self.passes(model, table)
+        if what == "example":
+            table = table + 1
+        elif what == "attribute":
+            model.n_repeated = 1000
+        elif what == "function":
+            how["eval_fun"] = lambda v: model(v)
+        else:
+            how["kind"] = IntegratedGradientsCalculator
+        assert self.passes(model, table, **how)[0] == 2
+
+    def test_of_a_new_model_is_its_own(self, table):
+        """Nothing holds a model that nobody else holds."""
+        for _ in range(2):
+            model = self.Net()
+            assert self.passes(model, table) == [2, N]
+            reference = weakref.ref(model)
+            del model
+            gc.collect()
+            assert reference() is None
 
 
 @pytest.mark.large

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,18 @@ ROWS_OF_TRIAL = 2
 _COPIES_OF_INPUT = 4
 
 
+class Choice(NamedTuple):
+    """How many rows a pass is to have.
+
+    Attributes:
+        n_row (int): So many.
+        bytes_of_input (float): Of a row, when that was found out.
+    """
+
+    n_row: int
+    bytes_of_input: float
+
+
 class PassSize:
     """Chooses how many rows go through the network together.
 
@@ -63,13 +75,13 @@ class PassSize:
         self._n_example = 0  # of the batch under way
         self._is_all = False  # whether one pass may have all rows that are left
         self._bytes_of_input = 0.0  # of a row of the batch under way
-        self._chosen: int | None = None  # once a pass was counted
-        self._counted_for = 0.0  # of the input of a row, when that was counted
+        #: Once a pass was counted.
+        self.choice: Choice | None = None
 
     @property
     def is_chosen(self) -> bool:
         """Whether a pass has shown how many rows the next are to have."""
-        return not self._is_fixed and self._chosen is not None
+        return not self._is_fixed and self.choice is not None
 
     @property
     def _is_fixed(self) -> bool:
@@ -78,7 +90,7 @@ class PassSize:
     def forget(self) -> None:
         """Forget what the passes so far have shown."""
         self._takes_all = False
-        self._chosen = None
+        self.choice = None
 
     def begin(self, batch: UserBatch, n_row: int, is_last: bool) -> None:
         """Take note of the batch whose rows come next.
@@ -92,8 +104,8 @@ class PassSize:
             return
         self._n_example = batch.size
         self._bytes_of_input = _bytes_of_row(batch)
-        if self._bytes_of_input > self._counted_for:
-            self._chosen = None
+        if self.choice and self._bytes_of_input > self.choice.bytes_of_input:
+            self.choice = None
         self._is_all = is_last and n_row <= self.rows()
 
     def rows(self) -> int:
@@ -102,8 +114,8 @@ class PassSize:
             return self._asked
         if self._takes_all:
             return EXAMPLES_OF_BATCH
-        if self._chosen is not None:
-            return self._chosen
+        if self.choice is not None:
+            return self.choice.n_row
         fitting = _ROOM_OF_FIRST_INPUTS // max(self._bytes_of_input, 1)
         return int(min(max(fitting, ROWS_OF_TRIAL), FIRST_ROWS_AT_MOST))
 
@@ -147,8 +159,8 @@ class PassSize:
         counter = _Counter(self._parts)
         with telling_of_inputs(counter.count):
             yield
-        self._chosen = self._choose(counter.n_byte / n_row, counter.n_function)
-        self._counted_for = self._bytes_of_input
+        chosen = self._choose(counter.n_byte / n_row, counter.n_function)
+        self.choice = Choice(chosen, self._bytes_of_input)
 
     def _choose(self, of_functions: float, n_function: int) -> int:
         """Return how many rows a pass is to have.

@@ -28,6 +28,7 @@ from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.shared_start import SharedStart
 from saliency.calculator.engine.subject import Subject
+from saliency.calculator.engine.trials import Trial
 from saliency.calculator.engine.unchanged import Unchanged
 from saliency.calculator.randomness.drawn_networks import (
     DrawnNetworks,
@@ -82,7 +83,7 @@ class Runner:
             else DrawnNetworks(settings.posterior, subject.model, self._streams)
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
-        parts = parts_of(subject.links)
+        self._parts = parts = parts_of(subject.links)
         is_on_cpu = subject.device.xp is np
         self.pass_size = PassSize(settings.batchsize, parts, is_on_cpu)
         self._unchanged = Unchanged(parts, n_example)
@@ -213,6 +214,11 @@ class Runner:
         size = self.pass_size
         if not (batch.can_gather() and size.is_worth_a_trial(batch)):
             return
+        how = type(self._recipe), self._settings.train
+        trial = Trial(self._parts, self._subject.eval_fun, how, batch)
+        size.choice = trial.shown()
+        if size.is_chosen:
+            return
         try:
             if self._settings.train:
                 self._learned.learn(batch)
@@ -223,7 +229,9 @@ class Runner:
             # If it is not the number of rows that the model does not take, the error
             # comes again in the pass that follows.
             are_independent = False
-        if not are_independent:
+        if are_independent and size.choice is not None:
+            trial.remember(size.choice)
+        else:
             size.forget()
 
     def learns_to_share(self, batch: UserBatch, n_example: int) -> bool:
