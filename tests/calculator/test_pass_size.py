@@ -470,6 +470,13 @@ class TestStores:
         assert_allclose(found, 2 * n_feature, rtol=1e-6)
         assert self.n_batch(path) == (-(-n // expected), expected)
 
+    def test_is_one_pass_after_a_trial(self, passes, tmp_path):
+        x = np.random.default_rng(0).normal(size=(5000, 4))
+        model = build(MLP)
+        calculator = GradientCalculator(lambda v: model(passes(v)), class_index=0)
+        calculator.compute_aggregate(x, out=tmp_path / "x.npy")
+        assert passes.n_row == [2, 64] * 78 + [8]
+
     def test_is_resumed_with_the_same_bytes(self, tmp_path):
         x = np.random.default_rng(0).normal(size=(2050, 4)).astype(np.float32)
         model = build(MLP, dtype=np.float32)

@@ -130,6 +130,7 @@ class PassSize:
         """
         if self._is_fixed or self.is_chosen:
             return False
+        self._is_all = False  # of a batch before
         self._bytes_of_input = _bytes_of_row(batch)
         return self.rows() == FIRST_ROWS_AT_MOST
 
