@@ -24,6 +24,7 @@ ROOMS = [
     ("saliency/__init__", "saliency/report", "saliency/training"),
     ("saliency/metrics", "saliency/visualizer", "saliency/models"),
     ("saliency/calculator",),
+    ("saliency/calculator/masks",),
     ("saliency/calculator/results", "saliency/calculator/paths"),
     ("saliency/calculator/engine",),
     ("saliency/calculator/randomness",),
@@ -189,12 +190,12 @@ def test_nothing_points_back() -> None:
             ],
         ),
         (
-            {"saliency/calculator/paths/windows.py": "import saliency"},
-            ["saliency/calculator/paths/windows imports saliency/__init__"],
+            {"saliency/calculator/paths/points.py": "import saliency"},
+            ["saliency/calculator/paths/points imports saliency/__init__"],
         ),
         (
-            {"saliency/calculator/paths/windows.py": "from ..results import x"},
-            ["saliency/calculator/paths/windows imports saliency/calculator/results/x"],
+            {"saliency/calculator/paths/points.py": "from ..results import x"},
+            ["saliency/calculator/paths/points imports saliency/calculator/results/x"],
         ),
         (
             {"saliency/visualizer/common.py": "from chainer import links"},

@@ -15,6 +15,7 @@ from saliency.calculator.engine.padding import cut_to_lengths
 from saliency.calculator.expected_gradients_calculator import (
     ExpectedGradientsCalculator,
 )
+from saliency.calculator.feature_ablation_calculator import FeatureAblationCalculator
 from saliency.calculator.grad_cam_calculator import (
     GradCAMCalculator,
     GuidedGradCAMCalculator,
@@ -30,14 +31,20 @@ from saliency.calculator.integrated_gradients_calculator import (
     IntegratedGradientsCalculator,
 )
 from saliency.calculator.layer_cam_calculator import LayerCAMCalculator
+from saliency.calculator.lime_calculator import LimeCalculator
 from saliency.calculator.lrp_calculator import LRPCalculator
+from saliency.calculator.masks.one_hot import one_hot_groups
+from saliency.calculator.masks.superpixels import Superpixels
 from saliency.calculator.occlusion_calculator import OcclusionCalculator
+from saliency.calculator.permutation_calculator import PermutationCalculator
 from saliency.calculator.randomness.posteriors import (
     EnsemblePosterior,
     Posterior,
     SWAGPosterior,
 )
+from saliency.calculator.rise_calculator import RISECalculator
 from saliency.calculator.score_cam_calculator import ScoreCAMCalculator
+from saliency.calculator.shapley_calculator import ShapleyCalculator
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
 from saliency.calculator.xgrad_cam_calculator import XGradCAMCalculator
 
@@ -49,6 +56,7 @@ __all__ = [
     "EigenCAMCalculator",
     "EnsemblePosterior",
     "ExpectedGradientsCalculator",
+    "FeatureAblationCalculator",
     "GaussianBlur",
     "GaussianNoiseSampler",
     "GradCAMCalculator",
@@ -60,13 +68,19 @@ __all__ = [
     "IntegratedGradientsCalculator",
     "LRPCalculator",
     "LayerCAMCalculator",
+    "LimeCalculator",
     "OcclusionCalculator",
+    "PermutationCalculator",
     "Posterior",
+    "RISECalculator",
     "SWAGPosterior",
     "ScoreCAMCalculator",
+    "ShapleyCalculator",
     "SmoothGradCalculator",
+    "Superpixels",
     "UniformNoiseSampler",
     "XGradCAMCalculator",
     "cut_to_lengths",
     "list_examples",
+    "one_hot_groups",
 ]

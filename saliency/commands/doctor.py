@@ -34,6 +34,7 @@ class Extra(NamedTuple):
 EXTRAS = (
     Extra("tables", ("pandas", "pyarrow"), "tables in CSV, Parquet, Feather files"),
     Extra("molecule", ("rdkit",), "SMILES and SDF, pictures of molecules"),
+    Extra("superpixels", ("scikit-image",), "groups of pixels of like colours"),
     Extra("onnx", ("onnx", "scipy"), "networks in ONNX files"),
     Extra(
         "examples",

@@ -25,6 +25,13 @@ _MAPS = (
     *("grad-cam", "grad-cam-plus-plus", "hi-res-cam", "layer-cam", "x-grad-cam"),
     *("eigen-cam", "score-cam", "ablation-cam"),
 )
+#: Methods that explain groups, of which photographs need some.
+_OF_GROUPS = ("feature-ablation", "lime", "permutation", "shapley")
+#: What masks that slide or let through lie along, where there are no images.
+_ALONG_AXIS_1: dict[str, dict[str, Any]] = {
+    "occlusion": {"slide_axis": 1},
+    "rise": {"axes": 1},
+}
 #: Samples that are drawn unless the user says how many: what SmoothGrad draws.
 _N_SAMPLE = 30
 
@@ -124,6 +131,8 @@ def _of_photographs(
         suited = {"baseline": blur, "steps": 32}
     elif name == "expected-gradients":
         suited = {"background": blur(prepared.data)}
+    elif name in _OF_GROUPS:
+        suited = {"baseline": blur, "groups": saliency.Superpixels()}
     elif name == "lrp":
         suited = _box_of(prepared)
     elif name in (*_MAPS, "guided-grad-cam") and photographs is not None:
@@ -150,6 +159,11 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
         "integrated-gradients": {"baseline": reference, "method": "adaptive"},
         "occlusion": {"fill": reference, "slide_axis": 1},
         "lrp": _box_of(prepared),
+        "feature-ablation": {"baseline": reference},
+        "lime": {"baseline": reference},
+        "permutation": {"background": prepared.background},
+        "rise": {"baseline": reference, **_ALONG_AXIS_1["rise"]},
+        "shapley": {"baseline": reference},
     }
     return dict(suited.get(name, {})), {}
 
@@ -167,7 +181,7 @@ def _of_molecules(
 def _of_arrays(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
     suited = {
         "expected-gradients": {"background": prepared.background},
-        "occlusion": {"slide_axis": 1},
+        **_ALONG_AXIS_1,
     }
     return dict(suited.get(name, {})), {}
 

@@ -54,7 +54,7 @@ class Explanation:
         values (numpy.ndarray): The mean over samples, ``(N,) + target shape`` without
             ``ch_axis``, or ``(N, n_class) + target shape``. NaN lies beyond the end of
             examples that are shorter.
-        errors (numpy.ndarray or None): The standard deviation over samples, of the same
+        errors (numpy.ndarray or None): The standard deviation of a sample, of the same
             shape; None where there is one sample. That of their mean is smaller,
             ``errors / sqrt(n_sample)``.
         data (numpy.ndarray or None): What the model was called with,

@@ -24,6 +24,7 @@ class GroupedColumns:
     Attributes:
         names (list of str): The names of groups, and of features that are in none.
         n_feature (int): The number of all features.
+        places (list of int): For each feature, its place among the names.
 
     Raises:
         TypeError: If ``groups`` is no dict, or a group no list of names.
@@ -41,13 +42,13 @@ class GroupedColumns:
                 f"groups: {twice!r} would be a group and a feature outside of it"
             )
         self.n_feature = len(names)
-        self._places = [merged.index(group_of.get(name, (name,))) for name in names]
+        self.places = [merged.index(group_of.get(name, (name,))) for name in names]
         self._is_alone = [name not in group_of for name in names]
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """Return values ``(..., n_feature)`` summed, in float64."""
         sums = np.zeros((*values.shape[:-1], len(self.names)))
-        for column, place in enumerate(self._places):
+        for column, place in enumerate(self.places):
             sums[..., place] += values[..., column]
         return sums
 
@@ -55,7 +56,7 @@ class GroupedColumns:
         """Return the data ``(N, n_feature)`` with NaN in the columns of groups."""
         dtype = table.dtype if table.dtype.kind == "f" else np.dtype(float)
         data = np.full((len(table), len(self.names)), np.nan, dtype)
-        for column, place in enumerate(self._places):
+        for column, place in enumerate(self.places):
             if self._is_alone[column]:
                 data[:, place] = table[:, column]
         return data

@@ -20,6 +20,7 @@ from saliency.visualizer.molecules.files import read_sdf
 from saliency.visualizer.molecules.groups import (
     FUNCTIONAL_GROUPS,
     AtomGroup,
+    atom_groups,
     brics_fragments,
     functional_groups,
     ring_systems,
@@ -46,6 +47,7 @@ __all__ = [
     "TextVisualizer",
     "abs_max_scaler",
     "atom_color",
+    "atom_groups",
     "atom_table",
     "brics_fragments",
     "diverging_cmap",

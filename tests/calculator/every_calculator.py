@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from saliency import (
@@ -15,6 +16,9 @@ from saliency import (
     IntegratedGradientsCalculator,
     LRPCalculator,
     OcclusionCalculator,
+    PermutationCalculator,
+    RISECalculator,
+    ShapleyCalculator,
     SmoothGradCalculator,
 )
 from saliency.lrp import AlphaBeta, Composite, Zero
@@ -31,12 +35,38 @@ class ConvergenceDelta:
         return self.paths.convergence_delta(samples, data, **settings)
 
 
+# Most tests compare calls without a seed: what these draw is the same in all of them.
+class SeededShapley(ShapleyCalculator):
+    call_defaults: ClassVar = {"seed": 0}
+
+
+class SeededRISE(RISECalculator):
+    call_defaults: ClassVar = {"seed": 0}
+
+
+class SeededPermutation(PermutationCalculator):
+    call_defaults: ClassVar = {"seed": 0}
+
+
+def three_groups(targets):
+    """Returns groups of the positions along axis 1 of any target."""
+    positions = np.arange(targets.shape[1]) % 3
+    return positions.reshape(1, -1, *[1] * (targets.ndim - 2))
+
+
 # Those whose way through the engine is that of another one: `make test` runs them with
-# every test that is written for all calculators, and `pytest` alone does not.
+# every test that is written for all calculators, and `pytest` alone does not. Feature
+# ablation, LIME and other ways to Shapley values go the way of the one here, and
+# differ from it in a table of numbers.
 LARGE: dict[str, Any] = {
     "drawn_expected_gradients": partial(
         ExpectedGradientsCalculator, background=[0.0, 0.5, 1.0], steps=2
     ),
+    "shapley": partial(
+        SeededShapley, method="sampling", n_coalitions=8, groups=three_groups
+    ),
+    "permutation": partial(SeededPermutation, n_draws=2),
+    "rise": partial(SeededRISE, n_masks=6, grid=2, axes=1),
     "gradient_times_target": partial(GradientCalculator, multiply_target=True),
     "expected_gradients": partial(
         IntegratedGradientsCalculator, steps=2, baseline=["mean", 0.5]
@@ -75,13 +105,24 @@ NOT_OF_LRP = {
     "test_the_calls_are_explained_one_by_one_and_added_up",
 }
 
+# What a mask lets through of one value for the batch has the scores of all examples.
+NOT_OF_RISE = {"test_sums_are_as_row_by_row_and_means_are_over_the_users_batch"}
+
+# What is wrong with one example is wrong with those that draw its features.
+NOT_OF_PERMUTATION = {"TestResult.test_not_finite"}
+
 # A batch with one value has one path, with the same points for all of its examples.
 NOT_OF_ADAPTIVE = {"test_sums_are_as_row_by_row_and_means_are_over_the_users_batch"}
 
 
 def calculators_for(test):
     """Returns those that a test, or a class of tests, holds for."""
-    left_out = {"lrp": NOT_OF_LRP, "adaptive": NOT_OF_ADAPTIVE}
+    left_out = {
+        "lrp": NOT_OF_LRP,
+        "adaptive": NOT_OF_ADAPTIVE,
+        "permutation": NOT_OF_PERMUTATION,
+        "rise": NOT_OF_RISE,
+    }
     names = {test.__qualname__, test.__qualname__.split(".")[0]}
     prefixes = tuple(p for p, tests in left_out.items() if names & tests)
     return {n: c for n, c in CALCULATORS.items() if not n.startswith(prefixes)}

@@ -66,7 +66,7 @@ def names_in(data: Any, subject: Subject) -> tuple[list[str] | None, Any]:
     target = subject.targets[0]
     if isinstance(data, tuple) and data:
         data = data[target if isinstance(target, int) else 0]
-    table = _as_table(data)
+    table = as_table(data)
     if table is None:
         return None, None
     return table.names if isinstance(target, int) else None, table.index
@@ -82,14 +82,15 @@ def from_table(data: Any) -> Any:
     Raises:
         TypeError: If columns are not numeric, or a table of polars is a lazy one.
     """
-    table = _as_table(data)
+    table = as_table(data)
     if table is None:
         return data
     table.check()
     return table.to_array()
 
 
-def _as_table(data: Any) -> Table | None:
+def as_table(data: Any) -> Table | None:
+    """Return what a table or a column says of itself; None for anything else."""
     if isinstance(data, np.ndarray):
         return None
     for package, read in _READ_BY.items():

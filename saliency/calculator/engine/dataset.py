@@ -112,6 +112,8 @@ class Batches:
         dtype (numpy.dtype or None): What floating-point inputs are cast to.
         may_list (bool): Whether examples of different lengths may stay a list if there
             is no converter but Chainer's own.
+        feature_names (list of str or None): What the data calls the columns of the
+            target, if it is a table.
 
     Raises:
         TypeError: If ``data`` is none of these.
@@ -128,11 +130,13 @@ class Batches:
         seed: int | None = None,
         dtype: np.dtype | None = None,
         may_list: bool = False,
+        feature_names: list[str] | None = None,
     ) -> None:
         self._dataset = _as_dataset(data)
         self._offset = 0  # of the examples that are held, in the whole data
         self._n_example = len(self._dataset)
         self.batchsize = batchsize
+        self.feature_names = feature_names
         self._converter = converter
         self._preprocess_fn = preprocess_fn
         self._device = device

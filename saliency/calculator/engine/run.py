@@ -92,6 +92,18 @@ class Run:
             narrowed(s, dtype, "a saliency") for s, dtype in zip(of_targets, dtypes)
         ]
 
+    def give_parts(self) -> bool:
+        """Give parts of a sample in its place, where there is one sample.
+
+        Parts are independent, and their mean is the sample, so that their spread tells
+        its standard error. From now on :meth:`put_together` returns them, as if they
+        were samples.
+
+        Returns:
+            bool: Whether it does. Here, there are none.
+        """
+        return False
+
     def keep_ends(self, n_example: int) -> None:
         """Keep the scores at both ends of paths from now on; here, there are none."""
 

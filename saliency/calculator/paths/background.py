@@ -37,13 +37,29 @@ class Background:
         is_of_targets = has_targets and isinstance(value, tuple)
         given = value if is_of_targets else (value,)
         self._name = name
-        self._arrays = [_checked(name, one) for one in given]
         self._is_of_targets = is_of_targets
-        numbers = [len(array) for array in self._arrays]
+        self._keep([_checked(name, one) for one in given])
+
+    @classmethod
+    def of_data(cls, name: str, targets: list[Array]) -> Background:
+        """Return the examples of the data itself as a background.
+
+        Args:
+            name (str): Name of the user's parameter, for messages.
+            targets (list of array): ``(n_row,) + shape`` for each target, or for each
+                explained call of its link.
+        """
+        background = cls(name, targets[0])
+        background._keep(targets)
+        return background
+
+    def _keep(self, arrays: list[Array]) -> None:
+        numbers = [len(array) for array in arrays]
         if len(set(numbers)) != 1:
             raise ValueError(
-                f"{name} must have as many rows for each target, got {numbers}"
+                f"{self._name} must have as many rows for each target, got {numbers}"
             )
+        self._arrays = arrays
         self.n_row = numbers[0]
 
     def at(
@@ -58,6 +74,7 @@ class Background:
             which (numpy.ndarray): Which row of the background, for each of the pass.
 
         Raises:
+            TypeError: If the target is of integers, and they are not.
             ValueError: If their shape is not that of the target, or they are not one
                 for each of several targets.
         """
@@ -66,7 +83,12 @@ class Background:
                 f"{self._name} as a tuple must hold one for each of {this.n_target} "
                 f"targets, got {len(self._arrays)}"
             )
-        array = self._arrays[this.position if self._is_of_targets else 0]
+        # Of several targets, each is one call.
+        array = self._arrays[this.position + call if len(self._arrays) > 1 else 0]
+        if origin.dtype.kind != "f" and array.dtype.kind == "f":
+            raise TypeError(
+                f"{self._name} must be of integers, as the target is, got {array.dtype}"
+            )
         xp = chainer.backend.get_array_module(origin)
         n_axis = origin.ndim - array.ndim
         as_target = array.reshape(len(array), *(1,) * n_axis, *array.shape[1:])

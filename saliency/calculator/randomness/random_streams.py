@@ -100,6 +100,18 @@ class RandomStreams:
         """Return the stream of what all examples of a sample have in common."""
         return self.generator(GLOBAL, sample, _NO_EXAMPLE)
 
+    def of_design(
+        self, sample: int, number: int, target: int = 0
+    ) -> np.random.Generator:
+        """Return the stream of a design of masks that examples of a sample share.
+
+        Args:
+            sample (int): The sample.
+            number (int): A number that designs of one sample differ in.
+            target (int): Which of several targets it is for.
+        """
+        return self.generator(GLOBAL, sample, _NO_EXAMPLE, number, 1 + target)
+
     def global_seed(self, sample: int, example: int) -> int:
         """Return a seed for ``numpy.random.seed``."""
         return int(self.generator(GLOBAL, sample, example).integers(2**32))

@@ -316,3 +316,8 @@ class OfTarget:
         statistic = statistic or self.aggregation.statistic
         what = f"an aggregated saliency ({statistic})"
         return narrowed(self._statistics.result(statistic), self._dtype, what)
+
+    def standard_error(self) -> np.ndarray:
+        """Return the standard error of the mean of the samples."""
+        errors = self._statistics.result("std") / np.sqrt(self._statistics.count)
+        return narrowed(errors, self._dtype, "a standard error")

@@ -10,7 +10,7 @@ import numpy as np
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.job import Job
 from saliency.calculator.engine.padding import join_padded
-from saliency.calculator.results.aggregate_work import AggregateWork
+from saliency.calculator.results.aggregate_work import AggregateWork, OfTarget
 from saliency.calculator.results.aggregation import Aggregation
 from saliency.explanation import Explanation
 from saliency.explanation.groups import GroupedColumns, Groups, check_groups
@@ -167,6 +167,7 @@ class ExplainWork(AggregateWork):
     """
 
     _aggregation: ExplainedAggregation
+    _has_parts = False  # whether there are parts of a sample in its place
 
     def explain(
         self,
@@ -186,9 +187,13 @@ class ExplainWork(AggregateWork):
         known.check_number(self.batches.n_example)
         with self.running(self.batches.n_example, show_progress) as job:
             job.run.keep_ends(self.batches.n_example)
+            if self._settings.M == 1 and self._aggregation.method == "raw":
+                self._has_parts = job.run.give_parts()
             arrays = self._arrays(job, known)
             job.run.lengths = arrays["lengths"]
             ends = job.run.mean_ends()
+        if self._has_parts and not np.nan_to_num(arrays["errors"]).any():
+            arrays["errors"] = None  # nothing was left to chance
         base_values = None
         if ends is not None:
             at_reference, arrays["scores"] = ends
@@ -217,7 +222,9 @@ class ExplainWork(AggregateWork):
 
     def _arrays(self, job: Job, known: Known) -> dict[str, Any]:
         """Return the arrays of an explanation of all batches, by name."""
-        has_errors = self._settings.M > 1
+        has_errors = self._settings.M > 1 or self._has_parts
+        if self._has_parts:
+            self._aggregation.statistic = "std"
         of_batches: dict[str, list[Any]] = {}
         for batch in job.batches(0, self.batches.n_example):
             (reduced,) = self.reduced(job, batch)
@@ -229,7 +236,7 @@ class ExplainWork(AggregateWork):
             self._check_elements(values, known, batch)
             found: dict[str, Any] = {
                 "values": values,
-                "errors": reduced.result("std") if has_errors else None,
+                "errors": self._errors(reduced) if has_errors else None,
                 "data": self._explained_input(batch),
                 "classes": classes,
                 "scores": scores,
@@ -240,6 +247,10 @@ class ExplainWork(AggregateWork):
         lengths = job.lengths_of_examples(of_batches.pop("lengths"))
         joined = {name: _joined(parts) for name, parts in of_batches.items()}
         return {**joined, "lengths": lengths}
+
+    def _errors(self, reduced: OfTarget) -> np.ndarray:
+        """Return the spread of samples; of the one that there is, as its parts tell."""
+        return reduced.standard_error() if self._has_parts else reduced.result("std")
 
     def _explained(self, job: Job, batch: UserBatch) -> tuple[Any, Any]:
         """Return the classes and scores that are explained, None where there are none.

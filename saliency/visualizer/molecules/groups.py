@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.checks import check_callable
+from saliency.explanation.molecules import checked_molecules, mols_of
 from saliency.visualizer.molecules.rdkit_modules import checked_mol, rd_chem
 
 #: What the atoms are called that no pattern matches.
@@ -190,6 +191,45 @@ def groups_of_atoms(groups: Sequence[AtomGroup]) -> np.ndarray:
     for i, group in enumerate(groups):
         index[list(group.atoms)] = i
     return index
+
+
+def atom_groups(
+    molecules: Iterable[Any],
+    grouping: Grouping = functional_groups,
+    n_atom: int | None = None,
+) -> np.ndarray:
+    """Return which group each atom is in, as ``groups`` of calculators take it.
+
+    Args:
+        molecules: SMILES, or molecules of RDKit, one for each example of the data. The
+            target is ``(N, atom, ...)``, with the atoms in the order of the molecule,
+            as the output of the embedding is.
+        grouping: What divides a molecule, such as :func:`functional_groups` or
+            :func:`brics_fragments`.
+        n_atom: How many atoms the target has room for; None is the number of atoms of
+            the largest molecule.
+
+    Returns:
+        Of int, ``(N, n_atom, 1)``; -1 behind the last atom.
+
+    Raises:
+        ImportError: RDKit is not installed.
+        TypeError: ``molecules`` are no list of these, or ``grouping`` does not return
+            groups.
+        ValueError: RDKit cannot read a molecule; an atom is not in exactly one group;
+            or ``n_atom`` is too small.
+    """
+    mols = mols_of(checked_molecules(molecules) or ())
+    rows = [groups_of_atoms(checked_groups(grouping, mol)) for mol in mols]
+    n_most = max(map(len, rows), default=0)
+    if n_atom is not None and n_atom < n_most:
+        raise ValueError(
+            f"n_atom must be at least {n_most}, which a molecule has, got {n_atom}"
+        )
+    found = np.full((len(rows), n_atom or n_most, 1), -1)
+    for numbers, row in zip(found, rows):
+        numbers[: len(row), 0] = row
+    return found
 
 
 _INDEX = "_saliency_index"

@@ -10,8 +10,9 @@ from saliency.visualizer.tables.feature_rows import checked_scores
 
 #: What messages say of methods whose contributions add up.
 ADDITIVE_METHODS = (
-    "Additive are Integrated Gradients with method='raw', given enough steps or "
-    "IntegratedGradientsCalculator(method='adaptive'); and, from a base value of 0, "
+    "Additive are Shapley values; Integrated Gradients with method='raw', given enough "
+    "steps or IntegratedGradientsCalculator(method='adaptive'); and, from a base value "
+    "of 0, "
     "LRP where nothing is absorbed: rule='lrp0' or 'zplus' for networks without "
     "biases, or rules with bias='ignore' (LRPCalculator.conservation shows where "
     "relevance goes). SmoothGrad, BayesGrad, plain gradients, Grad-CAM and Occlusion "

@@ -1,0 +1,81 @@
+"""The design of LIME: random coalitions near the example, and a ridge regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from saliency.calculator.masks.design import LinearDesign
+
+
+class Lime:
+    """Makes designs of random coalitions whose values are coefficients of a ridge.
+
+    Args:
+        n_samples (int): How many coalitions are drawn.
+        kernel_width (float): That of the weights.
+        alpha (float): The penalty of the squared coefficients.
+    """
+
+    is_random = True
+    has_errors = False
+    adds_up = False
+
+    def __init__(self, n_samples: int, kernel_width: float, alpha: float) -> None:
+        self._n_samples = n_samples
+        self._kernel_width = kernel_width
+        self._alpha = alpha
+
+    def __call__(self, n_group: int, n_background: int, rng: Any) -> LinearDesign:
+        """Return a design for so many groups."""
+        table = np.ones((1 + self._n_samples, n_group), bool)
+        n_absent = rng.integers(1, n_group, self._n_samples, endpoint=True)
+        places = np.argsort(rng.random((self._n_samples, n_group)), axis=1)
+        table[1:] = places >= n_absent[:, None]
+        weights = similarity(table, self._kernel_width)
+        return LinearDesign(table, ridge(table.astype(float), weights, self._alpha))
+
+
+def similarity(table: np.ndarray, kernel_width: float) -> np.ndarray:
+    r"""Return how near coalitions are to that of all groups.
+
+    It is :math:`\exp(-D^2 / \sigma^2)` with the cosine distance D between z' and the
+    vector of ones.
+
+    Args:
+        table (numpy.ndarray): The coalitions, ``(n_coalition, n_group)``.
+        kernel_width (float): :math:`\sigma`.
+    """
+    distance = 1 - np.sqrt(table.mean(axis=1))
+    weights: np.ndarray = np.exp(-((distance / kernel_width) ** 2))
+    return weights
+
+
+def ridge(z: np.ndarray, weights: np.ndarray, alpha: float) -> np.ndarray:
+    """Return the matrix that makes coefficients of scores.
+
+    They minimize the weighted squares of the residuals, plus ``alpha`` times their own
+    squares, beside an intercept that is not penalized.
+
+    Args:
+        z (numpy.ndarray): ``(n_row, n_group)``.
+        weights (numpy.ndarray): That of each row.
+        alpha (float): The penalty.
+
+    Returns:
+        numpy.ndarray: ``(n_group, n_row)``.
+
+    Raises:
+        ValueError: If the coefficients are not determined.
+    """
+    centred = z - np.average(z, axis=0, weights=weights)
+    squares = centred.T @ (weights[:, None] * centred)
+    squares += alpha * np.eye(z.shape[1])
+    if np.linalg.cond(squares) > 1e12:
+        raise ValueError(
+            f"alpha={alpha} and {len(z) - 1} samples do not determine the coefficients "
+            f"of {z.shape[1]} groups; pass a larger alpha, n_samples or kernel_width"
+        )
+    matrix: np.ndarray = np.linalg.solve(squares, centred.T * weights)
+    return matrix

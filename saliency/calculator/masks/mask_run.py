@@ -1,0 +1,48 @@
+"""What one call of a method holds that looks at scores without a part of a target."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from saliency.array_types import Array
+from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.dataset import UserBatch
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.run import Run
+
+
+class MaskRun(Run, ABC):
+    """The masks of the batch at hand, and how maps follow from the scores.
+
+    At step 0 nothing is absent. It holds the scores of all steps until a sample is
+    complete, and makes the maps then (:meth:`put_together`): there may be far more
+    elements of all maps than scores.
+    """
+
+    @abstractmethod
+    def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
+        """Lay out the masks of a batch.
+
+        Args:
+            batch (UserBatch): The examples.
+            passes (CleanPasses): Passes over the data as it is.
+
+        Returns:
+            int: How many steps each sample has, with step 0.
+
+        Raises:
+            ValueError: If the masks do not fit a target.
+        """
+
+    @abstractmethod
+    def masked(self, origin: Array, this: ForwardPass, call: int) -> Array:
+        """Return the target with a part of each row absent.
+
+        Args:
+            origin (array): ``(n_row,) + shape``; not to be changed.
+            this (ForwardPass): The pass.
+            call (int): Which of the explained calls of the target's link it is.
+        """
+
+    def look_at(self, this: ForwardPass) -> None:
+        """Take note of what a pass shows beside its scores; here, of nothing."""

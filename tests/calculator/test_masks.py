@@ -1,0 +1,267 @@
+"""LIME, RISE and permutation, against what their papers say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from saliency import (
+    LimeCalculator,
+    PermutationCalculator,
+    RISECalculator,
+    VariableMonitorLinkHook,
+)
+from tests.networks import MLP, build
+
+import chainer
+import chainer.functions as F
+import chainer.links as L
+
+
+class Recorded:
+    """A function that keeps what it is called with."""
+
+    def __init__(self, function):
+        self.function = function
+        self.rows = []
+
+    def __call__(self, v):
+        self.rows.append(v.array.copy())
+        return self.function(v)
+
+    def seen(self):
+        return np.concatenate(self.rows)
+
+
+def squares(v):
+    y = F.sum(F.reshape(v, (len(v), -1)) ** 2, axis=1)
+    return F.stack([y, F.sqrt(y + 1)], axis=1)
+
+
+class TestLime:
+    @pytest.mark.parametrize("baseline", [0.5, "mean"])
+    def test_of_a_linear_model_it_is_weight_times_difference(self, baseline):
+        model = build(L.Linear, 6, 2)
+        x = np.random.default_rng(0).standard_normal((3, 6))
+        calculator = LimeCalculator(
+            model, class_index=1, alpha=0, n_samples=40, baseline=baseline
+        )
+        reference = x.mean(axis=0) if baseline == "mean" else baseline
+        expected = model.W.array[1] * (x - reference)
+        assert_allclose(calculator.compute(x)[0], expected, atol=1e-10)
+        groups = np.array([0, 1, 1, 2, 0, 2])
+        found = calculator.replace(groups=groups, per="group").compute(x)[0]
+        sums = np.stack([expected[:, groups == g].sum(axis=1) for g in groups], axis=1)
+        assert_allclose(found, sums, atol=1e-10)
+
+    def test_it_is_the_ridge_regression_of_what_was_run(self):
+        linear_model = pytest.importorskip("sklearn.linear_model")
+        model = Recorded(squares)
+        x = np.array([[1.0, -2.0, 3.0, 0.5, 4.0]])
+        calculator = LimeCalculator(
+            model, class_index=1, n_samples=50, kernel_width=0.4, alpha=2.5
+        )
+        (found,) = calculator.compute(x, seed=3)
+        rows = model.seen()
+        z = (rows == x).astype(float)
+        distance = 1 - z.sum(axis=1) / np.sqrt(z.sum(axis=1) * 5 + 1e-300)
+        ridge = linear_model.Ridge(alpha=2.5).fit(
+            z,
+            squares(chainer.Variable(rows)).array[:, 1],
+            np.exp(-((distance / 0.4) ** 2)),
+        )
+        assert_allclose(found[0], ridge.coef_, atol=1e-10)
+        # The number of absent features is as likely to be one as another.
+        n_absent = 5 - z[1:].sum(axis=1)
+        assert set(n_absent) == {1, 2, 3, 4, 5}
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"n_samples": 0}, "n_samples must be an int >= 1"),
+            ({"kernel_width": 0}, "kernel_width must be a number in"),
+            ({"alpha": -1}, "alpha must be a number in"),
+        ],
+    )
+    def test_settings(self, settings, message):
+        with pytest.raises(ValueError, match=message):
+            LimeCalculator(squares, **settings)
+
+    def test_too_few_samples_without_a_penalty(self):
+        calculator = LimeCalculator(squares, class_index=0, alpha=0, n_samples=3)
+        with pytest.raises(ValueError, match="3 samples do not determine"):
+            calculator.compute(np.ones((1, 6)))
+
+
+class TestRISE:
+    @pytest.mark.parametrize(
+        ("shape", "axes"),
+        [
+            ((2, 6), 1),
+            ((2, 3, 7), 2),
+            ((2, 2, 5, 8), (2, 3)),
+            ((1, 2, 3, 4, 5), (3, 2)),
+        ],
+    )
+    def test_is_the_mean_of_masks_times_scores(self, shape, axes):
+        model = Recorded(squares)
+        x = np.random.default_rng(0).uniform(1, 2, shape)
+        baseline = 0.5
+        settings = {"n_masks": 9, "p": 0.3, "grid": 3, "axes": axes}
+        calculator = RISECalculator(model, class_index=0, baseline=baseline, **settings)
+        (found,) = calculator.compute(x, seed=2)
+        rows = model.seen().reshape(10, *shape)  # step by step
+        masks = (rows[1:] - baseline) / (x - baseline)
+        scores = (rows[1:] ** 2).reshape(9, len(x), -1).sum(axis=2)
+        expected = (masks.T * scores.T).T.sum(axis=0) / (9 * 0.3)
+        assert_allclose(np.broadcast_to(found, shape), expected, atol=1e-9)
+        axes = axes if isinstance(axes, tuple) else (axes,)
+        one = [n if a in axes else 1 for a, n in enumerate(shape)]
+        assert found.shape == (len(x), *one[1:])
+        assert masks.min() > -1e-9
+        assert masks.max() < 1 + 1e-9
+
+    def test_masks_are_grids_enlarged_and_moved(self):
+        model = Recorded(squares)
+        n = 12
+        RISECalculator(model, class_index=0, n_masks=400, grid=3, axes=1).compute(
+            np.ones((1, n)), seed=0
+        )
+        masks = model.seen()[1:]
+        # 3 cells are enlarged to 4 of 4 elements; 12 of these are cut out, from 0 to 4.
+        grid = np.array(np.meshgrid(*[[0, 1]] * 3)).reshape(3, -1).T
+        at = ((np.arange(16) + 0.5) * 3 / 16 - 0.5).clip(0, 2)
+        whole = np.array([np.interp(at, np.arange(3), cells) for cells in grid])
+        possible = np.concatenate([whole[:, s : s + n] for s in range(5)])
+        distance = abs(masks[:, None] - possible).max(axis=2)
+        assert distance.min(axis=1).max() < 1e-6
+        assert len(set(distance.argmin(axis=1).tolist())) > 25
+        assert_allclose(masks.mean(), 0.5, atol=0.05)
+
+    def test_all_classes_and_several_targets(self):
+        def model(v, w):
+            return squares(F.concat([v, w], axis=1))
+
+        rng = np.random.default_rng(0)
+        v, w = rng.standard_normal((3, 4)), rng.standard_normal((3, 6))
+        calculator = RISECalculator(
+            model, targets=(0, 1), class_index="all", n_masks=5, grid=2, axes=1
+        )
+        of_v, of_w = calculator.compute((v, w), seed=0)
+        assert (of_v.shape, of_w.shape) == ((1, 3, 2, 4), (1, 3, 2, 6))
+        one = calculator.replace(class_index=1).compute((v, w), seed=0)
+        assert_allclose(of_w[:, :, 1], one[1], atol=1e-12)
+
+    def test_errors_of_a_sample_are_the_spread_of_samples(self):
+        x = np.random.default_rng(0).standard_normal((2, 6))
+        calculator = RISECalculator(squares, class_index=0, n_masks=64, grid=3, axes=1)
+        spread = calculator.explain(x, M=60, seed=0).errors
+        told = np.mean(
+            [calculator.explain(x, seed=i).errors for i in range(10)], axis=0
+        )
+        assert_allclose(told, spread, rtol=0.35)
+        assert_allclose(
+            calculator.explain(x, seed=0).values,
+            calculator.compute(x, seed=0)[0],
+            atol=1e-12,
+        )
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"n_masks": 0}, "n_masks must be an int >= 1"),
+            ({"p": 1}, "p must be a number between 0 and 1"),
+            ({"axes": (2, 2)}, "axes must hold different axes"),
+            ({"axes": 0}, "axes must be an int >= 1"),
+            ({"grid": (1, 2, 3)}, "grid must hold one int for each of the 2 axes"),
+            ({"axes": 2}, r"axes must be in 1\.\.1 for a target of shape \(2, 3\)"),
+        ],
+    )
+    def test_settings(self, settings, message):
+        with pytest.raises(ValueError, match=message):
+            RISECalculator(squares, class_index=0, **settings).compute(np.ones((2, 3)))
+
+    def test_integers_have_no_parts(self):
+        model = chainer.Sequential(L.EmbedID(3, 2), F.sum)
+        with pytest.raises(TypeError, match="a mask cannot let through a part"):
+            RISECalculator(model, axes=1).compute(np.zeros((2, 4), np.int32))
+
+
+class TestPermutation:
+    def test_all_rows_are_drawn_once_if_there_are_as_many_draws(self):
+        model = build(MLP)
+        rng = np.random.default_rng(0)
+        x, rows = rng.standard_normal((3, 4)), rng.standard_normal((5, 4))
+        calculator = PermutationCalculator(
+            model, class_index=0, background=rows, n_draws=5
+        )
+        with chainer.using_config("train", False):
+            for groups in (None, np.array([0, 1, 1, 0])):
+                numbers = np.arange(4) if groups is None else groups
+                (found,) = calculator.replace(groups=groups, per="group").compute(x)
+                for i, row in enumerate(x):
+                    for group in set(numbers.tolist()):
+                        drawn = np.where(numbers == group, rows, row)
+                        fall = model(row[None]).array[0, 0] - model(drawn).array[:, 0]
+                        place = numbers == group
+                        assert_allclose(found[i][place], fall.mean(), atol=1e-12)
+
+    def test_a_draw_shuffles_the_data(self):
+        model = Recorded(squares)
+        x = np.arange(1.0, 13).reshape(6, 2)
+        calculator = PermutationCalculator(model, class_index=0, n_draws=3)
+        calculator.compute(x, seed=0)
+        steps = model.seen().reshape(7, 6, 2)  # as it is, then draw by draw
+        for step, rows in enumerate(steps[1:]):
+            changed, other = step % 2, 1 - step % 2
+            assert_array_equal(rows[:, other], x[:, other])
+            assert_array_equal(np.sort(rows[:, changed]), x[:, changed])
+        assert len({rows.tobytes() for rows in steps}) == 7
+
+    def test_errors_of_a_sample_are_the_spread_of_samples(self):
+        model = build(MLP)
+        rng = np.random.default_rng(0)
+        rows = rng.standard_normal((500, 4))
+        calculator = PermutationCalculator(
+            model, class_index=0, background=rows, n_draws=40
+        )
+        spread = calculator.explain(rows[:3], M=60, seed=0).errors
+        told = np.mean(
+            [calculator.explain(rows[:3], seed=i).errors for i in range(10)], axis=0
+        )
+        assert_allclose(told, spread, rtol=0.35)
+
+    def test_of_data_that_is_not_in_memory_some_rows_are_drawn(self, monkeypatch):
+        monkeypatch.setattr(
+            "saliency.calculator.permutation_calculator._ROWS_OF_DATA", 4
+        )
+        model = Recorded(squares)
+        x = np.arange(40.0)[:, None] + 1
+        calculator = PermutationCalculator(model, class_index=0, n_draws=4)
+        calculator.compute(x, seed=0)
+        assert set(model.seen()[len(x) :, 0]) >= {1.0, 14.0, 27.0, 40.0}
+
+    def test_calls_of_a_link_draw_from_themselves(self):
+        class Twice(chainer.Chain):
+            def __init__(self):
+                super().__init__()
+                with self.init_scope():
+                    self.h = L.Linear(3, 2)
+
+            def forward(self, v):
+                return F.sum(self.h(v) ** 2 * self.h(2 * v), axis=1, keepdims=True)
+
+        model = build(Twice)
+        x = np.random.default_rng(0).standard_normal((4, 3))
+
+        def of(call):
+            target = VariableMonitorLinkHook(model.h, call=call)
+            calculator = PermutationCalculator(model, target, n_draws=4)
+            return calculator.compute(x, seed=0)
+
+        assert_allclose(of(None), of(0) + of(1), atol=1e-12)
+
+    def test_one_row_has_none_to_draw_from(self):
+        with pytest.raises(ValueError, match="which is one example here"):
+            PermutationCalculator(squares, class_index=0).compute(np.ones((1, 3)))
