@@ -24,6 +24,8 @@ _MODULES = {
     "FeatureAblationCalculator": "saliency.calculator",
     "GradientCalculator": "saliency.calculator",
     "DeconvnetCalculator": "saliency.calculator",
+    "DeepLiftCalculator": "saliency.calculator",
+    "DeepLiftShapCalculator": "saliency.calculator",
     "EigenCAMCalculator": "saliency.calculator",
     "ExpectedGradientsCalculator": "saliency.calculator",
     "GradCAMCalculator": "saliency.calculator",

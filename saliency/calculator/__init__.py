@@ -9,6 +9,8 @@ from saliency.calculator.common import (
     GaussianNoiseSampler,
     UniformNoiseSampler,
 )
+from saliency.calculator.deep_lift_calculator import DeepLiftCalculator
+from saliency.calculator.deep_lift_shap_calculator import DeepLiftShapCalculator
 from saliency.calculator.eigen_cam_calculator import EigenCAMCalculator
 from saliency.calculator.engine.dataset import list_examples
 from saliency.calculator.engine.padding import cut_to_lengths
@@ -53,6 +55,8 @@ __all__ = [
     "BaseCalculator",
     "BayesGradCalculator",
     "DeconvnetCalculator",
+    "DeepLiftCalculator",
+    "DeepLiftShapCalculator",
     "EigenCAMCalculator",
     "EnsemblePosterior",
     "ExpectedGradientsCalculator",

@@ -1,4 +1,4 @@
-"""The bases of calculators that compare the target with something else."""
+"""The base of calculators that compare the target with baselines."""
 
 from __future__ import annotations
 
@@ -24,24 +24,19 @@ import chainer
 OwnRun = TypeVar("OwnRun", bound=Run)
 
 
-class ComparingCalculator(BaseCalculator):
-    """Explains what the output gains on the way from references to the target.
+class AdditiveCalculator(BaseCalculator):
+    """Its attributions add up to what the output gains on the way from references.
 
     The arguments are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    def check(self) -> None:
-        """Raise a ValueError if a reference is not allowed."""
-        super().check()
-        self.references()
-
     @abstractmethod
     def references(self) -> list[Reference]:
-        """Return what the target is compared with, checked."""
+        """Return where the ways begin; attributions are means over them."""
 
     def check_list(self, batch: UserBatch, passes: CleanPasses) -> None:
-        """Raise a ValueError if references may be meant in two ways."""
+        """Raise a ValueError if a batch shows that a list of them is ambiguous."""
 
     @takes_settings_of(BaseCalculator.compute)
     def convergence_delta(
@@ -89,7 +84,7 @@ class ComparingCalculator(BaseCalculator):
         return delta
 
 
-class BaselineCalculator(ComparingCalculator):
+class BaselineSettings(BaseCalculator):
     """Compares the target with baselines.
 
     Args:
@@ -103,6 +98,11 @@ class BaselineCalculator(ComparingCalculator):
     """
 
     baseline: Any = positional(default=None)
+
+    def check(self) -> None:
+        """Raise a ValueError if ``baseline`` is none of these."""
+        super().check()
+        self.references()
 
     def references(self) -> list[Reference]:
         """Return the baselines, checked."""
@@ -139,6 +139,13 @@ class BaselineCalculator(ComparingCalculator):
                 "one number each; pass np.array(baseline) for the first, or "
                 f"[np.full({shape}, b) for b in baseline] for the second"
             )
+
+
+class BaselineCalculator(BaselineSettings, AdditiveCalculator):
+    """Explains what the output gains on the way from baselines to the target.
+
+    The arguments are those of :class:`BaselineSettings`.
+    """
 
 
 def baseline_of_rows(
@@ -182,7 +189,7 @@ class _Difference(BaseCalculator):
     tells_targets_apart = False
 
     @classmethod
-    def of(cls, explained: ComparingCalculator) -> _Difference:
+    def of(cls, explained: AdditiveCalculator) -> _Difference:
         """Return what computes the difference that a calculator explains."""
         names = BaseCalculator.__signature__.parameters
         shared = {k: v for k, v in explained.settings().items() if k in names}

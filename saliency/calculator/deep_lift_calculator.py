@@ -10,8 +10,8 @@ import numpy as np
 from link_hooks import RetainOutputHook
 from saliency.array_types import Array
 from saliency.calculator.baseline_calculator import (
-    BaselineCalculator,
-    ComparingCalculator,
+    AdditiveCalculator,
+    BaselineSettings,
     baseline_of_rows,
     run_of,
 )
@@ -21,7 +21,7 @@ from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.graph_calculator import GraphCalculator, GraphRun
-from saliency.calculator.paths.completeness import Completeness
+from saliency.calculator.paths.completeness import Completeness, CompleteRun
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.deep_lift.walk import walk
 from saliency.lrp.graph import Graph, Relevances
@@ -36,7 +36,7 @@ _ADVICE = (
 )
 
 
-class ByMultipliers(ComparingCalculator, GraphCalculator):
+class ByMultipliers(AdditiveCalculator, GraphCalculator):
     """Compares passes at x with those at references, function by function.
 
     The arguments are those of
@@ -75,7 +75,9 @@ class ByMultipliers(ComparingCalculator, GraphCalculator):
         assert this.again is not None  # the engine has given it
         with run.at_baseline():
             there = this.again()
-            run.completeness.compare(this, there, classes)
+            for alpha, at in ((1, this), (0, there)):
+                ends = np.full(len(at.rows), alpha)
+                run.completeness.add(at, ends, at.rows.step, at.scores(classes))
             weights = this.weights(classes)
             found = walk(graph, weights, this.outputs, there.outputs, run.hook0)
         share = 1 / len(run.baselines)
@@ -88,7 +90,7 @@ class ByMultipliers(ComparingCalculator, GraphCalculator):
         return found
 
 
-class DeepLiftCalculator(BaselineCalculator, ByMultipliers):
+class DeepLiftCalculator(BaselineSettings, ByMultipliers):
     r"""DeepLIFT, Rescale rule: finite differences instead of gradients.
 
     .. math:: \phi_i = m_i \, (x_i - x_i'), \quad \sum_i \phi_i = f_c(x) - f_c(x')
@@ -100,7 +102,7 @@ class DeepLiftCalculator(BaselineCalculator, ByMultipliers):
     gradient; at an activation :math:`\Delta y / \Delta x`, so that a saturated unit
     passes on what it did between the baseline and here; at a product the mean of the
     other factor; at a maximum all goes to the element that made the difference.
-    ``docs/deep_lift.md`` has all of them.
+    ``docs/deep_lift_functions.md`` has all of them.
 
     Functions are found in the graph, however they were written: functional and reused
     ReLU, residual sums, gates, attention, cells of an LSTM. Contributions add up to the
@@ -125,7 +127,7 @@ class DeepLiftCalculator(BaselineCalculator, ByMultipliers):
     """
 
 
-class DeepLiftRun(GraphRun):
+class DeepLiftRun(GraphRun, CompleteRun):
     """What one call of DeepLIFT holds.
 
     Args:
@@ -135,15 +137,13 @@ class DeepLiftRun(GraphRun):
         hook0 (RetainOutputHook): Has what the functions were applied to at the
             baselines.
         is_at_baseline (bool): Whether the pass under way is that of the baselines.
-        completeness (EndsOfContributions): Whether contributions add up.
     """
 
     def __init__(self, baselines: list[ReferenceForData]) -> None:
-        super().__init__()
+        super().__init__(Completeness(len(baselines), _ADVICE, _FAR))
         self.baselines = baselines
         self.hook0 = RetainOutputHook()
         self.is_at_baseline = False
-        self.completeness = EndsOfContributions(len(baselines), _ADVICE, _FAR)
 
     @property
     def hook_of_pass(self) -> RetainOutputHook:
@@ -159,34 +159,3 @@ class DeepLiftRun(GraphRun):
         finally:
             self.is_at_baseline = False
             self.hook0.clear()
-
-    def put_together(
-        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
-    ) -> list[np.ndarray]:
-        """Return the contributions of samples that are complete, and check them."""
-        self.completeness.check(of_targets, first)
-        return super().put_together(of_targets, dtypes, first)
-
-    def keep_ends(self, n_example: int) -> None:
-        """Keep the scores at x and at the baselines from now on."""
-        self.completeness.keep_ends(n_example)
-
-    def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return f(baseline) and f(x) of each example, as means over samples."""
-        return self.completeness.mean_ends()
-
-    def conclude(self) -> None:
-        """Give a warning if contributions are far from adding up."""
-        self.completeness.warn()
-
-
-class EndsOfContributions(Completeness):
-    """Compares sums of contributions with the scores at x and at the baselines."""
-
-    def compare(
-        self, this: ForwardPass, there: ForwardPass, classes: Explained
-    ) -> None:
-        """Take the scores of a pass at x, and of that at the baselines."""
-        for alpha, at in ((1, this), (0, there)):
-            ends = np.full(len(at.rows), alpha)
-            self.add(at, ends, at.rows.step, at.scores(classes))

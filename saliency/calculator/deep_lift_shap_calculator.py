@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from saliency.calculator.deep_lift_calculator import ByMultipliers
+from saliency.calculator.paths.background import Background
 from saliency.calculator.paths.reference import Reference
-from saliency.configured import positional
-
-import chainer
 
 
 class DeepLiftShapCalculator(ByMultipliers):
@@ -29,54 +27,28 @@ class DeepLiftShapCalculator(ByMultipliers):
     number of rows. Some ten to a hundred rows of the training data will do.
 
     Args:
-        background: The rows that the target is compared with: an array ``(B,) +
-            shape``, where the shape is that of one example's target; a list of such
-            arrays; or a table with numeric columns. For the output of an embedding,
-            they are rows of vectors. With several targets, a tuple has one for each of
-            them, of the same length.
+        background: The rows that the target is compared with, as an array ``(B,) +
+            shape`` of targets, or a table. Their shape is that of an example's target,
+            or can be broadcast to it. With several targets, a tuple has one for each of
+            them, whose rows belong together.
 
     Raises:
-        ValueError: If ``background`` is none of these, or empty. ``compute`` also
-            raises it where a function has no multipliers, which it names.
+        TypeError: If there is no ``background``, or it holds no numbers.
+        ValueError: If ``background`` is empty or not finite. ``compute`` also raises it
+            where a function has no multipliers, which it names.
 
     The other arguments and what is raised are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    background: Any = positional(default=None)
+    background: Any
+
+    def check(self) -> None:
+        """Raise unless ``background`` is allowed."""
+        super().check()
+        self.references()
 
     def references(self) -> list[Reference]:
-        """Return the rows of the background, checked."""
-        several = self._gives_tuple and isinstance(self.background, tuple)
-        of_targets = [
-            _rows_of(one) for one in (self.background if several else [self.background])
-        ]
-        lengths = {len(rows) for rows in of_targets}
-        if len(lengths) > 1:
-            raise ValueError(
-                "background must have as many rows for each target, got "
-                f"{[len(rows) for rows in of_targets]}"
-            )
-        rows_of_all = zip(*of_targets)
-        return [
-            Reference("background", rows if several else rows[0], several)
-            for rows in rows_of_all
-        ]
-
-
-def _rows_of(background: Any) -> Any:
-    """Return the rows of a background."""
-    rows = background
-    if hasattr(rows, "to_numpy"):
-        rows = rows.to_numpy()
-    if isinstance(rows, chainer.Variable):
-        rows = rows.array
-    is_array = isinstance(rows, chainer.get_array_types()) and rows.ndim > 0
-    if not (is_array or isinstance(rows, (list, tuple))):
-        raise ValueError(
-            "background must be an array (B,) + shape of an example's target, a list "
-            f"of such arrays, or a table, got {background!r}"
-        )
-    if len(rows) == 0:
-        raise ValueError("background is empty; it must have at least one row")
-    return rows
+        """Return the rows of the background."""
+        background = Background("background", self.background, self._gives_tuple)
+        return background.references()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 from link_hooks import RetainOutputHook
 from saliency.array_types import Array
@@ -20,13 +21,16 @@ from saliency.lrp.graph import Graph, Relevances
 class GraphRun(Run):
     """What one call of a calculator that walks over the graph holds.
 
+    Args:
+        of_other_base: What the run is told that a method joins with this one.
+
     Attributes:
         hook (RetainOutputHook): Has what the functions of the last pass were applied
             to.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *of_other_base: Any) -> None:
+        super().__init__(*of_other_base)
         self.hook = RetainOutputHook()
 
 

@@ -17,12 +17,13 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.rows import Rows, folded_apart
+from saliency.calculator.engine.rows import PassPlan, Rows, folded_apart
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths import quadrature
 from saliency.calculator.paths.adaptive_paths import AdaptivePaths
-from saliency.calculator.paths.completeness import Completeness
+from saliency.calculator.paths.completeness import Completeness, CompleteRun
 from saliency.calculator.paths.reference import ReferenceForData
+from saliency.calculator.paths.straight import for_rows, way_from
 from saliency.checks import check_choice, check_positive
 from saliency.configured import positional
 
@@ -109,13 +110,10 @@ class IntegratedGradientsCalculator(BaselineCalculator):
         paths = run_of(this.run, Paths)
         which = this.rows.step // paths.n_point
         baseline = baseline_of_rows(paths.baselines, which, origin, this, call)
-        way = origin - baseline
-        if this.lengths is not None:
-            for row, length in zip(way, this.lengths):
-                row[length:] = 0  # padding stays what it is
+        way = way_from(baseline, origin, this)
         alpha = paths.alpha(this.rows)
         this.kept[call] = way, alpha
-        return baseline + _for_rows(alpha, origin) * way
+        return baseline + for_rows(alpha, origin) * way
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return each point's weighted gradient times the way from the baseline."""
@@ -138,7 +136,7 @@ class IntegratedGradientsCalculator(BaselineCalculator):
         return paths.integrals(this, terms, scores)
 
 
-class Paths(Run):
+class Paths(CompleteRun):
     """The paths of one call, and how well their integrals add up.
 
     Both ends of a path are among its points, also where the quadrature has no node
@@ -152,7 +150,6 @@ class Paths(Run):
 
     Attributes:
         baselines (list of ReferenceForData): Where they begin.
-        completeness (Completeness): How well the integrals add up.
         n_point (int): Number of points on each path, with both ends.
     """
 
@@ -160,11 +157,12 @@ class Paths(Run):
         self, baselines: list[ReferenceForData], method: str, steps: int
     ) -> None:
         self._points = points = _points(method, steps)
+        plan: PassPlan
         if isinstance(points, AdaptivePaths):
-            super().__init__(points.in_rounds)
+            plan = points.in_rounds
             self.n_point = steps
         else:
-            super().__init__(partial(folded_apart, self._weigh_nothing))
+            plan = partial(folded_apart, self._weigh_nothing)
             self._points = points = quadrature.with_ends(*points)
             self.n_point = len(points[0])
         self.baselines = baselines
@@ -176,30 +174,11 @@ class Paths(Run):
             "the way from there, no gradient tells of that: pass another baseline. If "
             f"not, pass {more}, and explain scores rather than probabilities"
         )
-        self.completeness = Completeness(len(baselines), advice)
+        super().__init__(Completeness(len(baselines), advice), plan)
 
     def needs_graph(self, rows: Rows) -> bool:
         """Tell whether a pass of these rows keeps its graph."""
         return not self._weigh_nothing(rows).all()
-
-    def put_together(
-        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
-    ) -> list[np.ndarray]:
-        """Return the attributions of samples that are complete, and check them."""
-        self.completeness.check(of_targets, first)
-        return super().put_together(of_targets, dtypes, first)
-
-    def keep_ends(self, n_example: int) -> None:
-        """Keep the scores at both ends of the paths from now on."""
-        self.completeness.keep_ends(n_example)
-
-    def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return f(baseline) and f(x) of each example, as means over samples."""
-        return self.completeness.mean_ends()
-
-    def conclude(self) -> None:
-        """Give a warning if attributions are far from adding up."""
-        self.completeness.warn()
 
     def alpha(self, rows: Rows) -> np.ndarray:
         """Return where on its path each row is, from 0 to 1."""
@@ -236,7 +215,7 @@ class Paths(Run):
             _, weights = points
             weight = weights[this.rows.step % self.n_point]
             integrand = terms(this)
-            parts = _for_rows(weight, integrand) * integrand
+            parts = for_rows(weight, integrand) * integrand
         return parts / len(self.baselines)
 
     def _weigh_nothing(self, rows: Rows) -> np.ndarray:
@@ -253,10 +232,3 @@ def _points(method: str, steps: int) -> quadrature.NodesAndWeights | AdaptivePat
     if method == "adaptive":
         return AdaptivePaths(steps)
     return quadrature.nodes_and_weights(method, steps)
-
-
-def _for_rows(values: np.ndarray, array: Array) -> Array:
-    """Return one value for each row, broadcastable to ``array``, in its dtype."""
-    shape = (-1,) + (1,) * (array.ndim - 1)
-    device = chainer.backend.get_device_from_array(array)
-    return device.send(values.astype(array.dtype).reshape(shape))

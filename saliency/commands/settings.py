@@ -34,6 +34,8 @@ _ALONG_AXIS_1: dict[str, dict[str, Any]] = {
 }
 #: Samples that are drawn unless the user says how many: what SmoothGrad draws.
 _N_SAMPLE = 30
+#: Rows of a background, where each of them takes a pass.
+_COMPARED_AT_MOST = 50
 
 
 class Settings(NamedTuple):
@@ -129,8 +131,10 @@ def _of_photographs(
         suited = {"fill": blur, **window}
     elif name == "integrated-gradients":
         suited = {"baseline": blur, "steps": 32}
-    elif name == "expected-gradients":
-        suited = {"background": blur(prepared.data)}
+    elif name == "deep-lift":
+        suited = {"baseline": blur}
+    elif name in ("expected-gradients", "deep-lift-shap"):
+        suited = {"background": _some(blur(prepared.data))}
     elif name in _OF_GROUPS:
         suited = {"baseline": blur, "groups": saliency.Superpixels()}
     elif name == "lrp":
@@ -141,6 +145,11 @@ def _of_photographs(
     if name in _GRADIENTS:
         call["method"] = "abs"
     return suited, call
+
+
+def _some(background: Any) -> Any:
+    """Return rows of a background that each example can be compared with."""
+    return background[:: -(-len(background) // _COMPARED_AT_MOST)]
 
 
 def _box_of(prepared: Prepared) -> dict[str, Any]:
@@ -155,6 +164,8 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
     """Return what suits tables, which are compared with the mean of the rows."""
     reference = prepared.reference
     suited = {
+        "deep-lift": {"baseline": reference},
+        "deep-lift-shap": {"background": _some(prepared.background)},
         "expected-gradients": {"background": prepared.background},
         "integrated-gradients": {"baseline": reference, "method": "adaptive"},
         "occlusion": {"fill": reference, "slide_axis": 1},
@@ -180,6 +191,7 @@ def _of_molecules(
 
 def _of_arrays(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str, Any]]:
     suited = {
+        "deep-lift-shap": {"background": _some(prepared.background)},
         "expected-gradients": {"background": prepared.background},
         **_ALONG_AXIS_1,
     }

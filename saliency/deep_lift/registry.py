@@ -116,9 +116,9 @@ def _advice(pair: Pair, name: str) -> str:
     """Return what to do about a function that nothing is known of."""
     return (
         f"nothing is known of the multipliers of {pair.label}. If it is of one of the "
-        "kinds that docs/deep_lift.md lists ('elementwise', 'routing', 'pooling', ...),"
-        f" say so by saliency.lrp.register_handler({name}, kind). If not, register what"
-        " returns the multiplier of each input: "
+        "kinds that docs/deep_lift_functions.md lists ('elementwise', 'routing', "
+        f"'pooling', ...), say so by saliency.lrp.register_handler({name}, kind). If "
+        "not, register what returns the multiplier of each input: "
         f"saliency.deep_lift.register_multipliers({name}, handler). Or let the model "
         "call a function of Chainer for each step"
     )

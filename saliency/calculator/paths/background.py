@@ -9,6 +9,7 @@ import numpy as np
 from saliency.array_types import Array
 from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.paths.reference import Reference
 from saliency.checks import is_finite
 
 import chainer
@@ -61,6 +62,13 @@ class Background:
             )
         self._arrays = arrays
         self.n_row = numbers[0]
+
+    def references(self) -> list[Reference]:
+        """Return each row as a reference of its own."""
+        rows = zip(*self._arrays)
+        if self._is_of_targets:
+            return [Reference(self._name, of_targets, True) for of_targets in rows]
+        return [Reference(self._name, row) for (row,) in rows]
 
     def at(
         self, origin: Array, this: ForwardPass, call: int, which: np.ndarray

@@ -8,6 +8,8 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.rows import PassPlan, folded
+from saliency.calculator.engine.run import Run
 from saliency.user_warnings import warn_user
 
 import chainer
@@ -171,6 +173,43 @@ class Completeness:
     def _share(self, miss: _Miss) -> float:
         """Return how far an example is off, by what is usual in this call."""
         return float(miss.off / np.fmax(miss.extent, self._usual_extent))
+
+
+class CompleteRun(Run):
+    """What one call holds whose attributions add up, and how well they do.
+
+    A method gives ``completeness`` the scores of each pass.
+
+    Args:
+        completeness (Completeness): Compares sums with differences of scores.
+        plan (callable): How passes are laid out where rows are independent.
+
+    Attributes:
+        completeness (Completeness): The same.
+    """
+
+    def __init__(self, completeness: Completeness, plan: PassPlan = folded) -> None:
+        super().__init__(plan)
+        self.completeness = completeness
+
+    def put_together(
+        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
+    ) -> list[np.ndarray]:
+        """Return the attributions of samples that are complete, and check them."""
+        self.completeness.check(of_targets, first)
+        return super().put_together(of_targets, dtypes, first)
+
+    def keep_ends(self, n_example: int) -> None:
+        """Keep the scores at both ends of the paths from now on."""
+        self.completeness.keep_ends(n_example)
+
+    def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return f(baseline) and f(x) of each example, as means over samples."""
+        return self.completeness.mean_ends()
+
+    def conclude(self) -> None:
+        """Give a warning if attributions are far from adding up."""
+        self.completeness.warn()
 
 
 class _Scores(NamedTuple):

@@ -41,7 +41,8 @@ def rescaled(pair: Pair) -> Multipliers:
             f"no contribution goes through {pair.label}: its parameters depend on the "
             "target, too; let the model call a function of Chainer for each step"
         )
-    gradients = (pair.gradient()[i], pair.gradient0()[i])
+    with quiet():
+        gradients = (pair.gradient()[i], pair.gradient0()[i])
     (y,), (y0,) = pair.outputs, pair.outputs0
     return pair.at_active([quotient(pair.xp, pair.m, pair.dx(i), y, y0, gradients)])
 
@@ -128,8 +129,8 @@ def of_two_arguments(pair: Pair) -> Multipliers:
     shapes = {pair.inputs[i].shape, pair.inputs[j].shape, pair.m.shape}
     if len(shapes) > 1:
         raise ValueError(
-            f"no contribution goes through {pair.label}: two of its inputs depend on "
-            "the target, and are of different shapes; broadcast them before"
+            f"no contribution goes through {pair.label}: its parameters depend on the "
+            "target, too; let the model call a function of Chainer for each step"
         )
     (y,), (y0,) = pair.outputs, pair.outputs0
     mixed = []
@@ -140,10 +141,10 @@ def of_two_arguments(pair: Pair) -> Multipliers:
     without_i, without_j = mixed
     xp, m, half = pair.xp, pair.m, pair.m.dtype.type(0.5)
     shares = [(y - without_i) + (without_j - y0), (y - without_j) + (without_i - y0)]
-    gradients = zip(pair.gradient(), pair.gradient0())
-    means = [sum(g for g in ends if g is not None) * half for ends in gradients]
     result = []
     with quiet():
+        gradients = zip(pair.gradient(), pair.gradient0())
+        means = [sum(g for g in ends if g is not None) * half for ends in gradients]
         for k, share in zip((i, j), shares):
             dx = pair.dx(k)
             found = xp.where(dx == 0, means[k], m * (share * half / dx))

@@ -30,7 +30,7 @@ from saliency.lrp.handlers.axes import with_reduced_axes
 import chainer.functions as F
 
 
-@multiplies(F.activation.softmax.Softmax)
+@multiplies("softmax")
 def softmax(pair: Pair) -> Multipliers:
     """As the gradient, with the logarithmic mean of both ends in the place of p."""
     axis = pair.function.axis
