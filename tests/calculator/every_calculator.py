@@ -10,6 +10,7 @@ import pytest
 
 from saliency import (
     BayesGradCalculator,
+    DeepLiftCalculator,
     ExpectedGradientsCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
@@ -59,6 +60,7 @@ def three_groups(targets):
 # ablation, LIME and other ways to Shapley values go the way of the one here, and
 # differ from it in a table of numbers.
 LARGE: dict[str, Any] = {
+    "deep_lift": partial(DeepLiftCalculator, baseline=[None, 0.5]),
     "drawn_expected_gradients": partial(
         ExpectedGradientsCalculator, background=[0.0, 0.5, 1.0], steps=2
     ),
@@ -110,6 +112,8 @@ NOT_OF_RISE = {"test_sums_are_as_row_by_row_and_means_are_over_the_users_batch"}
 
 # What is wrong with one example is wrong with those that draw its features.
 NOT_OF_PERMUTATION = {"TestResult.test_not_finite"}
+# Nor have the functions of a backward pass multipliers.
+NOT_OF_DEEP_LIFT = {"test_models_that_differentiate_within_their_forward"}
 
 # A batch with one value has one path, with the same points for all of its examples.
 NOT_OF_ADAPTIVE = {"test_sums_are_as_row_by_row_and_means_are_over_the_users_batch"}
@@ -122,6 +126,7 @@ def calculators_for(test):
         "adaptive": NOT_OF_ADAPTIVE,
         "permutation": NOT_OF_PERMUTATION,
         "rise": NOT_OF_RISE,
+        "deep_lift": NOT_OF_DEEP_LIFT,
     }
     names = {test.__qualname__, test.__qualname__.split(".")[0]}
     prefixes = tuple(p for p, tests in left_out.items() if names & tests)

@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import (
     BayesGradCalculator,
+    DeepLiftCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
     IntegratedGradientsCalculator,
@@ -203,6 +204,58 @@ def take_biases(model):
     for link in model.links():
         if hasattr(link, "avg_mean"):
             link.avg_mean[...] = 0
+
+
+#: Networks whose contributions cannot add up, or that DeepLIFT refuses, and why.
+NOT_OF_DEEP_LIFT = {
+    "ArraysBesideVariables": "a part of x is cut off from the graph",
+    "Forgets": "what F.forget hides is not in the graph",
+    "Forces": "the functions of a backward pass have no multipliers",
+    "SchNetForces": "the functions of a backward pass have no multipliers",
+    "GradientPenalty": "the functions of a backward pass have no multipliers",
+}
+#: Of the others, those that have most kinds of functions between them.
+FEW_OF_DEEP_LIFT = {
+    *("SqueezeAndExcitation", "SSD", "SpatialTransformer", "TransformerEncoder"),
+    *("TreeLSTM", "TextRNN", "GGNN", "Highway", "MixtureOfExperts"),
+}
+#: How near sums of contributions are to the difference of the scores.
+ADD_UP = {"d": 1e-10, "f": 1e-6}
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(
+            name,
+            dtype,
+            id=f"{name}-{dtype}",
+            marks=[pytest.mark.large] * (name not in FEW_OF_DEEP_LIFT),
+        )
+        for name, case in CASES.items()
+        for dtype in case.dtypes
+        if name not in NOT_OF_DEEP_LIFT
+    ],
+)
+def test_the_contributions_of_deep_lift_add_up(name, dtype):
+    this = Explained(name, dtype)
+    how = {"converter": this.case.converter, "show_progress": False}
+    calculator = this.case.calculator(DeepLiftCalculator, this.model, baseline=0.1)
+    explanation = calculator.explain(this.data, **how)
+    delta = calculator.convergence_delta(explanation.values[None], this.data, **how)
+    scores = abs(np.asarray(explanation.scores)).max()
+    assert abs(delta).max() <= ADD_UP[dtype] * scores
+
+
+@every_network(cases={n: c for n, c in CASES.items() if n in NOT_OF_DEEP_LIFT})
+def test_what_deep_lift_cannot_explain_is_told(name):
+    this = Explained(name)
+    if name == "ArraysBesideVariables":
+        with pytest.warns(UserWarning, match="cut off from the graph"):
+            this.by(DeepLiftCalculator, {"baseline": 0.1})
+    else:
+        with pytest.raises(ValueError, match="no contribution goes through"):
+            this.by(DeepLiftCalculator)
 
 
 @pytest.mark.large
