@@ -22,6 +22,7 @@ _MODULES = {
     "AblationCAMCalculator": "saliency.calculator",
     "BayesGradCalculator": "saliency.calculator",
     "FeatureAblationCalculator": "saliency.calculator",
+    "FullGradCalculator": "saliency.calculator",
     "GradientCalculator": "saliency.calculator",
     "DeconvnetCalculator": "saliency.calculator",
     "DeepLiftCalculator": "saliency.calculator",

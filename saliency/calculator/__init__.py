@@ -18,6 +18,7 @@ from saliency.calculator.expected_gradients_calculator import (
     ExpectedGradientsCalculator,
 )
 from saliency.calculator.feature_ablation_calculator import FeatureAblationCalculator
+from saliency.calculator.full_grad_calculator import FullGradCalculator
 from saliency.calculator.grad_cam_calculator import (
     GradCAMCalculator,
     GuidedGradCAMCalculator,
@@ -61,6 +62,7 @@ __all__ = [
     "EnsemblePosterior",
     "ExpectedGradientsCalculator",
     "FeatureAblationCalculator",
+    "FullGradCalculator",
     "GaussianBlur",
     "GaussianNoiseSampler",
     "GradCAMCalculator",

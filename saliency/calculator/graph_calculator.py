@@ -76,9 +76,7 @@ class GraphCalculator(BaseCalculator):
 
     def collect(self, this: ForwardPass, relevances: Relevances) -> Array:
         """Return the relevance of each row's target, ``(n_row,) + shape``."""
-        found = [relevances.at(target) for target in this.targets]
-        with_rows = [None if r is None else this.with_batch_axis(r) for r in found]
-        return this.of_explained_call(this.of_calls(this.or_zeros(with_rows)))
+        return this.of_explained_call(at_calls(this, relevances))
 
     @abstractmethod
     def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
@@ -90,6 +88,14 @@ class GraphCalculator(BaseCalculator):
             classes (numpy.ndarray, tuple or None): Class of each row, or an index into
                 the axes of the output behind the batch axis; None sums all.
         """
+
+
+def at_calls(this: ForwardPass, relevances: Relevances) -> list[Array]:
+    """Return the relevance at each call of the target, as ``this.origins`` are."""
+    found = [relevances.at(target) for target in this.targets]
+    with_rows = [None if r is None else this.with_batch_axis(r) for r in found]
+    calls: list[Array] = this.of_calls(this.or_zeros(with_rows))
+    return calls
 
 
 def graph_run_of(this: ForwardPass) -> GraphRun:

@@ -125,25 +125,28 @@ class Wiring:
 
         The nearest functions before and after it that take its axes apart say so, if
         one of them is a convolution or pooling. Where none is known, an array of at
-        least four axes is taken for such, as everywhere in Chainer.
+        least four axes is taken for such, as everywhere in Chainer. It may also be the
+        node of a variable, whose array is gone.
         """
+        node = getattr(variable, "node", variable)
+        n_axis = len(node.shape)
 
         def before(nodes: Iterable[Any]) -> list[Any]:
             return [
                 node.creator_node
                 for node in nodes
-                if node.creator_node is not None and len(node.shape) == variable.ndim
+                if node.creator_node is not None and len(node.shape) == n_axis
             ]
 
         def after(nodes: Iterable[Any]) -> list[Any]:
             return [function for node in nodes for function in self.users(node)]
 
-        makers = _nearest(before([variable.node]), lambda f: before(f.inputs))
-        users = _nearest(after([variable.node]), lambda f: after(_outputs_of(f)))
+        makers = _nearest(before([node]), lambda f: before(f.inputs))
+        users = _nearest(after([node]), lambda f: after(_outputs_of(f)))
         nearest = [*makers, *users]
         if any(isinstance(function_of(f), _OVER_PLANES) for f in nearest):
             return True
-        return variable.ndim >= 4 and not any(_is_known(f) for f in nearest)
+        return n_axis >= 4 and not any(_is_known(f) for f in nearest)
 
 
 def _nearest(start: list[Any], beyond: Callable[[Any], list[Any]]) -> list[Any]:

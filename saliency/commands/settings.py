@@ -23,7 +23,7 @@ _GRADIENTS = (
 #: Methods whose scores are a map for each photograph, without channels.
 _MAPS = (
     *("grad-cam", "grad-cam-plus-plus", "hi-res-cam", "layer-cam", "x-grad-cam"),
-    *("eigen-cam", "score-cam", "ablation-cam"),
+    *("eigen-cam", "score-cam", "ablation-cam", "full-grad"),
 )
 #: Methods that explain groups, of which photographs need some.
 _OF_GROUPS = ("feature-ablation", "lime", "permutation", "shapley")

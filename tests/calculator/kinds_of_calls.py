@@ -13,6 +13,7 @@ from saliency import (
     AblationCAMCalculator,
     BayesGradCalculator,
     EnsemblePosterior,
+    FullGradCalculator,
     GradCAMCalculator,
     GradientCalculator,
     GuidedBackpropCalculator,
@@ -179,6 +180,10 @@ KINDS = {
     "lrp": Kind(of(LRPCalculator, rule="epsilon_plus_flat"), compute()),
     "lrp_layers": Kind(of(LRPCalculator), layers),
     "lrp_conservation": Kind(of(LRPCalculator), compute("conservation")),
+    "lrp_conditions": Kind(
+        of(LRPCalculator, conditions={"/conv2": 0, "/conv1": [0, 2]}), compute()
+    ),
+    "full_grad": Kind(of(FullGradCalculator), compute()),
     "own_noise": Kind(with_own_noise(GradientCalculator), compute(M=2)),
     "written": Kind(of(GradientCalculator), written),
 }

@@ -21,6 +21,7 @@ from link_hooks import VariableMonitorLinkHook
 from saliency import (
     BayesGradCalculator,
     DeconvnetCalculator,
+    FullGradCalculator,
     GaussianNoiseSampler,
     GradCAMCalculator,
     GradientCalculator,
@@ -54,6 +55,7 @@ CALCULATORS = {
     DeconvnetCalculator: {},
     GuidedGradCAMCalculator: {"layer": "conv2"},
     LRPCalculator: {},
+    FullGradCalculator: {},
 }
 every_class = pytest.mark.parametrize(
     "calculator", CALCULATORS, ids=lambda c: c.__name__
@@ -173,6 +175,7 @@ SETTINGS = [
     Setting(LRPCalculator, "rule", always(AlphaBeta(2, -1))),
     Setting(LRPCalculator, "relevance", always(1.0)),
     Setting(LRPCalculator, "relevance", always(np.array([1.0, -1.0, 0.5]))),
+    Setting(LRPCalculator, "conditions", always({"/conv1": [0, 2]})),
     Setting(LRPCalculator, "low", always(-4.0), {"rule": "epsilon_gamma_box"}),
     Setting(LRPCalculator, "high", always(4.0), {"rule": "epsilon_gamma_box"}),
 ]
@@ -350,6 +353,7 @@ OWN_SETTINGS = {
         "high": 1.0,
         "conditions": None,
     },
+    FullGradCalculator: {},
 }
 COMMON = [
     *("target_extractor", "output_extractor", "eval_fun", "class_index", "device"),
@@ -611,6 +615,8 @@ def test_the_signatures_of_its_methods(calculator, method, expected):
 
 OTHER_METHODS = [
     (LRPCalculator, "compute_layers", ["data", "links"]),
+    (LRPCalculator, "reference_examples", ["data", "layer"]),
+    (FullGradCalculator, "decomposition", ["data"]),
     (LRPCalculator, "conservation", ["data"]),
     (LRPCalculator, "assignment", ["data"]),
     (
@@ -666,7 +672,8 @@ def test_an_unknown_argument_is_named_with_the_one_that_is_meant(
 @every_other_method
 def test_so_it_is_in_other_methods(calculator, method, required, model, x):
     called = new(calculator, model)
-    given = {"data": x, "links": ["/hidden"], "saliency_samples": called.compute(x)}
+    given = {"data": x, "links": ["/hidden"], "layer": "/hidden"}
+    given["saliency_samples"] = called.compute(x)
     arguments = [given[name] for name in required]
     with pytest.raises(TypeError, match=r"batch_size.*[Dd]id you mean 'batchsize'"):
         getattr(called, method)(*arguments, batch_size=3)
