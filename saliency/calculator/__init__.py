@@ -9,6 +9,10 @@ from saliency.calculator.common import (
     GaussianNoiseSampler,
     UniformNoiseSampler,
 )
+from saliency.calculator.conductance_calculator import (
+    ConductanceCalculator,
+    NeuronConductanceCalculator,
+)
 from saliency.calculator.deep_lift_calculator import DeepLiftCalculator
 from saliency.calculator.deep_lift_shap_calculator import DeepLiftShapCalculator
 from saliency.calculator.eigen_cam_calculator import EigenCAMCalculator
@@ -33,6 +37,9 @@ from saliency.calculator.hires_cam_calculator import HiResCAMCalculator
 from saliency.calculator.integrated_gradients_calculator import (
     IntegratedGradientsCalculator,
 )
+from saliency.calculator.internal_influence_calculator import (
+    InternalInfluenceCalculator,
+)
 from saliency.calculator.layer_cam_calculator import LayerCAMCalculator
 from saliency.calculator.lime_calculator import LimeCalculator
 from saliency.calculator.lrp_calculator import LRPCalculator
@@ -55,6 +62,7 @@ __all__ = [
     "AblationCAMCalculator",
     "BaseCalculator",
     "BayesGradCalculator",
+    "ConductanceCalculator",
     "DeconvnetCalculator",
     "DeepLiftCalculator",
     "DeepLiftShapCalculator",
@@ -72,9 +80,11 @@ __all__ = [
     "GuidedGradCAMCalculator",
     "HiResCAMCalculator",
     "IntegratedGradientsCalculator",
+    "InternalInfluenceCalculator",
     "LRPCalculator",
     "LayerCAMCalculator",
     "LimeCalculator",
+    "NeuronConductanceCalculator",
     "OcclusionCalculator",
     "PermutationCalculator",
     "Posterior",

@@ -14,11 +14,10 @@ from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.paths.background import Background
+from saliency.calculator.paths.straight import for_rows, way_from
 from saliency.calculator.randomness.random_streams import METHOD
 from saliency.calculator.randomness.row_streams import RowStreams
 from saliency.checks import check_positive
-
-import chainer
 
 
 class ExpectedGradientsCalculator(BaseCalculator):
@@ -82,14 +81,8 @@ integrated_gradients_calculator.IntegratedGradientsCalculator` takes the same me
         points = _points_of(this.run)
         alpha, which = points.drawn(this)
         from_there = points.background.at(origin, this, call, which)
-        way = origin - from_there
-        if this.lengths is not None:
-            for row, length in zip(way, this.lengths):
-                row[length:] = 0  # padding stays what it is
-        this.kept[call] = way
-        xp = chainer.backend.get_array_module(origin)
-        shares = xp.asarray(alpha, origin.dtype).reshape(-1, *(1,) * (origin.ndim - 1))
-        return from_there + shares * way
+        this.kept[call] = way = way_from(from_there, origin, this)
+        return from_there + for_rows(alpha, origin) * way
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the gradient at each point times the way, as part of the mean."""

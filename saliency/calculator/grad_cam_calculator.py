@@ -194,13 +194,19 @@ def find_layers(model: Any, layer: Layer) -> list[chainer.Link] | None:
     if layer is None:
         return None
     if not isinstance(layer, (list, tuple)):
-        return [_find_layer(model, layer)]
+        return [find_layer(model, layer)]
     if not layer:
         raise ValueError(f"layer must name at least one link, got {layer!r}")
-    return [_find_layer(model, one) for one in layer]
+    return [find_layer(model, one) for one in layer]
 
 
-def _find_layer(model: Any, layer: Any) -> chainer.Link:
+def find_layer(model: Any, layer: Any) -> chainer.Link:
+    """Return a link that is given, or whose path in the model is.
+
+    Raises:
+        TypeError: If it is neither, or the model has no paths.
+        ValueError: If the model has no link of that path.
+    """
     if isinstance(layer, chainer.Link):
         return layer
     if not isinstance(layer, str):
@@ -216,13 +222,15 @@ def _find_layer(model: Any, layer: Any) -> chainer.Link:
     links = dict(model.namedlinks(skipself=True))
     found = links.get(f"/{layer.lstrip('/')}")
     if found is None:
+        paths = [path[1:] for path in links]
         convolutions = [
             path[1:]
             for path, link in links.items()
             if "Convolution" in type(link).__name__
         ]
+        kind = "convolutions" if convolutions else "links"
         raise ValueError(
-            f"layer={layer!r} is no link of the model; its convolutions are "
-            f"{', '.join(convolutions) or 'none'}"
+            f"layer={layer!r} is no link of the model; its {kind} are "
+            f"{', '.join(convolutions or paths) or 'none'}"
         )
     return found

@@ -116,6 +116,20 @@ class Wiring:
             found.update(_outputs_of(function))
         return found
 
+    def leads_around(self, variables: Iterable[Any], cut: Any) -> bool:
+        """Tell whether a way leads from variables to an output without another one."""
+        seen = {cut.node}
+        todo = [v.node for v in variables]
+        while todo:
+            node = todo.pop()
+            if node in seen:
+                continue
+            if node in self._outputs:
+                return True
+            seen.add(node)
+            todo.extend(n for f in self.users(node) for n in _outputs_of(f))
+        return False
+
     def is_used(self, variable: Any) -> bool:
         """Tell whether an output depends on a variable, or is one."""
         return variable.node in self._outputs or bool(self.users(variable.node))

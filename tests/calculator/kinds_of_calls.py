@@ -12,6 +12,7 @@ from link_hooks import VariableMonitorLinkHook
 from saliency import (
     AblationCAMCalculator,
     BayesGradCalculator,
+    ConductanceCalculator,
     EnsemblePosterior,
     FullGradCalculator,
     GradCAMCalculator,
@@ -177,6 +178,7 @@ KINDS = {
     "guided_grad_cam": Kind(of(GuidedGradCAMCalculator, layer="conv1"), compute()),
     "score_cam": Kind(of(ScoreCAMCalculator, layer="conv2"), compute()),
     "ablation_cam": Kind(of(AblationCAMCalculator, layer="conv1"), compute()),
+    "conductance": Kind(of(ConductanceCalculator, layer="hidden", steps=3), compute()),
     "lrp": Kind(of(LRPCalculator, rule="epsilon_plus_flat"), compute()),
     "lrp_layers": Kind(of(LRPCalculator), layers),
     "lrp_conservation": Kind(of(LRPCalculator), compute("conservation")),

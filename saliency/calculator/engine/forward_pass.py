@@ -317,6 +317,27 @@ class ForwardPass:
         _, grads = self.once(
             f"gradients {id(classes)}", lambda: (classes, self._gradients(classes))
         )
+        return self._of_own_target(grads)
+
+    def gradients_of(self, variable: Any, weights: Any) -> list[Any]:
+        """Return the gradient of another variable than the outputs at each call.
+
+        Args:
+            variable (chainer.Variable): It lies between the targets and the outputs.
+            weights (array): What each of its elements weighs.
+
+        Raises:
+            ValueError: If it depends on no target.
+        """
+        targets = self.all_targets
+        grads = self.once(
+            "gradients of a variable",
+            lambda: self._with_batch_axes(gradients([variable], targets, [weights])),
+        )
+        return self._of_own_target(grads)
+
+    def _of_own_target(self, grads: list[Any]) -> list[Any]:
+        """Return what was found at each call of the target that this is seen from."""
         first = sum(len(one.variables) for one in self.caught[: self.position])
         own = grads[first : first + len(self.targets)]
         if all(gradient is None for gradient in own):
@@ -349,7 +370,10 @@ class ForwardPass:
             if of_rows is None:
                 raise no_influence()
             return of_rows
-        found = gradients(self.outputs, targets, weights)
+        return self._with_batch_axes(gradients(self.outputs, targets, weights))
+
+    def _with_batch_axes(self, found: list[Any]) -> list[Any]:
+        """Return gradients with their rows on axis 0; one of them is there."""
         if all(g is None for g in found):
             raise no_influence()
         return [None if g is None else self.with_batch_axis(g) for g in found]

@@ -29,9 +29,20 @@ OF_MAPS = {
     "ablation_cam": saliency.AblationCAMCalculator,
     "guided_grad_cam": saliency.GuidedGradCAMCalculator,
 }
+# They are told a layer.
+OF_LAYERS = {
+    "conductance": functools.partial(saliency.ConductanceCalculator, steps=2),
+    "neuron_conductance": functools.partial(
+        saliency.NeuronConductanceCalculator, neuron=1, steps=2
+    ),
+    "internal_influence": functools.partial(
+        saliency.InternalInfluenceCalculator, steps=2
+    ),
+}
 METHODS = {
     **CALCULATORS,
     **OF_MAPS,
+    **OF_LAYERS,
     "guided_backprop": saliency.GuidedBackpropCalculator,
     "deconvnet": saliency.DeconvnetCalculator,
 }
@@ -43,7 +54,8 @@ NOT_OF = {
     "convolutional": {"grad_cam_plus_plus"},
     "perceptron": {*OF_MAPS},
     "attention": {*OF_MAPS, "guided_backprop", "deconvnet"},
-    "recurrent": {*OF_MAPS},
+    # What its LSTM gives has the batch on axis 2.
+    "recurrent": {*OF_MAPS, *OF_LAYERS},
 }
 # One network has every kind of layer that methods tell apart.
 SOME = [
@@ -76,8 +88,13 @@ def test_every_method_gives_the_same(network):
     *models, x = networks(network)
     for name in METHODS.keys() - NOT_OF.get(network, set()):
         how = DISTURBANCES[HOW.get(name, "noise_and_dropout")]
+        layer = names_of(network)[1]
         found, expected = (
-            METHODS[name](model, class_index="argmax").compute(x, M=2, seed=0, **how)
+            METHODS[name](
+                model,
+                class_index="argmax",
+                **({"layer": model[layer]} if name in OF_LAYERS else {}),
+            ).compute(x, M=2, seed=0, **how)
             for model in models
         )
         assert found.dtype == np.float64, name

@@ -1,0 +1,80 @@
+"""Internal influence: the mean gradient at a hidden variable along a path."""
+
+from __future__ import annotations
+
+from saliency.array_types import Array
+from saliency.calculator.baseline_calculator import run_of
+from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.explained_output import Explained
+from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.engine.run import Run
+from saliency.calculator.hidden_paths import (
+    HiddenPaths,
+    HiddenPathsCalculator,
+    check_lengths,
+    gradient_at,
+)
+from saliency.calculator.paths.quadrature import RULES, nodes_and_weights
+from saliency.calculator.paths.straight import for_rows
+from saliency.checks import check_choice
+
+
+class InternalInfluenceCalculator(HiddenPathsCalculator):
+    r"""Internal influence: the mean gradient at a hidden variable along a path.
+
+    .. math::
+        \chi_j(x) = \int_0^1
+            \frac{\partial f_c(x' + \alpha (x - x'))}{\partial y_j} d\alpha
+
+    Leino et al. (2018), "Influence-directed explanations for deep convolutional
+    networks", arXiv:1802.03788, definition 1, where the distribution of interest is
+    that of the points on the way from a baseline to the target. It says in which
+    direction each unit :math:`y_j` of a layer pushes the output, and how hard for each
+    of its own units; :class:`~saliency.calculator.conductance_calculator.\
+ConductanceCalculator` says how much it does push.
+
+    The saliency has the shape of what the layer gives, ``(M, N) + layer shape``. With
+    several targets, all move together, and there is one result.
+
+    Args:
+        layer: As in :class:`~saliency.calculator.conductance_calculator.\
+ConductanceCalculator`.
+        baseline: As there.
+        steps (int): Number of points on the path from each baseline.
+        method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
+            ``'trapezoid'`` or ``'right'``, as in :class:`~saliency.calculator.\
+integrated_gradients_calculator.IntegratedGradientsCalculator`.
+
+    Raises:
+        TypeError: If ``layer`` is missing, or none of these.
+        ValueError: If ``layer``, ``baseline``, ``steps`` or ``method`` is none of
+            these.
+
+    The other arguments and what is raised are those of
+    :class:`~saliency.calculator.base_calculator.BaseCalculator`.
+    """
+
+    method: str = "gauss_legendre"
+
+    tells_targets_apart = False
+
+    def check(self) -> None:
+        """Raise unless the settings are allowed."""
+        super().check()
+        check_choice("method", self.method, RULES)
+        nodes_and_weights(self.method, self.steps)
+
+    def start(self, batches: Batches, passes: CleanPasses) -> Run:
+        """Return the ways, with means over the data where they are baselines."""
+        baselines = [r.for_data(batches, passes) for r in self.references()]
+        points = nodes_and_weights(self.method, self.steps)
+        return HiddenPaths(baselines, points, self._hook())
+
+    def contribution(self, this: ForwardPass, classes: Explained) -> Array:
+        """Return the weighted gradient of each point at the hidden variable."""
+        paths = run_of(this.run, HiddenPaths)
+        h = paths.hidden(this)
+        check_lengths(h, this)
+        gradient = gradient_at(h, this, classes)
+        return for_rows(paths.weight(this), gradient) * gradient
