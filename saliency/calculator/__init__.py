@@ -4,6 +4,9 @@ from saliency.calculator import calculator_utils as calculator_utils
 from saliency.calculator.ablation_cam_calculator import AblationCAMCalculator
 from saliency.calculator.base_calculator import BaseCalculator
 from saliency.calculator.bayes_grad_calculator import BayesGradCalculator
+from saliency.calculator.blur_integrated_gradients_calculator import (
+    BlurIntegratedGradientsCalculator,
+)
 from saliency.calculator.common import (
     GaussianBlur,
     GaussianNoiseSampler,
@@ -32,6 +35,9 @@ from saliency.calculator.gradient_calculator import GradientCalculator
 from saliency.calculator.guided_backprop_calculator import (
     DeconvnetCalculator,
     GuidedBackpropCalculator,
+)
+from saliency.calculator.guided_integrated_gradients_calculator import (
+    GuidedIntegratedGradientsCalculator,
 )
 from saliency.calculator.hires_cam_calculator import HiResCAMCalculator
 from saliency.calculator.integrated_gradients_calculator import (
@@ -62,6 +68,7 @@ __all__ = [
     "AblationCAMCalculator",
     "BaseCalculator",
     "BayesGradCalculator",
+    "BlurIntegratedGradientsCalculator",
     "ConductanceCalculator",
     "DeconvnetCalculator",
     "DeepLiftCalculator",
@@ -78,6 +85,7 @@ __all__ = [
     "GradientCalculator",
     "GuidedBackpropCalculator",
     "GuidedGradCAMCalculator",
+    "GuidedIntegratedGradientsCalculator",
     "HiResCAMCalculator",
     "IntegratedGradientsCalculator",
     "InternalInfluenceCalculator",

@@ -173,16 +173,25 @@ class GaussianBlur:
         if images.dtype.kind != "f":
             images = images.astype(np.float64)
         rows, columns = (
-            xp.asarray(self._means(n), images.dtype) for n in images.shape[2:]
+            xp.asarray(gaussian_means(n, self.sigma), images.dtype)
+            for n in images.shape[2:]
         )
         return rows @ images @ columns.T
 
-    def _means(self, n: int) -> np.ndarray:
-        """Return the weights of the mean around each of n pixels, ``(n, n)``."""
-        distance = np.subtract.outer(np.arange(n), np.arange(n))
-        weights: np.ndarray = np.exp(-((distance / self.sigma) ** 2) / 2)
-        weights /= weights.sum(axis=1, keepdims=True)
-        return weights
+
+def gaussian_means(n: int, sigma: float) -> np.ndarray:
+    """Return the weights of a Gaussian mean around each of n pixels, ``(n, n)``.
+
+    Args:
+        n (int): How many pixels stand in a row. Those outside of it take no part.
+        sigma (float): The standard deviation; with 0, each pixel is left alone.
+    """
+    distance = np.subtract.outer(np.arange(n), np.arange(n))
+    if sigma == 0:
+        return np.eye(n)
+    weights: np.ndarray = np.exp(-((distance / sigma) ** 2) / 2)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights
 
 
 def _value_range(array: Any) -> Any:

@@ -19,6 +19,7 @@ from saliency.calculator.hidden_paths import (
     check_lengths,
     gradient_at,
 )
+from saliency.calculator.paths.adaptive_paths import paths_of
 from saliency.calculator.paths.completeness import Completeness
 from saliency.calculator.paths.increments import Increments
 from saliency.calculator.paths.quadrature import (
@@ -103,10 +104,8 @@ integrated_gradients_calculator.IntegratedGradientsCalculator`.
         point, which = rows.step % paths.n_point, rows.step // paths.n_point
         scores = this.scores(classes)
         paths.completeness.add(this, paths.alpha(this), which, scores)
-        call = np.zeros_like(rows.step) if rows.call is None else rows.call
-        columns = (rows.sample, call, which, rows.example)
-        of_rows = list(zip(*(column.tolist() for column in columns)))
         gradient = gradient_at(h, this, classes)
+        of_rows = paths_of(rows, paths.n_point)
         parts = paths.increments.add(of_rows, point, h.array, gradient)
         return for_rows(paths.weight(this), parts) * parts
 

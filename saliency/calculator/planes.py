@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Callable
 
 import numpy as np
@@ -207,14 +207,25 @@ def resized(maps: Array, size: tuple[int, ...]) -> Array:
         maps (array): ``(n,)`` and one length for each axis of the maps.
         size (tuple of int): The new lengths.
     """
-    xp = chainer.backend.get_array_module(maps)
-    for axis, (n_in, n_out) in enumerate(zip(maps.shape[1:], size), 1):
-        weights = xp.asarray(_interpolation(n_in, n_out), maps.dtype)
-        if axis == maps.ndim - 1:
-            maps = maps @ weights.T
+    weights = [_interpolation(*lengths) for lengths in zip(maps.shape[1:], size)]
+    return along_axes(maps, dict(enumerate(weights, 1)))
+
+
+def along_axes(array: Array, matrices: Mapping[int, np.ndarray]) -> Array:
+    """Return an array multiplied by a matrix along each of some axes.
+
+    Args:
+        array (array): Of any rank.
+        matrices (mapping): For each of these axes the matrix, ``(n_out, n_in)``.
+    """
+    xp = chainer.backend.get_array_module(array)
+    for axis, matrix in matrices.items():
+        weights = xp.asarray(matrix, array.dtype)
+        if axis == array.ndim - 1:
+            array = array @ weights.T
         else:
-            maps = xp.moveaxis(weights @ xp.moveaxis(maps, axis, -2), -2, axis)
-    return maps
+            array = xp.moveaxis(weights @ xp.moveaxis(array, axis, -2), -2, axis)
+    return array
 
 
 def _interpolation(n_in: int, n_out: int) -> np.ndarray:

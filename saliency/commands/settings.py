@@ -131,7 +131,7 @@ def _of_photographs(
         suited = {"fill": blur, **window}
     elif name == "integrated-gradients":
         suited = {"baseline": blur, "steps": 32}
-    elif name == "deep-lift":
+    elif name in ("deep-lift", "guided-integrated-gradients"):
         suited = {"baseline": blur}
     elif name in ("expected-gradients", "deep-lift-shap"):
         suited = {"background": _some(blur(prepared.data))}
@@ -167,6 +167,7 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
         "deep-lift": {"baseline": reference},
         "deep-lift-shap": {"background": _some(prepared.background)},
         "expected-gradients": {"background": prepared.background},
+        "guided-integrated-gradients": {"baseline": reference},
         "integrated-gradients": {"baseline": reference, "method": "adaptive"},
         "occlusion": {"fill": reference, "slide_axis": 1},
         "lrp": _box_of(prepared),

@@ -10,10 +10,12 @@ import pytest
 
 from saliency import (
     BayesGradCalculator,
+    BlurIntegratedGradientsCalculator,
     DeepLiftCalculator,
     ExpectedGradientsCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
+    GuidedIntegratedGradientsCalculator,
     IntegratedGradientsCalculator,
     LRPCalculator,
     OcclusionCalculator,
@@ -72,6 +74,12 @@ LARGE: dict[str, Any] = {
     "gradient_times_target": partial(GradientCalculator, multiply_target=True),
     "expected_gradients": partial(
         IntegratedGradientsCalculator, steps=2, baseline=["mean", 0.5]
+    ),
+    "blur_integrated_gradients": partial(
+        BlurIntegratedGradientsCalculator, max_sigma=1.0, steps=2, axes=1
+    ),
+    "guided_integrated_gradients": partial(
+        GuidedIntegratedGradientsCalculator, steps=2, max_distance=0.3
     ),
 }
 

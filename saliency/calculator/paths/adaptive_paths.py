@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Callable, TypeVar, cast
 
 import numpy as np
@@ -59,36 +59,14 @@ class AdaptivePaths:
 
     def in_rounds(self, extent: Extent, rows_of_pass: RowsOfPass) -> Iterator[Rows]:
         """Lay out passes round after round, for as many paths as fill a pass."""
-        rounds = nodes_per_round(self._n_point)
-        ends = np.cumsum(rounds).tolist()
-        n_baseline = extent.n_step // self._n_point
-        shape = (extent.n_sample, extent.n_call or 1, n_baseline, extent.n_example)
-        n_path = int(np.prod(shape))
-        last = 0
-        while last < n_path:
-            n_row = rows_of_pass()
-            first, last = last, min(last + max(1, n_row // rounds[-1]), n_path)
-            paths = np.arange(first, last)
-            sample, call, baseline, example = np.unravel_index(paths, shape)
-            for start, end in zip([0, *ends], ends):
-                n = end - start
-                point = np.repeat(np.arange(start, end), len(paths))
-                rows = Rows(
-                    extent.first_sample + np.tile(sample, n),
-                    None if extent.n_call is None else np.tile(call, n),
-                    np.tile(baseline * self._n_point, n) + point,
-                    np.tile(example, n),
-                    np.arange(len(point)),
-                )
-                for at in range(0, len(rows), n_row):
-                    yield rows.cut(at, at + n_row)
+        return in_rounds(nodes_per_round(self._n_point), extent, rows_of_pass)
 
     @_quietly
     def nodes(self, rows: Rows) -> np.ndarray:
         """Return for each row where on its path it is, from 0 to 1."""
         alpha = np.empty(len(rows))
         points = (rows.step % self._n_point).tolist()
-        for i, (path, point) in enumerate(zip(self._paths(rows), points)):
+        for i, (path, point) in enumerate(zip(paths_of(rows, self._n_point), points)):
             if point == 0:
                 self._under_way[path] = AdaptiveQuadrature(self._n_point)
             alpha[i] = self._under_way[path].node(point)
@@ -132,7 +110,7 @@ class AdaptivePaths:
             )
         )
         eps = max(np.finfo(y.dtype).eps for y in (terms, *this.outputs))
-        paths = self._paths(this.rows)
+        paths = paths_of(this.rows, self._n_point)
         point = (this.rows.step % self._n_point).tolist()
         is_last = [i + 1 == self._n_point for i in point]
         result = xp.zeros(terms.shape, "d")
@@ -155,8 +133,52 @@ class AdaptivePaths:
             del self._under_way[paths[i]]
         return result
 
-    def _paths(self, rows: Rows) -> list[tuple[int, ...]]:
-        """Return for each row what tells its path from others."""
-        call = np.zeros_like(rows.step) if rows.call is None else rows.call
-        of_rows = (rows.sample, call, rows.step // self._n_point, rows.example)
-        return list(zip(*(array.tolist() for array in of_rows)))
+
+def in_rounds(
+    rounds: Sequence[int], extent: Extent, rows_of_pass: RowsOfPass
+) -> Iterator[Rows]:
+    """Lay out passes round after round, for as many paths as fill a pass.
+
+    Points of a path that depend on those before come in a later pass.
+
+    Args:
+        rounds (sequence of int): How many points of a path each round has, the most in
+            the last.
+        extent (Extent): The rows.
+        rows_of_pass (callable): Says how many rows the next pass may have.
+    """
+    ends = np.cumsum(rounds).tolist()
+    n_point = ends[-1]
+    n_baseline = extent.n_step // n_point
+    shape = (extent.n_sample, extent.n_call or 1, n_baseline, extent.n_example)
+    n_path = int(np.prod(shape))
+    last = 0
+    while last < n_path:
+        n_row = rows_of_pass()
+        first, last = last, min(last + max(1, n_row // rounds[-1]), n_path)
+        paths = np.arange(first, last)
+        sample, call, baseline, example = np.unravel_index(paths, shape)
+        for start, end in zip([0, *ends], ends):
+            n = end - start
+            point = np.repeat(np.arange(start, end), len(paths))
+            rows = Rows(
+                extent.first_sample + np.tile(sample, n),
+                None if extent.n_call is None else np.tile(call, n),
+                np.tile(baseline * n_point, n) + point,
+                np.tile(example, n),
+                np.arange(len(point)),
+            )
+            for at in range(0, len(rows), n_row):
+                yield rows.cut(at, at + n_row)
+
+
+def paths_of(rows: Rows, n_point: int) -> list[tuple[int, ...]]:
+    """Return for each row what tells its path from others.
+
+    Args:
+        rows (Rows): The rows of a pass.
+        n_point (int): How many points each path has.
+    """
+    call = np.zeros_like(rows.step) if rows.call is None else rows.call
+    of_rows = (rows.sample, call, rows.step // n_point, rows.example)
+    return list(zip(*(array.tolist() for array in of_rows)))
