@@ -60,6 +60,8 @@ _MODULES = {
     "cut_to_lengths": "saliency.calculator",
     "list_examples": "saliency.calculator",
     "one_hot_groups": "saliency.calculator",
+    "Regions": "saliency.calculator",
+    "xrai": "saliency.calculator",
     "BaseVisualizer": "saliency.visualizer",
     "FilterVisualizer": "saliency.visualizer",
     "ImageVisualizer": "saliency.visualizer",

@@ -63,6 +63,7 @@ from saliency.calculator.score_cam_calculator import ScoreCAMCalculator
 from saliency.calculator.shapley_calculator import ShapleyCalculator
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
 from saliency.calculator.xgrad_cam_calculator import XGradCAMCalculator
+from saliency.calculator.xrai import Regions, xrai
 
 __all__ = [
     "AblationCAMCalculator",
@@ -97,6 +98,7 @@ __all__ = [
     "PermutationCalculator",
     "Posterior",
     "RISECalculator",
+    "Regions",
     "SWAGPosterior",
     "ScoreCAMCalculator",
     "ShapleyCalculator",
@@ -107,4 +109,5 @@ __all__ = [
     "cut_to_lengths",
     "list_examples",
     "one_hot_groups",
+    "xrai",
 ]
