@@ -146,6 +146,20 @@ def test_methods_of_photographs_are_chosen(photograph, installed, tmp_path):
     assert (tmp_path / "row.png").exists()
 
 
+@pytest.mark.large
+def test_relatives_of_grad_cam(tmp_path):
+    Image.new("RGB", (32, 32), "red").save(tmp_path / "image.png")
+    done = run(
+        *("photographs.py", tmp_path / "image.png", "--model", "cifar"),
+        *("--method", "gradcam", "cams", "--out", tmp_path / "row.png"),
+    )
+    assert done.returncode == 0, done.stderr
+    times = re.findall(r"^(\S+): .* s$", done.stdout, re.MULTILINE)
+    assert times[:2] == ["GradCAM", "GradCAM++"]
+    assert len(set(times)) == len(times) == 8
+    assert (tmp_path / "row.png").exists()
+
+
 @pytest.fixture(scope="module")
 def convolutions(tmp_path_factory):
     """Keras' file of VGG16 without its linear layers, of any weights."""

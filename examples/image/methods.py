@@ -10,19 +10,26 @@ from network import Network
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import (
+    AblationCAMCalculator,
     BaseCalculator,
     BayesGradCalculator,
     DeconvnetCalculator,
+    EigenCAMCalculator,
     GaussianBlur,
     GaussianNoiseSampler,
     GradCAMCalculator,
+    GradCAMPlusPlusCalculator,
     GradientCalculator,
     GuidedBackpropCalculator,
     GuidedGradCAMCalculator,
+    HiResCAMCalculator,
     IntegratedGradientsCalculator,
+    LayerCAMCalculator,
     LRPCalculator,
     OcclusionCalculator,
+    ScoreCAMCalculator,
     SmoothGradCalculator,
+    XGradCAMCalculator,
 )
 
 CHANNELS = 2  # the axis of the channels in samples (M, N, ch, h, w)
@@ -111,10 +118,15 @@ def occlusion(network: Network, *given: Any) -> np.ndarray:
     return of_signs(covers, network, *given)
 
 
-def grad_cam(
-    network: Network, x: np.ndarray, classes: np.ndarray, *_: Any
+def of_maps(
+    new_calculator: Callable[..., BaseCalculator],
+    network: Network,
+    x: np.ndarray,
+    classes: np.ndarray,
+    *_: Any,
 ) -> np.ndarray:
-    calculator = GradCAMCalculator(
+    """Return what the feature maps of a layer say for the class, ``(n, h, w)``."""
+    calculator = new_calculator(
         network.model,
         eval_fun=network.forward,
         class_index=classes,
@@ -143,7 +155,7 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "BayesSmoothGrad": bayes_smooth_grad,
     "IntegratedGradients": integrated_gradients,
     "Occlusion": occlusion,
-    "GradCAM": grad_cam,
+    "GradCAM": partial(of_maps, GradCAMCalculator),
     "GuidedGradCAM": guided_grad_cam,
     "GuidedBackprop": partial(of_one_gradient, GuidedBackpropCalculator),
     "Deconvnet": partial(of_one_gradient, DeconvnetCalculator),
@@ -151,6 +163,18 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "LRP zplus": partial(lrp, "zplus"),
     "LRP deep_taylor": partial(lrp, "deep_taylor"),
     "LRP epsilon_gamma_box": partial(lrp, "epsilon_gamma_box"),
+}
+
+#: The relatives of Grad-CAM, from the most like it to those of many passes.
+CAMS: dict[str, Callable[..., np.ndarray]] = {
+    "GradCAM": METHODS["GradCAM"],
+    "GradCAM++": partial(of_maps, GradCAMPlusPlusCalculator),
+    "XGradCAM": partial(of_maps, XGradCAMCalculator),
+    "HiResCAM": partial(of_maps, HiResCAMCalculator),
+    "LayerCAM": partial(of_maps, LayerCAMCalculator),
+    "EigenCAM": partial(of_maps, EigenCAMCalculator),
+    "AblationCAM": partial(of_maps, AblationCAMCalculator),
+    "ScoreCAM": partial(of_maps, ScoreCAMCalculator),
 }
 
 #: The methods by names that are easily typed, as in 'smoothgrad'.

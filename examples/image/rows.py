@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from methods import METHODS
+from methods import CAMS, METHODS
 from network import Network, class_scores
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -31,7 +31,7 @@ def draw_rows(
     Args:
         network (Network): The network.
         args (argparse.Namespace): The arguments of the script.
-        methods (sequence of str): Names in ``METHODS``.
+        methods (sequence of str): Names in ``METHODS`` or ``CAMS``.
         n_class (int): How many classes are printed for each photograph.
         heading (str): What is above the predicted class beside each row.
     """
@@ -45,10 +45,10 @@ def draw_rows(
         print(f"{path}:", *classes, sep="\n  ")
     predicted = np.array([classes[0].index for classes in ranked])
 
-    maps = {}
+    maps, known = {}, {**METHODS, **CAMS}
     for method in methods:
         start = time.perf_counter()
-        maps[method] = METHODS[method](network, x, predicted, args.M, args.seed)
+        maps[method] = known[method](network, x, predicted, args.M, args.seed)
         line = f"{method}: {time.perf_counter() - start:.1f} s"
         if method.startswith("LRP"):
             kept = maps[method].sum(axis=(1, 2)) / scores.max(axis=1)
