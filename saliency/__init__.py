@@ -39,6 +39,7 @@ _MODULES = {
     "HiResCAMCalculator": "saliency.calculator",
     "IntegratedGradientsCalculator": "saliency.calculator",
     "InternalInfluenceCalculator": "saliency.calculator",
+    "IntegratedHessiansCalculator": "saliency.calculator",
     "LRPCalculator": "saliency.calculator",
     "LayerCAMCalculator": "saliency.calculator",
     "LimeCalculator": "saliency.calculator",

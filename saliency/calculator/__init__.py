@@ -43,6 +43,9 @@ from saliency.calculator.hires_cam_calculator import HiResCAMCalculator
 from saliency.calculator.integrated_gradients_calculator import (
     IntegratedGradientsCalculator,
 )
+from saliency.calculator.integrated_hessians_calculator import (
+    IntegratedHessiansCalculator,
+)
 from saliency.calculator.internal_influence_calculator import (
     InternalInfluenceCalculator,
 )
@@ -89,6 +92,7 @@ __all__ = [
     "GuidedIntegratedGradientsCalculator",
     "HiResCAMCalculator",
     "IntegratedGradientsCalculator",
+    "IntegratedHessiansCalculator",
     "InternalInfluenceCalculator",
     "LRPCalculator",
     "LayerCAMCalculator",

@@ -30,7 +30,43 @@ from saliency.configured import positional
 import chainer
 
 
-class IntegratedGradientsCalculator(BaselineCalculator):
+class PathCalculator(BaselineCalculator):
+    r"""Integrates along the straight ways from baselines to the target.
+
+    Args:
+        steps (int): Number of points on the path from each baseline.
+
+    The other arguments are those of
+    :class:`~saliency.calculator.baseline_calculator.BaselineCalculator`.
+    """
+
+    steps: int = positional(default=25)
+    device: Any = positional(default=None)
+
+    def check(self) -> None:
+        """Raise a ValueError if ``steps`` is not allowed."""
+        super().check()
+        check_positive("steps", self.steps)
+
+    def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
+        """Return the number of points on the paths from all baselines."""
+        self.check_list(batch, passes)
+        paths = run_of(run, Paths)
+        paths.completeness.begin(batch.start, batch.size)
+        return paths.n_point * len(paths.baselines)
+
+    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
+        r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
+        paths = run_of(this.run, Paths)
+        which = this.rows.step // paths.n_point
+        baseline = baseline_of_rows(paths.baselines, which, origin, this, call)
+        way = way_from(baseline, origin, this)
+        alpha = paths.alpha(this.rows)
+        this.kept[call] = way, alpha
+        return baseline + for_rows(alpha, origin) * way
+
+
+class IntegratedGradientsCalculator(PathCalculator):
     r"""Integrated Gradients: what each element adds, compared with a baseline.
 
     .. math::
@@ -82,14 +118,11 @@ class IntegratedGradientsCalculator(BaselineCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    steps: int = positional(default=25)
-    device: Any = positional(default=None)
     method: str = "gauss_legendre"
 
     def check(self) -> None:
         """Raise a ValueError if a setting of the paths is not allowed."""
         super().check()
-        check_positive("steps", self.steps)
         check_choice("method", self.method, [*quadrature.RULES, "adaptive"])
         _points(self.method, self.steps)
 
@@ -97,23 +130,6 @@ class IntegratedGradientsCalculator(BaselineCalculator):
         """Return the paths, with means over the data where they are baselines."""
         baselines = [r.for_data(batches, passes) for r in self.references()]
         return Paths(baselines, self.method, self.steps)
-
-    def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
-        """Return the number of points on the paths from all baselines."""
-        self.check_list(batch, passes)
-        paths = run_of(run, Paths)
-        paths.completeness.begin(batch.start, batch.size)
-        return paths.n_point * len(paths.baselines)
-
-    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
-        r"""Return the point of the path, :math:`x' + \alpha (x - x')`."""
-        paths = run_of(this.run, Paths)
-        which = this.rows.step // paths.n_point
-        baseline = baseline_of_rows(paths.baselines, which, origin, this, call)
-        way = way_from(baseline, origin, this)
-        alpha = paths.alpha(this.rows)
-        this.kept[call] = way, alpha
-        return baseline + for_rows(alpha, origin) * way
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return each point's weighted gradient times the way from the baseline."""

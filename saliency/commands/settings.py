@@ -169,6 +169,7 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
         "expected-gradients": {"background": prepared.background},
         "guided-integrated-gradients": {"baseline": reference},
         "integrated-gradients": {"baseline": reference, "method": "adaptive"},
+        "integrated-hessians": {"baseline": reference},
         "occlusion": {"fill": reference, "slide_axis": 1},
         "lrp": _box_of(prepared),
         "feature-ablation": {"baseline": reference},
@@ -177,7 +178,12 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
         "rise": {"baseline": reference, **_ALONG_AXIS_1["rise"]},
         "shapley": {"baseline": reference},
     }
-    return dict(suited.get(name, {})), {}
+    return dict(suited.get(name, {})), _of_matrices(name)
+
+
+def _of_matrices(name: str) -> dict[str, Any]:
+    """Return what makes one score for each feature of a matrix: the sum of its row."""
+    return {"ch_axis": 3} if name == "integrated-hessians" else {}
 
 
 def _of_molecules(
@@ -196,7 +202,7 @@ def _of_arrays(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
         "expected-gradients": {"background": prepared.background},
         **_ALONG_AXIS_1,
     }
-    return dict(suited.get(name, {})), {}
+    return dict(suited.get(name, {})), _of_matrices(name)
 
 
 _DEFAULTS = {

@@ -14,6 +14,7 @@ from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.colors import checked_limit
 from saliency.visualizer.files import checked_path
+from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
 from saliency.visualizer.tables.bars import compute_bars, draw_bars
 from saliency.visualizer.tables.beeswarm import compute_swarms, draw_swarms
@@ -24,6 +25,10 @@ from saliency.visualizer.tables.dependence import (
     draw_dependence,
 )
 from saliency.visualizer.tables.feature_rows import checked_names
+from saliency.visualizer.tables.interaction_matrix import (
+    compute_interactions,
+    draw_interactions,
+)
 from saliency.visualizer.tables.means import compute_means
 from saliency.visualizer.tables.panels import (
     columns_of_sheet,
@@ -67,6 +72,7 @@ class TableVisualizer(BaseVisualizer):
     `visualize_dependence`    the scores of one feature against its values
     `visualize_heatmap`       every score as a colour, examples beside features
     `visualize_decision`      every example as a path from the base value to f(x)
+    `visualize_interactions`  what pairs of features add together, as a matrix
     ========================  =================================================
 
     Where scores have a sign, red speaks for what is explained, and blue against it, as
@@ -548,3 +554,54 @@ class TableVisualizer(BaseVisualizer):
         draw_paths(sheet, paths)
         draw_texts(sheet, title, xlabel, signed=True)
         return self._finish(sheet.axes[0], path, bbox_inches)
+
+    @checked_arguments
+    def visualize_interactions(
+        self,
+        interactions: Array,
+        feature_names: Iterable[Any] | None = None,
+        save_filepath: str | PathLike[str] | None = None,
+        num_visualize: int | None = 20,
+        title: str | None = "What Pairs of Features Add",
+        xlabel: str | None = None,
+        bbox_inches: Any = "tight",
+        *,
+        limit: float | None = None,
+        signed: bool | None = None,
+        show_values: bool | None = None,
+        ax: Axes | None = None,
+    ) -> Figure:
+        """Draw a matrix of features by features, such as that of Integrated Hessians.
+
+        What a feature adds by itself is on the diagonal, in a frame. Features stand in
+        the order of the sum of magnitudes in their rows, the largest first.
+
+        Args:
+            interactions: Shape (n_feature, n_feature), of one example; of several their
+                mean, or that of the magnitudes.
+            limit: The magnitude of the strongest colours. Default: the largest.
+            signed: Whether values have a sign, or are magnitudes, from white to purple.
+                Default: whether any is negative.
+            show_values: Whether to write the values into the cells. Default: where
+                there are up to 12 features.
+
+        The other arguments, and what is returned and raised, are those of every method:
+        see `TableVisualizer`.
+        """
+        path, ax = checked_path(save_filepath), self._checked_ax(ax)
+        matrix = compute_interactions(
+            interactions,
+            feature_names,
+            num_visualize,
+            checked_limit(limit),
+            signed,
+            show_values,
+        )
+        if ax is None:
+            ax = self._new_ax(matrix.figure_size(title is not None))
+        draw_interactions(ax, matrix)
+        if title is not None:
+            ax.set_title(plain(title), **AS_IT_IS)
+        if xlabel is not None:
+            ax.set_xlabel(plain(xlabel), **AS_IT_IS)
+        return self._finish(ax, path, bbox_inches)

@@ -17,6 +17,7 @@ from saliency import (
     GradientCalculator,
     GuidedIntegratedGradientsCalculator,
     IntegratedGradientsCalculator,
+    IntegratedHessiansCalculator,
     LRPCalculator,
     OcclusionCalculator,
     PermutationCalculator,
@@ -63,6 +64,9 @@ def three_groups(targets):
 # differ from it in a table of numbers.
 LARGE: dict[str, Any] = {
     "deep_lift": partial(DeepLiftCalculator, baseline=[None, 0.5]),
+    "integrated_hessians": partial(
+        IntegratedHessiansCalculator, steps=2, baseline=0.5, softplus=4.0
+    ),
     "drawn_expected_gradients": partial(
         ExpectedGradientsCalculator, background=[0.0, 0.5, 1.0], steps=2
     ),
@@ -126,6 +130,16 @@ NOT_OF_DEEP_LIFT = {"test_models_that_differentiate_within_their_forward"}
 # A batch with one value has one path, with the same points for all of its examples.
 NOT_OF_ADAPTIVE = {"test_sums_are_as_row_by_row_and_means_are_over_the_users_batch"}
 
+# Matrices of features by features, for tables alone.
+NOT_OF_HESSIANS = {
+    # Images and embedded tokens are refused, ...
+    "test_of_a_convolutional_network",
+    "TestEmbedding",
+    "TestEffort.test_no_gradient_of_a_weight_is_computed",
+    # ... and a sample has another shape than the target.
+    "TestFunctionsOnTheWay.test_postprocess_fn_is_given_each_sample_of_each_batch",
+}
+
 
 def calculators_for(test):
     """Returns those that a test, or a class of tests, holds for."""
@@ -135,6 +149,7 @@ def calculators_for(test):
         "permutation": NOT_OF_PERMUTATION,
         "rise": NOT_OF_RISE,
         "deep_lift": NOT_OF_DEEP_LIFT,
+        "integrated_hessians": NOT_OF_HESSIANS,
     }
     names = {test.__qualname__, test.__qualname__.split(".")[0]}
     prefixes = tuple(p for p, tests in left_out.items() if names & tests)
@@ -164,6 +179,11 @@ def every_calculator_with(cover, **arguments):
 
 # Those that have compute_aggregate.
 AGGREGATING = {n: c for n, c in CALCULATORS.items() if n != "convergence_delta"}
+
+# Of these, those that are not for tables alone.
+AGGREGATING_IMAGES = {
+    n: c for n, c in AGGREGATING.items() if n != "integrated_hessians"
+}
 
 # What is drawn at random for each sample.
 DISTURBANCES = {

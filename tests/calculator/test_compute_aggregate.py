@@ -16,7 +16,11 @@ from saliency import (
     OcclusionCalculator,
     SmoothGradCalculator,
 )
-from tests.calculator.every_calculator import AGGREGATING, DISTURBANCES
+from tests.calculator.every_calculator import (
+    AGGREGATING,
+    AGGREGATING_IMAGES,
+    DISTURBANCES,
+)
 from tests.covering import every_value
 from tests.networks import CNN, MLP, OwnNoise, Sequence, TwoInputs, build
 
@@ -43,7 +47,7 @@ def test_is_aggregate_of_the_samples(new_calculator, disturbance, batchsize, x):
     assert_is_aggregate_of_samples(calculator, x, batchsize=batchsize, **disturbance)
 
 
-@every_value(new_calculator=AGGREGATING, how=METHODS)
+@every_value(new_calculator=AGGREGATING_IMAGES, how=METHODS)
 def test_of_images(new_calculator, how, rng):
     method, ch_axis = how
     calculator = new_calculator(build(CNN), class_index=0)

@@ -73,6 +73,7 @@ def drawings() -> list[Drawing]:
         Drawing(TableVisualizer, "visualize_dependence", (_TABLE, _HOLES, 0)),
         Drawing(TableVisualizer, "visualize_heatmap", (_TABLE,)),
         Drawing(TableVisualizer, "visualize_decision", (_TABLE,)),
+        Drawing(TableVisualizer, "visualize_interactions", (_TABLE[:4],)),
         Drawing(TextVisualizer, "visualize", ([1.0, -2.0], ["not", "bad"])),
     ]
     try:

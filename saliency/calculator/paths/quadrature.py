@@ -43,6 +43,21 @@ def nodes_and_weights(method: str, n: int) -> NodesAndWeights:
     return nodes, weights
 
 
+def log_weighted(n: int) -> NodesAndWeights:
+    r"""Return the rule for :math:`\int_0^1 g(t) (-\ln t)\,dt` at Gauss-Legendre nodes.
+
+    It is exact for polynomials g up to degree n - 1: the weights are those of the
+    interpolating polynomial, by the moments of :math:`-\ln t` with the Legendre
+    polynomials shifted to [0, 1], which are 1 for degree 0, and
+    :math:`(-1)^m / (m (m + 1))` for degree m.
+    """
+    nodes, weights = gauss_legendre(n)
+    m = np.arange(n)
+    moments = (-1.0) ** m / np.maximum(m * (m + 1), 1)
+    polynomials = np.polynomial.legendre.legvander(2 * nodes - 1, n - 1)
+    return nodes, weights * (polynomials @ ((2 * m + 1) * moments))
+
+
 def with_ends(nodes: np.ndarray, weights: np.ndarray) -> NodesAndWeights:
     """Return nodes that hold 0 and 1, which weigh nothing if they were not there."""
     missing = np.array([end for end in (0.0, 1.0) if end not in nodes])
