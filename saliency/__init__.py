@@ -49,6 +49,7 @@ _MODULES = {
     "RISECalculator": "saliency.calculator",
     "ScoreCAMCalculator": "saliency.calculator",
     "ShapleyCalculator": "saliency.calculator",
+    "ShapleyInteractionCalculator": "saliency.calculator",
     "SmoothGradCalculator": "saliency.calculator",
     "XGradCAMCalculator": "saliency.calculator",
     "EnsemblePosterior": "saliency.calculator",

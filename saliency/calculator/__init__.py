@@ -64,6 +64,9 @@ from saliency.calculator.randomness.posteriors import (
 from saliency.calculator.rise_calculator import RISECalculator
 from saliency.calculator.score_cam_calculator import ScoreCAMCalculator
 from saliency.calculator.shapley_calculator import ShapleyCalculator
+from saliency.calculator.shapley_interaction_calculator import (
+    ShapleyInteractionCalculator,
+)
 from saliency.calculator.smooth_grad_calculator import SmoothGradCalculator
 from saliency.calculator.xgrad_cam_calculator import XGradCAMCalculator
 from saliency.calculator.xrai import Regions, xrai
@@ -106,6 +109,7 @@ __all__ = [
     "SWAGPosterior",
     "ScoreCAMCalculator",
     "ShapleyCalculator",
+    "ShapleyInteractionCalculator",
     "SmoothGradCalculator",
     "Superpixels",
     "UniformNoiseSampler",

@@ -11,7 +11,7 @@ from saliency.calculator.masks import shapley
 from saliency.calculator.masks.absence import Baseline
 from saliency.calculator.masks.design import Designer
 from saliency.calculator.masks.group_run import GroupRun
-from saliency.calculator.masks.groups import Groups, check_per
+from saliency.calculator.masks.groups import Groups, GroupsForData, check_per
 from saliency.calculator.paths.background import Background
 from saliency.calculator.paths.reference import Reference
 from saliency.checks import check_choice, check_positive
@@ -19,7 +19,49 @@ from saliency.checks import check_choice, check_positive
 _METHODS = ("exact", "kernel", "sampling")
 
 
-class ShapleyCalculator(MaskCalculator):
+class GameCalculator(MaskCalculator):
+    """Explains the game in which groups of features join each other, or are absent.
+
+    The arguments are those of :class:`ShapleyCalculator`.
+    """
+
+    baseline: Any = None
+    background: Any = None
+    groups: Any = None
+
+    def check(self) -> None:
+        """Raise a TypeError or ValueError if a setting of the game is not allowed."""
+        super().check()
+        if self.baseline is not None and self.background is not None:
+            raise ValueError(
+                "baseline and background must not be given both: absent groups are "
+                "either at the baseline, or those of rows of the background"
+            )
+        self._groups()
+        self._background_or_reference()
+
+    def absence(self, batches: Batches, passes: CleanPasses) -> Background | Baseline:
+        """Return what takes the place of groups that are absent."""
+        found = self._background_or_reference()
+        if isinstance(found, Background):
+            return found
+        return Baseline(found.for_data(batches, passes))
+
+    def groups_of(self, batches: Batches) -> GroupsForData:
+        """Return the groups for the examples of one call."""
+        return self._groups().for_data(batches)
+
+    def _groups(self) -> Groups:
+        return Groups(self.groups, self._gives_tuple)
+
+    def _background_or_reference(self) -> Background | Reference:
+        if self.background is not None:
+            return Background("background", self.background, self._gives_tuple)
+        baseline = 0 if self.baseline is None else self.baseline
+        return Reference("baseline", baseline, self._gives_tuple)
+
+
+class ShapleyCalculator(GameCalculator):
     r"""Shapley values: what each group of features adds to the others, on average.
 
     .. math::
@@ -78,9 +120,6 @@ class ShapleyCalculator(MaskCalculator):
 
     method: str = "kernel"
     n_coalitions: int | None = None
-    baseline: Any = None
-    background: Any = None
-    groups: Any = None
     per: str = "element"
 
     def check(self) -> None:
@@ -93,24 +132,12 @@ class ShapleyCalculator(MaskCalculator):
                 "n_coalitions must be None for method='exact', which runs all of them, "
                 f"got {self.n_coalitions}"
             )
-        if self.baseline is not None and self.background is not None:
-            raise ValueError(
-                "baseline and background must not be given both: absent groups are "
-                "either at the baseline, or those of rows of the background"
-            )
         check_per(self.per)
-        self._groups()
-        self._background_or_reference()
 
     def start(self, batches: Batches, passes: CleanPasses) -> GroupRun:
         """Return the groups, what takes their place, and what makes designs."""
-        found = self._background_or_reference()
-        if isinstance(found, Background):
-            absence: Background | Baseline = found
-        else:
-            absence = Baseline(found.for_data(batches, passes))
-        groups = self._groups().for_data(batches)
-        return GroupRun(groups, absence, self._designer(), self.per)
+        absence = self.absence(batches, passes)
+        return GroupRun(self.groups_of(batches), absence, self._designer(), self.per)
 
     def _designer(self) -> Designer:
         if self.method == "exact":
@@ -118,12 +145,3 @@ class ShapleyCalculator(MaskCalculator):
         if self.method == "kernel":
             return shapley.Kernel(self.n_coalitions)
         return shapley.Sampling(self.n_coalitions)
-
-    def _groups(self) -> Groups:
-        return Groups(self.groups, self._gives_tuple)
-
-    def _background_or_reference(self) -> Background | Reference:
-        if self.background is not None:
-            return Background("background", self.background, self._gives_tuple)
-        baseline = 0 if self.baseline is None else self.baseline
-        return Reference("baseline", baseline, self._gives_tuple)

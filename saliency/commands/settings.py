@@ -32,6 +32,8 @@ _ALONG_AXIS_1: dict[str, dict[str, Any]] = {
     "occlusion": {"slide_axis": 1},
     "rise": {"axes": 1},
 }
+#: Methods whose result is a matrix of features by features.
+_MATRICES = ("integrated-hessians", "shapley-interaction")
 #: Samples that are drawn unless the user says how many: what SmoothGrad draws.
 _N_SAMPLE = 30
 #: Rows of a background, where each of them takes a pass.
@@ -122,6 +124,7 @@ def _of_photographs(
     name: str, prepared: Prepared
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what suits images ``(N, ch, h, w)``."""
+    _refuse_matrices(name)
     size = prepared.data.shape[2]
     photographs = prepared.network.photographs
     blur = saliency.GaussianBlur(size / 10)
@@ -177,19 +180,29 @@ def _of_tables(name: str, prepared: Prepared) -> tuple[dict[str, Any], dict[str,
         "permutation": {"background": prepared.background},
         "rise": {"baseline": reference, **_ALONG_AXIS_1["rise"]},
         "shapley": {"baseline": reference},
+        "shapley-interaction": {"baseline": reference},
     }
     return dict(suited.get(name, {})), _of_matrices(name)
 
 
 def _of_matrices(name: str) -> dict[str, Any]:
     """Return what makes one score for each feature of a matrix: the sum of its row."""
-    return {"ch_axis": 3} if name == "integrated-hessians" else {}
+    return {"ch_axis": 3} if name in _MATRICES else {}
+
+
+def _refuse_matrices(name: str) -> None:
+    if name in _MATRICES:
+        raise Unusable(
+            f"{name} gives a matrix of features by features, which is for tables; take "
+            "another method"
+        )
 
 
 def _of_molecules(
     name: str, prepared: Prepared
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what suits embedded atoms, whose channels are summed up."""
+    _refuse_matrices(name)
     suited, _ = _of_arrays(name, prepared)
     if name in _GRADIENTS:
         suited["multiply_target"] = True

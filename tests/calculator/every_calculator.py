@@ -60,8 +60,8 @@ def three_groups(targets):
 
 # Those whose way through the engine is that of another one: `make test` runs them with
 # every test that is written for all calculators, and `pytest` alone does not. Feature
-# ablation, LIME and other ways to Shapley values go the way of the one here, and
-# differ from it in a table of numbers.
+# ablation, LIME, Shapley interactions and other ways to Shapley values go the way of
+# the one here, and differ from it in a table of numbers.
 LARGE: dict[str, Any] = {
     "deep_lift": partial(DeepLiftCalculator, baseline=[None, 0.5]),
     "integrated_hessians": partial(

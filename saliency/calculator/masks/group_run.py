@@ -115,11 +115,15 @@ class GroupRun(MaskRun):
         if self._ends is not None:
             sums = values.mean(axis=0, keepdims=True) if self._gives_parts else values
             self._ends.add(self._index, sums.sum(axis=2), scores[:, :, 0])
-        maps = [
+        maps = self._maps(values, dtypes)
+        return maps if has_classes else [one[:, :, 0] for one in maps]
+
+    def _maps(self, values: np.ndarray, dtypes: list[np.dtype]) -> list[np.ndarray]:
+        """Return what the elements of each target get of the values of groups."""
+        return [
             of_target.maps(values, self._per, dtype)
             for of_target, dtype in zip(self._of_targets, dtypes)
         ]
-        return maps if has_classes else [one[:, :, 0] for one in maps]
 
     def give_parts(self) -> bool:
         """Give the parts of a sample in its place, if they tell its standard error."""

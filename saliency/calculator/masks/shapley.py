@@ -53,11 +53,11 @@ class Exact:
                 f"it runs all 2^n coalitions, got {n_group}; pass method='kernel' or "
                 "method='sampling', or groups that put several elements together"
             )
-        design = LinearDesign(*_all_coalitions(n_group))
+        design = LinearDesign(*all_coalitions(n_group))
         return OverBackground(design, n_background) if n_background else design
 
 
-def _all_coalitions(n: int) -> tuple[np.ndarray, np.ndarray]:
+def all_coalitions(n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return all coalitions of n groups, and the weight of each in their values."""
     table = _table_of_all(n)
     size = table.sum(axis=1)
@@ -224,7 +224,7 @@ class Kernel:
                 f"method='kernel', got {n_coalition}"
             )
         if n_group == 1:  # where there are no coalitions between none and all
-            design = LinearDesign(*_all_coalitions(1))
+            design = LinearDesign(*all_coalitions(1))
         else:
             coalitions = _coalitions_of_kernel(n_group, n_coalition, rng)
             design = WeightedLeastSquares(*coalitions)
