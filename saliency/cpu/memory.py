@@ -1,4 +1,4 @@
-"""Memory for results, used again and again within a block.
+"""Memory for results, used again and again within a block, and in the next one.
 
 The system clears each page of memory before it hands it out, which takes as long as a
 ReLU takes for its work; and what NumPy frees of large arrays goes back to the system.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -17,6 +19,12 @@ from numpy.typing import DTypeLike
 
 # Smaller arrays come out of memory that the C library keeps anyway.
 _MIN_BYTES = 1 << 20
+# Bytes of a line of the cache, and of the longest vectors. Large arrays of NumPy begin
+# 16 bytes behind one, so that each vector is read from two.
+_LINE = 64
+_MIN_ALIGNED = 1 << 14
+# Bytes that stay when a block ends, and for how many seconds.
+_MOST_KEPT, _SECONDS = 1 << 28, 5.0
 # The largest block that glibc learns from, with what it has around it.
 _MOST_LEARNT_FROM = (32 << 20) - (1 << 16)
 
@@ -34,15 +42,74 @@ def _teach_to_keep() -> None:
 _teach_to_keep()
 
 
+Blocks = dict[int, list[np.ndarray]]
+
+
+class _Kept:
+    """Blocks of memory, by their size, that the next pool takes, if it comes soon."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: Blocks = {}
+        self._until = 0.0
+        self._is_watched = False
+        # Threads do not live on in a forked child.
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._start_anew)
+
+    def take(self) -> Blocks:
+        """Return all blocks, which are not kept here any more."""
+        with self._lock:
+            taken, self._blocks = self._blocks, {}
+        return taken
+
+    def add(self, blocks: Blocks) -> None:
+        """Keep blocks, the largest of them first, as far as there is room."""
+        with self._lock:
+            room = _MOST_KEPT - sum(size * len(b) for size, b in self._blocks.items())
+            for size in sorted(blocks, reverse=True):
+                some = blocks[size][: max(0, room // size)]
+                if some:
+                    self._blocks.setdefault(size, []).extend(some)
+                    room -= size * len(some)
+            self._until = time.monotonic() + _SECONDS
+            if self._blocks and not self._is_watched:
+                threading.Thread(
+                    target=self._drop_in_time, name="saliency-memory", daemon=True
+                ).start()
+                self._is_watched = True
+
+    def _drop_in_time(self) -> None:
+        while True:
+            with self._lock:
+                left = self._until - time.monotonic()
+                if left <= 0:
+                    self._blocks = {}
+                    self._is_watched = False
+                    return
+            time.sleep(left)
+
+    def _start_anew(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks = {}
+        self._is_watched = False
+
+
+_kept = _Kept()
+
+
 class _Pool:
     """Blocks of memory that no array uses, by their size.
 
     All blocks together are at most twice as much as was in use at once.
+
+    Args:
+        blocks (dict): What it begins with.
     """
 
-    def __init__(self) -> None:
-        self._idle: dict[int, list[np.ndarray]] = defaultdict(list)
-        self._n_idle = 0
+    def __init__(self, blocks: Blocks) -> None:
+        self._idle: Blocks = defaultdict(list, blocks)
+        self._n_idle = sum(size * len(some) for size, some in blocks.items())
         self._n_used = 0
         self._most_used = 0
         self._is_open = True
@@ -55,7 +122,8 @@ class _Pool:
             block = self._idle[n_byte].pop()
             self._n_idle -= n_byte
         except IndexError:
-            block = np.empty(n_byte, np.uint8)
+            self._make_room(n_byte)
+            block = aligned(n_byte)
         self._n_used += n_byte
         self._most_used = max(self._most_used, self._n_used)
         return np.asarray(_Lease(self, block))
@@ -65,16 +133,22 @@ class _Pool:
         self._n_used -= block.nbytes
         if not self._is_open:
             return
-        if self._n_used + self._n_idle + block.nbytes > 2 * self._most_used:
-            self._idle.clear()
-            self._n_idle = 0
+        self._make_room(block.nbytes)
         self._idle[block.nbytes].append(block)
         self._n_idle += block.nbytes
 
+    def _make_room(self, n_byte: int) -> None:
+        """Hand idle blocks back to the system, if there are too many with one more."""
+        n_all = self._n_used + self._n_idle + n_byte
+        if n_all > 2 * max(self._most_used, self._n_used + n_byte):
+            self._idle.clear()
+            self._n_idle = 0
+
     def close(self) -> None:
-        """Hand everything back to the system, now or when it is not used any longer."""
+        """Keep what is idle; hand the rest back to the system when it is not used."""
         self._is_open = False
-        self._idle.clear()
+        _kept.add(self._idle)
+        self._idle = defaultdict(list)
 
 
 class _Lease:
@@ -102,7 +176,7 @@ def reused() -> Iterator[None]:
     if _local.pool is not None:
         yield
         return
-    _local.pool = _Pool()
+    _local.pool = _Pool(_kept.take())
     try:
         yield
     finally:
@@ -110,11 +184,20 @@ def reused() -> Iterator[None]:
         _local.pool = None
 
 
+def aligned(n_byte: int) -> np.ndarray:
+    """Return bytes of memory, not initialized, of which a vector is one cache line."""
+    room = np.empty(n_byte + _LINE, np.uint8)
+    start = -room.ctypes.data % _LINE
+    return room[start : start + n_byte]
+
+
 def empty(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     """Return an array, not initialized."""
     n_byte = math.prod(shape) * np.dtype(dtype).itemsize
-    if _local.pool is None or n_byte < _MIN_BYTES:
+    if n_byte < _MIN_ALIGNED:
         return np.empty(shape, dtype)
+    if _local.pool is None or n_byte < _MIN_BYTES:
+        return aligned(n_byte).view(dtype).reshape(shape)
     return _local.pool.take(n_byte).view(dtype).reshape(shape)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from threadpoolctl import ThreadpoolController
 
+from saliency.cpu import memory
 from saliency.replaced_methods import SharedBlock
 
 Result = TypeVar("Result")
@@ -132,7 +133,7 @@ class Threads:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         kept = self._local.scratch
         if name not in kept or len(kept[name]) < size:
-            kept[name] = np.empty(size, np.uint8)
+            kept[name] = memory.aligned(size)
         return kept[name][:size].view(dtype).reshape(shape)
 
     def _start_anew(self) -> None:

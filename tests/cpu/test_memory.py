@@ -1,0 +1,73 @@
+"""Memory of results that is used again."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from saliency.cpu import memory
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept(monkeypatch):
+    """Each test begins with nothing that earlier ones have left."""
+    monkeypatch.setattr(memory, "_kept", memory._Kept())
+
+
+def address_in_a_block(n_byte: int) -> int:
+    with memory.reused():
+        return memory.empty((n_byte,), np.uint8).ctypes.data
+
+
+def test_a_vector_is_one_line_of_the_cache():
+    for n_byte in (1 << 14, 1 << 20, (1 << 21) + 4):
+        arrays = [memory.empty((n_byte,), np.uint8) for _ in range(3)]
+        with memory.reused():
+            arrays += [memory.empty((n_byte,), np.uint8) for _ in range(3)]
+            arrays += [memory.empty_like(arrays[-1])]
+        assert all(array.ctypes.data % 64 == 0 for array in arrays)
+        assert all(array.shape == (n_byte,) for array in arrays)
+
+
+def test_the_next_block_begins_with_the_memory_of_the_last(monkeypatch):
+    first = address_in_a_block(1 << 22)
+    in_between = np.empty(1 << 22, np.uint8)  # which would take its place
+    assert address_in_a_block(1 << 22) == first
+    del in_between
+
+
+def test_what_is_in_use_when_a_block_ends_is_not_touched():
+    with memory.reused():
+        array = memory.zeros((1 << 20,), np.float32)
+    with memory.reused():
+        other = memory.empty((1 << 20,), np.float32)
+        other[...] = 1
+    assert not array.any()
+
+
+def test_no_more_is_kept_than_there_is_room_for(monkeypatch):
+    monkeypatch.setattr(memory, "_MOST_KEPT", 5 << 20)
+    for _ in range(2):
+        with memory.reused():
+            arrays = [memory.empty((n << 20,), np.uint8) for n in (1, 2, 2, 4)]
+            del arrays
+    kept = memory._kept.take()
+    assert {size >> 20: len(blocks) for size, blocks in kept.items()} == {4: 1, 1: 1}
+
+
+def test_what_is_not_used_soon_goes_back(monkeypatch):
+    monkeypatch.setattr(memory, "_SECONDS", 0.05)
+    address_in_a_block(1 << 20)
+    end = time.monotonic() + 5
+    while memory._kept._blocks and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not memory._kept.take()
+
+
+def test_blocks_of_other_sizes_make_room_for_those_that_are_needed():
+    address_in_a_block(1 << 24)
+    with memory.reused():
+        memory.empty((1 << 20,), np.uint8)
+    assert set(memory._kept.take()) == {1 << 20}
