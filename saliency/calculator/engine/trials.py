@@ -102,5 +102,10 @@ def _described(link: chainer.Link) -> Hashable:
     return (
         type(link),
         *[(k, v) for k, v in attributes.items() if type(v) in _CONSTANTS],
-        *[attributes[name].shape for name in sorted(link._params)],
+        *[_shape(attributes[name]) for name in sorted(link._params)],
     )
+
+
+def _shape(parameter: chainer.Parameter) -> tuple[int, ...] | None:
+    """Return the shape of a parameter, None as long as it has no value."""
+    return parameter.shape if parameter.is_initialized else None
