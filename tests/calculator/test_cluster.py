@@ -437,7 +437,11 @@ def test_the_cluster_is_left_as_it_was(client, x, tmp_path):
 
 
 class Noting:
-    """A ``preprocess_fn`` that notes whether Dask samples what its process executes."""
+    """A ``preprocess_fn`` that notes how Dask has started its process.
+
+    That is whether it samples what is executed, and how many bytes that are free the C
+    library keeps.
+    """
 
     def __init__(self, path):
         self.path = path
@@ -446,18 +450,21 @@ class Noting:
         with contextlib.suppress(ValueError):  # in no worker
             distributed.get_worker()
             is_sampled = dask.config.get("distributed.worker.profile.enabled")
-            self.path.write_text(str(is_sampled))
+            n_byte = os.environ["MALLOC_TRIM_THRESHOLD_"]
+            self.path.write_text(f"{is_sampled} {n_byte}")
         return v
 
 
 @pytest.mark.large
-def test_processes_of_its_own_do_nothing_beside(x, tmp_path):
+def test_processes_of_its_own_do_nothing_beside(x, tmp_path, monkeypatch):
+    # Dask leaves behind what it has set for another cluster, and respects it.
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
     before = dask.config.get("distributed.worker.profile.enabled")
     calculator = SmoothGradCalculator(build(MLP, n_out=1))
     calculator.compute_aggregate(
         x, out=tmp_path / "x.zarr", workers=1, preprocess_fn=Noting(tmp_path / "seen")
     )
-    assert (tmp_path / "seen").read_text() == "False"
+    assert (tmp_path / "seen").read_text() == f"False {64 << 20}"
     assert dask.config.get("distributed.worker.profile.enabled") == before
 
 
