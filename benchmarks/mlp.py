@@ -17,12 +17,16 @@ import chainer.links as L
 
 
 class MLP(chainer.Chain):
-    """The iris network with dropout: 4 features, two layers of 48 units, 3 classes."""
+    """A network for iris with dropout: two layers of 48 units, 3 classes.
 
-    def __init__(self) -> None:
+    Args:
+        n_feature (int): How many features it takes.
+    """
+
+    def __init__(self, n_feature: int = 4) -> None:
         super().__init__()
         with self.init_scope():
-            self.l1 = L.Linear(4, 48)
+            self.l1 = L.Linear(n_feature, 48)
             self.l2 = L.Linear(48, 48)
             self.l3 = L.Linear(48, 3)
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import numpy as np
-from peers import HAS_TORCH
+from peers import HAS_SHAP, HAS_TORCH
 
 #: Threads of the BLAS and of PyTorch, if not ``--cpu-time``.
 THREADS = 2
@@ -98,7 +98,7 @@ class Row:
         return next((name for name in self.sides if name in PEERS), None)
 
 
-PEERS = ("captum", "zennit")
+PEERS = ("captum", "zennit", "shap")
 
 
 class Subject:
@@ -196,7 +196,7 @@ def main(make: type[Subject]) -> None:
         [head, *lines]
     )
     print(f"\n{text}")
-    if options.rows or options.peers != ["captum", "zennit", "loop"]:
+    if options.rows or options.peers != [*PEERS, "loop"]:
         print("\nThis is a part of the table, so RESULTS.md stays as it is.")
         return
     write_section(options.out, subject.name, text)
@@ -221,8 +221,8 @@ def _options(make: type[Subject]) -> argparse.Namespace:
     parser.add_argument(
         "--peers",
         **names,
-        default=["captum", "zennit", "loop"],
-        help="which of captum,zennit,loop to run beside ours",
+        default=[*PEERS, "loop"],
+        help="which of captum,zennit,shap,loop to run beside ours",
     )
     parser.add_argument("--repeats", type=int, help="rounds of each row")
     parser.add_argument("--quick", action="store_true", help="one round of each row")
@@ -248,7 +248,7 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
     wanted = {
         name: side
         for name, side in row.sides.items()
-        if name == "ours" or (name in options.peers and (HAS_TORCH or name == "loop"))
+        if name == "ours" or (name in options.peers and _is_installed(name))
     }
     sizes = {
         name: _best_size(
@@ -312,6 +312,10 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
     ]
 
 
+def _is_installed(peer: str) -> bool:
+    return {"loop": True, "shap": HAS_SHAP}.get(peer, HAS_TORCH)
+
+
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
     """Return the median of the ratios of rounds, and their range."""
     ratios = np.array(ours) / np.array(theirs)
@@ -367,6 +371,8 @@ def _memory_here(subject: Subject, row: Row, what: str) -> str:
     if name in PEERS:
         from peers import with_captum, with_zennit  # noqa: F401
 
+        if name == "shap":
+            from peers import with_shap  # noqa: F401
         subject.twin  # noqa: B018  (made now, so that its weights do not count)
     gc.collect()
     if sys.platform == "linux":
@@ -427,6 +433,7 @@ def _setting(subject: Subject, options: argparse.Namespace) -> str:
 def versions() -> str:
     """Return the versions of Python and of what is measured."""
     packages = ["numpy", "chainer"] + ["torch", "captum", "zennit"] * HAS_TORCH
+    packages += ["shap"] * HAS_SHAP
     return ", ".join(
         [f"Python {platform.python_version()}"]
         + [f"{name} {importlib.metadata.version(name)}" for name in packages]

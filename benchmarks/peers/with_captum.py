@@ -6,7 +6,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients, NoiseTunnel, Occlusion, Saliency
+from captum.attr import (
+    IntegratedGradients,
+    NoiseTunnel,
+    Occlusion,
+    Saliency,
+    ShapleyValueSampling,
+)
 
 from peers.tensors import array, tensor
 
@@ -88,6 +94,20 @@ def occlusion(
             sliding_window_shapes=window,
             strides=stride,
             target=tensor(classes),
+            perturbations_per_eval=max(1, size // len(x)),
+        )
+    return array(found)
+
+
+def shapley_sampling(
+    model: Any, x: np.ndarray, classes: np.ndarray, n: int, size: int
+) -> Any:
+    """Return Shapley values by n random orders, from a baseline of 0."""
+    with torch.no_grad():
+        found = ShapleyValueSampling(model).attribute(
+            tensor(x),
+            target=tensor(classes),
+            n_samples=n,
             perturbations_per_eval=max(1, size // len(x)),
         )
     return array(found)

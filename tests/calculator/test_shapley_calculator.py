@@ -277,6 +277,36 @@ class TestCoalitionsOfTheKernel:
         assert (table.sum(axis=1) == 1).sum() == n
 
 
+class TestOrders:
+    def test_no_coalition_is_run_twice_and_each_order_comes_with_its_reverse(self):
+        n, n_coalition = 6, 50
+        seen = []
+
+        def model(v):
+            seen.append(v.array.copy())
+            return F.sum(v, axis=1, keepdims=True)
+
+        calculator = ShapleyCalculator(
+            model, method="sampling", n_coalitions=n_coalition
+        )
+        calculator.compute(np.ones((1, n)), seed=0)
+        rows = np.concatenate(seen)
+        assert len(rows) == 2 + n_coalition
+        table = rows[(rows.sum(axis=1) > 0) & (rows.sum(axis=1) < n)]
+        assert len(np.unique(table, axis=0)) == len(table) > n_coalition - 2 * (n - 1)
+        complements = {tuple(1 - row) for row in table}
+        assert complements == {tuple(row) for row in table}
+
+    def test_values_are_right_on_average(self, model, x):
+        calculator = ShapleyCalculator(
+            model, class_index=0, method="sampling", n_coalitions=16
+        )
+        found = calculator.compute(x, M=400, seed=0)
+        exact = calculator.replace(method="exact", n_coalitions=None).compute(x)[0]
+        error = found.std(axis=0) / np.sqrt(400)
+        assert (abs(found.mean(axis=0) - exact) < 4 * error).all()
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("settings", "error", "message"),

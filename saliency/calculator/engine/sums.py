@@ -21,8 +21,11 @@ class Sums:
     def __init__(self, extent: Extent, keeps_steps: bool) -> None:
         self._extent = extent
         self._keeps_steps = keeps_steps
+        # How many sums a sample has, and of how many rows each is.
+        self._n_apart = extent.n_step if keeps_steps else 1
+        self._n_added = extent.n_part // self._n_apart
         self._first = extent.first_sample  # of those in _sums
-        # (n_begun, size) + shape, or (n_begun, size, n_step) + shape
+        # (n_begun, size) + shape, or (n_begun, n_step, size) + shape
         self._sums: np.ndarray | None = None
         self._n_row = np.zeros(0, int)  # how many came for each
 
@@ -40,16 +43,15 @@ class Sums:
             )
             part, parts = part[explained], parts[explained]
         # Within a part no (sample, example) comes twice: += loses nothing.
-        if self._keeps_steps and rows.call is None:
-            sums[sample, example, step] += part
-        elif self._extent.n_part == 1:
-            place = _slice_if_run(sample * self._extent.n_example + example)
-            sums.reshape(-1, *sums.shape[2:])[place] += part
+        apart = sample * self._n_apart + step if self._keeps_steps else sample
+        place = apart * self._extent.n_example + example
+        flat = sums.reshape(-1, *part.shape[1:])
+        if self._n_added == 1:
+            flat[_slice_if_run(place)] += part
         else:
             for one in set(parts.tolist()):
                 chosen = parts == one
-                of_step = (step[chosen],) if self._keeps_steps else ()
-                sums[(sample[chosen], example[chosen], *of_step)] += part[chosen]
+                flat[place[chosen]] += part[chosen]
         self._n_row += np.bincount(sample, minlength=len(self._n_row))
 
     def take_completed(self) -> np.ndarray:
@@ -61,6 +63,8 @@ class Sums:
         is_missing = self._n_row < self._extent.n_part * self._extent.n_example
         n = int(is_missing.argmax()) if is_missing.any() else len(is_missing)
         completed, begun = self._sums[:n], self._sums[n:]
+        if self._keeps_steps:
+            completed = completed.swapaxes(1, 2)
         if n:
             self._sums = begun.copy()
             self._n_row = self._n_row[n:]
@@ -71,11 +75,10 @@ class Sums:
         """Return the sums of ``n`` samples, those that are new at zero."""
         n_new = n - len(self._n_row)
         if self._sums is None or n_new > 0:
-            extent = self._extent
-            n_step = (extent.n_step,) if self._keeps_steps else ()
-            n_added = (extent.n_call or 1) if self._keeps_steps else extent.n_part
-            dtype = part.dtype if n_added == 1 else np.float64
-            new = np.zeros((n_new, extent.n_example, *n_step, *part.shape[1:]), dtype)
+            n_step = (self._n_apart,) if self._keeps_steps else ()
+            dtype = part.dtype if self._n_added == 1 else np.float64
+            shape = (n_new, *n_step, self._extent.n_example, *part.shape[1:])
+            new = np.zeros(shape, dtype)
             some = self._sums is not None and len(self._sums) > 0
             self._sums = np.concatenate([self._sums, new]) if some else new
             self._n_row = np.concatenate([self._n_row, np.zeros(n_new, int)])

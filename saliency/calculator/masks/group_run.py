@@ -56,6 +56,7 @@ class GroupRun(MaskRun):
         self._designs: dict[tuple[int, int], Design] = {}
         self._of_targets: list[GroupsOfTarget] = []
         self._n_group = np.zeros(0, int)  # of each example, in all targets
+        self._is_alike = False  # whether examples have as many groups
         self._index = np.zeros(0, int)  # of each example in the data
         self._gives_parts = False
         self._has_classes = False
@@ -66,7 +67,9 @@ class GroupRun(MaskRun):
         self._index = batch.index
         self._of_targets = self._groups.of_batch(batch, passes)
         self._n_group = self._of_targets[-1].stop
-        return max(self._design(0, n).n_step for n in set(self._n_group.tolist()))
+        numbers = set(self._n_group.tolist())
+        self._is_alike = len(numbers) == 1
+        return max(self._design(0, n).n_step for n in numbers)
 
     def masked(self, origin: Array, this: ForwardPass, call: int) -> Array:
         """Return the target with the groups absent that a step lacks."""
@@ -197,7 +200,11 @@ class GroupRun(MaskRun):
 
     def _rows_by_design(self, this: ForwardPass) -> Iterator[tuple[_SomeRows, Design]]:
         """Give the rows that have the same design, and which one it is."""
-        sample, n_group = this.rows.sample, self._n_group[this.rows.example]
+        sample = this.rows.sample
+        if self._is_alike and (sample == sample[0]).all():
+            yield slice(None), self._design(int(sample[0]), int(self._n_group[0]))
+            return
+        n_group = self._n_group[this.rows.example]
         pairs = set(zip(sample.tolist(), n_group.tolist()))
         for m, n in pairs:
             rows: _SomeRows = slice(None)

@@ -34,6 +34,8 @@ from saliency.calculator.masks.leave_one_out import orders_of_rows
 MOST_GROUPS_OF_EXACT = 16
 #: Tables and systems of equations of more groups than these do not fit into memory.
 _MOST_GROUPS = 4096
+#: So many times the pairs are drawn that would be run if no coalition came twice.
+_MORE_PAIRS = 4
 #: Fewer pairs that are drawn would not tell how far values are off by chance.
 _PAIRS_AT_LEAST = 2
 
@@ -84,8 +86,8 @@ class Sampling:
     With a background, each pair takes a row of it for every example.
 
     Args:
-        n_coalitions (int or None): How many coalitions are run, but for the rest of a
-            pair. None is :func:`default_number`.
+        n_coalitions (int or None): How many different coalitions are run, but for the
+            rest of a pair. None is :func:`default_number`.
     """
 
     is_random = True
@@ -100,7 +102,7 @@ class Sampling:
         _check_number_of_groups(n_group, "sampling")
         n_coalition = self._n_coalitions or default_number(n_group)
         if n_group <= 2 and not n_background:
-            return Orders(np.arange(n_group)[None], None)  # one pair is all orders
+            return Orders(np.arange(n_group)[None])  # one pair is all orders
         of_pair = 2 * (n_group - 1) + (n_background > 0)
         n_pair = n_coalition // of_pair
         if n_pair < _PAIRS_AT_LEAST:
@@ -109,10 +111,25 @@ class Sampling:
                 f"{n_group} groups and method='sampling', which is {_PAIRS_AT_LEAST} "
                 f"pairs of orders; got {n_coalition}"
             )
-        orders = rng.permuted(np.tile(np.arange(n_group), (n_pair, 1)), axis=1)
-        if not n_background:
-            return Orders(orders, None)
-        return Orders(orders, orders_of_rows(n_pair, n_background, rng))
+        if n_background:
+            orders = _orders(n_group, n_pair, rng)
+            return Orders(orders, orders_of_rows(n_pair, n_background, rng))
+        orders = _orders(n_group, _MORE_PAIRS * n_pair, rng)
+        return Orders(orders, n_coalition=n_coalition)
+
+
+def _orders(n_group: int, n_pair: int, rng: Any) -> np.ndarray:
+    """Return orders at random, ``(n_pair, n_group)``.
+
+    Of n_group orders that follow each other, each group is once at each place: they are
+    the rows of a Latin square, whose groups, rows and columns are shuffled. Each order
+    is as likely as any other.
+    """
+    blocks = []
+    for _ in range(-(-n_pair // n_group)):
+        group, row, column = (rng.permutation(n_group) for _ in range(3))
+        blocks.append(group[np.add.outer(row, column) % n_group])
+    return np.concatenate(blocks)[:n_pair]
 
 
 class Orders(LinearDesign):
@@ -120,36 +137,44 @@ class Orders(LinearDesign):
 
     A value is the mean of what a group adds where it joins. Step 0 is where all have
     joined; where none has is step 1, or with a background a step for each pair.
+    Without one, a coalition that several orders have is run once.
 
     Args:
         orders (numpy.ndarray): Groups in the order in which they join, for each pair,
             ``(n_pair, n_group)``.
         rows (numpy.ndarray or None): For each pair, the rows of the background in some
             order, ``(n_pair, n_background)``.
+        n_coalition (int or None): How many different coalitions are run at most. The
+            orders that would need more of them are left out.
     """
 
-    def __init__(self, orders: np.ndarray, rows: np.ndarray | None) -> None:
+    def __init__(
+        self,
+        orders: np.ndarray,
+        rows: np.ndarray | None = None,
+        n_coalition: int | None = None,
+    ) -> None:
         n_pair, n = orders.shape
         both = np.stack([orders, orders[:, ::-1]], axis=1)
+        place = np.argsort(both, axis=2)  # of each group, (n_pair, 2, n)
+        has_joined = place[:, :, None] < np.arange(1, n)[:, None]
+        between = has_joined.reshape(-1, n)
+        step = np.arange(len(between)).reshape(n_pair, -1)
+        if rows is None:
+            between, step = _different(between, step, n_coalition)
+            n_pair = len(step)
         n_empty = 1 if rows is None else n_pair
+        ends = np.zeros((1 + n_empty, n), bool)
+        ends[0] = True
         self._rows = rows
-        self._place = np.argsort(both, axis=2)  # of each group, (n_pair, 2, n)
-        has_joined = self._place[:, :, None] < np.arange(1, n)[:, None]
-        table = np.concatenate(
-            [
-                np.ones((1, n), bool),
-                np.zeros((n_empty, n), bool),
-                has_joined.reshape(-1, n),
-            ]
-        )
-        between = 1 + n_empty + np.arange(2 * n_pair * (n - 1))
+        self._place = place[:n_pair]
         # The steps of each order: none has joined, one has, ..., all have.
         self._way = np.zeros((n_pair, 2, n + 1), int)
         self._way[:, :, 0] = 1 + np.arange(n_pair)[:, None] % n_empty
-        self._way[:, :, 1:n] = between.reshape(n_pair, 2, n - 1)
-        self._pair = np.zeros(len(table), int)  # of each step
+        self._way[:, :, 1:n] = 1 + n_empty + step.reshape(n_pair, 2, n - 1)
+        self._pair = np.zeros(len(ends) + len(between), int)  # of each step
         self._pair[self._way[:, :, :n]] = np.arange(n_pair)[:, None, None]
-        super().__init__(table, self._weights())
+        super().__init__(np.concatenate([ends, between]), self._weights())
         self.n_unit = n_pair if n_pair > 1 else 0
 
     def background(self, step: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -175,12 +200,44 @@ class Orders(LinearDesign):
         """Return the weight of each step in the value of each group."""
         n_pair, _, n = self._place.shape
         weights = np.zeros((n, len(self._pair)))
-        group = np.arange(n)
+        group = np.broadcast_to(np.arange(n), self._place.shape)
         with_it = np.take_along_axis(self._way, self._place + 1, axis=2)
         without = np.take_along_axis(self._way, self._place, axis=2)
         np.add.at(weights, (group, with_it), 0.5 / n_pair)
         np.add.at(weights, (group, without), -0.5 / n_pair)
         return weights
+
+
+def _different(
+    table: np.ndarray, step: np.ndarray, n_most: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different ones of coalitions, for as many pairs as need ``n_most``.
+
+    Args:
+        table (numpy.ndarray): The coalitions, ``(n_pair * n, n_group)``.
+        step (numpy.ndarray): Which of them each pair has, ``(n_pair, n)``.
+        n_most (int or None): How many there may be; None is all.
+
+    Returns:
+        tuple: The coalitions, ``n_most`` of them if there may be so many (of the last
+        ones, all groups are present, and no pair has them); and which of them each pair
+        has, ``(n_pair, n)``.
+    """
+    packed = np.packbits(table, axis=1)
+    _, first, same = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    # In the order in which they came.
+    rank = np.argsort(np.argsort(first))
+    found, place = table[np.sort(first)], rank[same.reshape(-1)][step]
+    if n_most is None:
+        return found, place
+    n_group = table.shape[1]
+    n_different = np.maximum.accumulate(place.max(axis=1)) + 1
+    n_pair = int(np.searchsorted(n_different, n_most, side="right"))
+    n_most = min(n_most, 2**n_group - 2) if n_group < 64 else n_most
+    kept = np.ones((n_most, n_group), bool)
+    n_kept = min(int(n_different[n_pair - 1]), n_most)
+    kept[:n_kept] = found[:n_kept]
+    return kept, place[:n_pair]
 
 
 class Kernel:
