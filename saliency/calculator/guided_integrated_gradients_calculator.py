@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import partial
 
 import numpy as np
@@ -117,6 +118,10 @@ integrated_gradients_calculator.IntegratedGradientsCalculator`.
         return parts / len(paths.baselines)
 
 
+#: Of the whole distance; less than that is not missing.
+_ROUNDING = 1e-12
+
+
 class Step:
     """How a path goes on.
 
@@ -134,45 +139,47 @@ class Step:
         self._fraction = fraction
         self._max_distance = max_distance
 
-    def next_point(
+    def next_points(
         self, t: int, x: np.ndarray, way: np.ndarray, gradient: np.ndarray
     ) -> np.ndarray:
-        """Return the point of a path after this one, by algorithm 1.
+        """Return the points of some paths after these, by algorithm 1.
 
         Args:
-            t (int): Which point it is, from 0.
-            x (numpy.ndarray): How far from the baseline it is, ``(n_feature,)``, in
+            t (int): Which points they are, from 0.
+            x (numpy.ndarray): How far from the baseline each is, ``(n, n_feature)``, in
                 float64.
             way (numpy.ndarray): How far the target is.
             gradient (numpy.ndarray): Of the score at the point.
 
         Returns:
-            numpy.ndarray: How far from the baseline the next one is.
+            numpy.ndarray: How far from the baseline the next ones are.
         """
         alpha = (t + 1) / self.n_step
         low = max(alpha - self._max_distance, 0) * way
         high = min(alpha + self._max_distance, 1) * way
         x = np.where(abs(x) < abs(low), low, x)  # what has fallen too far behind
-        total = abs(way).sum()
-        sensitivity = abs(gradient)
+        total = abs(way).sum(axis=1)
+        nth = int(self._fraction * (x.shape[1] - 1))
+        under_way = np.arange(len(x))
         while True:
-            missing = abs(way - x).sum() - (1 - alpha) * total
-            may_move = abs(x) < abs(high)
-            if missing <= _ROUNDING * total or not may_move.any():
+            here, end = x[under_way], high[under_way]
+            missing = abs(way[under_way] - here).sum(axis=1)
+            missing -= (1 - alpha) * total[under_way]
+            may_move = abs(here) < abs(end)
+            goes_on = (missing > _ROUNDING * total[under_way]) & may_move.any(axis=1)
+            if not goes_on.any():
                 return x
-            sensitivity = np.where(may_move, sensitivity, np.inf)
-            limit = np.quantile(sensitivity, self._fraction, method="lower")
+            under_way, missing = under_way[goes_on], missing[goes_on]
+            here, end, may_move = here[goes_on], end[goes_on], may_move[goes_on]
+            sensitivity = np.where(may_move, abs(gradient[under_way]), np.inf)
+            limit = np.partition(sensitivity, nth, axis=1)[:, nth, None]
             moved = may_move & (sensitivity <= limit)
-            room = abs(high - x)[moved].sum()
-            share = min(missing / room, 1)
+            room = (abs(end - here) * moved).sum(axis=1)
+            share = np.minimum(missing / room, 1)[:, None]
             # Exactly to the end where it is the end, so that it is not chosen again.
-            goal = high[moved] if share == 1 else x[moved] + share * (high - x)[moved]
-            x[moved] = goal
-            if share < 1:
-                return x
-
-
-_ROUNDING = 1e-12
+            goal = np.where(share == 1, end, here + share * (end - here))
+            x[under_way] = np.where(moved, goal, here)
+            under_way = under_way[share[:, 0] == 1]
 
 
 class GuidedPaths(CompleteRun):
@@ -240,13 +247,22 @@ class GuidedPaths(CompleteRun):
         ways, gradients = (
             chainer.cuda.to_cpu(array).astype(np.float64) for array in (way, gradient)
         )
-        for row, path in enumerate(paths_of(this.rows, self.n_point)):
-            t = int(this.rows.step[row] % self.n_point)
+        paths = paths_of(this.rows, self.n_point)
+        points = (this.rows.step % self.n_point).tolist()
+        # What is behind the end of a shorter example takes no part.
+        ends = [None] * len(paths) if this.lengths is None else this.lengths.tolist()
+        alike = defaultdict(list)
+        for row, (path, t, end) in enumerate(zip(paths, points, ends)):
             if t + 2 >= self.n_point:  # the next point, if any, is the target
                 self._come.pop(path, None)
-                continue
-            # What is behind the end of a shorter example takes no part.
-            end = slice(None if this.lengths is None else this.lengths[row])
-            here = self._come[path][end]
-            flat = here.ravel(), ways[row, end].ravel(), gradients[row, end].ravel()
-            self._come[path][end] = self._step.next_point(t, *flat).reshape(here.shape)
+            else:
+                alike[t, end].append(row)
+        for (t, end), rows in alike.items():
+            of_rows = np.stack([self._come[paths[row]][:end] for row in rows])
+            flat = (
+                array.reshape(len(rows), -1)
+                for array in (of_rows, ways[rows, :end], gradients[rows, :end])
+            )
+            found = self._step.next_points(t, *flat).reshape(of_rows.shape)
+            for row, point in zip(rows, found):
+                self._come[paths[row]][:end] = point
