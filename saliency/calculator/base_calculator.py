@@ -303,7 +303,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             job.run.lengths = job.lengths_of_examples(lengths)
         if retain_inputs:
             job.run.inputs = tuple(_of_all_batches(parts) for parts in zip(*inputs))
-        self._keep(job.run, names_in(data, subject)[0])
+        self._keep(job.run, self._names_in(data, subject)[0])
         result = join_targets(blocks, 1, np.nan)
         return tuple(result) if job.gives_tuple else result[0]
 
@@ -397,7 +397,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             result = work.into(out, show_progress, repair)
         else:
             result = work.in_memory(show_progress)
-        self._keep(work.run, names_in(data, subject)[0])
+        self._keep(work.run, self._names_in(data, subject)[0])
         return result
 
     @takes_settings_of(compute, but=("retain_inputs", "postprocess_fn"))
@@ -466,7 +466,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         sampling = self._sampling(M=M, postprocess_fn=None, **settings)
         subject = self._subject()
         subject.refuse_several_targets("explain")
-        columns, index = names_in(data, subject)
+        columns, index = self._names_in(data, subject)
         aggregation = ExplainedAggregation(
             method,
             ch_axis,
@@ -573,6 +573,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             settings["noise_sampler"] = GaussianNoiseSampler() if own is None else own
         return ComputeSettings(**settings)
 
+    def _names_in(self, data: Any, subject: Subject) -> tuple[list[str] | None, Any]:
+        """Return what the data calls the columns that are explained, and its rows."""
+        columns, index = names_in(data, subject)
+        return columns if self.is_of_target else None, index
+
     def _keep(self, run: Run | None, feature_names: list[str] | None) -> None:
         """Keep what a call of this thread leaves behind."""
         assert run is not None  # it has been started
@@ -593,7 +598,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             settings.seed,
             subject.dtype,
             may_list=subject.is_of_one_link,
-            feature_names=names_in(data, subject)[0],
+            feature_names=self._names_in(data, subject)[0],
         )
 
 

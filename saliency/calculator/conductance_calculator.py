@@ -78,6 +78,7 @@ integrated_gradients_calculator.IntegratedGradientsCalculator`.
 
     method: str = "trapezoid"
 
+    is_of_target = False
     tells_targets_apart = False
 
     def check(self) -> None:

@@ -154,6 +154,8 @@ class GradCAMCalculator(LayerMapsCalculator):
 
     resize: bool | tuple[int, ...] = True
 
+    is_of_target = False
+
     def check(self) -> None:
         """Raise unless the settings are allowed."""
         super().check()

@@ -57,6 +57,7 @@ integrated_gradients_calculator.IntegratedGradientsCalculator`.
 
     method: str = "gauss_legendre"
 
+    is_of_target = False
     tells_targets_apart = False
 
     def check(self) -> None:

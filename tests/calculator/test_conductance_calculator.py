@@ -241,6 +241,23 @@ def test_nothing_is_changed_and_the_batch_does_not_matter(
     assert state_of(model, images) == before
 
 
+def test_units_have_no_names_of_columns(x):
+    """Also where there are as many of them."""
+    pandas = pytest.importorskip("pandas")
+    model = build(MLP, n_hidden=4)
+    table = pandas.DataFrame(x, columns=list("abcd"))
+    how = {"class_index": 1, "layer": model.l1, "steps": 3}
+    for calculator, names in (
+        (ConductanceCalculator(model, **how), None),
+        (InternalInfluenceCalculator(model, **how), None),
+        (NeuronConductanceCalculator(model, neuron=0, **how), ("a", "b", "c", "d")),
+    ):
+        explanation = calculator.explain(table)
+        assert explanation.values.shape == (7, 4)
+        assert explanation.feature_names == names
+        assert calculator.feature_names == (None if names is None else list(names))
+
+
 class TestWarning:
     @staticmethod
     def steep(x: Any, model: MLP) -> Any:

@@ -49,6 +49,8 @@ class Recipe(ABC):
         tells_targets_apart (bool): Whether, where there are several targets,
             :meth:`contribution` is asked for each of them, with the pass seen from it.
             Otherwise it is asked once, and there is one result.
+        is_of_target (bool): Whether the elements of the saliency are those of the
+            target, which names of the data's columns then name.
         reads_graph (bool): Whether :meth:`contribution` depends on how the graph was
             made, and not on values and gradients alone. The state that a sequence
             begins with is a constant where it is alone, and part of a variable where
@@ -67,6 +69,7 @@ class Recipe(ABC):
     changes_one_example: ClassVar[bool] = False
     tells_calls_apart: ClassVar[bool] = True
     tells_targets_apart: ClassVar[bool] = True
+    is_of_target: ClassVar[bool] = True
     reads_graph: ClassVar[bool] = False
     explains_all_classes: ClassVar[bool] = False
     keeps_steps: ClassVar[bool] = False
