@@ -100,6 +100,65 @@ CASES = {
             "method": CHOICE,
         },
     ),
+    "ExpectedGradientsCalculator": (
+        functools.partial(
+            explained, saliency.ExpectedGradientsCalculator, background=x
+        ),
+        {
+            "background": ["mean", 3.0, None, NOTHING, [], {}, np.zeros((2, 3)), ["a"]],
+            "steps": COUNT,
+        },
+    ),
+    "BlurIntegratedGradientsCalculator": (
+        functools.partial(
+            explained, saliency.BlurIntegratedGradientsCalculator, axes=1
+        ),
+        {
+            "max_sigma": [*NUMBER, 0, -1.0, np.inf],
+            "steps": COUNT,
+            "axes": [0, 5, -1, "1", NOTHING, 1.5, (), (1, "a"), [1]],
+        },
+    ),
+    "GuidedIntegratedGradientsCalculator": (
+        functools.partial(explained, saliency.GuidedIntegratedGradientsCalculator),
+        {
+            "baseline": ["nope", NOTHING, []],
+            "steps": COUNT,
+            "fraction": [*NUMBER, 0, -0.1, 1.1],
+            "max_distance": [*NUMBER, -0.1, 1.1],
+        },
+    ),
+    "ConductanceCalculator": (
+        functools.partial(explained, saliency.ConductanceCalculator, layer=model.l1),
+        {
+            "layer": [3, None, "nope", NOTHING, [], L.Linear(2, 2)],
+            "steps": COUNT,
+            "method": [*CHOICE, "gauss_legendre"],
+        },
+    ),
+    "NeuronConductanceCalculator": (
+        functools.partial(
+            explained, saliency.NeuronConductanceCalculator, layer=model.l1, neuron=1
+        ),
+        {"neuron": [None, 1.5, "a", (), 99, (0, 0), [1]], "method": CHOICE},
+    ),
+    "xrai": (
+        functools.partial(
+            saliency.xrai, np.ones((2, 4, 4)), segments=np.eye(4, dtype=int)
+        ),
+        {
+            "attributions": [
+                None,
+                3,
+                "a",
+                NOTHING,
+                np.ones(3),
+                np.full((1, 4, 4), "a"),
+            ],
+            "segments": [None, 3, "a", NOTHING, np.ones((4, 4)), np.eye(3, dtype=int)],
+            "min_pixels": COUNT,
+        },
+    ),
     "SmoothGradCalculator": (
         functools.partial(explained, saliency.SmoothGradCalculator),
         {"noise_sampler": FUNCTION},

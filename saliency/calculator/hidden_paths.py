@@ -150,7 +150,11 @@ class HiddenPaths(Run):
         hook = self._hook
         name = hook.describe_link()
         try:
-            hook.check_called()
+            if not hook.variables:
+                raise ValueError(
+                    f"layer {name} was never called during forward; is it a link of "
+                    "this model, and called as link(x) rather than link.forward(x)?"
+                )
             if hook.call is None and len(hook.variables) > 1:
                 raise ValueError(
                     f"layer {name} is called {len(hook.variables)} times; say which "

@@ -104,7 +104,7 @@ def xrai(
         >>> regions = xrai(calculator.aggregate(samples, ch_axis=2), images)
         >>> ImageVisualizer().visualize(regions.scores[0])
     """
-    maps = np.asarray(chainer.cuda.to_cpu(attributions))
+    maps = _as_numpy(attributions)
     if maps.ndim != 3 or maps.size == 0:
         raise ValueError(
             "attributions must be maps (N, height, width), as aggregate(samples, "
@@ -128,6 +128,11 @@ def xrai(
     pairs = [_added(m.ravel(), of, min_pixels) for m, of in zip(maps, masks)]
     scores = np.stack([scores for scores, _ in pairs]).reshape(maps.shape)
     return Regions(scores, [order for _, order in pairs])
+
+
+def _as_numpy(value: Any) -> np.ndarray:
+    is_array = isinstance(value, chainer.get_array_types())
+    return np.asarray(chainer.cuda.to_cpu(value) if is_array else value)
 
 
 def _added(
@@ -164,7 +169,7 @@ def _added(
 
 def _masks_of_segments(segments: Any, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """Give for each image which pixels its segments have, ``(n_segment, n_pixel)``."""
-    labels = np.asarray(chainer.cuda.to_cpu(segments))
+    labels = _as_numpy(segments)
     if labels.dtype.kind not in "iu":
         raise TypeError(
             f"segments must be of int, the segment of each pixel, got {labels.dtype}"
@@ -194,7 +199,7 @@ def _masks(labels: np.ndarray) -> np.ndarray:
 
 def _masks_of_images(images: Any, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
     """Give for each image the widened segments of six scales, as masks."""
-    array = np.asarray(chainer.cuda.to_cpu(images))
+    array = _as_numpy(images)
     if array.ndim != 4 or (len(array), *array.shape[2:]) != shape:
         raise ValueError(
             f"images must be ({shape[0]}, channel, {shape[1]}, {shape[2]}), as the "
