@@ -9,7 +9,7 @@ from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.mask_calculator import MaskCalculator
 from saliency.calculator.masks.soft_mask_run import MaskSettings, SoftMaskRun
 from saliency.calculator.paths.reference import Reference
-from saliency.checks import check_positive, is_number
+from saliency.checks import check_bool, check_positive, is_number
 
 #: An int, one for each axis, or one of these for each of several targets.
 Lengths = Union[int, tuple[int, ...], tuple[Union[int, tuple[int, ...]], ...]]
@@ -27,8 +27,8 @@ class RISECalculator(MaskCalculator):
     ``(N, length, ch)``.
 
     A map is how high the score is where masks let an element through, and not how much
-    an element adds: explain probabilities, as the paper does, or subtract what is the
-    same everywhere. It has length 1 along the axes that masks do not differ along (but
+    an element adds, so that most of it is the same everywhere: ``subtract_mean=True``
+    leaves that out. It has length 1 along the axes that masks do not differ along (but
     the batch axis): ``(M, N, 1, h, w)`` for images of ``(N, ch, h, w)``.
 
     A sample is one choice of masks, which examples share. With one sample, ``explain``
@@ -41,6 +41,8 @@ class RISECalculator(MaskCalculator):
         p (float): The probability that a cell lets through.
         axes (int or tuple of int): Axes of the target (0 is the batch axis) that masks
             differ along.
+        subtract_mean (bool): Whether the mean score of all masks is subtracted from
+            each, so that what differs is left, with a sign and with less chance in it.
         baseline: What stands where a mask is 0, as in
             :class:`~saliency.FeatureAblationCalculator`.
         class_index: As in every calculator; ``'all'`` computes all columns of the
@@ -61,12 +63,14 @@ class RISECalculator(MaskCalculator):
     grid: Lengths = 7
     p: float = 0.5
     axes: Lengths = (2, 3)
+    subtract_mean: bool = False
     baseline: Any = 0
 
     def check(self) -> None:
         """Raise a TypeError or ValueError if a setting is not allowed."""
         super().check()
         check_positive("n_masks", self.n_masks)
+        check_bool("subtract_mean", self.subtract_mean)
         if not (is_number(self.p) and 0 < self.p < 1):
             raise ValueError(f"p must be a number between 0 and 1, got {self.p!r}")
         self._masks.of(None)
@@ -79,7 +83,12 @@ class RISECalculator(MaskCalculator):
     @property
     def _masks(self) -> MaskSettings:
         return MaskSettings(
-            self.n_masks, self.p, self.axes, self.grid, self._gives_tuple
+            self.n_masks,
+            self.p,
+            self.axes,
+            self.grid,
+            self.subtract_mean,
+            self._gives_tuple,
         )
 
     def _reference(self) -> Reference:

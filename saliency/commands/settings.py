@@ -30,7 +30,7 @@ _OF_GROUPS = ("feature-ablation", "lime", "permutation", "shapley")
 #: What masks that slide or let through lie along, where there are no images.
 _ALONG_AXIS_1: dict[str, dict[str, Any]] = {
     "occlusion": {"slide_axis": 1},
-    "rise": {"axes": 1},
+    "rise": {"axes": 1, "subtract_mean": True},
 }
 #: Methods whose result is a matrix of features by features.
 _MATRICES = ("integrated-hessians", "shapley-interaction")
@@ -138,6 +138,8 @@ def _of_photographs(
         suited = {"baseline": blur}
     elif name in ("expected-gradients", "deep-lift-shap"):
         suited = {"background": _some(blur(prepared.data))}
+    elif name == "rise":
+        suited = {"subtract_mean": True}
     elif name in _OF_GROUPS:
         suited = {"baseline": blur, "groups": saliency.Superpixels()}
     elif name == "lrp":

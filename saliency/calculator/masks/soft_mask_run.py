@@ -49,14 +49,22 @@ class MaskSettings:
         p (float): With which probability a cell is present.
         axes: Axes that masks differ along.
         grid: Number of cells along each of them.
+        subtracts_mean (bool): Whether the mean of the scores is subtracted from each.
         has_targets (bool): Whether these may be one for each of several targets.
     """
 
     def __init__(
-        self, n_masks: int, p: float, axes: Any, grid: Any, has_targets: bool
+        self,
+        n_masks: int,
+        p: float,
+        axes: Any,
+        grid: Any,
+        subtracts_mean: bool,
+        has_targets: bool,
     ) -> None:
         self.n_masks = n_masks
         self._p = p
+        self.subtracts_mean = subtracts_mean
         self._axes, self._grid = axes, grid
         self._has_targets = has_targets
 
@@ -234,6 +242,8 @@ class SoftMaskRun(MaskRun):
         scores = of_targets[0][:, :, 1:].astype(np.float64)
         has_classes = scores.ndim == 4
         scores = scores.reshape(*scores.shape[:3], -1)
+        if self._settings.subtracts_mean:
+            scores -= scores.mean(axis=2, keepdims=True)
         found = []
         for position, dtype in enumerate(dtypes):
             if self._gives_parts:
