@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 from captum.attr import (
+    DeepLift,
+    DeepLiftShap,
     IntegratedGradients,
     NoiseTunnel,
     Occlusion,
@@ -77,6 +79,21 @@ def integrated_gradients(
         internal_batch_size=max(size, len(x)),
     )
     return array(found)
+
+
+def deep_lift(model: Any, x: np.ndarray, classes: np.ndarray) -> Any:
+    """Return DeepLIFT from 0; the model must not apply a module twice."""
+    return array(DeepLift(model).attribute(tensor(x), target=tensor(classes)).detach())
+
+
+def deep_lift_shap(
+    model: Any, x: np.ndarray, classes: np.ndarray, background: np.ndarray
+) -> Any:
+    """Return the mean of DeepLIFT over a background, all in one pass."""
+    found = DeepLiftShap(model).attribute(
+        tensor(x), baselines=tensor(background), target=tensor(classes)
+    )
+    return array(found.detach())
 
 
 def occlusion(

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any
-
-import numpy as np
 
 from link_hooks import RetainOutputHook
 from saliency.array_types import Array
@@ -19,6 +16,8 @@ import chainer
 
 class Pair:
     r"""One function, applied on the way from x and on the way from the baseline x'.
+
+    Handlers run where NumPy gives no warning of 0 / 0 and its like.
 
     Args:
         at_x (Application): The function at x; what its outputs have received are their
@@ -177,10 +176,3 @@ class Matched:
             at_x.relevance,
         )
         return Pair(at_x, at_baseline)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Return a block in which 0 / 0 and its like are no matter for a warning."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        yield

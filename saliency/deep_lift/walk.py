@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Callable
 
+import numpy as np
+
 from link_hooks import RetainOutputHook
 from saliency.array_types import Array
 from saliency.deep_lift.pair import Matched, Pair
@@ -40,7 +42,9 @@ def walk(
     matched = Matched(graph, outputs, outputs0, hook0)
 
     def pass_back(this: Application) -> InputRelevance:
-        return multipliers_of(matched.pair(this))
+        # 0 / 0, and infinities of masks and roots, are where handlers look for them.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return multipliers_of(matched.pair(this))
 
     return graph.walk(start, pass_back)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.deep_lift.pair import Pair, quiet
+from saliency.deep_lift.pair import Pair
 from saliency.deep_lift.reapplied import reapplied
 from saliency.deep_lift.registry import Multipliers, multiplies
 
@@ -41,8 +41,7 @@ def rescaled(pair: Pair) -> Multipliers:
             f"no contribution goes through {pair.label}: its parameters depend on the "
             "target, too; let the model call a function of Chainer for each step"
         )
-    with quiet():
-        gradients = (pair.gradient()[i], pair.gradient0()[i])
+    gradients = (pair.gradient()[i], pair.gradient0()[i])
     (y,), (y0,) = pair.outputs, pair.outputs0
     return pair.at_active([quotient(pair.xp, pair.m, pair.dx(i), y, y0, gradients)])
 
@@ -65,18 +64,17 @@ def quotient(
         y0 (array): At the baseline.
         gradients (tuple of array or None): m times the derivative at both ends.
     """
-    with quiet():
-        dy = y - y0
-        result = m * (dy / dx)
-        ends = [g for g in gradients if g is not None]
-        mean = sum(ends) * dy.dtype.type(0.5) if ends else xp.zeros_like(result)
-        digit = _ROUNDING * float(np.finfo(dy.dtype).eps)
-        error = abs(m) * (abs(y) + abs(y0)) * digit
-        is_as_good = abs(m * dy - mean * dx) <= error
-        is_as_good |= ~xp.isfinite(result)
-        result = xp.where(is_as_good, mean, result)
-        # The derivative of a root is infinite at 0.
-        return xp.where(xp.isfinite(result), result, result.dtype.type(0))
+    dy = y - y0
+    result = m * (dy / dx)
+    ends = [g for g in gradients if g is not None]
+    mean = sum(ends) * dy.dtype.type(0.5) if ends else xp.zeros_like(result)
+    digit = _ROUNDING * float(np.finfo(dy.dtype).eps)
+    error = abs(m) * (abs(y) + abs(y0)) * digit
+    is_as_good = abs(m * dy - mean * dx) <= error
+    is_as_good |= ~xp.isfinite(result)
+    result = xp.where(is_as_good, mean, result)
+    # The derivative of a root is infinite at 0.
+    return xp.where(xp.isfinite(result), result, result.dtype.type(0))
 
 
 @multiplies(F.activation.relu.ReLU)
@@ -142,13 +140,12 @@ def of_two_arguments(pair: Pair) -> Multipliers:
     xp, m, half = pair.xp, pair.m, pair.m.dtype.type(0.5)
     shares = [(y - without_i) + (without_j - y0), (y - without_j) + (without_i - y0)]
     result = []
-    with quiet():
-        gradients = zip(pair.gradient(), pair.gradient0())
-        means = [sum(g for g in ends if g is not None) * half for ends in gradients]
-        for k, share in zip((i, j), shares):
-            dx = pair.dx(k)
-            found = xp.where(dx == 0, means[k], m * (share * half / dx))
-            result.append(xp.where(xp.isfinite(found), found, 0).astype(m.dtype))
+    gradients = zip(pair.gradient(), pair.gradient0())
+    means = [sum(g for g in ends if g is not None) * half for ends in gradients]
+    for k, share in zip((i, j), shares):
+        dx = pair.dx(k)
+        found = xp.where(dx == 0, means[k], m * (share * half / dx))
+        result.append(xp.where(xp.isfinite(found), found, 0).astype(m.dtype))
     return pair.at_active(result)
 
 
@@ -175,14 +172,13 @@ def where(pair: Pair) -> Multipliers:
     active = pair.active_indexes
     half = m.dtype.type(0.5)
     deltas = [xp.broadcast_to(pair.dx(i), m.shape) for i in active]
-    with quiet():
-        missing = pair.dy - half * sum(deltas)
-        missing = missing / sum(d * d for d in deltas)
-        shares = [half + missing * d for d in deltas]
-        slack = 16 * float(np.finfo(m.dtype).eps)
-        is_share = xp.ones(m.shape, bool)
-        for share in shares:
-            is_share &= (share >= -slack) & (share <= 1 + slack)
+    missing = pair.dy - half * sum(deltas)
+    missing = missing / sum(d * d for d in deltas)
+    shares = [half + missing * d for d in deltas]
+    slack = 16 * float(np.finfo(m.dtype).eps)
+    is_share = xp.ones(m.shape, bool)
+    for share in shares:
+        is_share &= (share >= -slack) & (share <= 1 + slack)
     result = []
     for i, share in zip(active, shares):
         chosen = condition if i == 0 else ~condition

@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from saliency.array_types import Array
-from saliency.deep_lift.pair import Pair, quiet
+from saliency.deep_lift.pair import Pair
 from saliency.deep_lift.registry import Multipliers, multiplies
 from saliency.lrp.handlers.axes import with_reduced_axes
 
@@ -59,11 +59,10 @@ def _means_and_weights(pair: Pair, axis: Any) -> tuple[Array, Array]:
     """Return the logarithmic means of p, and their shares, over some axes."""
     xp = pair.xp
     log_p, log_p0 = (_log_softmax(xp, x, axis) for (x,) in (pair.inputs, pair.inputs0))
-    with quiet():
-        # p and p' apart by the factor e**-t have the mean max(p, p') (1 - e**-t) / t.
-        t = abs(log_p - log_p0)
-        share = xp.where(t == 0, 1, -xp.expm1(-t) / t)
-        means = xp.exp(xp.maximum(log_p, log_p0)) * share
+    # p and p' apart by the factor e**-t have the mean max(p, p') (1 - e**-t) / t.
+    t = abs(log_p - log_p0)
+    share = xp.where(t == 0, 1, -xp.expm1(-t) / t)
+    means = xp.exp(xp.maximum(log_p, log_p0)) * share
     # Where both are 0, as behind a mask of -inf, so is their mean.
     means = xp.where(xp.isfinite(means), means, 0).astype(log_p.dtype)
     return means, means / means.sum(axis=axis, keepdims=True)

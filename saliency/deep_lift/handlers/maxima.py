@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.deep_lift.pair import Pair, quiet
+from saliency.deep_lift.pair import Pair
 from saliency.deep_lift.registry import Multipliers, multiplies
 from saliency.lrp.handlers.axes import with_reduced_axes
 
@@ -131,8 +131,8 @@ def max_pooling(pair: Pair) -> Multipliers:
     for (at, seen), winner in zip(taps, winners):
         quotient = maxima.quotient(x[seen], x0[seen], at)
         quotient *= share[at]
-        quotient *= winner
-        result[seen] += quotient
+        # What pads an image is infinite, and no winner.
+        result[seen] += pair.xp.where(winner, quotient, 0)
     return [result]
 
 
@@ -168,8 +168,7 @@ def regions(pair: Pair) -> Multipliers:
     at_x: Any = pair.gradient([m * dy.clip(min=0)])[i]
     at_baseline: Any = pair.gradient0([m * dy.clip(max=0)])[i]
     dx = pair.dx(i)
-    with quiet():
-        quotient = (at_x + at_baseline) / dx
+    quotient = (at_x + at_baseline) / dx
     return pair.at_active([pair.xp.where(dx == 0, pair.gradient()[i], quotient)])
 
 
