@@ -59,8 +59,8 @@ class ConductanceCalculator(HiddenPathsCalculator, AdditiveCalculator):
             what a hook reads at its link, which may be its input as well
             (``timing='pre'``) or one of several calls (``call=0``). Activation
             functions are no links: units behind them are the input of the next link.
-        baseline: :math:`x'`, of the target; as in :class:`~saliency.calculator.\
-integrated_gradients_calculator.IntegratedGradientsCalculator`.
+        baseline: :math:`x'`, of the target; as in
+            :class:`~saliency.IntegratedGradientsCalculator`.
         steps (int): Into how many steps the way from each baseline is divided.
         method (str): ``'trapezoid'`` takes the mean of the gradients at both ends of a
             step; ``'left'`` that at its beginning alone, as Captum does.
@@ -193,8 +193,8 @@ class NeuronConductanceCalculator(HiddenPathsCalculator):
         baseline: As in :class:`ConductanceCalculator`.
         steps (int): Number of points on the path from each baseline.
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
-            ``'trapezoid'`` or ``'right'``, as in :class:`~saliency.calculator.\
-integrated_gradients_calculator.IntegratedGradientsCalculator`.
+            ``'trapezoid'`` or ``'right'``, as in
+            :class:`~saliency.IntegratedGradientsCalculator`.
 
     Raises:
         TypeError: If ``layer`` or ``neuron`` is missing, or none of these.

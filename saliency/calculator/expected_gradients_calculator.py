@@ -38,10 +38,9 @@ class ExpectedGradientsCalculator(BaseCalculator):
     square root of ``M``, is the standard error of their mean. What is drawn for an
     example depends on the seed and the sample alone.
 
-    With a small background, :class:`~saliency.calculator.\
-integrated_gradients_calculator.IntegratedGradientsCalculator` takes the same mean
-    without chance: ``baseline=list(background)`` follows the way from each of them,
-    with ``steps`` points each.
+    With a small background, :class:`~saliency.IntegratedGradientsCalculator` takes the
+    same mean without chance: ``baseline=list(background)`` follows the way from each of
+    them, with ``steps`` points each.
 
     Args:
         background: The examples :math:`D`, as an array ``(n_background,) + shape`` of

@@ -49,8 +49,7 @@ class GuidedIntegratedGradientsCalculator(BaselineCalculator):
     those of Integrated Gradients.
 
     Args:
-        baseline: :math:`x'`, as in :class:`~saliency.calculator.\
-integrated_gradients_calculator.IntegratedGradientsCalculator`.
+        baseline: :math:`x'`, as in :class:`~saliency.IntegratedGradientsCalculator`.
         steps (int): Into how many steps the path from each baseline is divided.
         fraction (float): Which share of the features is moved at a time, those with the
             smallest gradients.

@@ -39,7 +39,7 @@ class HiddenPathsCalculator(BaselineSettings):
     """Moves the target on straight ways, and watches a hidden variable.
 
     The arguments are those of
-    :class:`~saliency.calculator.conductance_calculator.ConductanceCalculator`.
+    :class:`~saliency.ConductanceCalculator`.
     """
 
     steps: int = positional(default=25)

@@ -31,20 +31,19 @@ class InternalInfluenceCalculator(HiddenPathsCalculator):
     networks", arXiv:1802.03788, definition 1, where the distribution of interest is
     that of the points on the way from a baseline to the target. It says in which
     direction each unit :math:`y_j` of a layer pushes the output, and how hard for each
-    of its own units; :class:`~saliency.calculator.conductance_calculator.\
-ConductanceCalculator` says how much it does push.
+    of its own units; :class:`~saliency.ConductanceCalculator` says how much it does
+    push.
 
     The saliency has the shape of what the layer gives, ``(M, N) + layer shape``. With
     several targets, all move together, and there is one result.
 
     Args:
-        layer: As in :class:`~saliency.calculator.conductance_calculator.\
-ConductanceCalculator`.
+        layer: As in :class:`~saliency.ConductanceCalculator`.
         baseline: As there.
         steps (int): Number of points on the path from each baseline.
         method (str): Quadrature: ``'gauss_legendre'``, ``'midpoint'``,
-            ``'trapezoid'`` or ``'right'``, as in :class:`~saliency.calculator.\
-integrated_gradients_calculator.IntegratedGradientsCalculator`.
+            ``'trapezoid'`` or ``'right'``, as in
+            :class:`~saliency.IntegratedGradientsCalculator`.
 
     Raises:
         TypeError: If ``layer`` is missing, or none of these.
