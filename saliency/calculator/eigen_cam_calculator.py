@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.feature_maps import HowToRead, MapsRun
@@ -34,6 +36,12 @@ class EigenCAMCalculator(GradCAMCalculator):
     """
 
     none_means = "argmax"
+
+    def start(self, batches: Batches, passes: CleanPasses) -> MapsRun:
+        """Return what catches the feature maps, of which no score is explained."""
+        run = super().start(batches, passes)
+        run.explains_scores = False
+        return run
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the map of each row."""

@@ -235,6 +235,12 @@ class TestEigenCAM:
             one = EigenCAMCalculator(model, class_index=class_index, layer="conv2")
             assert_array_equal(one.compute(images), of_none)
 
+    def test_its_explanation_has_neither_classes_nor_scores(self, images):
+        explanation = EigenCAMCalculator(of_rank((4, 6))).explain(images)
+        assert explanation.values.shape == (3, 4, 6)
+        assert explanation.classes is None
+        assert explanation.scores is None
+
     def test_behind_a_relu_the_map_is_nowhere_cut_off(self, images):
         model = of_rank((4, 6))
         maps = EigenCAMCalculator(model, layer="conv1", resize=False).compute(images)
