@@ -667,7 +667,9 @@ class Explanation:
                 * ``'heatmap'``, every score as a colour, with f(x) above;
                 * ``'decision'``, a path from the base value to f(x) for each example;
                 * ``'waterfall'``, that of one example. These two need values that add
-                  up to f(x).
+                  up to f(x);
+                * ``'interactions'``, the matrix of one example of a method for pairs of
+                  features, or the mean magnitudes of several.
 
                 Where several classes were explained, each has a panel. ``'image'``
                 draws maps over their images, ``'text'`` the tokens in

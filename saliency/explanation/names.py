@@ -90,9 +90,9 @@ def check_names(
 
 
 def fit_features(values: np.ndarray, names: Sequence[str], n_lead: int) -> bool:
-    """Tell whether there is one name for each column of values."""
-    shape = values.shape[n_lead:]
-    return len(shape) <= 1 and len(names) == (*shape, 1)[0]
+    """Tell whether there is one name for each column of values, or of matrices."""
+    n = len(names)
+    return values.shape[n_lead:] in ((n,), (n, n), () if n == 1 else None)
 
 
 def check_names_of_elements(

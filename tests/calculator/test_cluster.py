@@ -123,6 +123,12 @@ CALLS = {
         lambda: GradientCalculator(build(MLP), class_index=0),
         {"M": 4, "posterior": swag_of_three(MLP)},
     ),
+    "conditions": (
+        lambda: LRPCalculator(
+            build(MLP), class_index=0, conditions={"/layers/0": [0, 2]}
+        ),
+        {},
+    ),
     "functions": (
         lambda: GradientCalculator(build(MLP), class_index=0),
         {"preprocess_fn": lambda v: v * 2, "postprocess_fn": lambda s: s.sum(axis=1)},

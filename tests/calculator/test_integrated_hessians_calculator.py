@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 
@@ -27,6 +30,11 @@ def x():
 @pytest.fixture
 def model():
     return build(MLP, activation=F.tanh, depth=3)
+
+
+def name_of_relu(x):
+    """Returns the name of the function that F.relu applies."""
+    return type(F.relu(chainer.Variable(x)).creator_node).__name__
 
 
 def hessians(f, data, **settings):
@@ -139,6 +147,37 @@ class TestNetworks:
             hessians(steep, np.array([[0.7, 0.8]]), steps=2)
 
 
+class TestExplanations:
+    @pytest.fixture
+    def table(self, x):
+        return pd.DataFrame(x, columns=["age", "weight", "pulse", "height"])
+
+    def test_are_drawn_as_a_matrix(self, model, table):
+        calculator = IntegratedHessiansCalculator(model, class_index=1)
+        explanation = calculator.explain(table)
+        (image,) = explanation.plot().axes[0].images
+        magnitudes = abs(explanation.values).mean(axis=0)
+        order = np.argsort(-magnitudes.sum(axis=1))
+        assert_allclose(image.get_array(), magnitudes[np.ix_(order, order)])
+        names = [t.get_text() for t in explanation.plot().axes[0].get_yticklabels()]
+        assert names == [table.columns[i] for i in order]
+        (image,) = explanation[2].plot("interactions").axes[0].images
+        own = explanation.values[2]
+        assert image.get_array().min() == own.min() < 0
+
+    def test_of_several_classes_are_not_put_together(self, model, table):
+        calculator = IntegratedHessiansCalculator(model, class_index=[0, 1, 0, 1, 2])
+        with pytest.raises(ValueError, match="draws one class, but several were"):
+            calculator.explain(table).plot()
+
+    def test_what_is_no_matrix(self, model, table):
+        explanation = IntegratedGradientsCalculator(model, class_index=1).explain(table)
+        with pytest.raises(
+            ValueError, match=r"'interactions' draws a matrix.*\(5, 4\)"
+        ):
+            explanation.plot("interactions")
+
+
 class TestReLU:
     def test_has_no_second_derivative(self, x):
         for f, name in ((F.relu, "ReLU"), (F.leaky_relu, "LeakyReLU")):
@@ -157,7 +196,22 @@ class TestReLU:
         assert_allclose(found, hessians(smooth, x, **how), rtol=1e-9)
         assert_allclose(calculator.convergence_delta(found, x), 0, atol=1e-6)
         # Outside, it is a ReLU still.
-        assert type(F.relu(chainer.Variable(x)).creator_node).__name__ == "ReLU"
+        assert name_of_relu(x) == "ReLU"
+
+    def test_is_a_softplus_in_the_thread_of_the_call_alone(self, x):
+        """Another thread runs the same network while it is explained."""
+        relu = build(MLP, activation=F.relu, depth=3)
+        names = []
+
+        def watched(v):
+            inside = name_of_relu(x)
+            with ThreadPoolExecutor(1) as pool:
+                names.append((inside, pool.submit(name_of_relu, x).result()))
+            return relu(v)
+
+        hessians(watched, x, class_index=1, softplus=5, steps=2)
+        assert ("Softplus", "ReLU") in names
+        assert {other for _, other in names} == {"ReLU"}
 
     def test_the_steeper_the_nearer_to_the_network(self, x):
         model = build(MLP, activation=F.relu, depth=3)

@@ -98,6 +98,8 @@ def _kind_of(explanation: Explanation, arguments: dict[str, Any]) -> str:
     if explanation.lengths is None and of_class.ndim == 2:
         has_data = data is not None and data.shape == of_class.shape
         return "beeswarm" if has_data and len(values) > 1 else "bar"
+    if explanation.lengths is None and of_tables.is_of_matrices(explanation):
+        return "interactions"
     if explanation.lengths is not None:
         raise ValueError(
             "plot needs to know what the elements of the examples are: pass "

@@ -134,6 +134,42 @@ def draw_heatmap(
     )
 
 
+def draw_interactions(
+    explanation: Explanation, arguments: dict[str, Any], visualizer: TableVisualizer
+) -> Figure:
+    """Draw the matrix of one example, or the mean magnitudes of several."""
+    values = explanation.values
+    if not is_of_matrices(explanation):
+        raise ValueError(
+            "kind='interactions' draws a matrix of features by features for each "
+            "example, values of shape (N, n_feature, n_feature), got shape "
+            f"{values.shape}"
+        )
+    classes = explanation.classes
+    if classes is not None and len(np.unique(classes)) > 1:
+        raise ValueError(
+            "kind='interactions' draws one class, but several were explained; pick "
+            f"one: explanation.of_class({int(classes[0])}).plot('interactions')"
+        )
+    is_one = len(explanation) == 1
+    settings: dict[str, Any] = {
+        "feature_names": explanation.feature_names,
+        "title": title_of(explanation),
+        "signed": is_one and explanation.method == "raw",
+        **arguments,
+    }
+    matrix = values[0] if is_one else np.abs(values).mean(axis=0)
+    return visualizer.visualize_interactions(matrix, **settings)
+
+
+def is_of_matrices(explanation: Explanation) -> bool:
+    """Tell whether values are matrices of the features of a table, or of groups."""
+    values, data = explanation.values, explanation.data
+    is_matrix = values.ndim == 3 and values.shape[1] == values.shape[2]
+    is_table = data is None or data.ndim == 2
+    return is_matrix and is_table and not explanation.has_class_axis
+
+
 def by_class(explanation: Explanation, value_of: Callable[[Explanation], Any]) -> Any:
     """Return what there is of each class, by what the class is called.
 
@@ -244,6 +280,7 @@ KINDS = {
     "decision": draw_decision,
     "dependence": draw_dependence,
     "heatmap": draw_heatmap,
+    "interactions": draw_interactions,
 }
 #: The kinds that draw several classes at once, where values have an axis for them.
-OF_CLASSES = frozenset(KINDS) - {"waterfall"}
+OF_CLASSES = frozenset(KINDS) - {"waterfall", "interactions"}
