@@ -176,6 +176,58 @@ CASES = {
         functools.partial(explained, saliency.LRPCalculator, rule="zbab"),
         {"rule": ["nope", 3, NOTHING, None, [lrp.Epsilon()]], "low": NUMBER[:3]},
     ),
+    "LRPCalculator.conditions": (
+        functools.partial(
+            explained, saliency.LRPCalculator, data=pictures, model=images
+        ),
+        {
+            "conditions": [
+                *(3, "/conv", NOTHING, ["/conv"], {3: 0}, {"/nope": 0}),
+                *({"/conv": c} for c in ("a", 1.5, None, [], NOTHING, 99, (0, "a"))),
+            ]
+        },
+    ),
+    "LRPCalculator.reference_examples": (
+        functools.partial(
+            saliency.LRPCalculator(images, class_index=0).reference_examples,
+            data=pictures,
+            layer="/conv",
+            show_progress=False,
+        ),
+        {
+            "data": [None, 3, NOTHING, []],
+            "layer": [3, None, NOTHING, "nope", ""],
+            "k": COUNT,
+            "channels": ["a", 1.5, NOTHING, [], [99], [-1]],
+            "reduce": CHOICE,
+            "ch_axis": [*COUNT[:-1], 9],
+        },
+    ),
+    "FullGradCalculator.decomposition": (
+        functools.partial(
+            saliency.FullGradCalculator(model, class_index=0).decomposition,
+            data=x,
+            show_progress=False,
+        ),
+        {"data": [None, 3, NOTHING, []], "M": COUNT, "batchsize": COUNT},
+    ),
+    "IntegratedHessiansCalculator": (
+        functools.partial(explained, saliency.IntegratedHessiansCalculator),
+        {
+            "baseline": ["nope", NOTHING, [], {}, np.nan, np.zeros(3), ["a"]],
+            "steps": COUNT,
+            "softplus": [*NUMBER, 0, -1.0, np.inf, True],
+        },
+    ),
+    "ShapleyInteractionCalculator": (
+        functools.partial(explained, saliency.ShapleyInteractionCalculator),
+        {
+            "index": CHOICE,
+            "baseline": ["nope", NOTHING, np.nan, np.zeros(3)],
+            "background": ["mean", 3.0, NOTHING, [], np.zeros((2, 3))],
+            "groups": [NOTHING, "a", 1.5, [0, 1], {"a": "b"}],
+        },
+    ),
     "GradCAMCalculator": (
         functools.partial(
             explained, saliency.GradCAMCalculator, data=pictures, model=images
@@ -370,6 +422,40 @@ CASES = {
             "percentile": [*NUMBER, -1, 101],
             "limit": ["a", 0, np.nan],
             "signed": FLAG,
+        },
+    ),
+    "TableVisualizer.visualize_interactions": (
+        drawn(
+            saliency.TableVisualizer, "visualize_interactions", interactions=np.eye(3)
+        ),
+        {
+            "interactions": ["a", NOTHING, None, 3, np.ones(3), np.ones((2, 3))],
+            "feature_names": [3, ["a"], NOTHING],
+            "num_visualize": ["a", 1.5, NOTHING, 0],
+            "limit": ["a", 0, np.nan],
+            "signed": FLAG,
+            "show_values": FLAG,
+            "title": TEXT,
+            "xlabel": TEXT,
+            "ax": [3, NOTHING],
+        },
+    ),
+    "ImageVisualizer.visualize_rows": (
+        drawn(
+            saliency.ImageVisualizer,
+            "visualize_rows",
+            images=np.ones((2, 3, 4, 4)),
+            saliency=np.ones((2, 3, 4, 4)),
+        ),
+        {
+            "images": [None, 3, "a", NOTHING, [], [[]], np.ones((2, 2, 4, 4))],
+            "saliency": ["a", 3, NOTHING, np.ones((2, 3))],
+            "captions": ["a", 3, NOTHING, [["a"]], [["a"]] * 2],
+            "row_titles": [3, NOTHING, ["a"]],
+            "scale": CHOICE,
+            "mode": CHOICE,
+            "show_colorbar": FLAG,
+            "title": TEXT,
         },
     ),
     "ImageVisualizer": (

@@ -202,7 +202,9 @@ class LRPCalculator(GraphCalculator):
                 allowed, the model has no such link, or it was not called.
         """
         check_positive("k", k)
+        check_positive("ch_axis", ch_axis)
         check_choice("reduce", reduce, _REDUCE)
+        links_of_paths(self.model, [layer], "layer")
         scores = _ChannelScores(
             **self.settings(), links=[layer], reduce=reduce, ch_axis=ch_axis
         )
@@ -522,9 +524,9 @@ def links_of_paths(
     """
     known = dict(model.namedlinks()) if isinstance(model, chainer.Link) else {}
     for path in paths:
-        if path not in known:
+        if not isinstance(path, str) or path not in known:
             raise ValueError(
-                f"{name} must be paths of the model's links, such as "
+                f"{name} must name the model's links by their paths, such as "
                 f"{', '.join(list(known)[:4])}; got {path!r}"
             )
     return {path: known[path] for path in paths}

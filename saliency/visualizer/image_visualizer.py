@@ -337,8 +337,11 @@ class ImageVisualizer(BaseVisualizer):
             TypeError: An argument has the wrong type.
         """
         path = checked_path(save_filepath)
-        pictures = [[as_rgb(image, image_layout) for image in row] for row in images]
-        n_row, n_column = _checked_rows(pictures)
+        pictures = [
+            [as_rgb(image, image_layout) for image in row]
+            for row in _checked_rows(images)
+        ]
+        n_row, n_column = len(pictures), len(pictures[0])
         texts = _captions(captions, n_row, n_column)
         titles = _row_titles(row_titles, n_row, "row")
         _check_drawing(mode, resize, alpha)
@@ -379,15 +382,24 @@ class ImageVisualizer(BaseVisualizer):
 _NO_COLORS = ColorScale(sequential_cmap, 0.0, 1.0)
 
 
-def _checked_rows(pictures: list[list[np.ndarray]]) -> tuple[int, int]:
-    """Return the number of rows and columns of images."""
-    lengths = {len(row) for row in pictures}
+def _checked_rows(images: Any) -> list[list[Any]]:
+    """Return the images of each row."""
+    if not (_is_sized(images) and all(map(_is_sized, images))):
+        raise TypeError(
+            "images must hold rows of images, or be an array (n_row, n_column, ...), "
+            f"got {type(images).__name__}"
+        )
+    lengths = {len(row) for row in images}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(
             "images must hold rows of images, as many in each; got rows of "
             f"{', '.join(map(str, sorted(lengths))) or 'no'} images"
         )
-    return len(pictures), lengths.pop()
+    return [list(row) for row in images]
+
+
+def _is_sized(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str)
 
 
 def _captions(
@@ -441,7 +453,7 @@ def _row_titles(
     """Return a text for each row, in lines of at most `ROW_TITLE` letters."""
     if row_titles is None:
         return [""] * n_row
-    titles = one_for_each_row("row_titles", list(row_titles), n_row, noun)
+    titles = one_for_each_row("row_titles", row_titles, n_row, noun)
     broken = []
     for title in titles:
         lines = [wrap(line, ROW_TITLE) or [""] for line in plain(title).split("\n")]

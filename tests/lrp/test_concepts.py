@@ -129,7 +129,7 @@ class TestConditions:
     @pytest.mark.parametrize(
         ("conditions", "message"),
         [
-            ({"/conv9": 0}, r"conditions must be paths .*'/conv9'"),
+            ({"/conv9": 0}, r"conditions must name the model's links .*'/conv9'"),
             ({"/conv1": "all"}, r"conditions\['/conv1'\] must be an int.*'all'"),
             ({"/conv1": []}, r"conditions\['/conv1'\] must be"),
             ({"/conv1": [0.5]}, r"conditions\['/conv1'\] must be"),
@@ -242,7 +242,7 @@ class TestReferenceExamples:
             ({"channels": [4]}, "channels must be ints from 0 to 3"),
             ({"channels": []}, "channels must be ints from 0 to 3"),
             ({"ch_axis": 4}, "ch_axis must be one of the axes 1 to 3"),
-            ({"layer": "/conv9"}, "links must be paths"),
+            ({"layer": "/conv9"}, "layer must name the model's links"),
         ],
     )
     def test_what_is_not_allowed(self, arguments, message, cnn, images):

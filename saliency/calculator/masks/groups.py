@@ -234,8 +234,8 @@ def _checked(value: Any) -> Any:
         return value
     if isinstance(value, chainer.Variable):
         value = value.array
-    array = chainer.cuda.to_cpu(value)
-    array = np.asarray(array)
+    is_array = isinstance(value, chainer.get_array_types())
+    array = np.asarray(chainer.cuda.to_cpu(value) if is_array else value)
     if array.dtype.kind not in "iub":
         raise TypeError(
             "groups must be None, an array of int, a dict of lists of columns, or a "
