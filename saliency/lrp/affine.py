@@ -92,7 +92,7 @@ class SignedSum:
         xp = this.xp
         bias = xp.asarray(sum(passive) + xp.asarray(constant, self.output.dtype))
         # An attention mask adds minus infinity, and what is infinite shares nothing.
-        self._bias = xp.where(xp.isinf(bias), 0, bias)
+        self._bias = xp.where(xp.isinf(bias), bias.dtype.type(0), bias)
 
     def product(self, xs: Sequence[Array], select: Selection) -> Array:
         """Return the sum with what is selected of the signs as weights."""

@@ -664,7 +664,7 @@ class Taylor:
         """Return the relevance of x, given that of its softmax s along an axis."""
         xp = chainer.backend.get_array_module(x)
         gradient = relevance - s * relevance.sum(axis=axis, keepdims=True)
-        return xp.where(xp.isfinite(x), x, 0) * gradient
+        return xp.where(xp.isfinite(x), x, x.dtype.type(0)) * gradient
 
     def __repr__(self) -> str:
         return "Taylor()"
