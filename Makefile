@@ -53,7 +53,7 @@ $(VENV)/.docs: $(STAMP)
 	@touch $@
 
 # What writes a table into benchmarks/RESULTS.md, beside PyTorch, Captum and Zennit.
-BENCHES := vgg16 resnet50 efficientnet mlp one_example ggnn
+BENCHES := vgg16 resnet50 efficientnet mlp one_example ggnn deep_lift
 
 # ARGS="--quick" for one round of each row, "--images 1" for less data.
 bench: $(BENCH_VENV)/.peers

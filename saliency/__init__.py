@@ -107,7 +107,10 @@ _MODULES = {
 }
 
 # Packages that are loaded when they are first asked for, as attributes of this one.
-_PACKAGES = ("calculator", "cpu", "lrp", "models", "report", "training", "visualizer")
+_PACKAGES = (
+    *("calculator", "cpu", "deep_lift", "lrp", "models", "report", "training"),
+    "visualizer",
+)
 
 __all__ = ["Explanation", "__version__", *_MODULES]
 

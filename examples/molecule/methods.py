@@ -12,6 +12,7 @@ from molecules import Graph, concat_mols
 from saliency import (
     BaseCalculator,
     BayesGradCalculator,
+    DeepLiftCalculator,
     GradientCalculator,
     IntegratedGradientsCalculator,
     LRPCalculator,
@@ -62,7 +63,8 @@ def signed_calculators(
     Args:
         model (chainer.Chain): A network with an ``embed``.
         baseline (array): Embedding of no atom in particular, ``(n_unit,)``: where the
-            paths of Integrated Gradients begin, and what covers an atom.
+            paths of Integrated Gradients begin, what DeepLIFT compares with, and what
+            covers an atom.
 
     Returns:
         dict: For each name a calculator, and whether it wants several samples. The
@@ -78,6 +80,7 @@ def signed_calculators(
         "SmoothGrad x input": (SmoothGradCalculator(model, **times), True),
         "BayesGrad x input": (BayesGradCalculator(model, **times), True),
         "IntegratedGradients": (IntegratedGradientsCalculator(model, **from_), False),
+        "DeepLIFT": (DeepLiftCalculator(model, baseline=baseline, **at), False),
         "Occlusion": (
             OcclusionCalculator(model, slide_axis=1, fill=baseline, **at),
             False,

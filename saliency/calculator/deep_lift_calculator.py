@@ -43,6 +43,9 @@ class ByMultipliers(AdditiveCalculator, GraphCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
+    # A constant state brings nothing, whether it is part of a variable or not.
+    reads_graph = False
+
     def start(self, batches: Batches, passes: CleanPasses) -> DeepLiftRun:
         """Return the baselines, with means over the data where they are asked for."""
         return DeepLiftRun([r.for_data(batches, passes) for r in self.references()])

@@ -41,7 +41,10 @@ def rescaled(pair: Pair) -> Multipliers:
             f"no contribution goes through {pair.label}: its parameters depend on the "
             "target, too; let the model call a function of Chainer for each step"
         )
-    gradients = (pair.gradient()[i], pair.gradient0()[i])
+    try:
+        gradients = pair.gradient()[i], pair.gradient0()[i]
+    except NotImplementedError:  # a function of a user's, which has no backward
+        gradients = None, None
     (y,), (y0,) = pair.outputs, pair.outputs0
     return pair.at_active([quotient(pair.xp, pair.m, pair.dx(i), y, y0, gradients)])
 
