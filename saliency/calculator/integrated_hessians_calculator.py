@@ -59,9 +59,7 @@ class IntegratedHessiansCalculator(PathCalculator):
     it then takes more steps.
 
     Args:
-        baseline: :math:`x'`, as in
-            :class:`~saliency.calculator.integrated_gradients_calculator.\
-IntegratedGradientsCalculator`.
+        baseline: :math:`x'`, as in :class:`~saliency.IntegratedGradientsCalculator`.
         steps (int): Number of points on the path from each baseline.
         softplus (float or None): Beta, such as 10. None leaves the network as it is.
 
