@@ -35,7 +35,7 @@ import chainer.functions as F
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "image"))
 
-from methods import METHODS, of_signs
+from methods import EVERY, of_signs
 from network import Network, class_scores, load
 
 N_STEP = 32
@@ -121,7 +121,7 @@ def main() -> None:
     maps["IntegratedGradients from black"] = of_signs(
         from_black, network, x, classes, 1, args.seed
     )
-    for name, method in METHODS.items():
+    for name, method in EVERY.items():
         maps[name] = method(network, x, classes, args.M, args.seed)
     rows = []
     for name, saliency in maps.items():

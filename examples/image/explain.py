@@ -2,7 +2,7 @@
 
     python examples/image/explain.py photo.jpg --method smoothgrad --out heat.png
     python examples/image/explain.py photo.jpg --model resnet50 --weights FILE
-    python examples/image/explain.py a.jpg b.jpg --method all --out grid.png
+    python examples/image/explain.py a.jpg b.jpg --method usual --out grid.png
 
 Prints the five most probable classes of each photograph, and draws the map of its
 pixels by one method, or a grid of all methods. If no --model is named, the network that
@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from methods import METHODS, SHORT_NAMES
+from methods import NAMES, named
 from network import (
     add_arguments,
     check_sizes,
@@ -68,8 +68,7 @@ def main() -> None:
     parser = Parser(__doc__)
     add_arguments(parser, model=network_for_photographs())
     add = parser.add_argument
-    methods = [*SHORT_NAMES, "all"]
-    add("--method", choices=methods, default="smoothgrad", help="how to explain")
+    add("--method", choices=NAMES, default="smoothgrad", help="how to explain")
     add("--class", dest="of_class", help="index or name of a class; else the predicted")
     add("--mode", choices=MODES, default="overlay", help="how maps are drawn")
     parser.add_common_arguments("heat.png", as_picture_to_write, "picture to write")
@@ -91,11 +90,10 @@ def main() -> None:
         indices.append(index)
         titles.append(title_of(index, ranked))
 
-    method = SHORT_NAMES.get(args.method)
-    chosen = {method: METHODS[method]} if method else METHODS
     given = (network, x, np.array(indices), args.M, args.seed)
-    maps = {name: compute(*given) for name, compute in chosen.items()}
+    maps = {name: compute(*given) for name, compute in named([args.method]).items()}
     if len(drawn) == 1 and len(maps) == 1:
+        (method,) = maps
         ImageVisualizer().visualize(
             maps[method][0],
             drawn[0],

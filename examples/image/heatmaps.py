@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from methods import METHODS, SHORT_NAMES
+from methods import NAMES, named
 from network import (
     CLASSES,
     SIZE,
@@ -81,9 +81,9 @@ def main() -> None:
     add_arguments(parser, n_image="*")
     parser.add_argument(
         "--method",
-        choices=SHORT_NAMES,
+        choices=NAMES,
         nargs="+",
-        default=list(SHORT_NAMES),
+        default=["usual"],
         help="how to explain",
     )
     parser.add_common_arguments("results/image")
@@ -108,9 +108,9 @@ def main() -> None:
     titles = [classes[0].label.partition(",")[0] for classes in best]
 
     maps = {}
-    for method in (SHORT_NAMES[name] for name in args.method):
+    for method, compute in named(args.method).items():
         start = time.perf_counter()
-        maps[method] = METHODS[method](network, x, predicted, args.M, args.seed)
+        maps[method] = compute(network, x, predicted, args.M, args.seed)
         print(f"{method}: {time.perf_counter() - start:.1f} s")
         for name, title, image, of_image in zip(names, titles, images, maps[method]):
             file = f"{name}_{method.replace(' ', '_')}.png"

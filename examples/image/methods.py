@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Callable
 
@@ -13,8 +14,13 @@ from saliency import (
     AblationCAMCalculator,
     BaseCalculator,
     BayesGradCalculator,
+    BlurIntegratedGradientsCalculator,
     DeconvnetCalculator,
+    DeepLiftCalculator,
     EigenCAMCalculator,
+    ExpectedGradientsCalculator,
+    FeatureAblationCalculator,
+    FullGradCalculator,
     GaussianBlur,
     GaussianNoiseSampler,
     GradCAMCalculator,
@@ -22,18 +28,26 @@ from saliency import (
     GradientCalculator,
     GuidedBackpropCalculator,
     GuidedGradCAMCalculator,
+    GuidedIntegratedGradientsCalculator,
     HiResCAMCalculator,
     IntegratedGradientsCalculator,
     LayerCAMCalculator,
+    LimeCalculator,
     LRPCalculator,
     OcclusionCalculator,
+    RISECalculator,
     ScoreCAMCalculator,
+    ShapleyCalculator,
     SmoothGradCalculator,
+    Superpixels,
     XGradCAMCalculator,
+    xrai,
 )
 
 CHANNELS = 2  # the axis of the channels in samples (M, N, ch, h, w)
 BATCHSIZE = 8
+#: Squares that are explained in the place of pixels, where each takes passes.
+SQUARES = Superpixels(64, method="grid")
 
 
 def pixel_scores(
@@ -110,6 +124,41 @@ def integrated_gradients(network: Network, *given: Any) -> np.ndarray:
     return of_signs(paths, network, *given)
 
 
+def from_blurred(
+    new_calculator: Callable[..., BaseCalculator], network: Network, *given: Any
+) -> np.ndarray:
+    """Return what each pixel adds, compared with a blurred image, ``(n, h, w)``."""
+    return of_signs(partial(new_calculator, baseline=blur(network)), network, *given)
+
+
+def expected_gradients(network: Network, x: np.ndarray, *given: Any) -> np.ndarray:
+    # Each image beside all of them, blurred.
+    ways = partial(ExpectedGradientsCalculator, background=blur(network)(x), steps=64)
+    return of_signs(ways, network, x, *given)
+
+
+def blur_integrated_gradients(network: Network, *given: Any) -> np.ndarray:
+    sigma = network.size / 4
+    return of_signs(
+        partial(BlurIntegratedGradientsCalculator, max_sigma=sigma, steps=32),
+        *(network, *given),
+    )
+
+
+def regions(network: Network, x: np.ndarray, *given: Any) -> np.ndarray:
+    """Return Integrated Gradients of whole squares, ``(n, h, w)``."""
+    maps = integrated_gradients(network, x, *given)
+    return xrai(maps, segments=SQUARES(x)[:, 0]).scores
+
+
+def of_squares(
+    new_calculator: Callable[..., BaseCalculator], network: Network, *given: Any
+) -> np.ndarray:
+    """Return what each of 64 squares adds, compared with a blurred image."""
+    squares = partial(new_calculator, groups=SQUARES)
+    return from_blurred(squares, network, *given)
+
+
 def occlusion(network: Network, *given: Any) -> np.ndarray:
     size = network.size // 8
     covers = partial(
@@ -135,6 +184,18 @@ def of_maps(
     return calculator.compute(x, batchsize=BATCHSIZE)[0]
 
 
+def full_grad(
+    network: Network, x: np.ndarray, classes: np.ndarray, *_: Any
+) -> np.ndarray:
+    calculator = FullGradCalculator(
+        network.model, eval_fun=network.forward, class_index=classes
+    )
+    return calculator.compute(x, batchsize=BATCHSIZE)[0]
+
+
+gradient_x_input = partial(GradientCalculator, multiply_target=True)
+
+
 def guided_grad_cam(network: Network, *given: Any) -> np.ndarray:
     # Like a gradient's, its signs say whether brighter is better, not what counts.
     calculator = partial(GuidedGradCAMCalculator, layer=network.layer)
@@ -148,7 +209,9 @@ def lrp(preset: str, network: Network, *given: Any) -> np.ndarray:
 
 #: From a method's name to what computes its maps: it is given the network, the images
 #: ``(n, 3, h, w)``, a class for each, the number of samples and the seed.
-METHODS: dict[str, Callable[..., np.ndarray]] = {
+Methods = dict[str, Callable[..., np.ndarray]]
+
+METHODS: Methods = {
     "VanillaGrad": partial(of_one_gradient, GradientCalculator),
     "SmoothGrad": smooth_grad,
     "BayesGrad": bayes_grad,
@@ -165,8 +228,26 @@ METHODS: dict[str, Callable[..., np.ndarray]] = {
     "LRP epsilon_gamma_box": partial(lrp, "epsilon_gamma_box"),
 }
 
+#: What is compared with a blurred image on other ways than the straight one.
+PATHS: Methods = {
+    "IntegratedGradients": METHODS["IntegratedGradients"],
+    "ExpectedGradients": expected_gradients,
+    "BlurIG": blur_integrated_gradients,
+    "GuidedIG": partial(from_blurred, GuidedIntegratedGradientsCalculator),
+    "DeepLIFT": partial(from_blurred, DeepLiftCalculator),
+}
+
+#: Scores of images that lack something, which take hundreds of passes.
+MASKS: Methods = {
+    "Occlusion": METHODS["Occlusion"],
+    "FeatureAblation": partial(of_squares, FeatureAblationCalculator),
+    "Shapley": partial(of_squares, partial(ShapleyCalculator, n_coalitions=1000)),
+    "LIME": partial(of_squares, LimeCalculator),
+    "RISE": partial(from_blurred, RISECalculator),
+}
+
 #: The relatives of Grad-CAM, from the most like it to those of many passes.
-CAMS: dict[str, Callable[..., np.ndarray]] = {
+CAMS: Methods = {
     "GradCAM": METHODS["GradCAM"],
     "GradCAM++": partial(of_maps, GradCAMPlusPlusCalculator),
     "XGradCAM": partial(of_maps, XGradCAMCalculator),
@@ -177,7 +258,43 @@ CAMS: dict[str, Callable[..., np.ndarray]] = {
     "ScoreCAM": partial(of_maps, ScoreCAMCalculator),
 }
 
+#: Methods that go together.
+GROUPS: dict[str, Methods] = {
+    "usual": METHODS,
+    "paths": PATHS,
+    "masks": MASKS,
+    "cams": CAMS,
+}
+
+#: Every method.
+EVERY: Methods = {
+    **METHODS,
+    **PATHS,
+    **MASKS,
+    **CAMS,
+    "GradientXInput": partial(of_signs, gradient_x_input),
+    "FullGrad": full_grad,
+    "XRAI": regions,
+}
+
 #: The methods by names that are easily typed, as in 'smoothgrad'.
 SHORT_NAMES = {
-    name.lower().removeprefix("lrp ").replace("_", ""): name for name in METHODS
+    name.lower().removeprefix("lrp ").replace("_", ""): name for name in EVERY
 }
+
+
+def named(names: Sequence[str]) -> Methods:
+    """Return methods by short names, by names of groups, or ``'all'``, each once."""
+    found: Methods = {}
+    for name in names:
+        if name == "all":
+            found.update(EVERY)
+        elif name in GROUPS:
+            found.update(GROUPS[name])
+        else:
+            found[SHORT_NAMES[name]] = EVERY[SHORT_NAMES[name]]
+    return found
+
+
+#: What :func:`named` takes.
+NAMES = [*SHORT_NAMES, *GROUPS, "all"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
 
 import numpy as np
-from methods import CAMS, METHODS
+from methods import Methods
 from network import Network, class_scores
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
@@ -19,7 +18,7 @@ DRAWN = 320  # pixels of a photograph's sides in the picture
 def draw_rows(
     network: Network,
     args: argparse.Namespace,
-    methods: Sequence[str],
+    methods: Methods,
     n_class: int = 5,
     heading: str = "",
 ) -> None:
@@ -31,7 +30,7 @@ def draw_rows(
     Args:
         network (Network): The network.
         args (argparse.Namespace): The arguments of the script.
-        methods (sequence of str): Names in ``METHODS`` or ``CAMS``.
+        methods (dict): What computes their maps.
         n_class (int): How many classes are printed for each photograph.
         heading (str): What is above the predicted class beside each row.
     """
@@ -45,10 +44,10 @@ def draw_rows(
         print(f"{path}:", *classes, sep="\n  ")
     predicted = np.array([classes[0].index for classes in ranked])
 
-    maps, known = {}, {**METHODS, **CAMS}
-    for method in methods:
+    maps = {}
+    for method, compute in methods.items():
         start = time.perf_counter()
-        maps[method] = known[method](network, x, predicted, args.M, args.seed)
+        maps[method] = compute(network, x, predicted, args.M, args.seed)
         line = f"{method}: {time.perf_counter() - start:.1f} s"
         if method.startswith("LRP"):
             kept = maps[method].sum(axis=(1, 2)) / scores.max(axis=1)

@@ -17,7 +17,7 @@ much of the score layer-wise relevance propagation (LRP) brings to the pixels.
 
 from __future__ import annotations
 
-from methods import SHORT_NAMES
+from methods import NAMES, named
 from network import CLASSES, Network, as_photograph, square
 from rows import draw_rows
 from vgg16_head import HEAD, VGG16Head, add_weights, load_convolutions
@@ -47,7 +47,7 @@ def main() -> None:
     add = parser.add_argument
     add("images", type=as_photograph, nargs="+", help="photographs")
     add_weights(parser)
-    add("--method", choices=SHORT_NAMES, nargs="+", default=SHOWN, help="columns")
+    add("--method", choices=NAMES, nargs="+", default=SHOWN, help="columns")
     add("--M", type=at_least(1), default=30, help="samples of Smooth/BayesGrad")
     parser.add_common_arguments("vgg16.png", as_picture_to_write, "picture")
     args = parser.parse_args()
@@ -59,8 +59,7 @@ def main() -> None:
         *(*CAFFE_BOX, CLASSES, square),
     )
     print("Of the ten classes that the head knows, the nearest:")
-    methods = [SHORT_NAMES[name] for name in args.method]
-    draw_rows(network, args, methods, n_class=3, heading="nearest class:\n")
+    draw_rows(network, args, named(args.method), n_class=3, heading="nearest class:\n")
 
 
 if __name__ == "__main__":

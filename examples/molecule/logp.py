@@ -7,6 +7,7 @@ its true contribution: Spearman's rank correlation within each molecule, average
 
     python examples/molecule/logp.py                        # all 490 test molecules
     python examples/molecule/logp.py --n-explain 100 --M 8  # some of them
+    python examples/molecule/logp.py --shapley              # minutes more
     python examples/molecule/logp.py --train --network nfp --split scaffold
 
 The network that comes along (train_logp.py made it) is explained, or with --train one
@@ -32,7 +33,12 @@ from logp_network import (
     r2_of,
     train_network,
 )
-from methods import atom_scores, mean_embedding, signed_calculators
+from methods import (
+    atom_scores,
+    mean_embedding,
+    shapley_calculators,
+    signed_calculators,
+)
 from molecules import Graph, need_drawing
 from scipy.stats import spearmanr
 
@@ -54,12 +60,14 @@ def explain(
     baseline: np.ndarray,
     M: int,
     seed: int,
+    with_shapley: bool,
 ) -> dict[str, list[np.ndarray]]:
     """Return for each method the scores of the atoms of each molecule."""
+    calculators = signed_calculators(model, baseline)
+    if with_shapley:
+        calculators.update(shapley_calculators(model, baseline))
     scores = {}
-    for name, (calculator, wants_samples) in signed_calculators(
-        model, baseline
-    ).items():
+    for name, (calculator, wants_samples) in calculators.items():
         start = time.perf_counter()
         n_sample = M if wants_samples else 1
         scores[name] = atom_scores(calculator, graphs, n_sample, seed=seed)
@@ -110,6 +118,7 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--n-explain", type=at_least(2), help="test molecules to explain; else all")
     add("--M", type=at_least(1), default=30, help="samples of Smooth/BayesGrad")
+    add("--shapley", action="store_true", help="Shapley values as well: minutes")
     parser.add_common_arguments("results/logp")
     training = parser.add_argument_group("a network of your own")
     training.add_argument(
@@ -177,7 +186,7 @@ def main() -> None:
     baseline = mean_embedding(model, [graphs[i] for i in seen])
     of_explained = [graphs[i] for i in explained]
     true_scores = [truth[i] for i in explained]
-    scores = explain(model, of_explained, baseline, args.M, args.seed)
+    scores = explain(model, of_explained, baseline, args.M, args.seed, args.shapley)
     print_table(scores, true_scores)
 
     shown = drawn_molecules(true_scores, 4)

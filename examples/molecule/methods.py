@@ -17,6 +17,7 @@ from saliency import (
     IntegratedGradientsCalculator,
     LRPCalculator,
     OcclusionCalculator,
+    ShapleyCalculator,
     SmoothGradCalculator,
     VariableMonitorLinkHook,
     cut_to_lengths,
@@ -64,7 +65,7 @@ def signed_calculators(
         model (chainer.Chain): A network with an ``embed``.
         baseline (array): Embedding of no atom in particular, ``(n_unit,)``: where the
             paths of Integrated Gradients begin, what DeepLIFT compares with, and what
-            covers an atom.
+            covers an atom. An embedding of zeros is no atom at all.
 
     Returns:
         dict: For each name a calculator, and whether it wants several samples. The
@@ -81,12 +82,32 @@ def signed_calculators(
         "BayesGrad x input": (BayesGradCalculator(model, **times), True),
         "IntegratedGradients": (IntegratedGradientsCalculator(model, **from_), False),
         "DeepLIFT": (DeepLiftCalculator(model, baseline=baseline, **at), False),
+        "DeepLIFT from zero": (DeepLiftCalculator(model, **at), False),
         "Occlusion": (
             OcclusionCalculator(model, slide_axis=1, fill=baseline, **at),
             False,
         ),
         "LRP (epsilon)": (LRPCalculator(model, rule="epsilon", **at), False),
         "LRP (gamma)": (LRPCalculator(model, rule="gamma", **at), False),
+    }
+
+
+def shapley_calculators(
+    model: chainer.Chain, baseline: Any
+) -> dict[str, tuple[BaseCalculator, bool]]:
+    """Return calculators as :func:`signed_calculators` does, which take minutes.
+
+    What an atom adds depends on which others are there; Shapley values are means over
+    that.
+    """
+    how: dict[str, Any] = {
+        "target_extractor": VariableMonitorLinkHook(model.embed),
+        "method": "sampling",
+        "n_coalitions": 512,
+    }
+    return {
+        "Shapley": (ShapleyCalculator(model, baseline=baseline, **how), False),
+        "Shapley from zero": (ShapleyCalculator(model, baseline=0, **how), False),
     }
 
 
