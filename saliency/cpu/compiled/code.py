@@ -289,17 +289,27 @@ def _new_machine() -> Any:
     _initialize()
     return llvm.Target.from_default_triple().create_target_machine(
         cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
+        features=",".join(
+            f"{'+' if has else '-'}{k}" for k, has in _features().items()
+        ),
         opt=2,
     )
 
 
-@functools.cache
 def _bytes_of_vector() -> int:
+    return _WIDE if _features().get("avx512f") else _NARROW
+
+
+@functools.cache
+def _features() -> dict[str, bool]:
+    """Return what this machine can do besides what all of its kind can."""
     import llvmlite.binding as llvm
 
     _initialize()
-    return _WIDE if llvm.get_host_cpu_features().get("avx512f") else _NARROW
+    try:
+        return dict(llvm.get_host_cpu_features())
+    except RuntimeError:  # it is not known of every kind
+        return {}
 
 
 @functools.cache
