@@ -128,6 +128,21 @@ class TestTables:
         quiet = explain(f"{line} --seed 1 --aggregate abs", tmp_path / "abs")
         assert (quiet.n_sample, quiet.method) == (3, "abs")
 
+    @pytest.mark.parametrize("method", ["shapley", "permutation"])
+    def test_one_row_is_compared_with_all(
+        self, method: str, folder: Path, tmp_path: Path
+    ) -> None:
+        line = f"{self.line} --class 0 --method {method} --limit 1 --seed 0"
+        found = explain(line, tmp_path)
+        x = load_iris().data
+        total = found.values.sum()
+        if method == "shapley":
+            at_mean = scores_of_iris(x.mean(axis=0)[None])[0, 0]
+            assert_allclose(total, found.scores[0] - at_mean, rtol=1e-4)
+            assert_pictures(tmp_path, "bar.png", "waterfall.png")
+        else:
+            assert (found.errors > 0).all()
+
     def test_the_box_of_lrp_is_that_of_all_rows(
         self, folder: Path, tmp_path: Path
     ) -> None:
