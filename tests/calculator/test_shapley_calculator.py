@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import combinations
 from math import factorial
 
@@ -10,12 +11,17 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency import FeatureAblationCalculator, ShapleyCalculator
+from saliency import (
+    FeatureAblationCalculator,
+    ShapleyCalculator,
+    VariableMonitorLinkHook,
+)
 from tests.networks import MLP, build
 
 import chainer
 import chainer.functions as F
 import chainer.links as L
+from chainer.dataset import concat_examples
 
 
 def network(n, n_out=2):
@@ -230,6 +236,43 @@ class TestChance:
         found = calculator.explain(x, seed=0, groups=everything)
         # They add up to f(x) - f(0), whatever the orders are.
         assert found.errors is None or found.errors.max() < 1e-12
+
+    def test_examples_that_go_through_alone_have_errors_of_their_own(self):
+        class Steps(chainer.Chain):  # dropout in each step: masks depend on padding
+            def __init__(self):
+                super().__init__()
+                with self.init_scope():
+                    self.embed = L.EmbedID(9, 3)
+                    self.h = L.Linear(3, 3)
+
+            def forward(self, tokens):
+                steps = F.separate(self.embed(tokens), axis=1)
+                h = 0
+                for step in steps:
+                    h = F.dropout(F.tanh(self.h(step + h)))
+                return self.h(h)
+
+        model = build(Steps)
+        tokens = [np.arange(n, dtype=np.int32) for n in (3, 7, 2)]
+        calculator = ShapleyCalculator(
+            model,
+            VariableMonitorLinkHook(model.embed),
+            class_index=0,
+            method="sampling",
+            n_coalitions=40,
+        )
+        found = calculator.explain(
+            tokens,
+            ch_axis=3,
+            seed=1,
+            train=True,
+            converter=partial(concat_examples, padding=0),
+        )
+        assert found.errors.shape == found.values.shape == (3, 7)
+        assert_array_equal(np.isnan(found.errors), np.isnan(found.values))
+        assert (found.errors[1] > 0).all()
+        # All orders of two groups are run.
+        assert_allclose(found.errors[2, :2], 0, atol=1e-12)
 
     def test_nothing_is_left_to_chance(self, model, x):
         explained = ShapleyCalculator(model, class_index=0).explain(x)

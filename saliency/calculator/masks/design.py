@@ -66,11 +66,9 @@ class Design(ABC):
 
         Args:
             scores (numpy.ndarray): ``(n, n_step, n_class)``, in float64.
-            n_part (int): How many; from 2 to ``n_unit``, if that is not 0.
+            n_part (int): How many; from 2 to ``n_unit``.
         """
-        values = self.values(scores)
-        for _ in range(n_part):
-            yield values
+        raise TypeError(f"{type(self).__name__} does not consist of parts")
 
 
 class Coalitions(Design):

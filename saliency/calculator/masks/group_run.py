@@ -59,6 +59,7 @@ class GroupRun(MaskRun):
         self._is_alike = False  # whether examples have as many groups
         self._index = np.zeros(0, int)  # of each example in the data
         self._gives_parts = False
+        self._n_part = 0  # as long as no batch has shown it
         self._has_classes = False
         self._ends: KeptEnds | None = None
 
@@ -169,25 +170,33 @@ class GroupRun(MaskRun):
             scores (numpy.ndarray): ``(size, n_step, n_class)``.
 
         Returns:
-            numpy.ndarray: ``(n_part, size, n_group, n_class)``.
+            numpy.ndarray: ``(n_part, size, n_group, n_class)``. There are as many for
+            all examples of a call.
         """
         n_example, _, n_class = scores.shape
+        n_part = self._n_part = self._n_part or self._number_of_parts(n_class)
         n_most = int(self._n_group.max())
-        units = [self._design(0, n).n_unit for n in set(self._n_group.tolist())]
-        shapes = [(n_example, n_class, *one.shape) for one in self._of_targets]
-        n_byte = 8 * sum(map(math.prod, shapes))
-        n_part = min(
-            max(_PARTS_AT_LEAST, min(_PARTS_AT_MOST, _BYTES_OF_PARTS // n_byte)),
-            *(n for n in units if n),
-            _PARTS_AT_MOST,
-        )
         values = np.zeros((n_part, n_example, n_most, n_class))
         for n, examples in self._examples_by_number():
             design = self._design(0, n)
-            parts = design.parts(scores[examples, : design.n_step], n_part)
-            for part, of_part in enumerate(parts):
-                values[part, examples, :n] = of_part
+            own = scores[examples, : design.n_step]
+            whole = design.values(own)
+            values[:, examples, :n] = whole
+            n_own = min(n_part, design.n_unit)
+            if n_own == 0:
+                continue
+            # Where there are fewer parts, they stand for those that are the whole.
+            scale = math.sqrt(n_part * (n_part - 1) / (n_own * (n_own - 1)))
+            for part, of_part in enumerate(design.parts(own, n_own)):
+                values[part, examples, :n] += (of_part - whole) * scale
         return values
+
+    def _number_of_parts(self, n_class: int) -> int:
+        """Return how many parts of a sample a call gives, as the first batch shows."""
+        shapes = [(len(self._n_group), *one.shape) for one in self._of_targets]
+        n_byte = 8 * n_class * sum(map(math.prod, shapes))
+        n_fitting = _BYTES_OF_PARTS // max(n_byte, 1)
+        return max(_PARTS_AT_LEAST, min(_PARTS_AT_MOST, n_fitting))
 
     def _examples_by_number(self) -> Iterator[tuple[int, _SomeRows]]:
         """Give the examples that have as many groups, and how many they have."""

@@ -186,9 +186,6 @@ class Orders(LinearDesign):
     def parts(self, scores: np.ndarray, n_part: int) -> Iterator[np.ndarray]:
         """Give what groups add in some pairs of orders, on average."""
         values = self.values(scores)
-        if self.n_unit == 0:
-            yield from [values] * n_part
-            return
         for pairs in units_of_parts(self.n_unit, n_part):
             adds = np.diff(scores[:, self._way[pairs]], axis=3)
             place = self._place[pairs][None, ..., None]
@@ -329,9 +326,6 @@ class WeightedLeastSquares(LinearDesign):
         up to zero, and their spread is that of the values (delta method).
         """
         values = self.values(scores)
-        if self.n_unit == 0:
-            yield from [values] * n_part
-            return
         drawn = slice(-2 * self.n_unit, None)
         gains = scores[:, 2:][:, drawn] - scores[:, 1:2]
         residuals = gains - applied(self._coalitions[drawn], values)
