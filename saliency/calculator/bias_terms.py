@@ -4,9 +4,9 @@ A function :math:`y = h(x)` with the Jacobian J is :math:`y = J x + b` at x. The
 explicit bias, as that of a convolution; the shift of a batch normalization; a constant
 that is added; or an implicit bias, where h is neither linear nor piecewise linear
 without an offset (Srinivas and Fleuret 2019, "Full-gradient representation for neural
-network visualization", arXiv:1905.00780, section 3). With the gradient g of the score
-at y, the function adds :math:`g^\top b = g^\top y - (J^\top g)^\top x` to the score,
-and over the whole graph these sums telescope.
+network visualization", arXiv:1905.00780). With the gradient g of the score at y, the
+function adds :math:`g^\top b = g^\top y - (J^\top g)^\top x` to the score, and over the
+whole graph these sums telescope.
 """
 
 from __future__ import annotations

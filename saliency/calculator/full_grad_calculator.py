@@ -61,21 +61,22 @@ class FullGradCalculator(GraphCalculator):
         f(x) = \nabla_x f(x)^\top x + \sum_l f^b_l(x), \quad
         f^b_l(x) = \nabla_{b_l} f(x) \odot b_l
 
-    (proposition 1), with the biases :math:`b_l` of all layers, which are found in the
-    graph: those of links, shifts of batch normalization, added constants, and the
-    implicit biases of functions that are not piecewise linear (section 3), such as
-    :math:`h(x) - h'(x) x` of a softplus. :meth:`decomposition` returns the terms.
-    ``compute`` gives the saliency of an image (eq. 4), a map ``(M, N, h, w)``:
+    with the biases :math:`b_l` of all layers, which are found in the graph: those of
+    links, shifts of batch normalization, added constants, and the implicit biases of
+    functions that are not piecewise linear, such as :math:`h(x) - h'(x) x` of a
+    softplus. :meth:`decomposition` returns the terms. ``compute`` gives the saliency of
+    an image, a map ``(M, N, h, w)``:
 
     .. math::
         S(x) = \sum_c \psi(\nabla_x f(x) \odot x)_c
             + \sum_l \sum_c \psi(f^b_l(x))_c
 
     where :math:`\psi` takes the magnitudes, rescales those of each layer to [0, 1], and
-    brings them to the size of the image by linear interpolation; the sums are over
-    channels. Layers without planes, such as linear ones, are in the decomposition
-    alone. Where images go into a normalization by their own statistics or a product of
-    two activations, most of the score is implicit biases, which say little.
+    brings them to the size of the image by linear interpolation, with the centres of
+    pixels aligned; the sums are over channels. Layers without planes, such as linear
+    ones, are in the decomposition alone. Where images go into a normalization by their
+    own statistics or a product of two activations, most of the score is implicit
+    biases, which say little.
 
     The arguments are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`. There is one target.

@@ -36,9 +36,9 @@ class IntegratedHessiansCalculator(PathCalculator):
 
     Integrated Gradients, explained by Integrated Gradients:
     :math:`\Gamma_{ij} = IG_i(IG_j)(x)`. Janizek, Sturmfels and Lee (2021), "Explaining
-    explanations: axiomatic feature interactions for deep networks", JMLR 22, section 3.
-    Its double integral over :math:`\alpha \beta` is one over their product t, which has
-    the density :math:`-\ln t`, so that with :math:`\Delta = x - x'`
+    explanations: axiomatic feature interactions for deep networks", JMLR 22. The double
+    integral over :math:`\alpha` and :math:`\beta` there is one over their product t,
+    which has the density :math:`-\ln t`, so that with :math:`\Delta = x - x'`
 
     .. math::
         \Gamma_{ij} = \int_0^1 (-\ln t) \left(
@@ -55,8 +55,8 @@ class IntegratedHessiansCalculator(PathCalculator):
     There must be a second derivative. That of ReLU and its kin is 0 but for the kinks,
     which hold all interactions: they are refused. With ``softplus=beta``, each ReLU is
     explained as if it were the smooth :math:`\frac{1}{\beta} \ln(1 + e^{\beta x})`, as
-    in section 4 of the paper. That is another network, the nearer the larger beta is;
-    it then takes more steps.
+    in the paper. That is another network, the nearer the larger beta is; it then takes
+    more steps.
 
     Args:
         baseline: :math:`x'`, as in :class:`~saliency.IntegratedGradientsCalculator`.

@@ -177,10 +177,10 @@ class LRPCalculator(GraphCalculator):
         """Find the examples that the channels of a layer are most relevant for.
 
         Relevance maximisation, and beside it activation maximisation: Achtibat et al.
-        (2023), section "Selecting reference examples". A channel's relevance is that
-        for what is explained of each example, by default the predicted class; its
-        activation is what the layer's link gives. What is in memory is one batch, and
-        the best examples so far.
+        (2023), who call them reference examples. A channel's relevance is that for what
+        is explained of each example, by default the predicted class; its activation is
+        what the layer's link gives. What is in memory is one batch, and the best
+        examples so far.
 
         Args:
             layer (str): Path of a link, as in ``model.namedlinks()``.

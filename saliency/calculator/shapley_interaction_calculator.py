@@ -25,8 +25,7 @@ class ShapleyInteractionCalculator(GameCalculator):
     With ``index='shapley'``, the index of Grabisch and Roubens (1999), "An axiomatic
     approach to the concept of interaction among players in cooperative games", with the
     diagonal of Lundberg, Erion and Lee (2018), "Consistent individualized feature
-    attribution for tree ensembles", arXiv:1802.03888, section 4 (SHAP interaction
-    values):
+    attribution for tree ensembles", arXiv:1802.03888 (SHAP interaction values):
 
     .. math::
         \Phi_{ij} = \frac{1}{2} \sum_{S \subseteq N \setminus ij}
