@@ -83,13 +83,16 @@ class ByMultipliers(AdditiveCalculator, GraphCalculator):
                 run.completeness.add(at, ends, at.rows.step, at.scores(classes))
             weights = this.weights(classes)
             found = walk(graph, weights, this.outputs, there.outputs, run.hook0)
-        share = 1 / len(run.baselines)
-        for target, target0 in zip(this.all_targets, there.all_targets):
-            m = found.at(target)
+        # By node, since a link may be given one and the same variable twice.
+        arrays = {
+            x.node: (x.array, x0.array)
+            for x, x0 in zip(this.all_targets, there.all_targets)
+        }
+        for node, (x, x0) in arrays.items():
+            m = found.by_node.get(node)
             if m is not None:
-                found.by_node[target.node] = (
-                    (target.array - target0.array) * m * m.dtype.type(share)
-                )
+                share = m.dtype.type(1 / len(run.baselines))
+                found.by_node[node] = (x - x0) * m * share
         return found
 
 
