@@ -188,6 +188,12 @@ class TestBaselines:
         assert_allclose(explanation.base_values, expected)
         total = explanation.values.sum(axis=1) + explanation.base_values
         assert_allclose(total, relu_network(X).array[:, 1])
+        background = RNG.normal(size=(3, 3))
+        calculator = DeepLiftShapCalculator(
+            relu_network, class_index=1, background=background
+        )
+        found = calculator.explain(X, show_progress=False).base_values
+        assert_allclose(found, relu_network(background).array[:, 1].mean())
 
 
 class Dropped(chainer.Chain):

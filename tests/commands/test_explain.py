@@ -73,6 +73,10 @@ class TestTables:
         found = explain(f"{line} --set steps=500 --seed 0", tmp_path)
         mean = scores_of_iris(load_iris().data)[:, 2].mean()
         assert_allclose(found.values.sum(axis=1), found.scores - mean, rtol=0.2)
+        line = line.replace("expected-gradients", "deep-lift-shap")
+        found = explain(line, tmp_path / "some")  # of the rows, one in three
+        mean = scores_of_iris(load_iris().data)[::3, 2].mean()
+        assert_allclose(found.values.sum(axis=1), found.scores - mean, rtol=1e-4)
 
     def test_the_predicted_class_is_the_default(
         self, folder: Path, tmp_path: Path
