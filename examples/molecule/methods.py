@@ -14,6 +14,7 @@ from saliency import (
     BayesGradCalculator,
     DeepLiftCalculator,
     GradientCalculator,
+    GuidedIntegratedGradientsCalculator,
     IntegratedGradientsCalculator,
     LRPCalculator,
     OcclusionCalculator,
@@ -81,6 +82,11 @@ def signed_calculators(
         "SmoothGrad x input": (SmoothGradCalculator(model, **times), True),
         "BayesGrad x input": (BayesGradCalculator(model, **times), True),
         "IntegratedGradients": (IntegratedGradientsCalculator(model, **from_), False),
+        "Guided IG": (
+            # On any path that leads there, and not near the straight one alone.
+            GuidedIntegratedGradientsCalculator(model, max_distance=1, **from_),
+            False,
+        ),
         "DeepLIFT": (DeepLiftCalculator(model, baseline=baseline, **at), False),
         "DeepLIFT from zero": (DeepLiftCalculator(model, **at), False),
         "Occlusion": (
