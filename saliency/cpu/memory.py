@@ -74,10 +74,18 @@ class _Kept:
                     room -= size * len(some)
             self._until = time.monotonic() + _SECONDS
             if self._blocks and not self._is_watched:
-                threading.Thread(
-                    target=self._drop_in_time, name="saliency-memory", daemon=True
-                ).start()
-                self._is_watched = True
+                self._watch()
+
+    def _watch(self) -> None:
+        thread = threading.Thread(
+            target=self._drop_in_time, name="saliency-memory", daemon=True
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # as where the interpreter is about to end
+            self._blocks = {}
+        else:
+            self._is_watched = True
 
     def _drop_in_time(self) -> None:
         while True:
