@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from math import factorial
 
@@ -39,13 +39,14 @@ def score(model, x, column):
 
 def shapley(v, n):
     """Returns the Shapley values of a game by the sum over all coalitions."""
+    v = cache(v)
     phi = np.zeros(n)
     for i in range(n):
         others = [j for j in range(n) if j != i]
         for size in range(n):
             weight = factorial(size) * factorial(n - size - 1) / factorial(n)
             for s in combinations(others, size):
-                phi[i] += weight * (v({*s, i}) - v(set(s)))
+                phi[i] += weight * (v(frozenset({*s, i})) - v(frozenset(s)))
     return phi
 
 
