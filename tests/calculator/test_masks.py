@@ -172,6 +172,21 @@ class TestRISE:
             atol=1e-12,
         )
 
+    def test_large_maps_are_made_class_by_class_and_without_errors(self, monkeypatch):
+        x = np.random.default_rng(0).standard_normal((3, 6))
+        calculator = RISECalculator(
+            squares, class_index="all", n_masks=20, grid=3, axes=1
+        )
+        expected = calculator.explain(x, seed=0)
+        monkeypatch.setattr("saliency.calculator.masks.soft_mask_run._BYTES_OF_MAPS", 1)
+        (alone,) = calculator.compute(x, seed=0)
+        assert_allclose(alone, expected.values, atol=1e-12)
+        monkeypatch.setattr("saliency.calculator.masks.mask_run._BYTES_OF_PARTS", 999)
+        found = calculator.explain(x, seed=0)
+        assert_allclose(found.values, expected.values, atol=1e-12)
+        assert (expected.errors > 0).all()
+        assert found.errors is None
+
     @pytest.mark.parametrize(
         ("settings", "message"),
         [

@@ -16,18 +16,15 @@ from saliency.calculator.masks.absence import Absence
 from saliency.calculator.masks.design import Design, Designer
 from saliency.calculator.masks.groups import GroupsForData, GroupsOfTarget
 from saliency.calculator.masks.kept_ends import KeptEnds
-from saliency.calculator.masks.mask_run import MaskRun
+from saliency.calculator.masks.mask_run import MaskRun, number_of_parts
 
 import chainer
 
 #: Designs that are kept are dropped, the oldest first, where there are more of them.
 _DESIGNS_AT_MOST = 16
 
-#: Parts of a sample, whose spread tells its standard error, have as many maps as all
-#: samples of a call have else: there are fewer of them where maps are large.
+#: Into so many parts a sample is divided to tell its standard error.
 _PARTS_AT_MOST = 64
-_PARTS_AT_LEAST = 8
-_BYTES_OF_PARTS = 64 << 20
 
 _SomeRows = Union[slice, np.ndarray]
 
@@ -183,7 +180,7 @@ class GroupRun(MaskRun):
             whole = design.values(own)
             values[:, examples, :n] = whole
             n_own = min(n_part, design.n_unit)
-            if n_own == 0:
+            if n_own < 2:
                 continue
             # Where there are fewer parts, they stand for those that are the whole.
             scale = math.sqrt(n_part * (n_part - 1) / (n_own * (n_own - 1)))
@@ -193,10 +190,9 @@ class GroupRun(MaskRun):
 
     def _number_of_parts(self, n_class: int) -> int:
         """Return how many parts of a sample a call gives, as the first batch shows."""
-        shapes = [(len(self._n_group), *one.shape) for one in self._of_targets]
-        n_byte = 8 * n_class * sum(map(math.prod, shapes))
-        n_fitting = _BYTES_OF_PARTS // max(n_byte, 1)
-        return max(_PARTS_AT_LEAST, min(_PARTS_AT_MOST, n_fitting))
+        n_element = sum(math.prod(one.shape) for one in self._of_targets)
+        shape = (len(self._n_group), n_class, n_element)
+        return number_of_parts(shape, _PARTS_AT_MOST)
 
     def _examples_by_number(self) -> Iterator[tuple[int, _SomeRows]]:
         """Give the examples that have as many groups, and how many they have."""

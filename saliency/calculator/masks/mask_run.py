@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
+
+#: Parts of a sample, whose spread tells its standard error, are in memory together: as
+#: many as these bytes hold, and none where these are too few to tell it.
+_BYTES_OF_PARTS = 512 << 20
+_PARTS_AT_LEAST = 8
 
 
 class MaskRun(Run, ABC):
@@ -46,3 +53,17 @@ class MaskRun(Run, ABC):
 
     def look_at(self, this: ForwardPass) -> None:
         """Take note of what a pass shows beside its scores; here, of nothing."""
+
+
+def number_of_parts(shape: Sequence[int], n_most: int) -> int:
+    """Return how many parts of a sample a run gives in its place.
+
+    Args:
+        shape (sequence of int): Shape of the maps of all examples and classes.
+        n_most (int): More are not needed.
+
+    Returns:
+        int: From 8 on; or 1, the sample itself, where maps are too large.
+    """
+    n_fitting = _BYTES_OF_PARTS // max(8 * math.prod(shape), 1)
+    return 1 if n_fitting < _PARTS_AT_LEAST else min(n_fitting, n_most)

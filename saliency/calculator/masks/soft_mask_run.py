@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.masks.mask_run import MaskRun
+from saliency.calculator.masks.mask_run import MaskRun, number_of_parts
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.checks import check_positive, for_each_target, narrowed
 
@@ -19,6 +20,8 @@ import chainer
 
 #: Masks are made some at a time, as many as this many bytes hold.
 _BYTES_AT_A_TIME = 8 << 20
+#: Maps are made in float64, of as many classes as this many bytes hold.
+_BYTES_OF_MAPS = 128 << 20
 #: Masks of so many samples and lengths are kept.
 _MASKS_AT_MOST = 8
 #: Into how many parts the masks of a sample are divided to tell its standard error.
@@ -247,13 +250,16 @@ class SoftMaskRun(MaskRun):
         found = []
         for position, dtype in enumerate(dtypes):
             if self._gives_parts:
-                maps = self._maps_of_parts(scores[0], position)
+                parts = self._maps_of_parts(scores[0], position)
+                maps = narrowed(parts, dtype, "a saliency")
             else:
                 samples = range(first, first + len(scores))
                 maps = np.stack(
-                    [self._maps(s, m, position) for s, m in zip(scores, samples)]
+                    [
+                        self._narrow_maps(own, sample, position, dtype)
+                        for own, sample in zip(scores, samples)
+                    ]
                 )
-            maps = narrowed(maps, dtype, "a saliency")
             found.append(maps if has_classes else maps[:, :, 0])
         return found
 
@@ -264,8 +270,9 @@ class SoftMaskRun(MaskRun):
 
     def _maps_of_parts(self, scores: np.ndarray, position: int) -> np.ndarray:
         """Return the maps of some masks each, for the one sample that there is."""
-        n_mask = scores.shape[1]
-        n_part = min(_PARTS_AT_MOST, n_mask)
+        n_example, n_mask, n_class = scores.shape
+        shape = (n_example, n_class, *self._of_targets[position].map_shape)
+        n_part = number_of_parts(shape, min(_PARTS_AT_MOST, n_mask))
         sums = np.stack(
             [
                 self._maps(scores, 0, position, some)
@@ -277,6 +284,28 @@ class SoftMaskRun(MaskRun):
         weights = np.array(shares).reshape((-1,) + (1,) * whole.ndim) / n_mask
         parts: np.ndarray = whole + (sums - weights * whole) * n_part
         return parts
+
+    def _narrow_maps(
+        self, scores: np.ndarray, sample: int, position: int, dtype: np.dtype
+    ) -> np.ndarray:
+        """Return the maps of a sample in their dtype; they are made some at a time.
+
+        Args:
+            scores (numpy.ndarray): ``(size, n_mask, n_class)``.
+            sample (int): The sample.
+            position (int): Which target.
+            dtype (numpy.dtype): Of the maps.
+        """
+        map_shape = self._of_targets[position].map_shape
+        n_example, _, n_class = scores.shape
+        maps = np.empty((n_example, n_class, *map_shape), dtype)
+        n_byte = 8 * n_example * math.prod(map_shape)
+        at_a_time = max(_BYTES_OF_MAPS // max(n_byte, 1), 1)
+        for start in range(0, n_class, at_a_time):
+            some = slice(start, start + at_a_time)
+            wide = self._maps(scores[:, :, some], sample, position)
+            maps[:, some] = narrowed(wide, dtype, "a saliency")
+        return maps
 
     def _maps(
         self,

@@ -318,6 +318,8 @@ class OfTarget:
         return narrowed(self._statistics.result(statistic), self._dtype, what)
 
     def standard_error(self) -> np.ndarray:
-        """Return the standard error of the mean of the samples."""
+        """Return the standard error of the mean of the samples; NaN if there is one."""
         errors = self._statistics.result("std") / np.sqrt(self._statistics.count)
+        if self._statistics.count == 1:
+            errors = np.full_like(errors, np.nan)
         return narrowed(errors, self._dtype, "a standard error")

@@ -193,7 +193,7 @@ class ExplainWork(AggregateWork):
             job.run.lengths = arrays["lengths"]
             ends = job.run.mean_ends()
         if self._has_parts and not np.nan_to_num(arrays["errors"]).any():
-            arrays["errors"] = None  # nothing was left to chance
+            arrays["errors"] = None  # nothing was left to chance, or nothing is known
         base_values = None
         if ends is not None:
             at_reference, arrays["scores"] = ends
