@@ -82,8 +82,8 @@ class Sampling:
 
     Castro, Gomez and Tejada (2009), "Polynomial calculation of the Shapley value based
     on sampling"; with antithetic pairs: Mitchell, Cooper, Frank and Holmes (2022),
-    "Sampling permutations for Shapley value estimation", arXiv:2104.12199, section 4.
-    With a background, each pair takes a row of it for every example.
+    "Sampling permutations for Shapley value estimation", arXiv:2104.12199. With a
+    background, each pair takes a row of it for every example.
 
     Args:
         n_coalitions (int or None): How many different coalitions are run, but for the
@@ -244,14 +244,14 @@ class Kernel:
     arXiv:1705.07874, theorem 2: Shapley values are the coefficients that minimize
 
     .. math::
-        \\sum_S \\frac{n - 1}{\\binom{n}{|S|} |S| (n - |S|)}
-            \\Bigl(v(S) - v(\\emptyset) - \\sum_{i \\in S} \\phi_i\\Bigr)^2
+        \sum_S \frac{n - 1}{\binom{n}{|S|} |S| (n - |S|)}
+            \Bigl(v(S) - v(\emptyset) - \sum_{i \in S} \phi_i\Bigr)^2
 
-    under the constraint that they add up to :math:`v(N) - v(\\emptyset)`, over all
+    under the constraint that they add up to :math:`v(N) - v(\emptyset)`, over all
     coalitions but none and all. Of the coalitions that are not run, which are those
     near half of the groups, some are drawn in their place: in pairs of a coalition and
-    its complement (Covert and Lee 2021, "Improving KernelSHAP", arXiv:2012.01536,
-    section 4.2), no coalition twice, and as many of each size as its weight says.
+    its complement (Covert and Lee 2021, "Improving KernelSHAP", arXiv:2012.01536), no
+    coalition twice, and as many of each size as its weight says.
 
     Those of one group and of all but one are always run.
 
