@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,41 +29,56 @@ ROWS = {
         *("VanillaGrad", "SmoothGrad", "BayesGrad", "BayesSmoothGrad"),
         *("GradientXInput", "FullGrad", "GuidedBackprop", "Deconvnet"),
     ],
-    "paths,\nrelevance": [
+    "paths": [
         *("IntegratedGradients", "ExpectedGradients", "BlurIG", "GuidedIG"),
         *("DeepLIFT", "LRP epsilon", "LRP zplus", "LRP deep_taylor"),
     ],
-    "masks,\nregions": [
+    "masks": [
         *("Occlusion", "FeatureAblation", "Shapley", "LIME", "RISE"),
         *("XRAI", "LRP epsilon_gamma_box", "GuidedGradCAM"),
     ],
-    "feature\nmaps": list(CAMS),
+    "feature maps": list(CAMS),
 }
 PICTURE = Path(__file__).with_name("every_method.png")
 DRAWN = 224
 WIDTH = 2000
 
 
-def main() -> None:
-    """Explain the photograph, and draw four rows of methods."""
+def maps_of(photograph: Image.Image) -> tuple[Image.Image, dict[str, np.ndarray]]:
+    """Return what the network is shown, and the map ``(1, h, w)`` of each method."""
     network = load("efficientnet-lite0")
-    photograph = as_photograph(sys.argv[1]).image
-    x = network.prepare(network.crop(photograph, network.size))[None]
+    seen = network.crop(photograph, network.size)
+    x = network.prepare(seen)[None]
     predicted = class_scores(network, x).argmax(axis=1)
-    maps = {name: EVERY[name](network, x, predicted, 30, 0)[0] for name in EVERY}
-    cells = [len(row) * [network.crop(photograph, DRAWN)] for row in ROWS.values()]
-    drawn = BytesIO()
-    ImageVisualizer().visualize_rows(
-        cells,
-        [np.stack([maps[name] for name in row]) for row in ROWS.values()],
-        scale="separate",
-        row_titles=list(ROWS),
-        captions=list(ROWS.values()),
-    ).savefig(drawn, dpi=200, bbox_inches="tight")
-    picture = Image.open(drawn).convert("RGB")
-    size = WIDTH, round(picture.height * WIDTH / picture.width)
-    small = picture.resize(size, Image.Resampling.LANCZOS)
-    small.quantize(256).save(PICTURE, optimize=True)
+    return seen, {name: EVERY[name](network, x, predicted, 30, 0) for name in EVERY}
+
+
+def drawn(seen: Image.Image, maps: dict[str, np.ndarray]) -> Image.Image:
+    """Return a row of methods for each kind of them, one below the other."""
+    rows = []
+    for i, (kind, names) in enumerate(ROWS.items()):
+        file = BytesIO()
+        how: dict[str, Any] = {"row_titles": [kind], "show_key": i == len(ROWS) - 1}
+        figure = ImageVisualizer().visualize_grid(
+            {name: maps[name] for name in names}, [seen], **how
+        )
+        figure.savefig(file, dpi=200, bbox_inches="tight")
+        row = Image.open(file).convert("RGB")
+        height = round(row.height * WIDTH / row.width)
+        rows.append(row.resize((WIDTH, height), Image.Resampling.LANCZOS))
+    picture = Image.new("RGB", (WIDTH, sum(row.height for row in rows)), "white")
+    top = 0
+    for row in rows:
+        picture.paste(row, (0, top))
+        top += row.height
+    return picture
+
+
+def main() -> None:
+    """Explain the photograph and save the picture."""
+    picture = drawn(*maps_of(as_photograph(sys.argv[1]).image))
+    few = picture.quantize(256, Image.Quantize.MAXCOVERAGE)
+    few.save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

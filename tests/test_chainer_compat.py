@@ -23,7 +23,10 @@ import chainer
 import chainer.functions as F
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("calculator", "cpu", "lrp", "models", "report", "training", "visualizer")
+PACKAGES = (
+    *("calculator", "cpu", "deep_lift", "lrp", "models", "report", "training"),
+    "visualizer",
+)
 
 # Makes modules unimportable, as on a machine that does not have them.
 WITHOUT = """

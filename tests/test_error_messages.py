@@ -14,6 +14,7 @@ import pytest
 
 import saliency
 from saliency import (
+    DeepLiftCalculator,
     GradientCalculator,
     GuidedBackpropCalculator,
     IntegratedGradientsCalculator,
@@ -52,6 +53,10 @@ class Tokens(chainer.Chain):
 class Swish(chainer.FunctionNode):
     def forward(self, inputs):
         return (inputs[0] / (1 + np.exp(-inputs[0])),)
+
+
+def changes_its_mind(x: chainer.Variable) -> chainer.Variable:
+    return F.tanh(x) if x.array.any() else F.relu(x)
 
 
 def chainer_first() -> None:
@@ -145,6 +150,9 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "A function without a rule": lambda: compute(
         LRPCalculator, network(lambda h: Swish().apply((h,))[0]), class_index=0
+    ),
+    "Another way at the baseline": lambda: compute(
+        DeepLiftCalculator, changes_its_mind, class_index=0, baseline=0
     ),
     "Another convention of alpha and beta": lambda: AlphaBeta(2, 1),
     "Contributions that a waterfall cannot add up": lambda: (

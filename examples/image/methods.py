@@ -243,7 +243,7 @@ MASKS: Methods = {
     "FeatureAblation": partial(of_squares, FeatureAblationCalculator),
     "Shapley": partial(of_squares, partial(ShapleyCalculator, n_coalitions=1000)),
     "LIME": partial(of_squares, LimeCalculator),
-    "RISE": partial(from_blurred, RISECalculator),
+    "RISE": partial(from_blurred, partial(RISECalculator, subtract_mean=True)),
 }
 
 #: The relatives of Grad-CAM, from the most like it to those of many passes.

@@ -364,7 +364,7 @@ def _coalitions_of_kernel(
     n: int, n_coalition: int, rng: Any
 ) -> tuple[np.ndarray, np.ndarray, int]:
     """Return coalitions of n groups, their weights, and how many pairs are drawn."""
-    if n_coalition >= 2**n - 2 if n < 64 else False:
+    if n < 64 and n_coalition >= 2**n - 2:
         table = _table_of_all(n)[1:-1]
         return table, _kernel(n, table.sum(axis=1)), 0
     tables, weights = [], []
