@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -24,27 +23,27 @@ from network import as_photograph, class_scores, load
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import ImageVisualizer
 
-ROWS = {
-    "gradients": [
+ROWS = [
+    [
         *("VanillaGrad", "SmoothGrad", "BayesGrad", "BayesSmoothGrad"),
         *("GradientXInput", "FullGrad", "GuidedBackprop", "Deconvnet"),
     ],
-    "paths": [
+    list(CAMS),
+    [
         *("IntegratedGradients", "ExpectedGradients", "BlurIG", "GuidedIG"),
         *("DeepLIFT", "LRP epsilon", "LRP zplus", "LRP deep_taylor"),
     ],
-    "masks": [
+    [
         *("Occlusion", "FeatureAblation", "Shapley", "LIME", "RISE"),
         *("XRAI", "LRP epsilon_gamma_box", "GuidedGradCAM"),
     ],
-    "feature maps": list(CAMS),
-}
+]
 PICTURE = Path(__file__).with_name("every_method.png")
 DRAWN = 224
 WIDTH = 2000
 
 
-def maps_of(photograph: Image.Image) -> tuple[Image.Image, dict[str, np.ndarray]]:
+def maps_of(photograph: Image.Image) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Return what the network is shown, and the map ``(1, h, w)`` of each method."""
     network = load("efficientnet-lite0")
     seen = network.crop(photograph, network.size)
@@ -53,14 +52,13 @@ def maps_of(photograph: Image.Image) -> tuple[Image.Image, dict[str, np.ndarray]
     return seen, {name: EVERY[name](network, x, predicted, 30, 0) for name in EVERY}
 
 
-def drawn(seen: Image.Image, maps: dict[str, np.ndarray]) -> Image.Image:
-    """Return a row of methods for each kind of them, one below the other."""
+def drawn(seen: np.ndarray, maps: dict[str, np.ndarray]) -> Image.Image:
+    """Return the rows of methods, one below the other, and what the colours mean."""
     rows = []
-    for i, (kind, names) in enumerate(ROWS.items()):
+    for names in ROWS:
         file = BytesIO()
-        how: dict[str, Any] = {"row_titles": [kind], "show_key": i == len(ROWS) - 1}
         figure = ImageVisualizer().visualize_grid(
-            {name: maps[name] for name in names}, [seen], **how
+            {name: maps[name] for name in names}, [seen], show_key=names is ROWS[-1]
         )
         figure.savefig(file, dpi=200, bbox_inches="tight")
         row = Image.open(file).convert("RGB")
