@@ -108,8 +108,8 @@ _MODULES = {
 
 # Packages that are loaded when they are first asked for, as attributes of this one.
 _PACKAGES = (
-    *("calculator", "cpu", "deep_lift", "lrp", "models", "report", "training"),
-    "visualizer",
+    *("calculator", "cpu", "deep_lift", "lrp", "metrics", "models", "report"),
+    *("training", "visualizer"),
 )
 
 __all__ = ["Explanation", "__version__", *_MODULES]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Collection
 from typing import Any
 
 _LONGEST = 200  # characters; of what is longer, the name of its class is printed
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def repr_of_settings(settings: Any) -> str:
+def repr_of_settings(settings: Any, always: Collection[str] = ()) -> str:
     """Return the call of the constructor that makes an equal object.
 
     Every parameter of the constructor must be an attribute of the same name; what is
@@ -23,6 +24,7 @@ def repr_of_settings(settings: Any) -> str:
     Args:
         settings: The object. If its class has a ``__signature__``, that is the
             constructor's.
+        always (collection of str): Arguments that are printed at their default, too.
 
     Returns:
         For example ``"Occlusion(model, size=3)"``. Evaluating it makes an equal object
@@ -48,7 +50,7 @@ def repr_of_settings(settings: Any) -> str:
         if parameter.kind in _VARIADIC:
             continue
         value = getattr(settings, name)
-        if _is_default(value, parameter.default):
+        if name not in always and _is_default(value, parameter.default):
             continue
         text = text_of(value)
         arguments.append(text if _is_by_position(parameter) else f"{name}={text}")

@@ -24,8 +24,8 @@ import chainer.functions as F
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
-    *("calculator", "cpu", "deep_lift", "lrp", "models", "report", "training"),
-    "visualizer",
+    *("calculator", "cpu", "deep_lift", "lrp", "metrics", "models", "report"),
+    *("training", "visualizer"),
 )
 
 # Makes modules unimportable, as on a machine that does not have them.

@@ -93,7 +93,8 @@ def test_every_public_name_is_in_the_reference() -> None:
     hooks = {f"saliency.{name}" for name in link_hooks.__all__ if name[0].isupper()}
     rules = {f"saliency.lrp.{name}" for name in saliency.lrp.__all__}
     training = {f"saliency.training.{name}" for name in saliency.training.__all__}
-    assert PUBLIC | hooks | training <= described
+    metrics = {f"saliency.metrics.{name}" for name in saliency.metrics.__all__}
+    assert PUBLIC | hooks | training | metrics <= described
     assert rules - described == {"saliency.lrp.PRESETS"}
     assert "saliency.lrp.composites.PRESETS" in described
 

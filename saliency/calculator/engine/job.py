@@ -365,7 +365,7 @@ class Job:
                         check_samples(samples, batch, first)
                     first += len(completed[0][0])
                     yield [
-                        mark_padding(samples, batch.lengths_at(position), target_ndim)
+                        self._marked(samples, batch.lengths_at(position), target_ndim)
                         for position, (samples, target_ndim) in enumerate(completed)
                     ]
             except CannotFold as reason:
@@ -377,6 +377,14 @@ class Job:
             except Exception:
                 if not self._runner.pass_size.take_all():
                     raise
+
+    def _marked(
+        self, samples: np.ndarray, lengths: np.ndarray | None, target_ndim: int
+    ) -> np.ndarray:
+        """Return samples with NaN where elements are padding."""
+        if self._recipe.is_of_examples:
+            return samples
+        return mark_padding(samples, lengths, target_ndim)
 
     def _completed(
         self, batch: UserBatch, extent: Extent, classes: Classes

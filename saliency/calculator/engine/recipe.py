@@ -60,6 +60,8 @@ class Recipe(ABC):
             added up, and :meth:`~saliency.calculator.engine.run.Run.put_together` of
             the run makes the saliency of it; for methods whose steps contribute a few
             numbers to a large map.
+        is_of_examples (bool): Whether the result holds numbers of each example as a
+            whole, and not of its elements, so that none of them is padding.
         none_means (str): What ``class_index=None`` stands for: ``'sum'`` or
             ``'argmax'``.
     """
@@ -73,6 +75,7 @@ class Recipe(ABC):
     reads_graph: ClassVar[bool] = False
     explains_all_classes: ClassVar[bool] = False
     keeps_steps: ClassVar[bool] = False
+    is_of_examples: ClassVar[bool] = False
     none_means: ClassVar[str] = "sum"
 
     @property

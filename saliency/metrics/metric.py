@@ -1,0 +1,253 @@
+"""The base of metrics: settings in, a value for each example out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Callable, ClassVar
+
+import numpy as np
+
+from link_hooks import VariableMonitorLinkHook
+from saliency.calculator import BaseCalculator
+from saliency.calculator.engine.dataset import Batches, Converter
+from saliency.calculator.engine.explained_output import ClassIndex
+from saliency.calculator.engine.subject import gives_tuple
+from saliency.calculator.masks.groups import Groups, GroupsForData
+from saliency.calculator.paths.reference import Reference
+from saliency.configured import Configured, names_typos, positional
+from saliency.metrics.passes import Passes, StartsRun
+from saliency.metrics.result import BETTER, MetricResult
+from saliency.metrics.scores import Explained, maps_of_examples, scores_of
+from saliency.settings_repr import repr_of_settings, text_of
+
+from chainer.dataset import concat_examples
+
+#: Settings that decide about values, and are printed at their default as well.
+_ALWAYS = ("reference", "transform")
+
+
+class Metric(Configured, ABC):
+    """Measures explanations: one value for each example.
+
+    A metric holds its settings, as a calculator does. ``repr`` says which of a larger
+    and a smaller value is better.
+
+    Attributes:
+        transform (str): What scores are taken as, ``'signed'`` or ``'absolute'``; a
+            setting of some metrics, and part of the definition of others.
+    """
+
+    _larger_is_better: ClassVar[bool | None]
+
+    @property
+    def larger_is_better(self) -> bool | None:
+        """Whether a larger value is better; None: it is no quality by itself."""
+        return self._larger_is_better
+
+    def __repr__(self) -> str:
+        call = repr_of_settings(self, always=_ALWAYS)
+        if self.larger_is_better is None:
+            return f"{call}: not a quality by itself"
+        return f"{call}: {BETTER[self.larger_is_better]} is better"
+
+    def _result(
+        self,
+        values: np.ndarray,
+        curve: np.ndarray | None = None,
+        fractions: np.ndarray | None = None,
+    ) -> MetricResult:
+        """Return the result that belongs to values."""
+        reference = getattr(self, "reference", None)
+        return MetricResult(
+            metric=type(self).__name__,
+            values=values,
+            larger_is_better=self.larger_is_better,
+            transform=getattr(self, "transform", "signed"),
+            reference=None if reference is None else text_of(reference),
+            settings=repr(self),
+            curve=curve,
+            fractions=fractions,
+        )
+
+
+class ScoreMetric(Metric):
+    """Measures scores alone; the model is not run."""
+
+    @names_typos
+    def compute(
+        self,
+        explained: Explained,
+        data: Any = None,
+        *,
+        seed: int | None = None,
+        show_progress: bool = True,
+        **settings: Any,
+    ) -> MetricResult:
+        """Return the value of each example.
+
+        Args:
+            explained: A calculator, which explains ``data``; an
+                :class:`saliency.Explanation`; or an array of scores ``(N,) + shape``,
+                one map for each example, as ``aggregate`` returns it. Where examples
+                have different lengths, NaN is behind the end of each along axis 1.
+            data: The examples, for a calculator.
+            seed (int or None): For a calculator, as in its ``compute_aggregate``.
+            show_progress (bool): Whether to show a progress bar.
+            settings: For a calculator, the other arguments of its
+                ``compute_aggregate``: ``M``, ``ch_axis``, ``train``. With ``out`` the
+                scores are in a file, and need no memory.
+
+        Returns:
+            MetricResult: The values, ``(N,)``.
+
+        Raises:
+            TypeError: If ``explained`` is none of these.
+            ValueError: If scores are not finite, or of several targets or classes.
+        """
+        self.check()
+        if isinstance(explained, BaseCalculator):
+            settings = {"seed": seed, "show_progress": show_progress, **settings}
+        scores = scores_of(explained, data, settings)
+        return self._result(np.array([*map(self.value, maps_of_examples(scores))]))
+
+    @abstractmethod
+    def value(self, scores: np.ndarray) -> float:
+        """Return the value of an example.
+
+        Args:
+            scores (numpy.ndarray): Of its elements, in float64; finite.
+        """
+
+
+class ModelMetric(Metric):
+    """Runs a model on changed examples.
+
+    Args:
+        model (callable): The trained model. It is not changed.
+        target_extractor (VariableMonitorLinkHook or None): Where features are absent,
+            as in the calculator that explained. None is the first input.
+        output_extractor (VariableMonitorLinkHook or None): As in calculators.
+        eval_fun (callable or None): What is run in place of the model:
+            ``lambda x: F.softmax(model(x))`` measures probabilities.
+        class_index: Which score is f, as in calculators: ``'argmax'``, an int, one for
+            each example. Take that which was explained.
+        device: As in calculators.
+        reference: What takes the place of features that are absent: a number; an array
+            of the shape of one example's target, or one per example; ``'mean'`` of the
+            data; or a callable that is given targets, as
+            :class:`saliency.GaussianBlur`. It decides which explanations seem good.
+        groups: Which elements are absent together, as in
+            :class:`saliency.FeatureAblationCalculator`; :class:`saliency.Superpixels`
+            for regions. None: the columns of a table, the positions of a sequence
+            (atoms, tokens) and the pixels of an image, with all their channels.
+
+    Raises:
+        TypeError, ValueError: If one of them is none of these.
+    """
+
+    model: Callable[..., Any] = positional()
+    target_extractor: VariableMonitorLinkHook | None = None
+    output_extractor: VariableMonitorLinkHook | None = None
+    eval_fun: Callable[..., Any] | None = None
+    class_index: ClassIndex = None
+    device: Any = None
+    reference: Any = 0
+    groups: Any = None
+
+    def check(self) -> None:
+        """Raise a TypeError or ValueError if a setting is not allowed."""
+        if gives_tuple(self.target_extractor, None):
+            raise ValueError(
+                "target_extractor must be one VariableMonitorLinkHook or None, got "
+                f"{self.target_extractor!r}"
+            )
+        self._passes(Passes, _unused)
+        Reference("reference", self.reference)
+        Groups(self.groups, has_targets=False)
+
+    def _passes(self, kind: type[Passes], start: StartsRun) -> Passes:
+        """Return what runs the model.
+
+        Args:
+            kind (type): The recipe.
+            start (callable): Makes what a call holds.
+        """
+        return kind(
+            model=self.model,
+            target_extractor=self.target_extractor,
+            output_extractor=self.output_extractor,
+            eval_fun=self.eval_fun,
+            class_index=self.class_index,
+            device=self.device,
+            starts_run=start,
+        )
+
+    def _groups_for(self, batches: Batches) -> GroupsForData:
+        return Groups(self.groups, has_targets=False).for_data(batches)
+
+    @names_typos
+    def compute(
+        self,
+        explained: Explained,
+        data: Any,
+        *,
+        batchsize: int | None = None,
+        converter: Converter = concat_examples,
+        preprocess_fn: Callable[..., Any] | None = None,
+        seed: int | None = None,
+        show_progress: bool = True,
+        **settings: Any,
+    ) -> MetricResult:
+        """Return the value of each example.
+
+        Args:
+            explained: A calculator, which explains ``data``; an
+                :class:`saliency.Explanation`; or an array of scores ``(N,) + shape``,
+                one map for each example, as ``aggregate`` returns it: of the shape of
+                the target, or that without its channels.
+            data: The examples, as in ``compute`` of calculators.
+            batchsize (int or None): As there; it does not change the result.
+            converter (callable): As there.
+            preprocess_fn (callable or None): As there.
+            seed (int or None): One seed, one result; None gives another result in each
+                call where anything is drawn.
+            show_progress (bool): Whether to show progress bars.
+            settings: For a calculator, the other arguments of its
+                ``compute_aggregate``: ``M``, ``train``, ``noise_sampler``. With ``out``
+                the scores are in a file, and need no memory.
+
+        Returns:
+            MetricResult: The values, ``(N,)``.
+
+        Raises:
+            TypeError: If ``explained`` is none of these.
+            ValueError: If scores are not finite, do not fit the target, or are of
+                several targets or classes; and as ``compute`` of calculators.
+        """
+        self.check()
+        how = {
+            "batchsize": batchsize,
+            "converter": converter,
+            "preprocess_fn": preprocess_fn,
+            "seed": seed,
+            "show_progress": show_progress,
+        }
+        if isinstance(explained, BaseCalculator):
+            settings = {**how, **settings}
+        return self._measured(scores_of(explained, data, settings), data, how)
+
+    @abstractmethod
+    def _measured(
+        self, scores: np.ndarray, data: Any, how: dict[str, Any]
+    ) -> MetricResult:
+        """Return the values of examples.
+
+        Args:
+            scores (numpy.ndarray): ``(N,) + shape``.
+            data: The examples.
+            how (dict): Arguments of ``compute`` of calculators.
+        """
+
+
+def _unused(*args: Any) -> Any:
+    raise AssertionError("settings are checked without a run")

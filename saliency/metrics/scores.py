@@ -1,0 +1,172 @@
+"""What metrics are given: a calculator, an explanation, or scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Union
+
+import numpy as np
+
+from saliency.calculator import BaseCalculator
+from saliency.calculator.engine.dataset import UserBatch
+from saliency.checks import check_choice
+from saliency.explanation import Explanation
+
+import chainer
+
+#: What is measured: a calculator, which explains; what it explained; or its scores.
+Explained = Union[BaseCalculator, Explanation, np.ndarray]
+
+#: How scores are taken: as they are, or without their signs.
+TRANSFORMS = ("signed", "absolute")
+
+
+def check_transform(transform: Any) -> None:
+    """Raise a ValueError unless it is one of :data:`TRANSFORMS`."""
+    check_choice("transform", transform, TRANSFORMS)
+
+
+def transformed(scores: np.ndarray, transform: str) -> np.ndarray:
+    """Return scores as they are, or without their signs."""
+    taken: np.ndarray = np.abs(scores) if transform == "absolute" else scores
+    return taken
+
+
+def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.ndarray:
+    """Return one map of scores for each example.
+
+    Args:
+        explained: A calculator, whose ``compute_aggregate`` is called; an explanation;
+            or an array.
+        data: What a calculator explains.
+        settings (dict): The other arguments of ``compute_aggregate``.
+
+    Returns:
+        numpy.ndarray: ``(N,) + shape``; a file that is mapped into memory stays one.
+
+    Raises:
+        TypeError: If it is none of these, or a calculator comes without data.
+        ValueError: If there are scores of several classes or targets, no axis of
+            examples, or settings without a calculator.
+    """
+    if isinstance(explained, BaseCalculator):
+        if data is None:
+            raise TypeError("data must be given with a calculator, got None")
+        return _checked(explained.compute_aggregate(data, **settings))
+    if settings:
+        raise TypeError(
+            f"compute() takes {', '.join(settings)} where a calculator explains, which "
+            f"takes such arguments; got explained of type {type(explained).__name__}"
+        )
+    if isinstance(explained, Explanation):
+        if explained.has_class_axis:
+            raise ValueError(
+                "explained must hold the scores of one class for each example; pass "
+                "explanation.of_class(...)"
+            )
+        return _checked(explained.values)
+    if isinstance(explained, chainer.Variable):
+        explained = explained.array
+    return _checked(explained)
+
+
+def _checked(scores: Any) -> np.ndarray:
+    """Return scores as an array of NumPy with an axis for the examples."""
+    if isinstance(scores, tuple):
+        raise ValueError(
+            f"explained must hold the scores of one target, got those of {len(scores)}"
+        )
+    array: np.ndarray = np.asanyarray(chainer.cuda.to_cpu(scores))
+    if array.dtype.kind not in "fiub":
+        raise TypeError(
+            "explained must be a calculator, an Explanation or an array of scores, got "
+            f"{type(scores).__name__}"
+        )
+    if array.ndim < 2 or array.size == 0:
+        raise ValueError(
+            "explained must hold scores (N,) + shape, one map for each example, got "
+            f"shape {array.shape}"
+        )
+    return array
+
+
+def maps_of_examples(scores: np.ndarray) -> Iterator[np.ndarray]:
+    """Give the map of each example in float64, without what is padded by NaN.
+
+    Raises:
+        ValueError: If a map holds NaN elsewhere, or infinity, or nothing.
+    """
+    for i, row in enumerate(scores):
+        map_ = np.asarray(row, np.float64)
+        is_nan: np.ndarray = np.isnan(map_)
+        if is_nan.any():  # or there is no padding
+            of_element = np.asarray(is_nan.reshape(len(map_), -1).all(axis=1))
+            n_last = int(of_element[::-1].argmin()) if not of_element.all() else 0
+            map_ = map_[: len(map_) - n_last]
+        _check_finite(map_, i)
+        yield map_
+
+
+def _check_finite(map_: np.ndarray, example: int) -> None:
+    if not np.isfinite(map_).all():
+        raise ValueError(
+            f"the scores of example {example} must be finite (NaN is padding behind "
+            "the end of its first axis), got NaN or infinity in them"
+        )
+
+
+class ScoresForData:
+    """The scores of the examples of one call, batch by batch.
+
+    Args:
+        scores (numpy.ndarray): ``(N,) + shape``, that of the target, or that without
+            the axis of its channels.
+        transform (str): One of :data:`TRANSFORMS`.
+        n_example (int): How many examples the data has.
+
+    Raises:
+        ValueError: If there are not as many scores.
+    """
+
+    def __init__(self, scores: np.ndarray, transform: str, n_example: int) -> None:
+        if len(scores) != n_example:
+            raise ValueError(
+                f"explained must hold one map for each of the {n_example} examples of "
+                f"data, got shape {scores.shape}"
+            )
+        self._scores = scores
+        self._transform = transform
+
+    def of_batch(self, batch: UserBatch, shape: tuple[int, ...]) -> np.ndarray:
+        """Return the transformed scores of a batch, in float64.
+
+        Args:
+            batch (UserBatch): The examples.
+            shape (tuple of int): That of its target.
+
+        Returns:
+            numpy.ndarray: ``shape``, of length 1 along an axis that was summed over; 0
+            where an example is padded.
+
+        Raises:
+            ValueError: If they do not fit the target, or are not finite.
+        """
+        found = np.array(self._scores[batch.index], np.float64)
+        if found.ndim == len(shape) - 1 and found.ndim > 1:
+            found = np.expand_dims(found, 2 if len(shape) == 3 else 1)
+        if found.ndim == len(shape) and np.isnan(found[:, shape[1] :]).all():
+            found = found[:, : shape[1]]
+        fits = found.ndim == len(shape) and all(
+            n in (1, expected) for n, expected in zip(found.shape[1:], shape[1:])
+        )
+        if not fits:
+            raise ValueError(
+                f"explained must hold scores of the shape {shape[1:]} of the target, "
+                f"or that without its channels, got {self._scores.shape[1:]}"
+            )
+        lengths = batch.lengths_at(0)
+        for i, map_ in enumerate(found):
+            if lengths is not None:
+                map_[lengths[i] :] = 0
+            _check_finite(map_, batch.start + i)
+        return transformed(found, self._transform)
