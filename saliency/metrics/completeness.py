@@ -9,14 +9,13 @@ import numpy as np
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.paths.reference import Reference
-from saliency.metrics.metric import ModelMetric
+from saliency.metrics.metric import ReferenceMetric
 from saliency.metrics.passes import AbsentGroupsRun, Passes, sums_of_groups
 from saliency.metrics.result import MetricResult
 from saliency.metrics.scores import ScoresForData
 
 
-class Completeness(ModelMetric):
+class Completeness(ReferenceMetric):
     r"""Completeness: by how much scores miss what the output gains over a reference.
 
     .. math:: \Bigl|\sum_i \phi_i - \bigl(f(x) - f(r)\bigr)\Bigr|
@@ -29,7 +28,7 @@ class Completeness(ModelMetric):
 
     Elements that are in no group are not summed, and stay as they are in r.
 
-    The arguments are those of :class:`~saliency.metrics.metric.ModelMetric`.
+    The arguments are those of :class:`~saliency.metrics.metric.ReferenceMetric`.
     """
 
     transform: ClassVar[str] = "signed"
@@ -41,7 +40,7 @@ class Completeness(ModelMetric):
         def start(batches: Batches, passes: CleanPasses) -> _EndsRun:
             return _EndsRun(
                 self._groups_for(batches),
-                Reference("reference", self.reference).for_data(batches, passes),
+                self._reference_for(batches, passes),
                 ScoresForData(scores, "signed", batches.n_example),
             )
 

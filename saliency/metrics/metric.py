@@ -9,11 +9,12 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator import BaseCalculator
+from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, Converter
 from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.subject import gives_tuple
 from saliency.calculator.masks.groups import Groups, GroupsForData
-from saliency.calculator.paths.reference import Reference
+from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.configured import Configured, names_typos, positional
 from saliency.metrics.passes import Passes, StartsRun
 from saliency.metrics.result import BETTER, MetricResult
@@ -37,7 +38,7 @@ class Metric(Configured, ABC):
             setting of some metrics, and part of the definition of others.
     """
 
-    _larger_is_better: ClassVar[bool | None]
+    _larger_is_better: ClassVar[bool | None] = None
 
     @property
     def larger_is_better(self) -> bool | None:
@@ -55,15 +56,16 @@ class Metric(Configured, ABC):
         values: np.ndarray,
         curve: np.ndarray | None = None,
         fractions: np.ndarray | None = None,
+        name: str | None = None,
     ) -> MetricResult:
         """Return the result that belongs to values."""
         reference = getattr(self, "reference", None)
         return MetricResult(
-            metric=type(self).__name__,
+            metric=name or type(self).__name__,
             values=values,
             larger_is_better=self.larger_is_better,
             transform=getattr(self, "transform", "signed"),
-            reference=None if reference is None else text_of(reference),
+            reference=None if reference is None else text_of(reference).strip("'"),
             settings=repr(self),
             curve=curve,
             fractions=fractions,
@@ -132,10 +134,6 @@ class ModelMetric(Metric):
         class_index: Which score is f, as in calculators: ``'argmax'``, an int, one for
             each example. Take that which was explained.
         device: As in calculators.
-        reference: What takes the place of features that are absent: a number; an array
-            of the shape of one example's target, or one per example; ``'mean'`` of the
-            data; or a callable that is given targets, as
-            :class:`saliency.GaussianBlur`. It decides which explanations seem good.
         groups: Which elements are absent together, as in
             :class:`saliency.FeatureAblationCalculator`; :class:`saliency.Superpixels`
             for regions. None: the columns of a table, the positions of a sequence
@@ -151,7 +149,6 @@ class ModelMetric(Metric):
     eval_fun: Callable[..., Any] | None = None
     class_index: ClassIndex = None
     device: Any = None
-    reference: Any = 0
     groups: Any = None
 
     def check(self) -> None:
@@ -162,7 +159,6 @@ class ModelMetric(Metric):
                 f"{self.target_extractor!r}"
             )
         self._passes(Passes, _unused)
-        Reference("reference", self.reference)
         Groups(self.groups, has_targets=False)
 
     def _passes(self, kind: type[Passes], start: StartsRun) -> Passes:
@@ -247,6 +243,29 @@ class ModelMetric(Metric):
             data: The examples.
             how (dict): Arguments of ``compute`` of calculators.
         """
+
+
+class ReferenceMetric(ModelMetric):
+    """Runs a model on examples parts of which are absent.
+
+    Args:
+        reference: What takes the place of features that are absent: a number; an array
+            of the shape of one example's target, or one per example; ``'mean'`` of the
+            data; or a callable that is given targets, as
+            :class:`saliency.GaussianBlur`. It decides which explanations seem good.
+
+    The other arguments are those of :class:`ModelMetric`.
+    """
+
+    reference: Any = 0
+
+    def check(self) -> None:
+        """Raise a TypeError or ValueError if a setting is not allowed."""
+        super().check()
+        Reference("reference", self.reference)
+
+    def _reference_for(self, batches: Batches, passes: CleanPasses) -> ReferenceForData:
+        return Reference("reference", self.reference).for_data(batches, passes)
 
 
 def _unused(*args: Any) -> Any:

@@ -51,7 +51,8 @@ class AbsentGroupsRun(MaskRun):
 
     Args:
         groups (GroupsForData): What belongs together.
-        reference (ReferenceForData): What takes the place of what is absent.
+        reference (ReferenceForData or None): What takes the place of what is absent;
+            None where a subclass says it.
 
     Attributes:
         batch (UserBatch): The examples at hand.
@@ -61,7 +62,9 @@ class AbsentGroupsRun(MaskRun):
     batch: UserBatch
     of_target: GroupsOfTarget
 
-    def __init__(self, groups: GroupsForData, reference: ReferenceForData) -> None:
+    def __init__(
+        self, groups: GroupsForData, reference: ReferenceForData | None
+    ) -> None:
         super().__init__()
         self._groups = groups
         self._reference = reference
@@ -91,7 +94,13 @@ class AbsentGroupsRun(MaskRun):
 
     def masked(self, origin: Array, this: ForwardPass, call: int) -> Array:
         """Return the target with the reference in the place of what is absent."""
+        assert self._reference is not None
         xp = chainer.backend.get_array_module(origin)
+        reference = self._reference.at(origin, this, call)
+        return xp.where(xp.asarray(self.mask(this)), reference, origin)
+
+    def mask(self, this: ForwardPass) -> np.ndarray:
+        """Tell which elements are absent in each row, broadcastable to the target."""
         absent = self.absent(this)
         # With a column for elements in no group, which -1 finds.
         absent = np.concatenate([absent, np.zeros((len(absent), 1), bool)], axis=1)
@@ -101,9 +110,8 @@ class AbsentGroupsRun(MaskRun):
             mask = absent.take(flat[0], axis=1)
         else:
             mask = np.take_along_axis(absent, flat, axis=1)
-        mask = mask.reshape(len(absent), *numbers.shape[1:])
-        reference = self._reference.at(origin, this, call)
-        return xp.where(xp.asarray(mask), reference, origin)
+        of_rows: np.ndarray = mask.reshape(len(absent), *numbers.shape[1:])
+        return of_rows
 
 
 def sums_of_groups(
