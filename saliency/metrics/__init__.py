@@ -4,8 +4,13 @@ from saliency.metrics.completeness import Completeness
 from saliency.metrics.complexity import Complexity
 from saliency.metrics.deletion import Deletion
 from saliency.metrics.insertion import Insertion
+from saliency.metrics.localisation import masks_of_atoms, masks_of_boxes
+from saliency.metrics.localisation_auc import LocalisationAUC
 from saliency.metrics.metric import Metric
 from saliency.metrics.pixel_flipping import PixelFlipping
+from saliency.metrics.pointing_game import PointingGame
+from saliency.metrics.relevance_mass import RelevanceMass
+from saliency.metrics.relevance_rank import RelevanceRank
 from saliency.metrics.result import MetricResult
 from saliency.metrics.road import ROAD
 from saliency.metrics.sparseness import Sparseness
@@ -16,8 +21,14 @@ __all__ = [
     "Complexity",
     "Deletion",
     "Insertion",
+    "LocalisationAUC",
     "Metric",
     "MetricResult",
     "PixelFlipping",
+    "PointingGame",
+    "RelevanceMass",
+    "RelevanceRank",
     "Sparseness",
+    "masks_of_atoms",
+    "masks_of_boxes",
 ]

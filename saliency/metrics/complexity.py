@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from saliency.metrics.metric import ScoreMetric
+from saliency.metrics.metric import DescriptionMetric
 
 
-class Complexity(ScoreMetric):
+class Complexity(DescriptionMetric):
     r"""Complexity: the entropy of the shares of the absolute scores.
 
     .. math:: C = -\sum_i P_i \ln P_i, \quad

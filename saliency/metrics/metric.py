@@ -110,7 +110,22 @@ class ScoreMetric(Metric):
         if isinstance(explained, BaseCalculator):
             settings = {"seed": seed, "show_progress": show_progress, **settings}
         scores = scores_of(explained, data, settings)
-        return self._result(np.array([*map(self.value, maps_of_examples(scores))]))
+        return self._result(self._values(scores))
+
+    @abstractmethod
+    def _values(self, scores: np.ndarray) -> np.ndarray:
+        """Return the value of each example.
+
+        Args:
+            scores (numpy.ndarray): ``(N,) + shape``.
+        """
+
+
+class DescriptionMetric(ScoreMetric):
+    """Describes the scores of each example by itself."""
+
+    def _values(self, scores: np.ndarray) -> np.ndarray:
+        return np.array([*map(self.value, maps_of_examples(scores))])
 
     @abstractmethod
     def value(self, scores: np.ndarray) -> float:

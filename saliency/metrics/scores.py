@@ -27,9 +27,18 @@ def check_transform(transform: Any) -> None:
 
 
 def transformed(scores: np.ndarray, transform: str) -> np.ndarray:
-    """Return scores as they are, or without their signs."""
-    taken: np.ndarray = np.abs(scores) if transform == "absolute" else scores
-    return taken
+    """Return scores as a transform takes them.
+
+    Args:
+        scores (numpy.ndarray): The scores.
+        transform (str): ``'signed'``, ``'absolute'``, or ``'positive'``, which takes
+            negative scores as 0.
+    """
+    if transform == "positive":
+        scores = np.maximum(scores, 0)
+    elif transform == "absolute":
+        scores = np.abs(scores)
+    return scores
 
 
 def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.ndarray:

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from saliency.metrics.metric import ScoreMetric
+from saliency.metrics.metric import DescriptionMetric
 
 
-class Sparseness(ScoreMetric):
+class Sparseness(DescriptionMetric):
     r"""Sparseness: the Gini index of the absolute scores.
 
     .. math:: G = 1 - 2 \sum_{k=1}^{d} \frac{a_{(k)}}{\sum_j a_j}
