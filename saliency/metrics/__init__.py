@@ -3,6 +3,8 @@
 from saliency.metrics.completeness import Completeness
 from saliency.metrics.complexity import Complexity
 from saliency.metrics.deletion import Deletion
+from saliency.metrics.faithfulness_correlation import FaithfulnessCorrelation
+from saliency.metrics.infidelity import Infidelity
 from saliency.metrics.insertion import Insertion
 from saliency.metrics.localisation import masks_of_atoms, masks_of_boxes
 from saliency.metrics.localisation_auc import LocalisationAUC
@@ -13,6 +15,7 @@ from saliency.metrics.relevance_mass import RelevanceMass
 from saliency.metrics.relevance_rank import RelevanceRank
 from saliency.metrics.result import MetricResult
 from saliency.metrics.road import ROAD
+from saliency.metrics.sensitivity_n import SensitivityN
 from saliency.metrics.sparseness import Sparseness
 
 __all__ = [
@@ -20,6 +23,8 @@ __all__ = [
     "Completeness",
     "Complexity",
     "Deletion",
+    "FaithfulnessCorrelation",
+    "Infidelity",
     "Insertion",
     "LocalisationAUC",
     "Metric",
@@ -28,6 +33,7 @@ __all__ = [
     "PointingGame",
     "RelevanceMass",
     "RelevanceRank",
+    "SensitivityN",
     "Sparseness",
     "masks_of_atoms",
     "masks_of_boxes",
