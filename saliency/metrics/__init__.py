@@ -6,8 +6,10 @@ from saliency.metrics.deletion import Deletion
 from saliency.metrics.faithfulness_correlation import FaithfulnessCorrelation
 from saliency.metrics.infidelity import Infidelity
 from saliency.metrics.insertion import Insertion
+from saliency.metrics.local_lipschitz import LocalLipschitz
 from saliency.metrics.localisation import masks_of_atoms, masks_of_boxes
 from saliency.metrics.localisation_auc import LocalisationAUC
+from saliency.metrics.max_sensitivity import MaxSensitivity
 from saliency.metrics.metric import Metric
 from saliency.metrics.pixel_flipping import PixelFlipping
 from saliency.metrics.pointing_game import PointingGame
@@ -26,7 +28,9 @@ __all__ = [
     "FaithfulnessCorrelation",
     "Infidelity",
     "Insertion",
+    "LocalLipschitz",
     "LocalisationAUC",
+    "MaxSensitivity",
     "Metric",
     "MetricResult",
     "PixelFlipping",
