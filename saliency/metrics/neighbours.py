@@ -13,6 +13,7 @@ from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.randomness.random_streams import METHOD, RandomStreams
 from saliency.checks import check_positive, is_number
 from saliency.configured import names_typos
+from saliency.metrics.again import check_explains_again, fixed_seed
 from saliency.metrics.metric import Metric
 from saliency.metrics.predicted import with_fixed_classes
 from saliency.metrics.result import MetricResult
@@ -83,20 +84,9 @@ class NeighbourMetric(Metric):
             ValueError: If a value is not defined; and as ``compute`` of calculators.
         """
         self.check()
-        if not isinstance(explained, BaseCalculator):
-            raise TypeError(
-                f"explained must be a calculator for {type(self).__name__}, which "
-                f"explains again, got {type(explained).__name__}"
-            )
-        if settings.get("out") is not None:
-            raise ValueError(
-                f"out must be None for {type(self).__name__}, which explains several "
-                f"times; got {settings['out']!r}"
-            )
+        check_explains_again(self, explained, settings)
         _check_floats(data)
-        if seed is None:
-            seed = int(np.random.default_rng().integers(2**62))
-        settings["seed"] = seed
+        seed = settings["seed"] = fixed_seed(seed)
         streams = RandomStreams(seed)
         calculator = with_fixed_classes(explained, data, settings)
         first = self._maps(calculator, data, settings)

@@ -1,0 +1,119 @@
+"""Model randomisation: whether explanations depend on what the network has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.calculator import BaseCalculator
+from saliency.configured import names_typos
+from saliency.metrics.again import check_explains_again, fixed_seed
+from saliency.metrics.metric import Metric
+from saliency.metrics.randomised_network import (
+    LayersCalled,
+    RandomisedNetwork,
+    cascade,
+    check_draw,
+    checked_network,
+    keeps_dropout,
+)
+from saliency.metrics.rank_correlation import rank_correlations
+from saliency.metrics.result import MetricResult
+from saliency.metrics.scores import check_transform, scores_of, transformed
+
+
+class ModelRandomisation(Metric):
+    """Model randomisation: how like explanations are when layers are drawn anew.
+
+    Adebayo et al. (2018), "Sanity checks for saliency maps", arXiv:1810.03292, section
+    3.1: the layers of the network lose what they have learned, from the output down to
+    the input, one after the other and for good (cascading randomisation). After each,
+    the explanation is compared with the original one by Spearman's rank correlation.
+    The curve has all of them; the value is the last, with all layers drawn anew.
+
+    An explanation that hardly changes does not depend on the network. One that does
+    change has not passed anything by that: a random map changes as well. The same class
+    is explained, that of the trained network, with the same seed. Maps that are the
+    same everywhere have a correlation of 0, and a warning says so.
+
+    The model is never changed: calculators run it with other parameters. Statistics of
+    batch normalization stay as they are.
+
+    Args:
+        transform (str): ``'signed'`` compares scores as they are, ``'absolute'``
+            without their signs. The paper has both, which may differ much.
+        draw (str): ``'normal'`` draws each parameter anew from a normal distribution
+            of its own mean and standard deviation; ``'permuted'`` shuffles its values.
+        layers (sequence of str or None): The paths of the links that are drawn anew, in
+            this order: ``('/fc8', '/fc7')``. None is all that have parameters, in the
+            reverse of the order in which they give their outputs.
+
+    Raises:
+        ValueError: If a setting is none of these.
+    """
+
+    transform: str = "signed"
+    draw: str = "normal"
+    layers: Sequence[str] | None = None
+
+    _larger_is_better: ClassVar[bool | None] = False
+
+    def check(self) -> None:
+        """Raise a ValueError if a setting is not allowed."""
+        check_transform(self.transform)
+        check_draw(self.draw)
+
+    @names_typos
+    def compute(
+        self,
+        explained: BaseCalculator,
+        data: Any,
+        *,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> MetricResult:
+        """Return how like explanations are when layers are drawn anew.
+
+        Args:
+            explained (BaseCalculator): Explains each network.
+            data: The examples, as in ``compute`` of calculators.
+            seed (int or None): One seed, one result.
+            settings: The other arguments of the calculator's ``compute_aggregate``.
+
+        Returns:
+            MetricResult: The values, ``(N,)``, and the curve, ``(N, n_layer)``, over
+            the share of layers that are drawn anew.
+
+        Raises:
+            TypeError: If ``explained`` is no calculator, since it has to explain again,
+                or its model is no :class:`chainer.Link`.
+            ValueError: If ``layers`` are none of the model's, or it has none; if there
+                is a posterior; and as ``compute`` of calculators.
+        """
+        self.check()
+        check_explains_again(self, explained, settings)
+        model = checked_network(explained, settings)
+        seed = settings["seed"] = fixed_seed(seed)
+        called = LayersCalled()
+        if self.layers is not None:
+            cascade(model, called, self.layers)  # before anything is run
+        keeps_dropout(explained, settings)
+        with called:
+            original = self._maps(explained, data, settings)
+        network = RandomisedNetwork(model, self.draw, seed)
+        curve = []
+        for layers in cascade(model, called, self.layers):
+            network.draw_anew(layers)
+            maps = self._maps(explained, data, {**settings, "posterior": network})
+            curve.append(rank_correlations(original, maps))
+        curves = np.stack(curve, axis=1)
+        n_layer = curves.shape[1]
+        fractions = np.broadcast_to(np.arange(1, n_layer + 1) / n_layer, curves.shape)
+        return self._result(curves[:, -1], curves, fractions)
+
+    def _maps(
+        self, calculator: BaseCalculator, data: Any, settings: dict[str, Any]
+    ) -> np.ndarray:
+        return transformed(scores_of(calculator, data, settings), self.transform)

@@ -1,0 +1,90 @@
+"""Random logit: whether the explanation of another class looks alike."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from saliency.calculator import BaseCalculator
+from saliency.calculator.randomness.random_streams import METHOD, RandomStreams
+from saliency.configured import names_typos
+from saliency.metrics.again import check_explains_again, fixed_seed
+from saliency.metrics.metric import Metric
+from saliency.metrics.predicted import classes_of
+from saliency.metrics.rank_correlation import rank_correlations
+from saliency.metrics.result import MetricResult
+from saliency.metrics.scores import check_transform, scores_of, transformed
+
+
+class RandomLogit(Metric):
+    """Random logit: how like the explanations of two classes are.
+
+    Sixt, Granz and Landgraf (2020), "When explanations lie: why many modified BP
+    attributions fail", arXiv:1912.09818, section 4: the class that is explained is
+    compared with another one, drawn at random for each example. They compare by SSIM;
+    here it is Spearman's rank correlation, which needs no image: 1 for maps that do not
+    depend on the class. A smaller value is better, but two classes may have much in
+    common, and a random map is near 0. Maps that are the same everywhere have 0, and a
+    warning says so.
+
+    Args:
+        transform (str): ``'signed'`` compares scores as they are, ``'absolute'``
+            without their signs. With two classes whose scores are opposite, signed maps
+            have -1 and absolute ones 1.
+
+    Raises:
+        ValueError: If ``transform`` is none of these.
+    """
+
+    transform: str = "signed"
+
+    _larger_is_better: ClassVar[bool | None] = False
+
+    def check(self) -> None:
+        """Raise a ValueError if a setting is not allowed."""
+        check_transform(self.transform)
+
+    @names_typos
+    def compute(
+        self,
+        explained: BaseCalculator,
+        data: Any,
+        *,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> MetricResult:
+        """Return the similarity of the explanations of two classes of each example.
+
+        Args:
+            explained (BaseCalculator): Explains both; its ``class_index`` says the
+                first.
+            data: The examples, as in ``compute`` of calculators.
+            seed (int or None): One seed, one result. Both explanations have it.
+            settings: The other arguments of the calculator's ``compute_aggregate``.
+
+        Returns:
+            MetricResult: The values, ``(N,)``.
+
+        Raises:
+            TypeError: If ``explained`` is no calculator, since it has to explain again.
+            ValueError: If it explains no single class, or there is one class alone; and
+                as ``compute`` of calculators.
+        """
+        self.check()
+        check_explains_again(self, explained, settings)
+        seed = settings["seed"] = fixed_seed(seed)
+        classes, n_class = classes_of(explained, data, settings)
+        streams = RandomStreams(seed)
+        others = []
+        for i, (one, n) in enumerate(zip(classes.tolist(), n_class.tolist())):
+            drawn = int(streams.generator(METHOD, 0, i).integers(1, n))
+            others.append((one + drawn) % n)
+        maps = [
+            transformed(
+                scores_of(explained.replace(class_index=one), data, settings),
+                self.transform,
+            )
+            for one in (classes, np.array(others))
+        ]
+        return self._result(rank_correlations(*maps))
