@@ -16,10 +16,12 @@ from saliency.calculator.engine.subject import gives_tuple
 from saliency.calculator.masks.groups import Groups, GroupsForData
 from saliency.calculator.paths.reference import Reference, ReferenceForData
 from saliency.configured import Configured, names_typos, positional
+from saliency.explanation import Explanation
 from saliency.metrics.passes import Passes, StartsRun
 from saliency.metrics.result import BETTER, MetricResult
 from saliency.metrics.scores import Explained, maps_of_examples, scores_of
 from saliency.settings_repr import repr_of_settings, text_of
+from saliency.user_warnings import warn_user
 
 from chainer.dataset import concat_examples
 
@@ -228,7 +230,8 @@ class ModelMetric(Metric):
                 the scores are in a file, and need no memory.
 
         Returns:
-            MetricResult: The values, ``(N,)``.
+            MetricResult: The values, ``(N,)``. A warning says if scores are known to be
+            of another class than that which is measured.
 
         Raises:
             TypeError: If ``explained`` is none of these.
@@ -236,6 +239,7 @@ class ModelMetric(Metric):
                 several targets or classes; and as ``compute`` of calculators.
         """
         self.check()
+        warn_of_other_class(self, explained)
         how = {
             "batchsize": batchsize,
             "converter": converter,
@@ -281,6 +285,31 @@ class ReferenceMetric(ModelMetric):
 
     def _reference_for(self, batches: Batches, passes: CleanPasses) -> ReferenceForData:
         return Reference("reference", self.reference).for_data(batches, passes)
+
+
+def warn_of_other_class(metric: ModelMetric, explained: Explained) -> None:
+    """Warn if another class is measured than was explained, as far as both say it."""
+    own = metric.class_index
+    if isinstance(explained, BaseCalculator):
+        other = explained.class_index
+        if other is None and explained.none_means == "argmax":
+            other = "argmax"
+    elif isinstance(explained, Explanation) and not isinstance(own, (str, tuple)):
+        other = explained.classes
+    else:
+        return
+    if own is None or other is None:
+        return
+    if isinstance(own, (str, tuple)) or isinstance(other, (str, tuple)):
+        is_same = type(own) is type(other) and own == other
+    else:
+        lengths = {len(one) for one in (own, other) if np.ndim(one)}
+        is_same = len(lengths) < 2 and bool(np.equal(own, other).all())
+    if not is_same:
+        warn_user(
+            f"{type(metric).__name__} measures class_index={text_of(own)}, but the "
+            f"scores are of class_index={text_of(other)}; pass the same to both"
+        )
 
 
 def _unused(*args: Any) -> Any:

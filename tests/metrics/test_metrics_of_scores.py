@@ -216,3 +216,32 @@ class TestCompleteness:
             Completeness(build(MLP), class_index=0, **settings).compute(
                 scores, np.ones((2, 4))
             )
+
+
+class TestClasses:
+    X = np.random.default_rng(0).standard_normal((3, 4))
+
+    @pytest.mark.parametrize(
+        ("own", "other"), [(1, 0), ("argmax", 1), ([0, 1, 2], [0, 1, 1]), (1, (1,))]
+    )
+    def test_of_another_class_there_is_a_warning(self, own, other):
+        model = build(MLP)
+        calculator = GradientCalculator(model, class_index=other)
+        with pytest.warns(UserWarning, match="pass the same to both"):
+            Completeness(model, class_index=own).compute(calculator, self.X)
+
+    @pytest.mark.parametrize("class_index", [1, "argmax", [0, 1, 2], (1,)])
+    def test_of_the_same_class_there_is_none(self, class_index, recwarn):
+        model = build(MLP)
+        calculator = GradientCalculator(model, class_index=class_index)
+        metric = Completeness(model, class_index=class_index)
+        metric.compute(calculator, self.X)
+        metric.compute(calculator.explain(self.X), self.X)
+        metric.compute(calculator.compute(self.X)[0], self.X)
+        assert not recwarn.list
+
+    def test_of_an_explanation(self):
+        model = build(MLP)
+        explanation = GradientCalculator(model, class_index=[0, 1, 2]).explain(self.X)
+        with pytest.warns(UserWarning, match="pass the same to both"):
+            Completeness(model, class_index=1).compute(explanation, self.X)

@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from saliency import GaussianBlur, Superpixels
+from saliency import (
+    GaussianBlur,
+    GradientCalculator,
+    Superpixels,
+    VariableMonitorLinkHook,
+)
 from saliency.metrics import ROAD, Deletion, Insertion, PixelFlipping
 from saliency.metrics.road import imputed
-from tests.networks import CNN, MLP, Fuse, build
+from tests.networks import CNN, MLP, Fuse, Siamese, Tokens, build
 
 import chainer
 import chainer.functions as F
@@ -155,6 +160,48 @@ class TestAgainstLoops:
                 assert_allclose(found.curve[i, :n], alone.curve[0])
                 assert np.isnan(found.curve[i, n:]).all()
                 assert_allclose(found.values[i], alone.values[0])
+
+
+class TestAtLinks:
+    def test_all_calls_of_a_link_are_changed_together(self):
+        model = build(Siamese)
+        extractor = VariableMonitorLinkHook(model.encoder)
+        metric = Deletion(model, target_extractor=extractor, class_index=0)
+        found = metric.compute(np.array([[3.0, 1, 2]] * 5), X)
+        kept = np.array([[1, 1, 1], [0, 1, 1], [0, 1, 0], [0, 0, 0]])
+        left, right = (model.encoder(half).array for half in (X[:, :2], X[:, 2:]))
+        for curve, a, b in zip(found.curve, left, right):
+            hidden = F.tanh(a * kept) * F.sigmoid(b * kept)
+            assert_allclose(curve, model.out(hidden).array[:, 0], rtol=1e-10)
+
+    @pytest.mark.parametrize("batchsize", [None, 1, 4])
+    def test_tokens_of_texts_of_different_lengths(self, batchsize):
+        """Positions are removed with all their channels, and padding is left alone."""
+        model = build(Tokens)
+        texts = [np.array(t, np.int32) for t in ([1, 2, 3], [4], [5, 6, 7, 8, 9])]
+        extractor = VariableMonitorLinkHook(model.embed)
+        calculator = GradientCalculator(model, extractor, class_index=0)
+        pad = {"converter": partial(concat_examples, padding=0)}
+        metric = Deletion(model, target_extractor=extractor, class_index=0)
+        found = metric.compute(calculator, texts, batchsize=batchsize, **pad)
+        for i, text in enumerate(texts):
+            alone = calculator.compute(text[None])[0, 0].sum(axis=1)
+            rows = F.tanh(model.hidden(model.embed.W.array[text])).array
+            removed = F.tanh(model.hidden(np.zeros((1, 4)))).array
+            expected = [rows.sum(axis=0)]
+            for token in np.argsort(-alone):
+                expected.append(expected[-1] - rows[token] + removed[0])
+            expected = model.out(np.stack(expected)).array[:, 0]
+            assert_allclose(found.curve[i, : len(text) + 1], expected, rtol=1e-9)
+
+
+def test_one_value_for_a_batch():
+    """What is added to f by the other examples is the same at each step."""
+    of_batch = Deletion(None, eval_fun=lambda v: F.sum(v**2))
+    of_rows = Deletion(None, eval_fun=lambda v: F.sum(v**2, axis=1))
+    found = of_batch.compute(SCORES, X, batchsize=5).curve
+    others = (X**2).sum() - (X**2).sum(axis=1, keepdims=True)
+    assert_allclose(found, of_rows.compute(SCORES, X).curve + others, rtol=1e-10)
 
 
 class TestRankings:
