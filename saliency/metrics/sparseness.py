@@ -15,7 +15,7 @@ class Sparseness(DescriptionMetric):
     .. math:: G = 1 - 2 \sum_{k=1}^{d} \frac{a_{(k)}}{\sum_j a_j}
             \cdot \frac{d - k + \frac12}{d}
 
-    where :math:`a_{(1)} \le \dots \le a_{(d)}` are the absolute scores of the d
+    where :math:`a_{(1)} \le \ldots \le a_{(d)}` are the absolute scores of the d
     elements of an example. Chalasani et al. (2020), "Concise explanations of neural
     networks using adversarial training", arXiv:1810.06583; the index itself is that of
     Hurley and Rickard (2009), "Comparing measures of sparsity", arXiv:0811.4706.
