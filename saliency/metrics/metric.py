@@ -303,7 +303,7 @@ def warn_of_other_class(metric: ModelMetric, explained: Explained) -> None:
     if isinstance(own, (str, tuple)) or isinstance(other, (str, tuple)):
         is_same = type(own) is type(other) and own == other
     else:
-        lengths = {len(one) for one in (own, other) if np.ndim(one)}
+        lengths = {np.size(one) for one in (own, other) if np.ndim(one)}
         is_same = len(lengths) < 2 and bool(np.equal(own, other).all())
     if not is_same:
         warn_user(
