@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from saliency.calculator import BaseCalculator
+from saliency.checks import is_int
 
 
 def check_explains_again(
@@ -32,6 +33,17 @@ def check_explains_again(
         )
 
 
+def check_seed(seed: Any) -> None:
+    """Raise a ValueError unless it is a seed, or None."""
+    if not (seed is None or (is_int(seed) and seed >= 0)):
+        raise ValueError(f"seed must be an int >= 0 or None, got {seed!r}")
+
+
 def fixed_seed(seed: int | None) -> int:
-    """Return a seed that all explanations share; None draws one."""
+    """Return a seed that all explanations share; None draws one.
+
+    Raises:
+        ValueError: If it is no seed.
+    """
+    check_seed(seed)
     return int(np.random.default_rng().integers(2**62)) if seed is None else seed

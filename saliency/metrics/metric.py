@@ -94,7 +94,7 @@ class ScoreMetric(Metric):
                 :class:`saliency.Explanation`; or an array of scores ``(N,) + shape``,
                 one map for each example, as ``aggregate`` returns it. Where examples
                 have different lengths, NaN is behind the end of each along axis 1.
-            data: The examples, for a calculator.
+            data: The examples, for a calculator. With scores, their number is checked.
             seed (int or None): For a calculator, as in its ``compute_aggregate``.
             show_progress (bool): Whether to show a progress bar.
             settings: For a calculator, the other arguments of its
@@ -289,7 +289,8 @@ class ReferenceMetric(ModelMetric):
 
 def warn_of_other_class(metric: ModelMetric, explained: Explained) -> None:
     """Warn if another class is measured than was explained, as far as both say it."""
-    own = metric.class_index
+    own: Any = metric.class_index
+    other: Any
     if isinstance(explained, BaseCalculator):
         other = explained.class_index
         if other is None and explained.none_means == "argmax":

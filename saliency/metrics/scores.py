@@ -47,7 +47,7 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
     Args:
         explained: A calculator, whose ``compute_aggregate`` is called; an explanation;
             or an array.
-        data: What a calculator explains.
+        data: What a calculator explains, or has explained.
         settings (dict): The other arguments of ``compute_aggregate``.
 
     Returns:
@@ -73,10 +73,22 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
                 "explained must hold the scores of one class for each example; pass "
                 "explanation.of_class(...)"
             )
-        return _checked(explained.values)
-    if isinstance(explained, chainer.Variable):
+        explained = explained.values
+    elif isinstance(explained, chainer.Variable):
         explained = explained.array
-    return _checked(explained)
+    scores = _checked(explained)
+    if data is not None:
+        _check_number(scores, len(data[0] if isinstance(data, tuple) else data))
+    return scores
+
+
+def _check_number(scores: np.ndarray, n_example: int) -> None:
+    if len(scores) != n_example:
+        raise ValueError(
+            f"explained must hold one map for each of the {n_example} examples of "
+            f"data, (N,) + shape, got shape {scores.shape}. Samples (M, N) + shape are "
+            "reduced by calculator.aggregate first"
+        )
 
 
 def _checked(scores: Any) -> np.ndarray:
@@ -138,11 +150,7 @@ class ScoresForData:
     """
 
     def __init__(self, scores: np.ndarray, transform: str, n_example: int) -> None:
-        if len(scores) != n_example:
-            raise ValueError(
-                f"explained must hold one map for each of the {n_example} examples of "
-                f"data, got shape {scores.shape}"
-            )
+        _check_number(scores, n_example)
         self._scores = scores
         self._transform = transform
 

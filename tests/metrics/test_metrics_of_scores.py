@@ -111,6 +111,13 @@ class TestWhatIsGiven:
         with pytest.raises(error, match=message):
             Sparseness().compute(explained, **settings)
 
+    def test_samples_that_nobody_has_reduced_are_refused(self):
+        x = np.ones((3, 4))
+        samples = GradientCalculator(build(MLP), class_index=0).compute(x)
+        for metric in (Sparseness(), Completeness(build(MLP), class_index=0)):
+            with pytest.raises(ValueError, match=r"each of the 3 examples.*aggregate"):
+                metric.compute(samples, x)
+
     def test_a_calculator_needs_data(self):
         with pytest.raises(TypeError, match="data must be given"):
             Sparseness().compute(GradientCalculator(build(MLP)))

@@ -1,0 +1,72 @@
+"""What holds for every metric: how it prints, and what the page says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import saliency
+from saliency import GradientCalculator
+from saliency.metrics import Metric
+from saliency.metrics.result import BETTER
+from tests.networks import CNN, build
+
+METRICS = {
+    name: one
+    for name, one in vars(saliency.metrics).items()
+    if isinstance(one, type) and issubclass(one, Metric) and one is not Metric
+}
+X = np.random.default_rng(0).standard_normal((3, 2, 6, 6)).astype("float32")
+TRUTH = np.arange(36).reshape(6, 6) < 9
+
+
+def made(name):
+    """Returns a metric, with what has to be given, and its network."""
+    model = build(CNN, dtype=np.float32)
+    parameters = METRICS[name].__signature__.parameters
+    given = {"model": model, "truth": TRUTH, "other": X[:, ::-1], "units": "gradient"}
+    few = {"n_steps": 4, "n_subsets": 4, "n_samples": 2, "n_sizes": 2}
+    given.update(few, class_index=0)
+    metric = METRICS[name](**{k: v for k, v in given.items() if k in parameters})
+    return metric, model
+
+
+@pytest.mark.parametrize("name", METRICS)
+class TestEvery:
+    def test_what_decides_is_in_its_repr(self, name):
+        metric, _ = made(name)
+        text = repr(metric)
+        for setting in ("reference", "transform"):
+            if setting in metric.settings():
+                assert f"{setting}=" in text
+        better = BETTER[metric.larger_is_better]
+        expected = "not a quality" if better == "neither" else f"{better} is better"
+        assert expected in text
+
+    def test_the_page_says_which_way_is_better(self, name):
+        page = Path(saliency.__file__).parents[1] / "docs" / "metrics.md"
+        lines = page.read_text(encoding="utf-8").splitlines()
+        (row,) = (line for line in lines if line.startswith(f"| `{name}` |"))
+        assert row.split("|")[4].strip() == BETTER[made(name)[0].larger_is_better]
+
+    def test_values_are_finite_and_nothing_is_changed(self, name):
+        metric, model = made(name)
+        x = X.copy()
+        before = [p.array.tobytes() for p in model.params()]
+        numpy_state = np.random.get_state()[1].tobytes()
+        calculator = GradientCalculator(model, class_index=0)
+        found = metric.compute(calculator, x, seed=0, show_progress=False)
+        assert found.values.shape == (3,)
+        assert found.values.dtype == np.float64
+        assert np.isfinite(found.values).all()
+        assert [p.array.tobytes() for p in model.params()] == before
+        assert np.random.get_state()[1].tobytes() == numpy_state
+        np.testing.assert_array_equal(x, X)
+        again = metric.compute(calculator, x, seed=0, batchsize=2, show_progress=False)
+        np.testing.assert_allclose(again.values, found.values, rtol=1e-3, atol=1e-6)
+        with pytest.raises(ValueError, match="seed must be an int >= 0"):
+            metric.compute(calculator, x, seed=-1)
+        with pytest.raises(TypeError, match="did you mean 'train'"):
+            metric.compute(calculator, x, trian=True)
