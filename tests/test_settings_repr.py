@@ -61,6 +61,11 @@ def test_it_is_a_call_that_makes_the_same(changes):
             np.testing.assert_equal(vars(twin)[name], value)
 
 
+def test_some_are_printed_at_their_default():
+    text = repr_of_settings(Settings("m", name="n"), always=("size", "seed"))
+    assert text == "Settings('m', size=3, seed=None, name='n')"
+
+
 def test_what_is_set_later_is_printed():
     settings = Settings("m", name="n")
     settings.size = 9

@@ -98,8 +98,8 @@ class ScoreMetric(Metric):
             seed (int or None): For a calculator, as in its ``compute_aggregate``.
             show_progress (bool): Whether to show a progress bar.
             settings: For a calculator, the other arguments of its
-                ``compute_aggregate``: ``M``, ``ch_axis``, ``train``. With ``out`` the
-                scores are in a file, and need no memory.
+                ``compute_aggregate``: ``M``, ``ch_axis``, ``train``. With
+                ``out='x.npy'`` the scores are in a file, and need no memory.
 
         Returns:
             MetricResult: The values, ``(N,)``.
@@ -226,8 +226,8 @@ class ModelMetric(Metric):
                 call where anything is drawn.
             show_progress (bool): Whether to show progress bars.
             settings: For a calculator, the other arguments of its
-                ``compute_aggregate``: ``M``, ``train``, ``noise_sampler``. With ``out``
-                the scores are in a file, and need no memory.
+                ``compute_aggregate``: ``M``, ``train``, ``noise_sampler``. With
+                ``out='x.npy'`` the scores are in a file, and need no memory.
 
         Returns:
             MetricResult: The values, ``(N,)``. A warning says if scores are known to be

@@ -97,7 +97,9 @@ def _checked(scores: Any) -> np.ndarray:
         raise ValueError(
             f"explained must hold the scores of one target, got those of {len(scores)}"
         )
-    array: np.ndarray = np.asanyarray(chainer.cuda.to_cpu(scores))
+    if isinstance(scores, chainer.get_array_types()):
+        scores = chainer.cuda.to_cpu(scores)
+    array: np.ndarray = np.asanyarray(scores)  # of Zarr, it is read into memory
     if array.dtype.kind not in "fiub":
         raise TypeError(
             "explained must be a calculator, an Explanation or an array of scores, got "

@@ -84,12 +84,19 @@ class TestWhatIsGiven:
         expected = Sparseness().compute(samples.mean(axis=0)).values
         assert_allclose(found.values, expected, rtol=1e-12)
 
-    def test_scores_may_be_in_a_file(self, tmp_path):
-        x = np.ones((2, 4))
-        calculator = GradientCalculator(build(MLP), class_index=0)
-        found = Sparseness().compute(calculator, x, out=tmp_path / "scores.npy")
-        scores = np.load(tmp_path / "scores.npy")
-        assert_array_equal(found.values, Sparseness().compute(scores).values)
+    @pytest.mark.parametrize("name", ["scores.npy", "scores.zarr"])
+    def test_scores_may_be_in_a_file(self, tmp_path, name):
+        if name.endswith("zarr"):
+            pytest.importorskip("zarr")
+        x = np.random.default_rng(0).standard_normal((3, 4))
+        model = build(MLP)
+        calculator = GradientCalculator(model, class_index=0)
+        for metric in (Sparseness(), Completeness(model, class_index=0)):
+            expected = metric.compute(calculator, x).values
+            for _ in range(2):  # the second time, all of it is there
+                found = metric.compute(calculator, x, out=tmp_path / name)
+                assert_allclose(found.values, expected, rtol=1e-9)
+        assert (tmp_path / name).exists()
 
     @pytest.mark.parametrize(
         ("explained", "settings", "error", "message"),

@@ -143,20 +143,22 @@ class TestAgainstLoops:
         assert_array_equal(found.fractions[0] * 8, [0, 3, 5, 8])
         assert_array_equal(found.curve[0], [0, -3, -5, -8])
 
-    def test_examples_of_different_lengths(self):
+    @pytest.mark.parametrize("n_steps", [32, 3])
+    def test_examples_of_different_lengths(self, n_steps):
+        """With three steps, there are as many numbers as the longest has elements."""
         lengths = [3, 1, 5]
         x = [row[:n] for row, n in zip(np.arange(15.0).reshape(3, 5) ** 2, lengths)]
         scores = np.full((3, 5), np.nan)
         for row, n in zip(scores, lengths):
             row[:n] = np.arange(n)
         for kind in (Deletion, Insertion):
-            metric = kind(None, eval_fun=lambda v: F.sum(v, axis=1))
+            metric = kind(None, eval_fun=lambda v: F.sum(v, axis=1), n_steps=n_steps)
             found = metric.compute(
                 scores, x, converter=partial(concat_examples, padding=0)
             )
             for i, one in enumerate(x):
                 alone = metric.compute(np.arange(len(one))[None], one[None])
-                n = len(one) + 1
+                n = min(len(one), n_steps) + 1
                 assert_allclose(found.curve[i, :n], alone.curve[0])
                 assert np.isnan(found.curve[i, n:]).all()
                 assert_allclose(found.values[i], alone.values[0])
