@@ -122,7 +122,7 @@ class TestModelRandomisation:
             (IntegratedGradientsCalculator, {}),
         ],
     )
-    def test_of_many_methods(self, kind, settings):
+    def test_of_many_methods(self, kind, settings, recwarn):
         model = build(CNN, dropout=0.3)
         x = np.random.default_rng(0).standard_normal((2, 2, 6, 6))
         before = state_of(model)
@@ -135,6 +135,7 @@ class TestModelRandomisation:
         assert_allclose(found.curve, same.curve, rtol=1e-9)
         assert (abs(found.values) < 0.9).all()
         assert state_of(model) == before
+        assert not recwarn.list  # BayesGrad would say so if there were no dropout
 
     def test_a_method_that_does_not_look_at_the_network(self):
         """Of a network that is its input, whatever its parameters, all maps agree."""
