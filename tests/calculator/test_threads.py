@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import threading
 from functools import partial
@@ -100,10 +99,13 @@ def check(calls, subjects, n_trial=N_TRIAL):
     assert state_of_all(*subjects) == before
 
 
-EVERY_TWO = list(itertools.combinations_with_replacement(KINDS, 2))
+# Each with itself and with the four behind it: what two have in common that share one
+# block, of the CPU, of a hook or of dropout, each of them has with some of these.
+_RING = [*KINDS, *KINDS]
+SOME_TWO = [(_RING[i], _RING[i + k]) for i in range(len(KINDS)) for k in range(5)]
 
 
-@pytest.mark.parametrize(("first", "second"), EVERY_TWO)
+@pytest.mark.parametrize(("first", "second"), SOME_TWO)
 def test_two_calculators_on_one_model(first, second, subject, tmp_path):
     calls = [
         Call(kind, subject, images(i), tmp_path)

@@ -129,7 +129,7 @@ def r2_in(printed):
 
 def assert_explained(printed, out):
     table = [row.split("|") for row in printed.splitlines() if row.startswith("|")]
-    assert len(table) == 2 + 9
+    assert len(table) == 2 + 12
     assert all(-1 <= float(row[2]) <= 1 for row in table[2:])
     assert_is_picture(out / "grid.png")
 
