@@ -12,12 +12,15 @@ from saliency import (
     BayesGradCalculator,
     BlurIntegratedGradientsCalculator,
     DeepLiftCalculator,
+    DeepLiftShapCalculator,
     ExpectedGradientsCalculator,
+    FeatureAblationCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
     GuidedIntegratedGradientsCalculator,
     IntegratedGradientsCalculator,
     IntegratedHessiansCalculator,
+    LimeCalculator,
     LRPCalculator,
     OcclusionCalculator,
     PermutationCalculator,
@@ -44,6 +47,10 @@ class SeededShapley(ShapleyCalculator):
     call_defaults: ClassVar = {"seed": 0}
 
 
+class SeededLime(LimeCalculator):
+    call_defaults: ClassVar = {"seed": 0}
+
+
 class SeededRISE(RISECalculator):
     call_defaults: ClassVar = {"seed": 0}
 
@@ -59,11 +66,12 @@ def three_groups(targets):
 
 
 # Those whose way through the engine is that of another one: `make test` runs them with
-# every test that is written for all calculators, and `pytest` alone does not. Feature
-# ablation, LIME, Shapley interactions and other ways to Shapley values go the way of
-# the one here, and differ from it in a table of numbers.
+# every test that is written for all calculators, and `pytest` alone does not. Shapley
+# interactions go the way of Shapley values. What needs a layer (Grad-CAM and its
+# relatives, conductance) or an image (FullGrad) has tests of its own.
 LARGE: dict[str, Any] = {
     "deep_lift": partial(DeepLiftCalculator, baseline=[None, 0.5]),
+    "deep_lift_shap": partial(DeepLiftShapCalculator, background=[0.0, 0.5]),
     "integrated_hessians": partial(
         IntegratedHessiansCalculator, steps=2, baseline=0.5, softplus=4.0
     ),
@@ -73,6 +81,9 @@ LARGE: dict[str, Any] = {
     "shapley": partial(
         SeededShapley, method="sampling", n_coalitions=8, groups=three_groups
     ),
+    "kernel_shapley": partial(SeededShapley, groups=three_groups),
+    "feature_ablation": partial(FeatureAblationCalculator, groups=three_groups),
+    "lime": partial(SeededLime, n_samples=6, groups=three_groups),
     "permutation": partial(SeededPermutation, n_draws=2),
     "rise": partial(SeededRISE, n_masks=6, grid=2, axes=1),
     "gradient_times_target": partial(GradientCalculator, multiply_target=True),
