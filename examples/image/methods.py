@@ -45,7 +45,6 @@ from saliency import (
 )
 
 CHANNELS = 2  # the axis of the channels in samples (M, N, ch, h, w)
-BATCHSIZE = 8
 #: Squares that are explained in the place of pixels, where each takes passes.
 SQUARES = Superpixels(64, method="grid")
 
@@ -64,9 +63,7 @@ def pixel_scores(
     calculator = new_calculator(
         network.model, eval_fun=network.forward, class_index=classes
     )
-    return calculator.compute_aggregate(
-        x, M, method, CHANNELS, batchsize=BATCHSIZE, seed=seed, **how
-    )
+    return calculator.compute_aggregate(x, M, method, CHANNELS, seed=seed, **how)
 
 
 def of_gradients(*given: Any, **how: Any) -> np.ndarray:
@@ -181,7 +178,7 @@ def of_maps(
         class_index=classes,
         layer=network.layer,
     )
-    return calculator.compute(x, batchsize=BATCHSIZE)[0]
+    return calculator.compute(x)[0]
 
 
 def full_grad(
@@ -190,7 +187,7 @@ def full_grad(
     calculator = FullGradCalculator(
         network.model, eval_fun=network.forward, class_index=classes
     )
-    return calculator.compute(x, batchsize=BATCHSIZE)[0]
+    return calculator.compute(x)[0]
 
 
 gradient_x_input = partial(GradientCalculator, multiply_target=True)
