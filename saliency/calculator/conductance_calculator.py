@@ -16,17 +16,14 @@ from saliency.calculator.engine.run import Run
 from saliency.calculator.hidden_paths import (
     HiddenPaths,
     HiddenPathsCalculator,
+    HiddenQuadratureCalculator,
     check_lengths,
     gradient_at,
 )
 from saliency.calculator.paths.adaptive_paths import paths_of
-from saliency.calculator.paths.completeness import Completeness
+from saliency.calculator.paths.completeness import Completeness, CompleteRun
 from saliency.calculator.paths.increments import Increments
-from saliency.calculator.paths.quadrature import (
-    RULES,
-    NodesAndWeights,
-    nodes_and_weights,
-)
+from saliency.calculator.paths.quadrature import NodesAndWeights
 from saliency.calculator.paths.straight import for_rows
 from saliency.calculator.planes import Wiring
 from saliency.checks import check_choice, is_int
@@ -111,7 +108,7 @@ class ConductanceCalculator(HiddenPathsCalculator, AdditiveCalculator):
         return for_rows(paths.weight(this), parts) * parts
 
 
-class ConductancePaths(HiddenPaths):
+class ConductancePaths(HiddenPaths, CompleteRun):
     """The ways of one call, and whether conductances add up.
 
     Args:
@@ -122,20 +119,19 @@ class ConductancePaths(HiddenPaths):
 
     Attributes:
         increments (Increments): The same.
-        completeness (Completeness): How well conductances add up.
     """
 
     def __init__(
         self, baselines: Any, points: NodesAndWeights, hook: Any, increments: Increments
     ) -> None:
-        super().__init__(baselines, points, hook)
-        self.increments = increments
         advice = (
             "If the output jumps on the way from the baseline, no gradient tells of "
-            f"that: pass another baseline. If not, pass more steps than "
-            f"{self.n_point - 1}"
+            "that: pass another baseline. If not, pass more steps than "
+            f"{len(points[0]) - 1}"
         )
-        self.completeness = Completeness(len(baselines), advice)
+        completeness = Completeness(len(baselines), advice)
+        super().__init__(baselines, points, hook, completeness=completeness)
+        self.increments = increments
         self._is_cut: bool | None = None  # whether all ways lead through the layer
 
     def begin(self, batch: UserBatch) -> None:
@@ -149,28 +145,17 @@ class ConductancePaths(HiddenPaths):
             wiring = Wiring(this.outputs)
             self._is_cut = not wiring.leads_around(this.all_targets, h)
 
-    def put_together(
-        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
-    ) -> list[np.ndarray]:
-        """Return the conductances of samples that are complete, and check them."""
-        self.completeness.check(of_targets, first)
-        return super().put_together(of_targets, dtypes, first)
-
-    def keep_ends(self, n_example: int) -> None:
-        """Keep the scores at both ends of the ways from now on."""
-        self.completeness.keep_ends(n_example)
-
     def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return f(baseline) and f(x) of each example, if all ways lead through."""
-        return self.completeness.mean_ends() if self._is_cut else None
+        return super().mean_ends() if self._is_cut else None
 
     def conclude(self) -> None:
         """Give a warning if conductances must add up, and are far from it."""
         if self._is_cut:
-            self.completeness.warn()
+            super().conclude()
 
 
-class NeuronConductanceCalculator(HiddenPathsCalculator):
+class NeuronConductanceCalculator(HiddenQuadratureCalculator):
     r"""Conductance of a neuron: what the output gains from each input through it.
 
     .. math::
@@ -205,25 +190,16 @@ class NeuronConductanceCalculator(HiddenPathsCalculator):
     """
 
     neuron: int | tuple[int | slice, ...]
-    method: str = "gauss_legendre"
 
     def check(self) -> None:
         """Raise unless the settings are allowed."""
         super().check()
-        check_choice("method", self.method, RULES)
-        nodes_and_weights(self.method, self.steps)
         index = self.neuron if isinstance(self.neuron, tuple) else (self.neuron,)
         if not index or not all(is_int(i) or isinstance(i, slice) for i in index):
             raise TypeError(
                 "neuron must be an int, or a tuple of ints and slices, got "
                 f"{self.neuron!r}"
             )
-
-    def start(self, batches: Batches, passes: CleanPasses) -> Run:
-        """Return the ways, with means over the data where they are baselines."""
-        baselines = [r.for_data(batches, passes) for r in self.references()]
-        points = nodes_and_weights(self.method, self.steps)
-        return HiddenPaths(baselines, points, self._hook())
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return each point's weighted gradient through the neuron times the way."""

@@ -113,11 +113,12 @@ class DrawnPoints(Run):
     def drawn(self, this: ForwardPass) -> tuple[np.ndarray, np.ndarray]:
         """Return for each row where on its way it is, and from which row that leads."""
         assert self.streams is not None  # whoever runs passes has written them
-        rows = this.sample_and_index()
-        numbers = RowStreams(self.streams, METHOD, rows, 0).random(
-            (len(rows), self.n_point, 2)
+        # All points of an example in a sample are drawn at once.
+        drawn, row = np.unique(this.sample_and_index(), axis=0, return_inverse=True)
+        numbers = RowStreams(self.streams, METHOD, drawn, 0).random(
+            (len(drawn), self.n_point, 2)
         )
-        alpha, which = numbers[np.arange(len(rows)), this.rows.step].T
+        alpha, which = numbers[row.reshape(-1), this.rows.step].T
         n_row = self.background.n_row
         return alpha, np.minimum((which * n_row).astype(int), n_row - 1)
 

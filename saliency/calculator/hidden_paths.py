@@ -1,4 +1,4 @@
-"""Paths of the target that are watched at a hidden variable, the base of three."""
+"""Paths of the target that are watched at a hidden variable."""
 
 from __future__ import annotations
 
@@ -17,16 +17,20 @@ from saliency.calculator.baseline_calculator import (
     run_of,
 )
 from saliency.calculator.engine.clean_passes import CleanPasses
-from saliency.calculator.engine.dataset import UserBatch
+from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.grad_cam_calculator import find_layer
-from saliency.calculator.paths.quadrature import NodesAndWeights
+from saliency.calculator.paths.quadrature import (
+    RULES,
+    NodesAndWeights,
+    nodes_and_weights,
+)
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.calculator.paths.straight import for_rows, way_from
 from saliency.calculator.planes import Wiring
-from saliency.checks import check_positive, no_influence
+from saliency.checks import check_choice, check_positive, no_influence
 from saliency.configured import positional
 
 import chainer
@@ -89,6 +93,27 @@ class HiddenPathsCalculator(BaselineSettings):
         )
 
 
+class HiddenQuadratureCalculator(HiddenPathsCalculator):
+    """Takes the mean over each way by a quadrature.
+
+    The arguments are those of :class:`~saliency.InternalInfluenceCalculator`.
+    """
+
+    method: str = "gauss_legendre"
+
+    def check(self) -> None:
+        """Raise unless the settings are allowed."""
+        super().check()
+        check_choice("method", self.method, RULES)
+        nodes_and_weights(self.method, self.steps)
+
+    def start(self, batches: Batches, passes: CleanPasses) -> Run:
+        """Return the ways, with means over the data where they are baselines."""
+        baselines = [r.for_data(batches, passes) for r in self.references()]
+        points = nodes_and_weights(self.method, self.steps)
+        return HiddenPaths(baselines, points, self._hook())
+
+
 class HiddenPaths(Run):
     """The ways of one call, and the hidden variable of the pass under way.
 
@@ -97,6 +122,7 @@ class HiddenPaths(Run):
         points (tuple of numpy.ndarray): Where on each its points are, from 0 to 1, and
             what they weigh.
         hook (VariableMonitorLinkHook): Reads the hidden variable.
+        of_run: Arguments of the run behind it, in a subclass that has two bases.
 
     Attributes:
         baselines (list of ReferenceForData): The same.
@@ -108,8 +134,9 @@ class HiddenPaths(Run):
         baselines: list[ReferenceForData],
         points: NodesAndWeights,
         hook: VariableMonitorLinkHook,
+        **of_run: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(**of_run)
         self.baselines = baselines
         self.n_point = len(points[0])
         self._nodes, self._weights = points

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from saliency.array_types import Array
 from saliency.calculator.baseline_calculator import run_of
-from saliency.calculator.engine.clean_passes import CleanPasses
-from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.engine.run import Run
 from saliency.calculator.hidden_paths import (
     HiddenPaths,
-    HiddenPathsCalculator,
+    HiddenQuadratureCalculator,
     check_lengths,
     gradient_at,
 )
-from saliency.calculator.paths.quadrature import RULES, nodes_and_weights
 from saliency.calculator.paths.straight import for_rows
-from saliency.checks import check_choice
 
 
-class InternalInfluenceCalculator(HiddenPathsCalculator):
+class InternalInfluenceCalculator(HiddenQuadratureCalculator):
     r"""Internal influence: the mean gradient at a hidden variable along a path.
 
     .. math::
@@ -54,22 +49,8 @@ class InternalInfluenceCalculator(HiddenPathsCalculator):
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
     """
 
-    method: str = "gauss_legendre"
-
     is_of_target = False
     tells_targets_apart = False
-
-    def check(self) -> None:
-        """Raise unless the settings are allowed."""
-        super().check()
-        check_choice("method", self.method, RULES)
-        nodes_and_weights(self.method, self.steps)
-
-    def start(self, batches: Batches, passes: CleanPasses) -> Run:
-        """Return the ways, with means over the data where they are baselines."""
-        baselines = [r.for_data(batches, passes) for r in self.references()]
-        points = nodes_and_weights(self.method, self.steps)
-        return HiddenPaths(baselines, points, self._hook())
 
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return the weighted gradient of each point at the hidden variable."""

@@ -12,6 +12,7 @@ from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.masks.design import units_of_parts
 from saliency.calculator.masks.mask_run import MaskRun, number_of_parts
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.checks import check_positive, for_each_target, narrowed
@@ -273,15 +274,11 @@ class SoftMaskRun(MaskRun):
         n_example, n_mask, n_class = scores.shape
         shape = (n_example, n_class, *self._of_targets[position].map_shape)
         n_part = number_of_parts(shape, min(_PARTS_AT_MOST, n_mask))
-        sums = np.stack(
-            [
-                self._maps(scores, 0, position, some)
-                for some in np.array_split(np.arange(n_mask), n_part)
-            ]
-        )
+        units = units_of_parts(n_mask, n_part)
+        sums = np.stack([self._maps(scores, 0, position, some) for some in units])
         whole = sums.sum(axis=0)
-        shares = [len(some) for some in np.array_split(np.arange(n_mask), n_part)]
-        weights = np.array(shares).reshape((-1,) + (1,) * whole.ndim) / n_mask
+        shares = np.array([len(some) for some in units])
+        weights = shares.reshape((-1,) + (1,) * whole.ndim) / n_mask
         parts: np.ndarray = whole + (sums - weights * whole) * n_part
         return parts
 
