@@ -1,36 +1,82 @@
-"""What metrics have in common that explain several times."""
+"""The base of metrics that explain several times."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
 from saliency.calculator import BaseCalculator
 from saliency.checks import is_int
+from saliency.configured import names_typos
+from saliency.metrics.metric import Metric
+from saliency.metrics.result import MetricResult
 
 
-def check_explains_again(
-    metric: object, explained: Any, settings: dict[str, Any]
-) -> None:
-    """Raise a TypeError or ValueError unless a metric can explain several times.
+class AgainMetric(Metric):
+    """Compares explanations that a calculator gives with one seed.
 
-    Args:
-        metric: The metric, whose name messages have.
-        explained: What is measured: has to be a calculator.
-        settings (dict): Arguments of its ``compute_aggregate``.
+    So it takes a calculator, and no scores that were computed before.
     """
-    name = type(metric).__name__
-    if not isinstance(explained, BaseCalculator):
-        raise TypeError(
-            f"explained must be a calculator for {name}, which explains again, got "
-            f"{type(explained).__name__}"
-        )
-    if settings.get("out") is not None:
-        raise ValueError(
-            f"out must be None for {name}, which explains several times; got "
-            f"{settings['out']!r}"
-        )
+
+    @names_typos
+    def compute(
+        self,
+        explained: BaseCalculator,
+        data: Any,
+        *,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> MetricResult:
+        """Return the value of each example.
+
+        Args:
+            explained (BaseCalculator): Explains the examples, each time anew.
+            data: The examples, as in ``compute`` of calculators.
+            seed (int or None): One seed, one result. All explanations have it.
+            settings: The other arguments of the calculator's ``compute_aggregate``:
+                ``M``, ``ch_axis``, ``train``, ``batchsize``, ``show_progress``.
+
+        Returns:
+            MetricResult: The values, ``(N,)``, and the curve if there is one.
+
+        Raises:
+            TypeError: If ``explained`` is no calculator, since it has to explain again.
+            ValueError: If ``seed`` is no seed, or there is an ``out``; what else is
+                raised is said by the metric, and by ``compute`` of calculators.
+        """
+        self.check()
+        name = type(self).__name__
+        if not isinstance(explained, BaseCalculator):
+            raise TypeError(
+                f"explained must be a calculator for {name}, which explains again, got "
+                f"{type(explained).__name__}"
+            )
+        if settings.get("out") is not None:
+            raise ValueError(
+                f"out must be None for {name}, which explains several times; got "
+                f"{settings['out']!r}"
+            )
+        seed = fixed_seed(seed)
+        return self._compared(explained, data, seed, {**settings, "seed": seed})
+
+    @abstractmethod
+    def _compared(
+        self,
+        calculator: BaseCalculator,
+        data: Any,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> MetricResult:
+        """Return the values of examples.
+
+        Args:
+            calculator (BaseCalculator): Explains them.
+            data: The examples.
+            seed (int): That of all explanations.
+            settings (dict): Arguments of ``compute_aggregate``, the seed among them.
+        """
 
 
 def check_seed(seed: Any) -> None:

@@ -8,9 +8,7 @@ import numpy as np
 
 from saliency.calculator import BaseCalculator
 from saliency.checks import check_positive
-from saliency.configured import names_typos
-from saliency.metrics.again import check_explains_again, fixed_seed
-from saliency.metrics.metric import Metric
+from saliency.metrics.again import AgainMetric
 from saliency.metrics.randomised_network import (
     RandomisedNetwork,
     check_draw,
@@ -27,7 +25,7 @@ from saliency.metrics.scores import (
 )
 
 
-class EfficientModelRandomisation(Metric):
+class EfficientModelRandomisation(AgainMetric):
     r"""Efficient model randomisation: how much wilder maps of a random network are.
 
     .. math:: \frac{H(\hat e) - H(e)}{H(e)}
@@ -52,6 +50,10 @@ class EfficientModelRandomisation(Metric):
 
     Raises:
         ValueError: If a setting is none of these.
+
+    ``compute`` also raises a TypeError if the model is no :class:`chainer.Link`, and a
+    ValueError if there is a posterior, or the scores of an example are all in one bin,
+    so that there is no relative rise.
     """
 
     n_bins: int = 100
@@ -66,39 +68,16 @@ class EfficientModelRandomisation(Metric):
         check_transform(self.transform)
         check_draw(self.draw)
 
-    @names_typos
-    def compute(
+    def _compared(
         self,
-        explained: BaseCalculator,
+        calculator: BaseCalculator,
         data: Any,
-        *,
-        seed: int | None = None,
-        **settings: Any,
+        seed: int,
+        settings: dict[str, Any],
     ) -> MetricResult:
-        """Return the relative rise of the entropy of each example.
-
-        Args:
-            explained (BaseCalculator): Explains both networks.
-            data: The examples, as in ``compute`` of calculators.
-            seed (int or None): One seed, one result.
-            settings: The other arguments of the calculator's ``compute_aggregate``.
-
-        Returns:
-            MetricResult: The values, ``(N,)``.
-
-        Raises:
-            TypeError: If ``explained`` is no calculator, since it has to explain again,
-                or its model is no :class:`chainer.Link`.
-            ValueError: If the scores of an example are all in one bin, so that there is
-                no relative rise; if there is a posterior; and as ``compute`` of
-                calculators.
-        """
-        self.check()
-        check_explains_again(self, explained, settings)
-        model = checked_network(explained, settings)
-        seed = settings["seed"] = fixed_seed(seed)
-        keeps_dropout(explained, settings)
-        before = self._entropies(explained, data, settings)
+        model = checked_network(calculator, settings)
+        keeps_dropout(calculator, settings)
+        before = self._entropies(calculator, data, settings)
         if not before.all():
             raise ValueError(
                 f"the scores of example {int((before == 0).argmax())} are the same at "
@@ -106,7 +85,7 @@ class EfficientModelRandomisation(Metric):
             )
         network = RandomisedNetwork(model, self.draw, seed)
         network.draw_anew([*layers_of(model)])
-        after = self._entropies(explained, data, {**settings, "posterior": network})
+        after = self._entropies(calculator, data, {**settings, "posterior": network})
         return self._result((after - before) / before)
 
     def _entropies(

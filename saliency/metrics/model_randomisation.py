@@ -8,9 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saliency.calculator import BaseCalculator
-from saliency.configured import names_typos
-from saliency.metrics.again import check_explains_again, fixed_seed
-from saliency.metrics.metric import Metric
+from saliency.metrics.again import AgainMetric
 from saliency.metrics.randomised_network import (
     LayersCalled,
     RandomisedNetwork,
@@ -24,7 +22,7 @@ from saliency.metrics.result import MetricResult
 from saliency.metrics.scores import check_transform, scores_of, transformed
 
 
-class ModelRandomisation(Metric):
+class ModelRandomisation(AgainMetric):
     """Model randomisation: how like explanations are when layers are drawn anew.
 
     Adebayo et al. (2018), "Sanity checks for saliency maps", arXiv:1810.03292, section
@@ -52,6 +50,11 @@ class ModelRandomisation(Metric):
 
     Raises:
         ValueError: If a setting is none of these.
+
+    ``compute`` returns the curve as ``(N, n_layer)``, over the share of layers that are
+    drawn anew. It also raises a TypeError if the model is no :class:`chainer.Link`, and
+    a ValueError if ``layers`` are none of the model's, or it has none, or there is a
+    posterior.
     """
 
     transform: str = "signed"
@@ -65,48 +68,25 @@ class ModelRandomisation(Metric):
         check_transform(self.transform)
         check_draw(self.draw)
 
-    @names_typos
-    def compute(
+    def _compared(
         self,
-        explained: BaseCalculator,
+        calculator: BaseCalculator,
         data: Any,
-        *,
-        seed: int | None = None,
-        **settings: Any,
+        seed: int,
+        settings: dict[str, Any],
     ) -> MetricResult:
-        """Return how like explanations are when layers are drawn anew.
-
-        Args:
-            explained (BaseCalculator): Explains each network.
-            data: The examples, as in ``compute`` of calculators.
-            seed (int or None): One seed, one result.
-            settings: The other arguments of the calculator's ``compute_aggregate``.
-
-        Returns:
-            MetricResult: The values, ``(N,)``, and the curve, ``(N, n_layer)``, over
-            the share of layers that are drawn anew.
-
-        Raises:
-            TypeError: If ``explained`` is no calculator, since it has to explain again,
-                or its model is no :class:`chainer.Link`.
-            ValueError: If ``layers`` are none of the model's, or it has none; if there
-                is a posterior; and as ``compute`` of calculators.
-        """
-        self.check()
-        check_explains_again(self, explained, settings)
-        model = checked_network(explained, settings)
-        seed = settings["seed"] = fixed_seed(seed)
+        model = checked_network(calculator, settings)
         called = LayersCalled()
         if self.layers is not None:
             cascade(model, called, self.layers)  # before anything is run
-        keeps_dropout(explained, settings)
+        keeps_dropout(calculator, settings)
         with called:
-            original = self._maps(explained, data, settings)
+            original = self._maps(calculator, data, settings)
         network = RandomisedNetwork(model, self.draw, seed)
         curve = []
         for layers in cascade(model, called, self.layers):
             network.draw_anew(layers)
-            maps = self._maps(explained, data, {**settings, "posterior": network})
+            maps = self._maps(calculator, data, {**settings, "posterior": network})
             curve.append(rank_correlations(original, maps))
         curves = np.stack(curve, axis=1)
         n_layer = curves.shape[1]

@@ -12,9 +12,7 @@ from saliency.calculator import BaseCalculator
 from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.randomness.random_streams import METHOD, RandomStreams
 from saliency.checks import check_positive, is_number
-from saliency.configured import names_typos
-from saliency.metrics.again import check_explains_again, fixed_seed
-from saliency.metrics.metric import Metric
+from saliency.metrics.again import AgainMetric
 from saliency.metrics.predicted import with_fixed_classes
 from saliency.metrics.result import MetricResult
 from saliency.metrics.scores import check_transform, scores_of, transformed
@@ -22,7 +20,7 @@ from saliency.metrics.scores import check_transform, scores_of, transformed
 import chainer
 
 
-class NeighbourMetric(Metric):
+class NeighbourMetric(AgainMetric):
     """Compares the explanation of each example with those of others near it.
 
     The others are drawn uniformly from a cube around it, the ball of the largest
@@ -41,6 +39,9 @@ class NeighbourMetric(Metric):
 
     Raises:
         ValueError: If a setting is none of these.
+
+    Of several inputs, the first one is changed. ``compute`` also raises a TypeError if
+    it is not of floating-point numbers, and a ValueError if a value is not defined.
     """
 
     radius: float = 0.02
@@ -56,39 +57,16 @@ class NeighbourMetric(Metric):
         check_positive("n_samples", self.n_samples)
         check_transform(self.transform)
 
-    @names_typos
-    def compute(
+    def _compared(
         self,
-        explained: BaseCalculator,
+        calculator: BaseCalculator,
         data: Any,
-        *,
-        seed: int | None = None,
-        **settings: Any,
+        seed: int,
+        settings: dict[str, Any],
     ) -> MetricResult:
-        """Return the value of each example.
-
-        Args:
-            explained (BaseCalculator): Explains the examples and the others.
-            data: The examples, as in ``compute`` of calculators; of several inputs, the
-                first one is changed.
-            seed (int or None): One seed, one result.
-            settings: The other arguments of the calculator's ``compute_aggregate``:
-                ``M``, ``ch_axis``, ``train``, ``batchsize``, ``show_progress``.
-
-        Returns:
-            MetricResult: The values, ``(N,)``.
-
-        Raises:
-            TypeError: If ``explained`` is no calculator, since it has to explain again;
-                or the input is not of floating-point numbers.
-            ValueError: If a value is not defined; and as ``compute`` of calculators.
-        """
-        self.check()
-        check_explains_again(self, explained, settings)
         _check_floats(data)
-        seed = settings["seed"] = fixed_seed(seed)
         streams = RandomStreams(seed)
-        calculator = with_fixed_classes(explained, data, settings)
+        calculator = with_fixed_classes(calculator, data, settings)
         first = self._maps(calculator, data, settings)
         largest = np.zeros(len(first))
         for sample in range(self.n_samples):

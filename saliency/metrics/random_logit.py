@@ -8,16 +8,14 @@ import numpy as np
 
 from saliency.calculator import BaseCalculator
 from saliency.calculator.randomness.random_streams import METHOD, RandomStreams
-from saliency.configured import names_typos
-from saliency.metrics.again import check_explains_again, fixed_seed
-from saliency.metrics.metric import Metric
+from saliency.metrics.again import AgainMetric
 from saliency.metrics.predicted import classes_of
 from saliency.metrics.rank_correlation import rank_correlations
 from saliency.metrics.result import MetricResult
 from saliency.metrics.scores import check_transform, scores_of, transformed
 
 
-class RandomLogit(Metric):
+class RandomLogit(AgainMetric):
     """Random logit: how like the explanations of two classes are.
 
     Sixt, Granz and Landgraf (2020), "When explanations lie: why many modified BP
@@ -35,6 +33,9 @@ class RandomLogit(Metric):
 
     Raises:
         ValueError: If ``transform`` is none of these.
+
+    The calculator's ``class_index`` says the first class. ``compute`` also raises a
+    ValueError if it explains no single class, or there is one class alone.
     """
 
     transform: str = "signed"
@@ -45,36 +46,14 @@ class RandomLogit(Metric):
         """Raise a ValueError if a setting is not allowed."""
         check_transform(self.transform)
 
-    @names_typos
-    def compute(
+    def _compared(
         self,
-        explained: BaseCalculator,
+        calculator: BaseCalculator,
         data: Any,
-        *,
-        seed: int | None = None,
-        **settings: Any,
+        seed: int,
+        settings: dict[str, Any],
     ) -> MetricResult:
-        """Return the similarity of the explanations of two classes of each example.
-
-        Args:
-            explained (BaseCalculator): Explains both; its ``class_index`` says the
-                first.
-            data: The examples, as in ``compute`` of calculators.
-            seed (int or None): One seed, one result. Both explanations have it.
-            settings: The other arguments of the calculator's ``compute_aggregate``.
-
-        Returns:
-            MetricResult: The values, ``(N,)``.
-
-        Raises:
-            TypeError: If ``explained`` is no calculator, since it has to explain again.
-            ValueError: If it explains no single class, or there is one class alone; and
-                as ``compute`` of calculators.
-        """
-        self.check()
-        check_explains_again(self, explained, settings)
-        seed = settings["seed"] = fixed_seed(seed)
-        classes, n_class = classes_of(explained, data, settings)
+        classes, n_class = classes_of(calculator, data, settings)
         streams = RandomStreams(seed)
         others = []
         for i, (one, n) in enumerate(zip(classes.tolist(), n_class.tolist())):
@@ -82,7 +61,7 @@ class RandomLogit(Metric):
             others.append((one + drawn) % n)
         maps = [
             transformed(
-                scores_of(explained.replace(class_index=one), data, settings),
+                scores_of(calculator.replace(class_index=one), data, settings),
                 self.transform,
             )
             for one in (classes, np.array(others))

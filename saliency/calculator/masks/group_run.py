@@ -90,21 +90,7 @@ class GroupRun(MaskRun):
     def put_together(
         self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
     ) -> list[np.ndarray]:
-        """Return the maps of samples of which all scores are known.
-
-        Args:
-            of_targets (list of numpy.ndarray): The same scores for each target,
-                ``(n, size, n_step)`` or ``(n, size, n_step, n_class)``.
-            dtypes (list of numpy.dtype): Of the maps of each.
-            first (int): Which of the M samples is the first of them.
-
-        Returns:
-            list of numpy.ndarray: For each target ``(n, size) + shape`` or
-            ``(n, size, n_class) + shape``.
-
-        Raises:
-            ValueError: If a finite value is beyond the largest of its dtype.
-        """
+        """Return what follows from the scores for the elements of each group."""
         scores = of_targets[0].astype(np.float64, copy=False)
         has_classes = scores.ndim == 4
         scores = scores.reshape(*scores.shape[:3], -1)

@@ -6,6 +6,8 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
+
 from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
@@ -49,6 +51,27 @@ class MaskRun(Run, ABC):
             origin (array): ``(n_row,) + shape``; not to be changed.
             this (ForwardPass): The pass.
             call (int): Which of the explained calls of the target's link it is.
+        """
+
+    @abstractmethod
+    def put_together(
+        self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
+    ) -> list[np.ndarray]:
+        """Return the maps of samples of which all scores are known.
+
+        Args:
+            of_targets (list of numpy.ndarray): The same scores for each target,
+                ``(n, size, n_step)`` or ``(n, size, n_step, n_class)``.
+            dtypes (list of numpy.dtype): Of the maps of each.
+            first (int): Which of the M samples is the first of them.
+
+        Returns:
+            list of numpy.ndarray: For each target ``(n, size) + map_shape`` or
+            ``(n, size, n_class) + map_shape``; where parts are given, n is their
+            number.
+
+        Raises:
+            ValueError: If a finite value is beyond the largest of its dtype.
         """
 
     def look_at(self, this: ForwardPass) -> None:

@@ -228,21 +228,7 @@ class SoftMaskRun(MaskRun):
     def put_together(
         self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
     ) -> list[np.ndarray]:
-        """Return the maps of samples of which all scores are known.
-
-        Args:
-            of_targets (list of numpy.ndarray): The same scores for each target,
-                ``(n, size, n_step)`` or ``(n, size, n_step, n_class)``.
-            dtypes (list of numpy.dtype): Of the maps of each.
-            first (int): Which of the M samples is the first of them.
-
-        Returns:
-            list of numpy.ndarray: For each target ``(n, size) + map_shape`` or
-            ``(n, size, n_class) + map_shape``; with parts, n is their number.
-
-        Raises:
-            ValueError: If a finite value is beyond the largest of its dtype.
-        """
+        """Return the sums of masks times scores, over p and their number."""
         scores = of_targets[0][:, :, 1:].astype(np.float64)
         has_classes = scores.ndim == 4
         scores = scores.reshape(*scores.shape[:3], -1)

@@ -136,22 +136,7 @@ class WindowRun(MaskRun):
     def put_together(
         self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
     ) -> list[np.ndarray]:
-        """Return the maps of samples of which all scores are known.
-
-        Args:
-            of_targets (list of numpy.ndarray): The same scores for each target,
-                ``(n, size, n_step)`` or ``(n, size, n_step, n_class)``: with the
-                targets as they are, and behind it those with each window covered.
-            dtypes (list of numpy.dtype): Of the maps of each.
-            first (int): Which of the M samples is the first of them.
-
-        Returns:
-            list of numpy.ndarray: For each target ``(n, size) + map_shape`` or
-            ``(n, size, n_class) + map_shape``.
-
-        Raises:
-            ValueError: If a finite value is beyond the largest of its dtype.
-        """
+        """Return for each element the mean fall over the windows that cover it."""
         return [
             windows.maps(scores, dtype)
             for windows, scores, dtype in zip(self._of_targets, of_targets, dtypes)
