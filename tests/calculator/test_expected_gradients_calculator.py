@@ -61,6 +61,19 @@ def test_of_a_sum_of_functions_it_is_the_shapley_values(x, background):
     assert_within_errors(calculator.compute(x, **HOW), np.stack(columns, axis=1))
 
 
+def test_each_step_draws_anew(x, background):
+    spreads = [
+        ExpectedGradientsCalculator(
+            build(MLP), class_index=1, background=background, steps=steps
+        )
+        .compute(x, **HOW)
+        .std(axis=0)
+        .mean()
+        for steps in (1, 16)
+    ]
+    assert_allclose(spreads[0] / spreads[1], 4, rtol=0.1)  # the root of 16
+
+
 def test_of_a_linear_function_one_background_row_is_exact(x, background, rng):
     w = rng.normal(size=4)
     calculator = ExpectedGradientsCalculator(
