@@ -59,6 +59,12 @@ class Drawing(NamedTuple):
         return draw(*self.arguments, save_filepath=path, **how)
 
 
+def one_by_each() -> list[Drawing]:
+    """Returns the first drawing by each visualizer, for what its methods share."""
+    found = {drawing.visualizer: drawing for drawing in reversed(drawings())}
+    return [*reversed(found.values())]
+
+
 def drawings() -> list[Drawing]:
     """Returns all of them, without those of molecules where RDKit is missing."""
     found = [

@@ -15,6 +15,7 @@ from saliency.visualizer.image_visualizer import ImageVisualizer
 from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
 from saliency.visualizer.table_visualizer import TableVisualizer
 from saliency.visualizer.text_visualizer import TextVisualizer
+from tests.covering import every_value
 
 # What was given, and what is drawn of it.
 NAMES = {
@@ -85,8 +86,10 @@ def test_they_are_drawn_as_they_are(draw, name):
     assert not any(text.get_parse_math() or text.get_usetex() for text in drawn)
 
 
-@pytest.mark.parametrize("draw", [*FIGURES, tokens, *MOLECULES])
-@pytest.mark.parametrize("font", ["path", "none"])
+@every_value(
+    draw={draw.__name__: draw for draw in (*FIGURES, tokens, *MOLECULES)},
+    font=["path", "none"],
+)
 @pytest.mark.filterwarnings("ignore:constrained_layout not applied")  # it is long
 def test_an_svg_with_them_is_well_formed(draw, font, tmp_path):
     if draw in MOLECULES:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from saliency import TableVisualizer
-from tests.visualizer.every_visualizer import drawings
+from tests.visualizer.every_visualizer import drawings, one_by_each
 
 REASON = "IPython is not installed, so what it shows is not tested"
 
@@ -47,7 +47,7 @@ def test_a_figure_is_its_picture(drawing):
     assert not pyplot.get_fignums()  # pyplot would show it once more
 
 
-@pytest.mark.parametrize("drawing", drawings(), ids=str)
+@pytest.mark.parametrize("drawing", one_by_each(), ids=str)
 @pytest.mark.parametrize("is_inline", [False, True])
 def test_ipython_shows_one_picture(drawing, is_inline):
     kinds = shown_by_ipython(drawing.draw(), is_inline)

@@ -12,7 +12,7 @@ import saliency
 from saliency import ImageVisualizer, TableVisualizer
 from saliency.checks import check_choice
 from tests.covering import every_value
-from tests.visualizer.every_visualizer import VISUALIZERS, drawings
+from tests.visualizer.every_visualizer import VISUALIZERS, one_by_each
 
 
 class FixedTableVisualizer(TableVisualizer):
@@ -43,7 +43,7 @@ def test_the_repr_is_a_call_that_makes_the_same(visualizer):
 
 
 @every_value(
-    drawing=drawings(),
+    drawing=one_by_each(),
     twin_of={
         "pickled": lambda one: pickle.loads(pickle.dumps(one)),
         "copy": copy.copy,
