@@ -50,8 +50,12 @@ def test_the_demo_draws_pictures_and_its_log_is_plain_text(tmp_path: Path) -> No
     printed = done.stdout.decode()
     assert "0 everywhere" not in printed
     assert "Warning" not in printed
+    accuracy = re.search(r"^test accuracy: (\S+)$", printed, re.MULTILINE)
+    assert accuracy is not None
+    assert float(accuracy[1]) > 0.8
     named = [Path(name) for name in re.findall(r"\S+\.png", printed)]
     assert {path.parent.name for path in named} == {"iris", "logp"}
+    assert sum(path.parent.name == "iris" for path in named) == 8
     for path in named:
         with Image.open(path) as picture:
             assert min(picture.size) > 300

