@@ -6,6 +6,7 @@ BENCH_VENV ?= .venv-bench
 DIST_VENV ?= .venv-dist
 ARGS ?=
 RESULTS ?= results
+SITE ?= build/docs
 SHELL := bash
 
 BIN := $(VENV)/bin
@@ -45,8 +46,8 @@ lint: $(STAMP)
 
 # Warnings are errors, references to what does not exist among them.
 docs: $(VENV)/.docs
-	$(BIN)/python -m sphinx -q -n -W --keep-going -b html -c docs . build/docs
-	@echo "The site begins at build/docs/index.html."
+	$(BIN)/python -m sphinx -q -n -W --keep-going $(ARGS) -b html -c docs . $(SITE)
+	@echo "The site begins at $(SITE)/index.html."
 
 $(VENV)/.docs: $(STAMP)
 	@$(PIP_INSTALL) --quiet --editable '.[docs]'

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
+from tests.makefile import ROOT, environment, make, needs_make
 
-pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="make is missing")
-
-
-def environment() -> dict[str, str]:
-    """Return that of a shell, also if `make test` runs the tests."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("MAKE")}
-
-
-def demo(results: Path) -> subprocess.CompletedProcess[bytes]:
-    """Run `make demo` in this environment, with its output in a pipe."""
-    # A script for Python, since that of a virtual environment does not like links.
-    scripts = results / "bin"
-    scripts.mkdir(parents=True)
-    python = scripts / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', encoding="utf-8")
-    python.chmod(0o755)
-    return subprocess.run(
-        [
-            *("make", "-C", ROOT, "--no-print-directory", "demo"),
-            *("-o", f"{results}/.installed", f"VENV={results}", f"RESULTS={results}"),
-        ],
-        capture_output=True,
-        check=False,
-        env={**environment(), "PYTHONPATH": str(ROOT)},
-    )
+pytestmark = needs_make
 
 
 @pytest.mark.large
 def test_the_demo_draws_pictures_and_its_log_is_plain_text(tmp_path: Path) -> None:
-    done = demo(tmp_path)
+    done = make("demo", tmp_path, f"RESULTS={tmp_path}")
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
     assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
@@ -88,7 +61,9 @@ Successfully installed numpy-2.4.6 tqdm-4.70.1
 Installing them.
 """
 
-    def make(self, folder: Path, exit_status: int) -> subprocess.CompletedProcess[str]:
+    def install(
+        self, folder: Path, exit_status: int
+    ) -> subprocess.CompletedProcess[str]:
         """Run the rule that installs, with a Python whose pip says that."""
         (folder / "said").write_text(self.SAID, encoding="utf-8")
         python = folder / "python"
@@ -114,7 +89,7 @@ esac
         )
 
     def test_a_line_for_each_package(self, tmp_path: Path) -> None:
-        done = self.make(tmp_path, 0)
+        done = self.install(tmp_path, 0)
         assert done.returncode == 0, done.stderr
         first, _, rest = done.stdout.partition("\n")
         assert first == f"Making the virtual environment {tmp_path}/env. Its packages:"
@@ -122,5 +97,5 @@ esac
         assert (tmp_path / "env" / ".installed").exists()
 
     def test_a_failure_of_pip_is_one_of_make(self, tmp_path: Path) -> None:
-        assert self.make(tmp_path, 1).returncode != 0
+        assert self.install(tmp_path, 1).returncode != 0
         assert not (tmp_path / "env" / ".installed").exists()

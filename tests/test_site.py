@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 
 import link_hooks
 import saliency
+from tests.makefile import make, needs_make
 
 ROOT = Path(saliency.__file__).parents[1]
 API = ROOT / "docs" / "api"
@@ -58,19 +57,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("sphinx", "furo", "myst_nb"):
         pytest.importorskip(name, reason="The site is built with pip install '.[docs]'")
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going"),
-            # The notebooks have a test of their own.
-            *("-D", "nb_execution_mode=off", "-b", "html", "-c", "docs", ".", folder),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
+    # The notebooks have a test of their own.
+    done = make(
+        *("docs", folder / "venv"),
+        *(f"SITE={folder / 'site'}", "ARGS=-D nb_execution_mode=off"),
     )
-    assert done.returncode == 0, done.stderr
-    return folder
+    assert done.returncode == 0, done.stderr.decode()
+    return folder / "site"
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +92,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert "saliency.lrp.composites.PRESETS" in described
 
 
+@needs_make
 @pytest.mark.large
 def test_the_site_has_an_entry_for_every_public_name(
     site: Path, pages: dict[Path, Page]
@@ -108,6 +102,7 @@ def test_the_site_has_an_entry_for_every_public_name(
     assert (site / "docs" / "index.html") in pages
 
 
+@needs_make
 @pytest.mark.large
 def test_links_within_the_site_lead_somewhere(pages: dict[Path, Page]) -> None:
     dead = []
@@ -122,6 +117,7 @@ def test_links_within_the_site_lead_somewhere(pages: dict[Path, Page]) -> None:
     assert not dead
 
 
+@needs_make
 @pytest.mark.large
 def test_a_page_is_shown_without_a_request_to_another_server(
     site: Path, pages: dict[Path, Page]
