@@ -7,6 +7,7 @@ from saliency.metrics.deletion import Deletion
 from saliency.metrics.efficient_model_randomisation import (
     EfficientModelRandomisation,
 )
+from saliency.metrics.evaluation import Differences, Evaluation, evaluate
 from saliency.metrics.faithfulness_correlation import FaithfulnessCorrelation
 from saliency.metrics.infidelity import Infidelity
 from saliency.metrics.insertion import Insertion
@@ -32,7 +33,9 @@ __all__ = [
     "Completeness",
     "Complexity",
     "Deletion",
+    "Differences",
     "EfficientModelRandomisation",
+    "Evaluation",
     "FaithfulnessCorrelation",
     "Infidelity",
     "Insertion",
@@ -49,6 +52,7 @@ __all__ = [
     "RelevanceRank",
     "SensitivityN",
     "Sparseness",
+    "evaluate",
     "masks_of_atoms",
     "masks_of_boxes",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,6 +19,9 @@ class AgainMetric(Metric):
 
     So it takes a calculator, and no scores that were computed before.
     """
+
+    #: Whether the explanations of the data as it is are of use if they are known.
+    takes_original: ClassVar[bool] = True
 
     @names_typos
     def compute(
@@ -68,6 +71,7 @@ class AgainMetric(Metric):
         data: Any,
         seed: int,
         settings: dict[str, Any],
+        original: np.ndarray | None = None,
     ) -> MetricResult:
         """Return the values of examples.
 
@@ -76,6 +80,8 @@ class AgainMetric(Metric):
             data: The examples.
             seed (int): That of all explanations.
             settings (dict): Arguments of ``compute_aggregate``, the seed among them.
+            original (numpy.ndarray or None): What that gives for the data as it is, if
+                it is known already.
         """
 
 

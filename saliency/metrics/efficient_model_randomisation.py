@@ -74,10 +74,13 @@ class EfficientModelRandomisation(AgainMetric):
         data: Any,
         seed: int,
         settings: dict[str, Any],
+        original: np.ndarray | None = None,
     ) -> MetricResult:
         model = checked_network(calculator, settings)
         keeps_dropout(calculator, settings)
-        before = self._entropies(calculator, data, settings)
+        if original is None:
+            original = scores_of(calculator, data, settings)
+        before = self._entropies(original)
         if not before.all():
             raise ValueError(
                 f"the scores of example {int((before == 0).argmax())} are the same at "
@@ -85,18 +88,17 @@ class EfficientModelRandomisation(AgainMetric):
             )
         network = RandomisedNetwork(model, self.draw, seed)
         network.draw_anew([*layers_of(model)])
-        after = self._entropies(calculator, data, {**settings, "posterior": network})
+        again = scores_of(calculator, data, {**settings, "posterior": network})
+        after = self._entropies(again)
         return self._result((after - before) / before)
 
-    def _entropies(
-        self, calculator: BaseCalculator, data: Any, settings: dict[str, Any]
-    ) -> np.ndarray:
+    def _entropies(self, scores: np.ndarray) -> np.ndarray:
         """Return the entropy of the histogram of each example's scores."""
         entropies = []
-        for map_ in maps_of_examples(scores_of(calculator, data, settings)):
-            scores = transformed(map_, self.transform)
-            largest = np.abs(scores).max() or 1.0  # so that all widths are normal
-            counts, _ = np.histogram(scores / largest, self.n_bins)
-            shares = counts[counts > 0] / scores.size
+        for map_ in maps_of_examples(scores):
+            values = transformed(map_, self.transform)
+            largest = np.abs(values).max() or 1.0  # so that all widths are normal
+            counts, _ = np.histogram(values / largest, self.n_bins)
+            shares = counts[counts > 0] / values.size
             entropies.append(abs(float(shares @ np.log(shares))))
         return np.array(entropies)

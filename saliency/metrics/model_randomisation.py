@@ -57,6 +57,8 @@ class ModelRandomisation(AgainMetric):
     posterior.
     """
 
+    # The passes of the first explanations show in which order layers are called.
+    takes_original: ClassVar[bool] = False
     transform: str = "signed"
     draw: str = "normal"
     layers: Sequence[str] | None = None
@@ -74,6 +76,7 @@ class ModelRandomisation(AgainMetric):
         data: Any,
         seed: int,
         settings: dict[str, Any],
+        original: np.ndarray | None = None,
     ) -> MetricResult:
         model = checked_network(calculator, settings)
         called = LayersCalled()

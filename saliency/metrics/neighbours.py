@@ -63,11 +63,14 @@ class NeighbourMetric(AgainMetric):
         data: Any,
         seed: int,
         settings: dict[str, Any],
+        original: np.ndarray | None = None,
     ) -> MetricResult:
         _check_floats(data)
         streams = RandomStreams(seed)
         calculator = with_fixed_classes(calculator, data, settings)
-        first = self._maps(calculator, data, settings)
+        if original is None:
+            original = scores_of(calculator, data, settings)
+        first = transformed(original, self.transform)
         largest = np.zeros(len(first))
         for sample in range(self.n_samples):
             near = Neighbours(data, self.radius, streams, sample)

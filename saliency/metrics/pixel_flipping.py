@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.calculator.engine.clean_passes import CleanPasses
-from saliency.calculator.engine.dataset import Batches
 from saliency.checks import check_choice, is_number
-from saliency.metrics.metric import ReferenceMetric
-from saliency.metrics.ranking import RankedRun, Steps, even_numbers
-from saliency.metrics.removal import RemovalMetric
-from saliency.metrics.scores import ScoresForData
+from saliency.metrics.ranking import Steps, even_numbers
+from saliency.metrics.removal import RemovalMetric, ReplacementMetric
 
 _ORDERS = ("most", "least", "difference")
 
@@ -74,7 +70,7 @@ class FlippingMetric(RemovalMetric):
         return float((curve[0] - curve).mean())
 
 
-class PixelFlipping(FlippingMetric, ReferenceMetric):
+class PixelFlipping(FlippingMetric, ReplacementMetric):
     r"""Pixel flipping: the mean fall of f as features are removed one after the other.
 
     .. math:: \mathrm{AOPC} = \frac{1}{L + 1} \sum_{k=0}^{L}
@@ -96,9 +92,3 @@ class PixelFlipping(FlippingMetric, ReferenceMetric):
 
     The other arguments are those of :class:`FlippingMetric`.
     """
-
-    def _start(
-        self, batches: Batches, passes: CleanPasses, scores: ScoresForData | None
-    ) -> RankedRun:
-        reference = self._reference_for(batches, passes)
-        return RankedRun(self._groups_for(batches), reference, scores, self._steps)

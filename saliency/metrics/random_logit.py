@@ -52,6 +52,7 @@ class RandomLogit(AgainMetric):
         data: Any,
         seed: int,
         settings: dict[str, Any],
+        original: np.ndarray | None = None,
     ) -> MetricResult:
         classes, n_class = classes_of(calculator, data, settings)
         streams = RandomStreams(seed)
@@ -59,11 +60,12 @@ class RandomLogit(AgainMetric):
         for i, (one, n) in enumerate(zip(classes.tolist(), n_class.tolist())):
             drawn = int(streams.generator(METHOD, 0, i).integers(1, n))
             others.append((one + drawn) % n)
-        maps = [
-            transformed(
-                scores_of(calculator.replace(class_index=one), data, settings),
-                self.transform,
-            )
-            for one in (classes, np.array(others))
-        ]
+
+        def scores_of_class(which: np.ndarray) -> np.ndarray:
+            return scores_of(calculator.replace(class_index=which), data, settings)
+
+        if original is None:
+            original = scores_of_class(classes)
+        pair = (original, scores_of_class(np.array(others)))
+        maps = (transformed(scores, self.transform) for scores in pair)
         return self._result(rank_correlations(*maps))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -34,6 +35,27 @@ class Steps(NamedTuple):
 
 #: Returns the steps for a number of groups.
 MakesSteps = Callable[[int], Steps]
+
+
+def united(several: Sequence[Steps], n_group: int) -> tuple[Steps, list[np.ndarray]]:
+    """Return steps that hold those of several metrics, and where each has its own.
+
+    Args:
+        several (sequence of Steps): Those of each metric.
+        n_group (int): How many groups there are.
+
+    Returns:
+        tuple: The steps, each once; and for each metric the places of its steps, in
+        their order.
+    """
+    if len(several) == 1:
+        return several[0], [np.arange(len(several[0].n_absent))]
+    n_absent, is_least = (np.concatenate(parts) for parts in zip(*several))
+    is_least = is_least & (n_absent < n_group) & (n_absent > 0)  # else of both orders
+    found, places = np.unique(2 * n_absent + is_least, return_inverse=True)
+    stops = np.cumsum([len(one.n_absent) for one in several])[:-1]
+    steps = Steps(found // 2, found % 2 == 1)
+    return steps, np.split(places.reshape(-1), stops)
 
 
 def even_numbers(n_group: int, n_steps: int, share: float) -> np.ndarray:

@@ -79,10 +79,13 @@ class ROAD(FlippingMetric):
         return np.unique(np.minimum(super()._numbers(n_group), n_group - 1))
 
     def _start(
-        self, batches: Batches, passes: CleanPasses, scores: ScoresForData | None
+        self,
+        batches: Batches,
+        passes: CleanPasses,
+        scores: ScoresForData | None,
+        steps: MakesSteps,
     ) -> RankedRun:
-        groups = self._groups_for(batches)
-        return _ImputedRun(groups, scores, self._steps, self.noise)
+        return _ImputedRun(self._groups_for(batches), scores, steps, self.noise)
 
 
 class _ImputedRun(RankedRun):

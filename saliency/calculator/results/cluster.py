@@ -8,12 +8,12 @@ import itertools
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from pickle import PickleBuffer
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -133,6 +133,32 @@ def _run(
             out.add(done.digests, done.machine)
             bar.update(stop - start)
             _warn(done.warnings, shown)
+
+
+def calls_on_workers(
+    thing: Any,
+    plan: Callable[[Callable[..., Any]], Iterable[tuple[Any, Any]]],
+    workers: Any,
+) -> Iterator[tuple[Any, Any]]:
+    """Have methods of a thing run on processes, and give what they return.
+
+    Args:
+        thing (object): Each worker holds a copy.
+        plan (callable): Is given ``submit(name, *arguments)``, which calls a method on
+            a worker; what it returns stands for the result, and may be an argument of
+            other calls. It yields pairs of a key and such a result.
+        workers (int or distributed.Client): How many processes, or a cluster.
+
+    Yields:
+        tuple: A key and its result, as they are complete.
+    """
+    with _client(workers) as client, _Calls(client, thing) as calls:
+        keys = {future: key for key, future in plan(calls.submit)}
+        try:
+            for future in as_completed([*keys]):
+                yield keys.pop(future), calls.result(future)
+        finally:
+            client.cancel([*keys])
 
 
 _Warning = tuple[str, type[Warning]]
@@ -276,6 +302,80 @@ class _Explainer(WorkerPlugin):
             part.flush()
             seconds = time.monotonic() - begin
         return _Done(part.digests, part.machine, caught, seconds)
+
+
+class _Called(NamedTuple):
+    """What a call on a worker has returned.
+
+    Attributes:
+        value: What it is.
+        warnings (list): The warnings there were, also in calls that it needed.
+    """
+
+    value: Any
+    warnings: list[_Warning]
+
+
+class _Calls:
+    """Calls of the methods of a thing, on the workers, within a ``with`` block.
+
+    Args:
+        client (distributed.Client): Of the cluster.
+        thing (object): The thing; each worker is given it once.
+    """
+
+    def __init__(self, client: Client, thing: Any) -> None:
+        self._client = client
+        self._plugin = _Holder(thing)
+        self._shown: set[_Warning] = set()
+
+    def __enter__(self) -> _Calls:
+        self._client.register_plugin(self._plugin)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._client.unregister_worker_plugin(self._plugin.name)
+
+    def submit(self, method: str, *arguments: Any) -> Any:
+        """Call a method on a worker; some arguments may be results of other calls."""
+        return self._client.submit(
+            _call, self._plugin.name, method, *arguments, pure=False
+        )
+
+    def result(self, future: Any) -> Any:
+        """Return what a call has returned, and give the warnings that are new."""
+        called: _Called = future.result()
+        _warn(called.warnings, self._shown)
+        return called.value
+
+
+class _Holder(WorkerPlugin):
+    """What a worker holds: a thing whose methods are called."""
+
+    def __init__(self, thing: Any) -> None:
+        self.name = f"saliency-{uuid.uuid4().hex}"
+        self._pickled = _Pickled.of(thing)
+
+    def setup(self, worker: Any) -> None:
+        """Get ready (called by Dask on each worker)."""
+        self._thing: Any = None
+
+    def call(self, method: str, arguments: tuple[Any, ...]) -> _Called:
+        """Call a method."""
+        before = [one for one in arguments if isinstance(one, _Called)]
+        values = [one.value if isinstance(one, _Called) else one for one in arguments]
+        with one_at_a_time(), one_thread(), _caught() as caught:
+            if self._thing is None:
+                self._thing = self._pickled.load()
+            value = getattr(self._thing, method)(*values)
+        return _Called(value, [w for one in before for w in one.warnings] + caught)
+
+
+def _call(name: str, method: str, *arguments: Any) -> _Called:
+    """Call a method, on a worker."""
+    plugin: Any = get_worker().plugins[name]
+    called: _Called = plugin.call(method, arguments)
+    return called
 
 
 class _Pickler(cloudpickle.CloudPickler):
