@@ -32,7 +32,9 @@ class LimeCalculator(MaskCalculator):
     that ``kernel_width`` says. For a linear network it is the weight times the
     difference to the baseline, but for ``alpha``, which draws coefficients towards 0.
     They do not add up to f(x) - f(baseline). A sample is one draw of coalitions, which
-    examples with as many groups share; ``M`` samples tell how far it depends on them.
+    examples with as many groups share. With one sample, ``explain`` finds how far
+    coefficients are by chance from those of many coalitions, and returns these standard
+    errors as ``errors``.
 
     Args:
         n_samples (int): How many coalitions are drawn; the example itself is another.

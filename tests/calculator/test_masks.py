@@ -88,6 +88,28 @@ class TestLime:
         with pytest.raises(ValueError, match=message):
             LimeCalculator(squares, **settings)
 
+    @pytest.mark.parametrize("alpha", [0.0, 5.0])
+    def test_errors_of_a_sample_are_the_spread_of_samples(self, alpha):
+        x = np.random.default_rng(0).standard_normal((2, 6))
+        calculator = LimeCalculator(
+            lambda v: F.sin(F.cumsum(v, axis=1))[:, ::-1],
+            class_index="all",
+            n_samples=200,
+            alpha=alpha,
+            groups=np.array([0, 1, 2, 2, 3, 4]),
+            kernel_width=1.0,
+        )
+        spread = calculator.explain(x, M=60, seed=0).errors
+        told = np.mean(
+            [calculator.explain(x, seed=i).errors for i in range(10)], axis=0
+        )
+        assert_allclose(told, spread, rtol=0.35, atol=1e-12)
+        assert_allclose(
+            calculator.explain(x, seed=0).values,
+            calculator.compute(x, seed=0)[0],
+            atol=1e-12,
+        )
+
     def test_too_few_samples_without_a_penalty(self):
         calculator = LimeCalculator(squares, class_index=0, alpha=0, n_samples=3)
         with pytest.raises(ValueError, match="3 samples do not determine"):

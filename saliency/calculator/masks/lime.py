@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from saliency.calculator.masks.design import LinearDesign
+from saliency.calculator.masks.design import LinearDesign, applied, units_of_parts
 
 
 class Lime:
@@ -19,13 +20,13 @@ class Lime:
     """
 
     is_random = True
-    has_errors = False
     adds_up = False
 
     def __init__(self, n_samples: int, kernel_width: float, alpha: float) -> None:
         self._n_samples = n_samples
         self._kernel_width = kernel_width
         self._alpha = alpha
+        self.has_errors = n_samples > 1
 
     def __call__(self, n_group: int, n_background: int, rng: Any) -> LinearDesign:
         """Return a design for so many groups."""
@@ -33,8 +34,40 @@ class Lime:
         n_absent = rng.integers(1, n_group, self._n_samples, endpoint=True)
         places = np.argsort(rng.random((self._n_samples, n_group)), axis=1)
         table[1:] = places >= n_absent[:, None]
-        weights = similarity(table, self._kernel_width)
-        return LinearDesign(table, ridge(table.astype(float), weights, self._alpha))
+        return Ridge(table, similarity(table, self._kernel_width), self._alpha)
+
+
+class Ridge(LinearDesign):
+    """Coalitions whose values are the coefficients of a ridge regression.
+
+    Step 0 is where all groups are present; the others are drawn.
+
+    Args:
+        table (numpy.ndarray): The coalitions, ``(n_step, n_group)``.
+        weights (numpy.ndarray): That of each in the regression.
+        alpha (float): The penalty.
+    """
+
+    def __init__(self, table: np.ndarray, weights: np.ndarray, alpha: float) -> None:
+        z = table.astype(float)
+        super().__init__(table, ridge(z, weights, alpha))
+        self._centred = z - np.average(z, axis=0, weights=weights)
+        self._shares = weights / weights.sum()
+        self.n_unit = len(table) - 1 if len(table) > 2 else 0
+
+    def parts(self, scores: np.ndarray, n_part: int) -> Iterator[np.ndarray]:
+        """Give coefficients to which some coalitions contribute more than the others.
+
+        What one contributes is its residual times its weights (delta method).
+        """
+        values = self.values(scores)
+        mean = applied(self._shares[None], scores)
+        residuals = (scores - mean - applied(self._centred, values))[:, 1:]
+        weights = self.weights[:, 1:]
+        of_each = applied(weights, residuals) / self.n_unit
+        for drawn in units_of_parts(self.n_unit, n_part):
+            own = applied(weights[:, drawn], residuals[:, drawn])
+            yield values + (own - len(drawn) * of_each) * n_part
 
 
 def similarity(table: np.ndarray, kernel_width: float) -> np.ndarray:
