@@ -22,6 +22,7 @@ ROOMS = [
     ("saliency/__main__",),
     ("saliency/commands",),
     ("saliency/__init__", "saliency/report", "saliency/training"),
+    ("saliency/metrics/truths",),
     ("saliency/metrics", "saliency/visualizer", "saliency/models"),
     ("saliency/calculator",),
     ("saliency/calculator/masks",),

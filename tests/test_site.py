@@ -12,6 +12,7 @@ import pytest
 
 import link_hooks
 import saliency
+from saliency.metrics import truths
 from tests.makefile import make, needs_make
 
 ROOT = Path(saliency.__file__).parents[1]
@@ -87,6 +88,7 @@ def test_every_public_name_is_in_the_reference() -> None:
     rules = {f"saliency.lrp.{name}" for name in saliency.lrp.__all__}
     training = {f"saliency.training.{name}" for name in saliency.training.__all__}
     metrics = {f"saliency.metrics.{name}" for name in saliency.metrics.__all__}
+    metrics |= {f"saliency.metrics.truths.{name}" for name in truths.__all__}
     assert PUBLIC | hooks | training | metrics <= described
     assert rules - described == {"saliency.lrp.PRESETS"}
     assert "saliency.lrp.composites.PRESETS" in described

@@ -15,7 +15,6 @@ The default is scikit-learn's digits, without a download.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from data import Images, load_colour_images, load_digits
@@ -30,6 +29,7 @@ from training import add_epoch, add_rule, begin, parser, scores_of, train
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import FilterVisualizer, LRPCalculator
 from saliency.command_line import as_ratio, at_least
+from saliency.metrics.truths.planted_watermark import Watermark, marked
 
 import chainer
 
@@ -40,42 +40,6 @@ NEAR_0 = 0.01  # of the eigenvalues, which lie between 0 and 2
 SIDE = 8  # heatmaps are downsized to about so many pixels
 MOST_EXPLAINED = 1000
 N_MAP = 64  # of each convolution of the network for colours
-
-
-class Watermark(NamedTuple):
-    """A mark in the upper left corner, a checkerboard.
-
-    Attributes:
-        side (int): Its height and width.
-        low (float): Value of its dark pixels.
-        high (float): Value of its bright ones.
-    """
-
-    side: int
-    low: float
-    high: float
-
-    def on(self, x: np.ndarray) -> np.ndarray:
-        """Return images ``(n, ch, h, w)`` with the mark."""
-        is_bright = np.indices((self.side, self.side)).sum(axis=0) % 2 == 0
-        marked = x.copy()
-        corner = np.where(is_bright, self.high, self.low)
-        marked[..., : self.side, : self.side] = corner
-        return marked
-
-
-def planted(
-    x: np.ndarray, t: np.ndarray, mark: Watermark, label: int, share: float, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return images of which some of one class have the mark, and which these are."""
-    rng = np.random.default_rng(seed)
-    of_class = np.flatnonzero(t == label)
-    chosen = rng.choice(of_class, max(1, round(share * len(of_class))), replace=False)
-    result = x.copy()
-    result[chosen] = mark.on(x[chosen])
-    has_mark = np.zeros(len(x), bool)
-    has_mark[chosen] = True
-    return result, has_mark
 
 
 def downsized(maps: np.ndarray) -> np.ndarray:
@@ -144,8 +108,8 @@ def draw(
     grid = figure.add_gridspec(2, 2, height_ratios=(3, 2), width_ratios=(3, 2))
     ax = figure.add_subplot(grid[0, 0])
     for c in range(n_cluster):
-        for marked, symbol in ((False, "o"), (True, "x")):
-            chosen = (clusters == c) & (has_mark == marked)
+        for is_marked, symbol in ((False, "o"), (True, "x")):
+            chosen = (clusters == c) & (has_mark == is_marked)
             ax.scatter(*points[chosen].T, s=22, marker=symbol, color=f"C{c}")
     ax.set(title="Heatmaps by t-SNE; colours are clusters, crosses have the mark")
     ax.set(xticks=[], yticks=[])
@@ -192,11 +156,9 @@ def main() -> None:
         x_train=images.x_train[: args.images], t_train=images.t_train[: args.images]
     )
     name = images.classes[args.label]
-    side = max(3, images.x_train.shape[-1] // 7)
-    mark = Watermark(side, float(images.x_train.min()), float(images.x_train.max()))
-    x, has_mark = planted(
-        images.x_train, images.t_train, mark, args.label, args.share, args.seed
-    )
+    mark = Watermark.fitting(images.x_train)
+    labelled = np.flatnonzero(images.t_train == args.label)
+    x, has_mark = marked(images.x_train, labelled, mark, args.share, args.seed)
     model = CNN() if is_small else UnitNet(N_MAP)
     train(model, images._replace(x_train=x), args)
     report_cheating(model, images, mark, args.label)
@@ -210,7 +172,7 @@ def main() -> None:
     for c in range(clusters.max() + 1):
         members = clusters == c
         magnitude = np.abs(maps[members]).mean(axis=0)
-        on_mark = magnitude[:side, :side].sum() / magnitude.sum()
+        on_mark = magnitude[: mark.side, : mark.side].sum() / magnitude.sum()
         print(
             f"  cluster {c}: {members.sum()} images, {on_mark:.0%} of the relevance in "
             f"the corner; {has_mark[members].mean():.0%} have the mark"

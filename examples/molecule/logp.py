@@ -40,11 +40,12 @@ from methods import (
     signed_calculators,
 )
 from molecules import Graph, need_drawing
-from scipy.stats import spearmanr
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import MolVisualizer
 from saliency.command_line import Parser, at_least
+from saliency.metrics import TruthCorrelation
+from saliency.metrics.truths.molecules import padded
 
 import chainer
 
@@ -85,13 +86,9 @@ def rank_correlations(
     Those whose atoms all contribute the same have no order that could be found. Equal
     scores find none, and count as 0.
     """
-    return np.array(
-        [
-            spearmanr(s, t)[0] if np.ptp(s) > 0 else 0.0
-            for s, t in zip(scores, truth)
-            if np.ptp(t) > 1e-9
-        ]
-    )
+    pairs = [(s, t) for s, t in zip(scores, truth) if np.ptp(t) > 1e-9]
+    found, true = (padded(column) for column in zip(*pairs))
+    return TruthCorrelation(true).compute(found).values
 
 
 def print_table(

@@ -34,11 +34,7 @@ from molecules import (
 )
 from rdkit import Chem
 from scipy.stats import ttest_rel
-from sklearn.metrics import (
-    average_precision_score,
-    precision_recall_curve,
-    roc_auc_score,
-)
+from sklearn.metrics import precision_recall_curve, roc_auc_score
 from sklearn.model_selection import train_test_split
 from training import predict, train
 
@@ -50,6 +46,7 @@ from saliency import (
     VariableMonitorLinkHook,
 )
 from saliency.command_line import Parser, as_file, as_ratio, at_least
+from saliency.metrics import LocalisationAUC
 from saliency.models.ggnn import GGNN
 
 import chainer
@@ -165,7 +162,8 @@ def precision_recall(truth: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, 
     """
     precision, recall, _ = precision_recall_curve(truth, found)
     highest = np.array([precision[recall >= r].max() for r in RECALL])
-    return highest, float(average_precision_score(truth, found))
+    of_all = LocalisationAUC(truth, curve="precision_recall")  # as of one molecule
+    return highest, of_all.compute(found[None]).mean
 
 
 def print_runs(runs: Sequence[Run], n_train: int) -> None:

@@ -26,6 +26,7 @@ from saliency.metrics.result import MetricResult
 from saliency.metrics.road import ROAD
 from saliency.metrics.sensitivity_n import SensitivityN
 from saliency.metrics.sparseness import Sparseness
+from saliency.metrics.truth_correlation import TruthCorrelation
 
 __all__ = [
     "ROAD",
@@ -52,6 +53,7 @@ __all__ = [
     "RelevanceRank",
     "SensitivityN",
     "Sparseness",
+    "TruthCorrelation",
     "evaluate",
     "masks_of_atoms",
     "masks_of_boxes",

@@ -27,6 +27,7 @@ def made(name):
     model = build(CNN, dtype=np.float32)
     parameters = METRICS[name].__signature__.parameters
     given = {"model": model, "truth": TRUTH, "other": X[:, ::-1], "units": "gradient"}
+    given["contributions"] = X[:, ::-1]
     few = {"n_steps": 4, "n_subsets": 4, "n_samples": 2, "n_sizes": 2}
     given.update(few, class_index=0)
     metric = METRICS[name](**{k: v for k, v in given.items() if k in parameters})

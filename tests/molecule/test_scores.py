@@ -213,7 +213,8 @@ class TestMeasures:
     def test_rank_correlations(self):
         truth = [np.array([1.0, 2, 3]), np.array([3.0, 1, 2]), np.array([1.0, 1, 1])]
         scores = [np.array([0.1, 0.2, 9]), np.array([5.0, 5, 5]), np.array([1.0, 2, 3])]
-        assert_allclose(logp.rank_correlations(scores, truth), [1, 0])
+        with pytest.warns(UserWarning, match="taken as 0 for 1 examples"):
+            assert_allclose(logp.rank_correlations(scores, truth), [1, 0])
         assert_allclose(logp.rank_correlations([-scores[0]], truth[:1]), [-1])
 
     def test_random_scores_have_none(self):
@@ -237,7 +238,7 @@ class TestMeasures:
         assert area == 1
         found = rng.random(50)
         precision, area = substructure.precision_recall(truth, found)
-        assert area == average_precision_score(truth, found)
+        assert_allclose(area, average_precision_score(truth, found), rtol=1e-12)
         # Of the first n atoms, how many are true, and which share of all those is it?
         n_true = truth[np.argsort(-found)].cumsum()
         share, recall = n_true / np.arange(1, 51), n_true / n_true[-1]
