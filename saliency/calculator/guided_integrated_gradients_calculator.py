@@ -57,7 +57,7 @@ class GuidedIntegratedGradientsCalculator(BaselineCalculator):
             straight path or behind it, from 0 to 1. With 0, the path is straight.
 
     Raises:
-        ValueError: If one of them is none of these, or there are several targets.
+        ValueError: If one of them is none of these.
 
     The other arguments and what is raised are those of
     :class:`~saliency.calculator.base_calculator.BaseCalculator`.
@@ -70,7 +70,6 @@ class GuidedIntegratedGradientsCalculator(BaselineCalculator):
     def check(self) -> None:
         """Raise a ValueError if a setting of the path is not allowed."""
         super().check()
-        self._subject().refuse_several_targets(type(self).__name__)
         check_positive("steps", self.steps)
         for name, low in (("fraction", "above 0"), ("max_distance", "from 0")):
             value = getattr(self, name)
@@ -105,16 +104,27 @@ class GuidedIntegratedGradientsCalculator(BaselineCalculator):
     def contribution(self, this: ForwardPass, classes: Explained) -> Array:
         """Return what each step of a path adds, in the row at its end."""
         paths = run_of(this.run, GuidedPaths)
-        which, t = np.divmod(this.rows.step, paths.n_point)
-        scores = this.scores(classes)
-        paths.completeness.add(this, t / self.steps, which, scores)
-        gradient = this.of_explained_call(this.gradients(classes))
-        ways, points = zip(*this.kept.values())
-        way, point = (this.of_explained_call(list(of)) for of in (ways, points))
-        of_rows = paths_of(this.rows, paths.n_point)
-        parts = paths.increments.add(of_rows, t, point, gradient)
-        paths.advance(this, way, gradient)
+        gradients = this.once("gradients", lambda: self._advance(this, classes))
+        _, points = zip(*this.kept.values())
+        point = this.of_explained_call(list(points))
+        of_rows = [(this.position, *p) for p in paths_of(this.rows, paths.n_point)]
+        t = this.rows.step % paths.n_point
+        parts = paths.increments.add(of_rows, t, point, gradients[this.position])
         return parts / len(paths.baselines)
+
+    def _advance(self, this: ForwardPass, classes: Explained) -> list[Array]:
+        """Take each path to its next point; return the gradients of all targets."""
+        paths = run_of(this.run, GuidedPaths)
+        which, t = np.divmod(this.rows.step, paths.n_point)
+        paths.completeness.add(this, t / self.steps, which, this.scores(classes))
+        ways, gradients = [], []
+        for position in range(this.n_target):
+            at = this.at_target(position)
+            of_calls, _ = zip(*at.kept.values())
+            ways.append(at.of_explained_call(list(of_calls)))
+            gradients.append(at.of_explained_call(at.gradients(classes)))
+        paths.advance(this, ways, gradients)
+        return gradients
 
 
 #: Of the whole distance; less than that is not missing.
@@ -206,8 +216,8 @@ class GuidedPaths(CompleteRun):
         self.baselines = baselines
         self.increments = Increments()
         self._step = step
-        # How far from its baseline each path has come, in float64.
-        self._come: dict[Path, np.ndarray] = {}
+        # How far from its baseline each path has come in each target, in float64.
+        self._come: dict[Path, dict[int, np.ndarray]] = {}
 
     def begin(self, batch: UserBatch) -> None:
         """Get ready for a batch."""
@@ -216,7 +226,7 @@ class GuidedPaths(CompleteRun):
         self._come.clear()
 
     def points(self, this: ForwardPass, baseline: Array, origin: Array) -> Array:
-        """Return the point of each row's path, ``(n_row,) + shape`` in float64.
+        """Return the point of each row's path in a target, in float64.
 
         Args:
             this (ForwardPass): The pass.
@@ -228,40 +238,60 @@ class GuidedPaths(CompleteRun):
         for row, path in enumerate(paths_of(this.rows, self.n_point)):
             t = this.rows.step[row] % self.n_point
             if t == 0:
-                self._come[path] = np.zeros(origin.shape[1:])
+                come = np.zeros(origin.shape[1:])
+                self._come.setdefault(path, {})[this.position] = come
             elif t + 1 < self.n_point:
-                points[row] += xp.asarray(self._come[path])
+                points[row] += xp.asarray(self._come[path][this.position])
             else:
                 points[row] = origin[row]
         return points
 
-    def advance(self, this: ForwardPass, way: Array, gradient: Array) -> None:
+    def advance(
+        self, this: ForwardPass, ways: list[Array], gradients: list[Array]
+    ) -> None:
         """Take each row's path to its next point.
 
         Args:
             this (ForwardPass): The pass.
-            way (array): From the baseline of each path to the target.
-            gradient (array): At the point that it has come to.
+            ways (list of array): From the baseline of each path to each target.
+            gradients (list of array): At the point that it has come to.
         """
         ways, gradients = (
-            chainer.cuda.to_cpu(array).astype(np.float64) for array in (way, gradient)
+            [chainer.cuda.to_cpu(array).astype(np.float64) for array in of_targets]
+            for of_targets in (ways, gradients)
         )
         paths = paths_of(this.rows, self.n_point)
         points = (this.rows.step % self.n_point).tolist()
-        # What is behind the end of a shorter example takes no part.
-        ends = [None] * len(paths) if this.lengths is None else this.lengths.tolist()
         alike = defaultdict(list)
-        for row, (path, t, end) in enumerate(zip(paths, points, ends)):
+        for row, (path, t, *ends) in enumerate(zip(paths, points, *_ends(this))):
             if t + 2 >= self.n_point:  # the next point, if any, is the target
                 self._come.pop(path, None)
             else:
-                alike[t, end].append(row)
-        for (t, end), rows in alike.items():
-            of_rows = np.stack([self._come[paths[row]][:end] for row in rows])
-            flat = (
-                array.reshape(len(rows), -1)
-                for array in (of_rows, ways[rows, :end], gradients[rows, :end])
+                alike[(t, *ends)].append(row)
+        for (t, *ends), rows in alike.items():
+            parts = [(position, slice(end)) for position, end in enumerate(ends)]
+            come = [
+                np.stack([self._come[paths[row]][position][part] for row in rows])
+                for position, part in parts
+            ]
+            # All targets are one.
+            joined = (
+                np.concatenate([array.reshape(len(rows), -1) for array in arrays], 1)
+                for arrays in (
+                    come,
+                    [ways[position][rows, part] for position, part in parts],
+                    [gradients[position][rows, part] for position, part in parts],
+                )
             )
-            found = self._step.next_points(t, *flat).reshape(of_rows.shape)
-            for row, point in zip(rows, found):
-                self._come[paths[row]][:end] = point
+            found = self._step.next_points(t, *joined)
+            stops = np.cumsum([array[0].size for array in come])[:-1]
+            of_targets = np.split(found, stops, axis=1)
+            for (position, part), array, old in zip(parts, of_targets, come):
+                for row, point in zip(rows, array.reshape(old.shape)):
+                    self._come[paths[row]][position][part] = point
+
+
+def _ends(this: ForwardPass) -> list[list[int | None]]:
+    """Return for each target where each row ends: what is behind takes no part."""
+    lengths = [this.at_target(position).lengths for position in range(this.n_target)]
+    return [[None] * len(this.rows) if one is None else one.tolist() for one in lengths]

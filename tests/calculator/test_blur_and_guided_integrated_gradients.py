@@ -254,10 +254,6 @@ class TestGuided:
         with pytest.raises(ValueError, match=f"{name} must be"):
             GuidedIntegratedGradientsCalculator(build(CNN), **settings)
 
-    def test_several_targets_are_refused(self):
-        with pytest.raises(ValueError, match="explains one target"):
-            GuidedIntegratedGradientsCalculator(build(CNN), targets="all")
-
     def test_steps_that_are_too_few(self, x):
         model = build(MLP)
         calculator = GuidedIntegratedGradientsCalculator(

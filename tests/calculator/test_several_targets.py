@@ -18,6 +18,7 @@ from saliency import (
     GradCAMCalculator,
     GradientCalculator,
     GuidedBackpropCalculator,
+    GuidedIntegratedGradientsCalculator,
     IntegratedGradientsCalculator,
     LRPCalculator,
     OcclusionCalculator,
@@ -115,6 +116,9 @@ METHODS = {
         IntegratedGradientsCalculator, steps=3, baseline=[0.5, "mean"]
     ),
     "adaptive": partial(IntegratedGradientsCalculator, steps=7, method="adaptive"),
+    "guided_paths": partial(
+        GuidedIntegratedGradientsCalculator, steps=4, max_distance=0.4, baseline=0.5
+    ),
     "lrp_epsilon": LRPCalculator,
     "lrp_alpha_beta": partial(LRPCalculator, rule="alpha2_beta1"),
     "occlusion": partial(OcclusionCalculator, slide_axis=1),
