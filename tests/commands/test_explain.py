@@ -28,6 +28,12 @@ def explain(line: str, out: Path) -> Explanation:
     return Explanation.load(out / "explanation.npz")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures are not drawn where a test looks at numbers alone."""
+    monkeypatch.setattr(Explanation, "plot", lambda self, *args, **how: None)
+
+
 def assert_pictures(out: Path, *names: str) -> None:
     pictures = {p.name for p in out.iterdir()} - {"explanation.npz", "scores.csv"}
     assert pictures == set(names)
@@ -66,6 +72,7 @@ class TestTables:
         assert_allclose(float(rows[0]["value"]), found.values[0, 0], rtol=1e-6)
         assert rows[0]["class"] == "virginica"
 
+    @pytest.mark.usefixtures("undrawn")
     def test_a_background_is_all_rows_of_the_file(
         self, folder: Path, tmp_path: Path
     ) -> None:
@@ -78,6 +85,7 @@ class TestTables:
         mean = scores_of_iris(load_iris().data)[::3, 2].mean()
         assert_allclose(found.values.sum(axis=1), found.scores - mean, rtol=1e-4)
 
+    @pytest.mark.usefixtures("undrawn")
     def test_the_predicted_class_is_the_default(
         self, folder: Path, tmp_path: Path
     ) -> None:
@@ -109,6 +117,7 @@ class TestTables:
         )
         assert occluded.values.shape == (3, 3, 4)
 
+    @pytest.mark.usefixtures("undrawn")
     def test_settings_are_those_of_the_calculator(
         self, folder: Path, tmp_path: Path
     ) -> None:
@@ -121,6 +130,7 @@ class TestTables:
         ).compute(x, batchsize=16)
         assert_allclose(found.values, expected[0], rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.usefixtures("undrawn")
     def test_seeds_and_noise(self, folder: Path, tmp_path: Path) -> None:
         line = f"{self.line} --class 0 --method SmoothGrad --M 3 --limit 5 --noise 0.3"
         a, b, c = (
@@ -147,6 +157,7 @@ class TestTables:
         else:
             assert (found.errors > 0).all()
 
+    @pytest.mark.usefixtures("undrawn")
     def test_the_box_of_lrp_is_that_of_all_rows(
         self, folder: Path, tmp_path: Path
     ) -> None:
@@ -167,6 +178,7 @@ class TestTables:
         assert_pictures(tmp_path, "bar.png")
         np.testing.assert_array_equal(found.values, [[1, 0, 0], [1, 0, 0]])
 
+    @pytest.mark.usefixtures("undrawn")
     def test_noise_is_for_every_method(self, folder: Path, tmp_path: Path) -> None:
         line = f"{self.line} --class 0 --method gradient --limit 2 --noise 0.1"
         found = explain(line, tmp_path)
@@ -179,6 +191,7 @@ class TestTables:
         explain(f"{self.line} --limit 2 --quiet", tmp_path)
         assert capsys.readouterr() == ("", "")
 
+    @pytest.mark.usefixtures("undrawn")
     def test_a_warning_is_a_line(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -188,6 +201,7 @@ class TestTables:
         assert shown.startswith("warning: the attributions of example ")
         assert shown.count("\n") == 1
 
+    @pytest.mark.usefixtures("undrawn")
     def test_rows_have_the_names_of_a_column(
         self, folder: Path, tmp_path: Path
     ) -> None:
@@ -196,6 +210,7 @@ class TestTables:
         assert found.index.tolist() == ["setosa", "setosa"]
 
     @pytest.mark.parametrize("kind", ["parquet", "feather"])
+    @pytest.mark.usefixtures("undrawn")
     def test_other_files(self, kind: str, folder: Path, tmp_path: Path) -> None:
         pytest.importorskip("pyarrow")
         path = tmp_path / f"iris.{kind}"
@@ -203,6 +218,7 @@ class TestTables:
         found = explain(f"{path} --model iris.onnx --class 0", tmp_path / "out")
         assert found.values.shape == (150, 4)
 
+    @pytest.mark.usefixtures("undrawn")
     def test_a_factory_with_weights(self, folder: Path, tmp_path: Path) -> None:
         line = "rows.npy --model networks_of_a_user:linear --weights linear.npz"
         found = explain(f"{line} --method gradient --class 1", tmp_path)
@@ -211,6 +227,7 @@ class TestTables:
         assert_allclose(found.values, expected, rtol=1e-6)
 
     @pytest.mark.large
+    @pytest.mark.usefixtures("undrawn")
     def test_workers(self, folder: Path, tmp_path: Path) -> None:
         pytest.importorskip("distributed")
         expected = explain(f"{self.line} --seed 3", tmp_path / "alone")
