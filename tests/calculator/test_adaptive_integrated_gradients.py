@@ -129,7 +129,13 @@ class TestAttributions:
 
     @pytest.mark.parametrize(
         "n_hidden, depth, factor",
-        [(8, 2, 100), (8, 3, 20), (16, 2, 50), (16, 3, 5), (32, 2, 5), (32, 3, 3)],
+        [
+            *((8, 2, 100), (32, 3, 3)),
+            *(
+                pytest.param(*case, marks=pytest.mark.large)
+                for case in ((8, 3, 20), (16, 2, 50), (16, 3, 5), (32, 2, 5))
+            ),
+        ],
     )
     def test_come_many_times_nearer_than_those_of_gauss_legendre(
         self, n_hidden, depth, factor
@@ -151,10 +157,12 @@ class TestAttributions:
         few, more = (errors(model, 10, n, "adaptive") for n in (32, 128))
         assert more.mean() < few.mean() / 10
 
-    @pytest.mark.parametrize("steps", [8, 32])
     @pytest.mark.parametrize(
-        "activation, depth, factor",
-        [(F.tanh, 2, 1), (F.sigmoid, 2, 1), (F.sigmoid, 3, 1), (F.tanh, 3, 3)],
+        "activation, depth, factor, steps",
+        [
+            *((F.tanh, 2, 1, 8), (F.sigmoid, 2, 1, 32)),
+            *((F.sigmoid, 3, 1, 8), (F.tanh, 3, 3, 32)),
+        ],
     )
     def test_of_smooth_networks_compare_with_the_midpoint_rule(
         self, activation, depth, factor, steps

@@ -31,6 +31,7 @@ from saliency import (
     fast_cpu,
 )
 from saliency.training import KeptRandomState, SaliencyReport
+from tests.covering import every_value
 from tests.networks import Fuse
 
 import chainer
@@ -302,8 +303,9 @@ def converted_texts(batch, device=None):
 
 
 class TestNothingIsChanged:
-    @pytest.mark.parametrize("in_fast_cpu", [False, True], ids=["plain", "fast_cpu"])
-    @pytest.mark.parametrize("new_calculator", CALCULATORS.values(), ids=CALCULATORS)
+    @every_value(
+        new_calculator=CALCULATORS, in_fast_cpu={"plain": False, "fast_cpu": True}
+    )
     def test_a_training_is_the_same_with_a_report(
         self, new_calculator, in_fast_cpu, tmp_path
     ):
