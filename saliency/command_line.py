@@ -127,6 +127,14 @@ def as_page_to_write(text: str) -> Path:
     return _file_to_write(text, ["html", "htm"], "page")
 
 
+def as_table_to_write(text: str) -> Path:
+    """Return the path of a table that can be written (``type`` of an argument).
+
+    Its folder is there or can be made.
+    """
+    return _file_to_write(text, ["md", "html", "htm", "csv"], "table")
+
+
 def _file_to_write(text: str, known: list[str], what: str) -> Path:
     path = Path(text)
     if path.suffix[1:].lower() not in known:

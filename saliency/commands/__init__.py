@@ -25,7 +25,7 @@ from saliency.commands.printing import program
 from saliency.version import __version__
 
 #: The commands, in the order in which the help lists them.
-COMMANDS = ("demo", "explain", "report", "methods", "doctor")
+COMMANDS = ("demo", "explain", "report", "evaluate", "methods", "doctor")
 _ABOUT = """Which input made the network say this? Explains trained networks.
 
 `{prog} COMMAND --help` describes the options of a command.

@@ -15,6 +15,15 @@ NETWORKS = (
 )
 #: How networks take images, as ``saliency.models.photographs.PREPARATIONS``.
 PREPARATIONS = ("unit", "symmetric", "torch", "caffe")
+#: Metrics that need no truth and no second method, as they are typed.
+METRICS = (
+    *("completeness", "complexity", "deletion", "efficient-model-randomisation"),
+    *("faithfulness-correlation", "infidelity", "insertion", "local-lipschitz"),
+    *("max-sensitivity", "model-randomisation", "pixel-flipping", "random-logit"),
+    *("road", "sensitivity-n", "sparseness"),
+)
+#: What is measured unless the user says something else.
+USUAL_METRICS = ("deletion", "insertion", "sparseness")
 _METHOD_HELP = (
     f"{', '.join(names_of_methods())}; or a preset of LRP, such as lrp:epsilon_plus. "
     "The command `methods` describes them"
@@ -172,3 +181,43 @@ def add_computation(parser: argparse.ArgumentParser) -> None:
         "many are fast",
     )
     add("--quiet", action="store_true", help="print nothing but errors")
+
+
+def add_metrics(parser: argparse.ArgumentParser) -> None:
+    """Add the options of metrics."""
+    add = parser.add_argument_group("metrics").add_argument
+    add(
+        "--metric",
+        metavar="METRIC",
+        action="append",
+        help=f"{', '.join(METRICS)}; may be repeated, and is "
+        f"{', '.join(USUAL_METRICS)} by default",
+    )
+    add(
+        "--set-metric",
+        dest="metric_settings",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of the metrics that have it, which may be repeated: "
+        "reference=0, n_steps=16, transform=absolute",
+    )
+    add(
+        "--softmax",
+        action="store_true",
+        help="measure probabilities, the softmax of the scores",
+    )
+    add(
+        "--superpixels",
+        type=at_least(2),
+        metavar="N",
+        help="remove N regions of images in the place of pixels; it needs scikit-image",
+    )
+    add(
+        "--n-random",
+        type=at_least(0),
+        default=1,
+        metavar="N",
+        help="how many random rankings of each example the floor is the mean of",
+    )
+    add("--no-gradient", action="store_true", help="do not add the gradient")

@@ -74,6 +74,24 @@ class Task(NamedTuple):
                 f"--class {asked}: there is no such class; they are {some}"
             ) from None
 
+    @property
+    def batches(self) -> dict[str, Any]:
+        """How the data becomes batches, as calculators and metrics take it."""
+        found = {"batchsize": self.args.batchsize}
+        if "converter" in self.prepared.known:
+            found["converter"] = self.prepared.known["converter"]
+        return found
+
+    def calculator(self, method: Method) -> tuple[Any, dict[str, Any]]:
+        """Return the calculator of a method, and arguments of its calls.
+
+        Raises:
+            Unusable: If the method or a setting does not fit.
+            TypeError, ValueError: As calculators.
+        """
+        of_calculator, of_call = settings_for(method, self.prepared, self.args)
+        return self._calculator(method, of_calculator, self.class_index), of_call
+
     def explain(self, method: Method) -> saliency.Explanation:
         """Return what a method finds.
 
@@ -108,14 +126,7 @@ class Task(NamedTuple):
         of_call: dict[str, Any],
         index: Any,
     ) -> saliency.Explanation:
-        forward = self.network.forward
-        calculator = method.calculator(
-            self.network.model,
-            target_extractor=self.target,
-            eval_fun=None if forward is self.network.model else forward,
-            class_index=index,
-            **of_calculator,
-        )
+        calculator = self._calculator(method, of_calculator, index)
         how = {
             "seed": self.args.seed,
             "batchsize": self.args.batchsize,
@@ -135,6 +146,18 @@ class Task(NamedTuple):
             names = np.array(self.examples.names[: len(explanation)])
             explanation = replace(explanation, index=names)
         return explanation
+
+    def _calculator(
+        self, method: Method, of_calculator: dict[str, Any], index: Any
+    ) -> Any:
+        forward = self.network.forward
+        return method.calculator(
+            self.network.model,
+            target_extractor=self.target,
+            eval_fun=None if forward is self.network.model else forward,
+            class_index=index,
+            **of_calculator,
+        )
 
 
 def read_task(args: argparse.Namespace) -> Task:

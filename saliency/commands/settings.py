@@ -97,10 +97,20 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
         for name, value in (("steps", args.steps), ("baseline", args.baseline))
         if value is not None
     }
-    for text in args.settings:
+    return {**given, **named_values("--set", args.settings)}
+
+
+def named_values(option: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return what texts say, each of which is NAME=VALUE.
+
+    Raises:
+        Unusable: If one is not.
+    """
+    given = {}
+    for text in texts:
         name, is_set, value = text.partition("=")
         if not is_set or not name.isidentifier():
-            raise Unusable(f"--set must be NAME=VALUE, got {text!r}")
+            raise Unusable(f"{option} must be NAME=VALUE, got {text!r}")
         given[name] = _value_of(value)
     return given
 

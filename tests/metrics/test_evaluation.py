@@ -357,7 +357,7 @@ class TestErrors:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             evaluate({"a": calculator, "zero": 0 * X}, X, [metric], **QUIET)
-        other, constant = caught
+        other, constant = caught  # each once, whatever it is about
         assert str(other.message).startswith("methods['a']: SensitivityN measures")
         assert str(constant.message).startswith("SensitivityN of zero: ")
         assert {one.filename for one in caught} == {__file__}

@@ -11,6 +11,7 @@ from saliency.calculator.engine.dataset import Converter
 from saliency.checks import is_int
 from saliency.configured import names_typos
 from saliency.metrics.again import fixed_seed
+from saliency.metrics.evaluation.naming import Caution, warn_of
 from saliency.metrics.evaluation.rows import (
     Given,
     Row,
@@ -21,7 +22,13 @@ from saliency.metrics.evaluation.rows import (
     gradient_of,
 )
 from saliency.metrics.evaluation.table import Evaluation, check_confidence
-from saliency.metrics.evaluation.work import Pair, Work, file_name, random_file_name
+from saliency.metrics.evaluation.work import (
+    Found,
+    Pair,
+    Work,
+    file_name,
+    random_file_name,
+)
 from saliency.metrics.metric import Metric
 from saliency.metrics.result import MetricResult
 from saliency.progress import progress_bar
@@ -207,7 +214,7 @@ def _folder(out: Any, rows: Sequence[Row], n_random: int) -> Path | None:
 def _found(work: Work, workers: Any, show_progress: bool) -> dict[Pair, MetricResult]:
     """Return the result for each pair."""
     if workers is None:
-        steps: Iterator[tuple[list[Pair], list[MetricResult]]] = work.plan(
+        steps: Iterator[tuple[list[Pair], Found]] = work.plan(
             lambda name, *args: getattr(work, name)(*args)
         )
     else:
@@ -216,8 +223,13 @@ def _found(work: Work, workers: Any, show_progress: bool) -> dict[Pair, MetricRe
         cluster.check_workers(workers)
         steps = cluster.calls_on_workers(work, work.plan, workers)
     found: dict[Pair, MetricResult] = {}
-    with progress_bar("evaluate", len(work.pairs), "value", show_progress) as bar:
-        for pairs, results in steps:
-            found.update(zip(pairs, results))
-            bar.update(len(pairs))
+    cautions: list[Caution] = []
+    try:
+        with progress_bar("evaluate", len(work.pairs), "value", show_progress) as bar:
+            for pairs, of_pairs in steps:
+                found.update(zip(pairs, of_pairs.results))
+                cautions += of_pairs.cautions
+                bar.update(len(pairs))
+    finally:
+        warn_of(cautions)
     return found

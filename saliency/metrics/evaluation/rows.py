@@ -10,7 +10,7 @@ from saliency.calculator import BaseCalculator, GradientCalculator
 from saliency.calculator.engine.subject import gives_tuple
 from saliency.configured import bind
 from saliency.metrics.again import AgainMetric
-from saliency.metrics.evaluation.naming import Naming
+from saliency.metrics.evaluation.naming import Caution, Naming, warn_of
 from saliency.metrics.metric import Metric, ModelMetric, warn_of_other_class
 from saliency.metrics.scores import Explained, scores_of
 
@@ -178,6 +178,7 @@ def check_pairs(rows: list[Row], metrics: Mapping[str, Metric]) -> None:
     Raises:
         TypeError: If a metric explains again, and a row has scores alone.
     """
+    cautions: list[Caution] = []
     for name, metric in metrics.items():
         for row in rows:
             if isinstance(metric, AgainMetric) and not row.explains:
@@ -186,5 +187,7 @@ def check_pairs(rows: list[Row], metrics: Mapping[str, Metric]) -> None:
                     f" which explains again, got {type(row.explained).__name__}"
                 )
             if isinstance(metric, ModelMetric):
-                with Naming(f"methods[{row.name!r}]"):
+                with Naming(f"methods[{row.name!r}]") as naming:
                     warn_of_other_class(metric, row.explained)
+                cautions += naming.cautions
+    warn_of(cautions)

@@ -13,7 +13,7 @@ import numpy as np
 from saliency.calculator import BaseCalculator
 from saliency.metrics.again import AgainMetric
 from saliency.metrics.agreement import Agreement
-from saliency.metrics.evaluation.naming import Naming
+from saliency.metrics.evaluation.naming import Caution, Naming, warn_of
 from saliency.metrics.evaluation.random_scores import Template
 from saliency.metrics.evaluation.rows import RANDOM, Row
 from saliency.metrics.metric import Metric, ModelMetric
@@ -43,6 +43,18 @@ class Pair(NamedTuple):
 
     method: str
     metric: str
+
+
+class Found(NamedTuple):
+    """What metrics have found.
+
+    Attributes:
+        results (list of MetricResult): One for each metric.
+        cautions (list of Caution): The warnings there were.
+    """
+
+    results: list[MetricResult]
+    cautions: list[Caution]
 
 
 class Work:
@@ -123,7 +135,7 @@ class Work:
         return found
 
     def plan(self, submit: Submit) -> Iterator[tuple[list[Pair], Any]]:
-        """Yield places, and what the call for them has returned: a result for each.
+        """Yield places, and what the call for them has returned, a :class:`Found`.
 
         Args:
             submit (callable): Calls a method by its name.
@@ -157,17 +169,17 @@ class Work:
         if not row.explains:
             return scores_of(row.explained, self._data, {})
         settings = {**self._how, **row.settings, **self._shared}
-        if self.out is None:
-            with self._naming(row):
-                return scores_of(row.explained, self._data, settings)
-        path = self.out / f"{file_name(row.name)}.npy"
-        with self._naming(row):
-            scores_of(row.explained, self._data, {**settings, "out": path})
-        return path
+        path = None
+        if self.out is not None:
+            settings["out"] = path = self.out / f"{file_name(row.name)}.npy"
+        with self._naming(row) as naming:
+            scores = scores_of(row.explained, self._data, settings)
+        warn_of(naming.cautions)
+        return scores if path is None else path
 
     def measured(
         self, number: int, names: Sequence[str], stored: Stored | None
-    ) -> list[MetricResult]:
+    ) -> Found:
         """Return what metrics find of a row.
 
         Args:
@@ -179,14 +191,22 @@ class Work:
         """
         row, first = self.rows[number], self.metrics[names[0]]
         scores = None if stored is None else opened(stored)
-        with self._naming(row, " and ".join(names)):
+        with self._naming(row, " and ".join(names)) as naming:
             if isinstance(first, AgainMetric):
-                settings = {**self._how, **row.settings, **self._shared}
-                calculator: Any = row.explained
-                seed = self._shared["seed"]
-                return [first._compared(calculator, self._data, seed, settings, scores)]
-            assert scores is not None
-            return self._of_scores(names, scores)
+                results = [self._again(first, row, scores)]
+            else:
+                assert scores is not None
+                results = self._of_scores(names, scores)
+        return Found(results, naming.cautions)
+
+    def _again(
+        self, metric: AgainMetric, row: Row, scores: np.ndarray | None
+    ) -> MetricResult:
+        """Return what a metric finds that explains again."""
+        settings = {**self._how, **row.settings, **self._shared}
+        calculator: Any = row.explained
+        seed = self._shared["seed"]
+        return metric._compared(calculator, self._data, seed, settings, scores)
 
     def _of_scores(
         self, names: Sequence[str], scores: np.ndarray
@@ -229,7 +249,7 @@ class Work:
 
     def measured_at_random(
         self, names: Sequence[str], drawn: Sequence[Stored] | None
-    ) -> list[MetricResult]:
+    ) -> Found:
         """Return what metrics find of random rankings: the means.
 
         Args:
@@ -238,13 +258,15 @@ class Work:
             drawn (list or None): Random scores; None where metrics have a ranking of
                 their own.
         """
-        with Naming(f"{' and '.join(names)} of a random ranking"):
+        with Naming(f"{' and '.join(names)} of a random ranking") as naming:
             if drawn is None:
                 metrics: list[Any] = [self.metrics[name] for name in names]
                 how = {**self._how, **self._shared, "M": self._n_random}
-                return measured_together(metrics, None, self._data, how)
-            results = [self._of_scores(names, opened(one))[0] for one in drawn]
-        return [_mean_of_random(results)]
+                results = measured_together(metrics, None, self._data, how)
+            else:
+                of_each = [self._of_scores(names, opened(one))[0] for one in drawn]
+                results = [_mean_of_random(of_each)]
+        return Found(results, naming.cautions)
 
     def _naming(self, row: Row, name: str | None = None) -> Naming:
         """Return a block whose errors and warnings say which method they are about."""
