@@ -32,6 +32,12 @@ TABLES = ("linear_table", "additive_table", "interaction_table")
 QUICK = (*TABLES, "watermark on colours")
 SLOW = ("planted_watermark", "planted_patches", "planted_substructures", "logp")
 EVERY = [*QUICK, *(pytest.param(name, marks=pytest.mark.large) for name in SLOW)]
+#: Shorter training than by default, which does as well.
+SETTINGS = {
+    "planted_watermark": {"n_epoch": 3},
+    "planted_patches": {"n_train": 500},
+    "planted_substructures": {"n_train": 250, "n_epoch": 8},
+}
 
 
 @cache
@@ -40,7 +46,7 @@ def made(name):
         return watermark_on_colours()
     needed = {"planted_substructures": "rdkit", "logp": "rdkit"}
     pytest.importorskip(needed.get(name, "sklearn"))
-    return getattr(truths, name)(30)
+    return getattr(truths, name)(20, **SETTINGS.get(name, {}))
 
 
 def watermark_on_colours():
