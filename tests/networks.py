@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 
 import saliency  # noqa: F401  (before chainer)
@@ -27,6 +29,21 @@ def build(network, *args, dtype=np.float64, seed=0, **kwargs):
             link.avg_mean[...] = rng.normal(size=link.avg_mean.shape)
             link.avg_var[...] = rng.uniform(0.5, 2, link.avg_var.shape)
     return model
+
+
+def of_chainer(name):
+    """Returns one of Chainer's own large networks, with random weights.
+
+    They are a million random numbers, over and over: to draw the 138 million of VGG16
+    takes seconds.
+    """
+    drawn = np.random.default_rng(0).standard_normal(1_000_003, np.float32)
+
+    def normal(loc, scale, size):
+        return loc + np.resize(np.float32(scale) * drawn, size)
+
+    with mock.patch.object(np.random, "normal", normal):
+        return getattr(L, name)(pretrained_model=None)
 
 
 class Calls:

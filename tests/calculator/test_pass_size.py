@@ -34,6 +34,7 @@ from tests.networks import (
     Tokens,
     TwoInputs,
     build,
+    of_chainer,
 )
 
 import chainer
@@ -388,7 +389,7 @@ class TestTrial:
 class TestMemory:
     def test_of_vgg16(self, rng):
         images = rng.normal(size=(8, 3, 224, 224)).astype(np.float32)
-        model = L.VGG16Layers(pretrained_model=None)
+        model = of_chainer("VGG16Layers")
         calculator = GradientCalculator(
             model, eval_fun=lambda v: model(v, layers=["fc8"])["fc8"], class_index=0
         )

@@ -667,9 +667,5 @@ def killed_at_random(kind, folder, n_kill):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 class TestKilledAtARandomMoment:
     @pytest.mark.large
-    def test_twice(self, kind, tmp_path):
-        killed_at_random(kind, tmp_path, 2)
-
-    @pytest.mark.large
-    def test_fifty_times(self, kind, tmp_path):
-        killed_at_random(kind, tmp_path, 50)
+    def test_twenty_times(self, kind, tmp_path):
+        killed_at_random(kind, tmp_path, 20)

@@ -99,10 +99,10 @@ def check(calls, subjects, n_trial=N_TRIAL):
     assert state_of_all(*subjects) == before
 
 
-# Each with itself and with the four behind it: what two have in common that share one
-# block, of the CPU, of a hook or of dropout, each of them has with some of these.
+# Each with itself, with the next one and with the fifth behind it: what two have in
+# common that share one block, of the CPU, of a hook or of dropout, each has with some.
 _RING = [*KINDS, *KINDS]
-SOME_TWO = [(_RING[i], _RING[i + k]) for i in range(len(KINDS)) for k in range(5)]
+SOME_TWO = [(_RING[i], _RING[i + k]) for i in range(len(KINDS)) for k in (0, 1, 5)]
 
 
 @pytest.mark.parametrize(("first", "second"), SOME_TWO)

@@ -28,7 +28,7 @@ from saliency.lrp.rules import SumRule
 from tests.calculator.oracles import run
 from tests.calculator.test_promises import state_of
 from tests.covering import every_value
-from tests.networks import MLP, build
+from tests.networks import MLP, build, of_chainer
 
 import chainer
 import chainer.functions as F
@@ -483,9 +483,9 @@ def test_presets_account_for_all_relevance_and_it_is_finite(name, preset, rng):
 
 
 @functools.cache
-def of_chainer(name):
-    """Returns one of Chainer's own networks, with random weights."""
-    model = getattr(L, name)(pretrained_model=None)
+def with_statistics(name):
+    """Returns one of Chainer's own networks, with weights and statistics."""
+    model = of_chainer(name)
     rng = np.random.default_rng(0)
     for link in model.links():
         if isinstance(link, L.BatchNormalization):
@@ -506,7 +506,7 @@ OF_CHAINER = {
 @every_value(preset=list(PRESETS), name=list(OF_CHAINER))
 def test_networks_of_chainer_with_every_preset(name, preset, rng):
     layer, side = OF_CHAINER[name]
-    model = of_chainer(name)
+    model = with_statistics(name)
 
     def scores(x):
         y = model(x, layers=[layer])[layer]

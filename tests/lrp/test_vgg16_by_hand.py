@@ -14,6 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_allclose
 
 from saliency import LRPCalculator
+from tests.networks import of_chainer
 
 import chainer
 import chainer.links as L
@@ -24,7 +25,7 @@ CONVOLUTIONS = (2, 2, 3, 3, 3)
 @pytest.fixture(scope="module")
 def model():
     """VGG16 for images of 32 x 32 pixels, whose last maps are 1 x 1."""
-    model = L.VGG16Layers(pretrained_model=None)
+    model = of_chainer("VGG16Layers")
     del model.fc6
     with model.init_scope():
         model.fc6 = L.Linear(512, 4096)
