@@ -8,6 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import saliency  # noqa: F401  (before chainer)
+
+import chainer.functions as F
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -117,3 +121,43 @@ def test_both_ways_back_are_measured(table):
         _, gradient = way_back.measured(case, way)
         np.testing.assert_array_equal(gradient, [[2, 0, 0]] * 2)
     assert way_back.line(case, 1).startswith("| scaled | ")
+
+
+def test_what_is_done_is_kept_for_the_same_settings_alone(table, tmp_path):
+    faithfulness = importlib.import_module("faithfulness")
+    parts = faithfulness.Parts(tmp_path / "parts", "images=2")
+    assert parts.read("Guided IG") is None
+    areas = {"insertion of regions": np.ones(2), "deletion of regions": np.zeros(2)}
+    parts.write("Guided IG", areas)
+    assert parts.read("Guided IG").keys() == areas.keys()
+    other = faithfulness.Parts(tmp_path / "parts", "images=3")
+    assert other.read("Guided IG") is None
+    row = faithfulness.line("Guided IG", parts.read("Guided IG"))
+    cells = ["Guided IG", "1.000 ± 0.000", "0.000 ± 0.000", "1.000 ± 0.000"]
+    assert row == f"| {' | '.join(cells)} |"
+
+
+def test_areas_of_regions_are_those_of_a_loop(table):
+    faithfulness = importlib.import_module("faithfulness")
+    rng = np.random.default_rng(0)
+    x, blurred = rng.random((2, 1, 3, 32, 32)).astype("f")
+    w = rng.normal(0, 0.05, (2, 3, 32, 32)).astype("f")
+
+    def forward(x):
+        return F.tensordot(x, w, axes=((1, 2, 3), (1, 2, 3)))
+
+    network = argparse.Namespace(model=forward, forward=forward)
+    map_ = rng.random((1, 32, 32))
+    order = np.argsort(-map_.reshape(8, 4, 8, 4).sum(axis=(1, 3)), axis=None)
+    for start, end, name in ((blurred, x, "insertion"), (x, blurred, "deletion")):
+        curve, image = [], start.copy()
+        for k in range(0, 65, 2):
+            for region in order[max(k - 2, 0) : k]:
+                i, j = 4 * (region // 8), 4 * (region % 8)
+                image[..., i : i + 4, j : j + 4] = end[..., i : i + 4, j : j + 4]
+            curve.append(F.softmax(forward(image)).array[0, 1])
+        expected = (np.sum(curve) - (curve[0] + curve[-1]) / 2) / 32
+        metrics = faithfulness.metrics_of(network, np.array([1]), blurred)
+        metric = metrics[f"{name} of regions"]
+        found = metric.compute(map_, x, seed=0, show_progress=False)
+        np.testing.assert_allclose(found.values, expected, rtol=1e-5)
