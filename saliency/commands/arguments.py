@@ -183,15 +183,19 @@ def add_computation(parser: argparse.ArgumentParser) -> None:
     add("--quiet", action="store_true", help="print nothing but errors")
 
 
-def add_metrics(parser: argparse.ArgumentParser) -> None:
-    """Add the options of metrics."""
+def add_metrics(parser: argparse.ArgumentParser, without: str) -> None:
+    """Add the options of metrics.
+
+    Args:
+        parser (Parser): It is given the arguments.
+        without (str): What is done if no metric is named.
+    """
     add = parser.add_argument_group("metrics").add_argument
     add(
         "--metric",
         metavar="METRIC",
         action="append",
-        help=f"{', '.join(METRICS)}; may be repeated, and is "
-        f"{', '.join(USUAL_METRICS)} by default",
+        help=f"{', '.join(METRICS)}; may be repeated. {without}",
     )
     add(
         "--set-metric",

@@ -20,7 +20,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import saliency
 from saliency.command_line import as_table_to_write, at_least
 from saliency.commands import arguments
 from saliency.commands.errors import Unusable
@@ -29,16 +28,13 @@ from saliency.commands.printing import counted, tell
 if TYPE_CHECKING:
     from saliency.commands.explaining import Task
 
-#: The row that is added unless it is one of the methods.
-_GRADIENT = "gradient"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add data, model, methods, metrics, and where the table goes."""
     arguments.add_data(parser)
     arguments.add_model(parser)
     arguments.add_method(parser, action="append")
-    arguments.add_metrics(parser)
+    arguments.add_metrics(parser, f"By default: {', '.join(arguments.USUAL_METRICS)}")
     arguments.add_computation(parser)
     parser.add_argument(
         "--workers",
@@ -58,44 +54,23 @@ def run(args: argparse.Namespace) -> None:
     """Explain by each method, measure, and print and write the table."""
     from saliency.commands.calculators import method_of
     from saliency.commands.explaining import read_task
-    from saliency.commands.metrics import check_metrics, metric_of, new_metric
+    from saliency.commands.metrics import asked_metrics, evaluation_of, new_metrics
     from saliency.commands.settings import check_settings
 
     methods = [method_of(name) for name in args.method or ["integrated-gradients"]]
-    metrics = [metric_of(name) for name in args.metric or arguments.USUAL_METRICS]
-    _check_names("--method", [method.name for method in methods])
-    _check_names("--metric", [metric.name for metric in metrics])
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise Unusable("--method: the same method is named twice")
     check_settings(methods, args)
-    check_metrics(metrics, args)
-    if args.which_class == "all":
-        raise Unusable("--class all: one class of each example is evaluated")
+    metrics = asked_metrics(args, args.metric or arguments.USUAL_METRICS)
     if _suffix(args) == ".csv" and find_spec("pandas") is None:
         raise ImportError("--out .csv is written by pandas: pip install pandas")
     task = read_task(args)
-    asked = [method.name for method in methods]
-    if _GRADIENT not in asked and not args.no_gradient:
-        methods.append(method_of(_GRADIENT))
-    evaluation = saliency.metrics.evaluate(
-        {method.name: task.calculator(method) for method in methods},
-        task.prepared.data,
-        {metric.name: new_metric(metric, task) for metric in metrics},
-        with_gradient=False,  # it is there, with the settings that suit the data
-        n_random=args.n_random,
-        seed=args.seed,
-        workers=args.workers,
-        show_progress=not args.quiet,
-        **task.batches,
-    )
+    evaluation = evaluation_of(task, methods, new_metrics(metrics, task))
     tell(args, f"{counted(task.prepared.data)} of {args.model}", "", evaluation)
     if args.out is not None:
         _write(evaluation, args, task)
         tell(args, "", f"written: {args.out}")
-
-
-def _check_names(option: str, names: list[str]) -> None:
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise Unusable(f"{option}: {twice[0]} is named twice")
 
 
 def _suffix(args: argparse.Namespace) -> str:

@@ -6,16 +6,21 @@ import argparse
 import difflib
 import inspect
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 import saliency
 from saliency.commands.arguments import METRICS
+from saliency.commands.calculators import Method, method_of
 from saliency.commands.errors import Unusable
 from saliency.commands.explaining import Task
 from saliency.commands.settings import named_values
+from saliency.metrics.again import AgainMetric
+
+#: The row that is added unless it is one of the methods.
+_GRADIENT = "gradient"
 
 
 class NamedMetric(NamedTuple):
@@ -58,7 +63,63 @@ def _plain(name: str) -> str:
     return re.sub("[-_ ]", "", name).lower()
 
 
-def check_metrics(metrics: Sequence[NamedMetric], args: argparse.Namespace) -> None:
+def asked_metrics(args: argparse.Namespace, names: Sequence[str]) -> list[NamedMetric]:
+    """Return the metrics of these names.
+
+    Raises:
+        Unusable: If there is none of a name, one is named twice, a setting is missing,
+            or there is an option that they do not take.
+    """
+    metrics = [metric_of(name) for name in names]
+    found = [metric.name for metric in metrics]
+    twice = [name for name in found if found.count(name) > 1]
+    if twice:
+        raise Unusable(f"--metric: {twice[0]} is named twice")
+    if args.which_class == "all":
+        raise Unusable("--class all: metrics measure one class of each example")
+    _check_settings(metrics, args)
+    return metrics
+
+
+def evaluation_of(
+    task: Task,
+    methods: Sequence[Method],
+    metrics: Mapping[str, Any],
+    explanations: Mapping[str, saliency.Explanation] | None = None,
+) -> Any:
+    """Return what metrics find of methods, the gradient and a random ranking.
+
+    Args:
+        task (Task): What is asked for.
+        methods (sequence of Method): The methods.
+        metrics (dict): The metrics, by their names.
+        explanations (dict or None): What the methods have found, by their names, which
+            saves explaining once more.
+
+    Returns:
+        saliency.metrics.Evaluation: The table.
+    """
+    args = task.args
+    explains_again = any(isinstance(one, AgainMetric) for one in metrics.values())
+    given: dict[str, Any] = {method.name: task.calculator(method) for method in methods}
+    if explanations is not None and not explains_again:
+        given.update(explanations)
+    if _GRADIENT not in given and not args.no_gradient:
+        given[_GRADIENT] = task.calculator(method_of(_GRADIENT))
+    return saliency.metrics.evaluate(
+        given,
+        task.prepared.data,
+        metrics,
+        with_gradient=False,  # it is there, with the settings that suit the data
+        n_random=args.n_random,
+        seed=args.seed,
+        workers=getattr(args, "workers", None),
+        show_progress=not args.quiet,
+        **task.batches,
+    )
+
+
+def _check_settings(metrics: Sequence[NamedMetric], args: argparse.Namespace) -> None:
     """Raise an Unusable if a setting is missing, or none of the metrics has it."""
     given = _given(args)
     known = {name for one in metrics for name in one.settings}
@@ -76,8 +137,8 @@ def check_metrics(metrics: Sequence[NamedMetric], args: argparse.Namespace) -> N
             )
 
 
-def new_metric(named: NamedMetric, task: Task) -> Any:
-    """Return a metric with the user's settings, and for the rest what suits the data.
+def new_metrics(metrics: Sequence[NamedMetric], task: Task) -> dict[str, Any]:
+    """Return metrics with the user's settings, and for the rest what suits the data.
 
     Raises:
         Unusable: If an option does not fit.
@@ -95,8 +156,11 @@ def new_metric(named: NamedMetric, task: Task) -> Any:
         "groups": _groups(task),
     }
     suited.update(_given(args))
-    # A class attribute of the same name is a part of the definition.
-    return named.metric(**{k: v for k, v in suited.items() if k in named.settings})
+    # Some have none of these, or have them as a part of their definition.
+    return {
+        one.name: one.metric(**{k: v for k, v in suited.items() if k in one.settings})
+        for one in metrics
+    }
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:

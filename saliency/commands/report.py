@@ -6,7 +6,7 @@ Examples:
       --method lrp:epsilon_plus
 
 Browsers show the page without a server and without the internet. DATA and --model are
-those of explain.
+those of explain. With --metric, the page also says how good the methods are.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     arguments.add_data(parser)
     arguments.add_model(parser)
     arguments.add_method(parser, action="append")
+    arguments.add_metrics(parser, "The page then says how good the methods are")
     arguments.add_computation(parser)
     group = parser.add_argument_group("result")
     group.add_argument(
@@ -41,6 +42,7 @@ def run(args: argparse.Namespace) -> None:
     """Explain by each method, and write the page."""
     from saliency.commands.calculators import method_of
     from saliency.commands.explaining import read_task
+    from saliency.commands.metrics import asked_metrics, evaluation_of, new_metrics
     from saliency.commands.settings import check_settings
 
     methods = [method_of(name) for name in args.method or ["integrated-gradients"]]
@@ -48,20 +50,36 @@ def run(args: argparse.Namespace) -> None:
     if len(set(names)) < len(names):
         raise Unusable("--method: the same method is named twice")
     check_settings(methods, args)
+    asked = asked_metrics(args, args.metric) if args.metric else []
+    if not asked:
+        _refuse_settings_of_metrics(args)
     task = read_task(args)
+    metrics = new_metrics(asked, task)
     explanations = {}
     for method in methods:
         start = time.perf_counter()
         explanations[method.name] = task.explain(method)
         tell(args, f"{method.name}: {time.perf_counter() - start:.1f} s")
+    evaluation = None
+    if metrics:
+        evaluation = evaluation_of(task, methods, metrics, explanations)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     saliency.write_report(
         args.out,
         explanations,
         title=args.title or _title(args),
         command=[*program().split(), *args.words],
+        evaluation=evaluation,
     )
     tell(args, f"written: {args.out}")
+
+
+def _refuse_settings_of_metrics(args: argparse.Namespace) -> None:
+    if args.metric_settings or args.softmax or args.superpixels is not None:
+        raise Unusable(
+            "--set-metric, --softmax and --superpixels are for metrics, and no "
+            "--metric is named"
+        )
 
 
 def _title(args: argparse.Namespace) -> str:

@@ -46,6 +46,7 @@ class Page(NamedTuple):
         command: The words of the command line that made the page, if one did.
         facts: What else is said at the top, in pairs of texts.
         methods: The methods.
+        evaluation: The section on how good the methods are, in HTML; may be empty.
         notes: What is said of how exact the page is.
         data: What its scripts draw, in the types of JSON; ``'kind'`` is what it is
             about.
@@ -58,6 +59,7 @@ class Page(NamedTuple):
     command: Sequence[str]
     facts: Sequence[tuple[str, str]]
     methods: Sequence[Method]
+    evaluation: str
     notes: Sequence[str]
     data: dict[str, Any]
 
@@ -79,6 +81,7 @@ def html_of(page: Page) -> str:
         description=_paragraph("description", escape(page.description)),
         command=_paragraph("command", _command(page.command)),
         facts="\n".join(_fact(*pair) for pair in page.facts),
+        evaluation=page.evaluation,
         methods="\n".join(map(_method, page.methods)),
         notes="\n".join(f"<li>{escape(note)}</li>" for note in _notes(page)),
         version=escape(__version__),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saliency.checks import checked_text
 from saliency.explanation import Explanation
 from saliency.report import images, molecules, tables, texts
+from saliency.report.evaluation import checked_evaluation, section_of
 from saliency.report.facts import facts_of
 from saliency.report.findings import answer_of, question_of
 from saliency.report.methods import Method, checked_methods
@@ -17,6 +18,9 @@ from saliency.report.palette import ramps
 from saliency.visualizer.colors import SIGNED_KEY, UNSIGNED_KEY
 from saliency.visualizer.files import checked_path, write_file
 from saliency.visualizer.names import plain
+
+if TYPE_CHECKING:
+    from saliency.metrics import Evaluation
 
 
 class _Kind(NamedTuple):
@@ -49,6 +53,7 @@ def write_report(
     title: str | None = None,
     description: str | None = None,
     command: Sequence[str] = (),
+    evaluation: Evaluation | None = None,
 ) -> None:
     """Write explanations as one HTML file, which any browser opens without a network.
 
@@ -68,6 +73,8 @@ def write_report(
             which empty lines and line breaks stay.
         command (sequence of str): The words of the command line that made the page,
             which shows them as code; none by default.
+        evaluation (Evaluation or None): What :func:`saliency.metrics.evaluate` found of
+            the methods, for a section with its tables; none by default.
 
     Raises:
         ImportError: If there are molecules, and no RDKit.
@@ -87,7 +94,11 @@ def write_report(
     if checked is None:
         raise TypeError("path must be a str or a path, got None")
     page = report_html(
-        explanations, title=title, description=description, command=command
+        explanations,
+        title=title,
+        description=description,
+        command=command,
+        evaluation=evaluation,
     )
     write_file(checked, page.encode("utf-8"))
 
@@ -98,6 +109,7 @@ def report_html(
     title: str | None = None,
     description: str | None = None,
     command: Sequence[str] = (),
+    evaluation: Evaluation | None = None,
 ) -> str:
     """Return the page that :func:`write_report` writes, with its arguments."""
     for name, text in (("title", title), ("description", description)):
@@ -110,6 +122,7 @@ def report_html(
         )
     for word in command:
         checked_text("command", word)
+    checked = checked_evaluation(evaluation)
     methods = checked_methods(explanations)
     kind = methods[0].kind
     of_kind = _KINDS[kind]
@@ -134,6 +147,7 @@ def report_html(
             command,
             facts_of(methods, n, is_described=bool(description or command)),
             methods,
+            section_of(checked),
             of_kind.notes_of(content) if of_kind.notes_of else [],
             data,
         )

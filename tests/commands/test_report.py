@@ -62,3 +62,21 @@ class TestReport:
         (command,) = re.findall('<p class="command"><code>(.*?)</code>', page)
         shown = re.sub("<.*?>", "", command)
         assert shlex.split(html.unescape(shown))[2:] == ["saliency", "report", *words]
+
+    def test_how_good_the_methods_are(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        out = tmp_path / "iris.html"
+        line = (
+            "report iris.csv --drop species --model iris.onnx --class 1 --limit 5 "
+            f"--method lrp --quiet --out {out} --set-metric n_steps=2"
+        )
+        assert main(shlex.split(line)) == 2
+        assert "no --metric is named" in capsys.readouterr().err
+        assert main(shlex.split(f"{line} --metric deletion")) == 0
+        page = html.unescape(out.read_text(encoding="utf-8"))
+        (section,) = re.findall('<section id="evaluation".*?</section>', page, re.S)
+        assert "Measured on 5 examples" in section
+        names = re.findall('<th scope="row">(.*?)</th>', section)
+        assert names == ["lrp", "gradient", "random", "gradient", "random"]
+        assert "n_steps=2" in section

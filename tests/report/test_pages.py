@@ -429,3 +429,17 @@ class TestWrongArguments:
 def test_assets_come_with_the_package():
     text = (Path(saliency.__file__).parents[1] / "pyproject.toml").read_text()
     assert '"saliency.report" = ["assets/*"]' in text
+
+
+def test_an_evaluation_is_a_section_of_texts():
+    result = saliency.metrics.MetricResult(EVIL, np.arange(3.0), None, "signed")
+    found = saliency.metrics.Evaluation({(EVIL, EVIL): result, ("b", EVIL): result})
+    explanation = Explanation(np.ones((3, 2)), feature_names=["a", "b"])
+    without = saliency.report.report_html(explanation)
+    page = saliency.report.report_html(explanation, evaluation=found)
+    assert 'id="evaluation"' not in without
+    of_page, of_plain = Page(page), Page(without)
+    assert len(of_page.texts["script"]) == len(of_plain.texts["script"])
+    assert of_page.texts["table"][0].count(EVIL) == 2  # the column, and the row
+    with pytest.raises(TypeError, match=r"evaluation must be what .* got dict"):
+        saliency.report.report_html(explanation, evaluation={})

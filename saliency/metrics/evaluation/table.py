@@ -203,6 +203,25 @@ class Evaluation(PrintedTable):
                 found[row, column] = np.nan if value is None else value
         return found
 
+    def tables(self) -> dict[str, list[tuple[str, ...]]]:
+        """Return the cells of both tables by their titles, as texts.
+
+        Returns:
+            dict: Rows of cells, of which the first one names the columns; the first
+            column names the methods.
+        """
+        found = {"Means over the examples, with their standard errors": self._rows()}
+        if len(self.methods) > 1:
+            found[self.differences.title] = self.differences._rows()
+        return found
+
+    def settings_of_metrics(self) -> dict[str, str]:
+        """Return what decides about the values of each metric, by its name."""
+        return {
+            name: of_one.settings or of_one.metric
+            for name, of_one in zip(self.metrics, self._of_metrics)
+        }
+
     def __str__(self) -> str:
         parts = [super().__str__()]
         if len(self.methods) > 1:
@@ -224,7 +243,7 @@ class Evaluation(PrintedTable):
             parts.append(self.differences._repr_html_())
         items = "".join(
             f"<li>{escape(name)}: <code>{escape(settings)}</code></li>"
-            for name, settings in self._settings()
+            for name, settings in self.settings_of_metrics().items()
         )
         return "\n".join([*parts, f"<ul>{items}</ul>"])
 
@@ -234,11 +253,11 @@ class Evaluation(PrintedTable):
         Returns:
             str: Tables as GitHub reads them.
         """
-        parts = [_markdown(self._rows())]
-        if len(self.methods) > 1:
-            parts.append(f"{_plain(self.differences.title)}:")
-            parts.append(_markdown(self.differences._rows()))
-        items = (f"- {_plain(name)}: `{text}`" for name, text in self._settings())
+        parts = []
+        for title, rows in self.tables().items():
+            parts += [f"{_plain(title)}:", _markdown(rows)]
+        settings = self.settings_of_metrics().items()
+        items = (f"- {_plain(name)}: `{text}`" for name, text in settings)
         return "\n\n".join([*parts, "\n".join(items)])
 
     def to_dataframe(self) -> Any:
@@ -276,13 +295,6 @@ class Evaluation(PrintedTable):
                 **dict(zip(("difference", "low", "high"), ends)),
                 "examples": len(result),
             }
-
-    def _settings(self) -> list[tuple[str, str]]:
-        """Return the names of the metrics, and what decides about their values."""
-        return [
-            (name, of_one.settings or of_one.metric)
-            for name, of_one in zip(self.metrics, self._of_metrics)
-        ]
 
     def _rows(self) -> list[tuple[str, ...]]:
         head = ("method", *_heads(self.metrics, self.larger_is_better))
