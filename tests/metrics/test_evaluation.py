@@ -140,6 +140,17 @@ class TestAgainstOneByOne:
         assert row["better"] == "smaller" and row["reference"] == "mean"
         assert row["low"] < row["difference"] < row["high"]
 
+    def test_numbers_have_the_decimals_that_their_errors_leave_them(self):
+        def printed(values):
+            results = {("a", "M"): result_of(values), ("b", "M"): result_of(values)}
+            (_, (_, cell), _), _ = Evaluation(results).tables().values()
+            return cell
+
+        assert printed([-0.02, 0.01999]) == "0.000 ± 0.020"
+        assert printed([1234, 1300]) == "1267 ± 33"
+        assert printed([0.5, 0.5]) == "0.5 ± 0"
+        assert printed([1e-9, 3e-9]) == "2e-09 ± 1e-09"
+
     def test_names_are_texts(self):
         found = evaluate({"<b>|": X}, X, {"a|b": Sparseness()}, **QUIET)
         assert "&lt;b&gt;|" in found.to_html() == found._repr_html_()

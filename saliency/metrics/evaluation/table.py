@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ _VERDICTS = {
     (None, False): "smaller",
 }
 _NOTHING = "-"
+#: Of numbers that have more, the significant digits are printed.
+_MOST_DECIMALS = 5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,9 +101,10 @@ class Differences(PrintedTable):
         at = method, metric
         if np.isnan(self.means[at]):
             return _NOTHING
-        text = f"{self.means[at]:+.3g}"
-        if not np.isnan(self.lows[at]):
-            text += f" [{self.lows[at]:.3g}, {self.highs[at]:.3g}]"
+        low, high = self.lows[at], self.highs[at]
+        text = _number(self.means[at], high - low, "+")
+        if not np.isnan(low):
+            text += f" [{_number(low, high - low)}, {_number(high, high - low)}]"
         return f"{text} {self.verdict(*at)}".rstrip()
 
 
@@ -324,7 +328,25 @@ def _heads(metrics: Sequence[str], larger: Sequence[bool | None]) -> list[str]:
 def _cell(mean: float, error: float) -> str:
     if np.isnan(mean):
         return _NOTHING
-    return f"{mean:.4g}" + ("" if np.isnan(error) else f" ± {error:.2g}")
+    if np.isnan(error):
+        return _number(mean, error)
+    return f"{_number(mean, error)} ± {_number(error, error)}"
+
+
+def _number(value: float, spread: float, sign: str = "-") -> str:
+    """Return a number with the decimals that its spread leaves it.
+
+    Args:
+        value (float): The number.
+        spread (float): How far it is uncertain, which keeps two digits; 0 or NaN if
+            that is not known.
+        sign (str): ``'+'`` has positive numbers begin with it.
+    """
+    decimals = 1 - math.floor(math.log10(spread)) if spread > 0 else _MOST_DECIMALS + 1
+    if decimals > _MOST_DECIMALS:
+        return f"{value:{sign}.3g}"
+    decimals = max(decimals, 0)
+    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"  # never -0.00
 
 
 def _markdown(rows: Sequence[tuple[str, ...]]) -> str:
