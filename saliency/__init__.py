@@ -67,6 +67,7 @@ _MODULES = {
     "BaseVisualizer": "saliency.visualizer",
     "FilterVisualizer": "saliency.visualizer",
     "ImageVisualizer": "saliency.visualizer",
+    "MetricVisualizer": "saliency.visualizer",
     "MolVisualizer": "saliency.visualizer",
     "SmilesVisualizer": "saliency.visualizer",
     "TableVisualizer": "saliency.visualizer",

@@ -471,6 +471,82 @@ CASES = {
             "cmap": ["nope", NOTHING],
         },
     ),
+    "ImageVisualizer.visualize_cascade": (
+        drawn(
+            saliency.ImageVisualizer,
+            "visualize_cascade",
+            saliency=np.ones((2, 3, 4, 4)),
+            layers=["fc", ("conv", "bn")],
+        ),
+        {
+            "saliency": [None, 3, "a", NOTHING, [], np.ones((2, 2, 4, 4))],
+            "layers": [None, 3, "a", NOTHING, [], ["fc"]],
+            "images": [3, "a", NOTHING, [], [[[1.0]]]],
+            "similarities": [3, "a", NOTHING, np.ones((2, 3)), [[np.nan] * 2] * 2],
+            "max_maps": [*COUNT, 1],
+            "measure": TEXT,
+            "title": TEXT,
+        },
+    ),
+    "MetricVisualizer": (
+        drawn(
+            saliency.MetricVisualizer,
+            curves={"a": np.ones((2, 3))},
+            fractions=[0, 0.5, 1],
+        ),
+        {
+            "curves": [
+                *(None, 3, "a", NOTHING, {}, np.ones((2, 3)), {"a": "b"}),
+                *(
+                    {"a": one}
+                    for one in (np.ones(3), np.ones((2, 4)), [[1, np.nan, 2]])
+                ),
+            ],
+            "fractions": [
+                "a",
+                NOTHING,
+                None,
+                [],
+                [0, 0, 1],
+                [1, np.nan, 2],
+                [[0, 1, 2]],
+            ],
+            "random": ["a", NOTHING, np.ones(3), np.full((1, 3), np.inf)],
+            "band": CHOICE,
+            "together": FLAG,
+            "n_column": COUNT,
+            "title": TEXT,
+            "xlabel": TEXT,
+            "ylabel": TEXT,
+            "ax": [3, NOTHING],
+        },
+    ),
+    "MetricVisualizer.visualize_ranking": (
+        drawn(
+            saliency.MetricVisualizer,
+            "visualize_ranking",
+            values={"m": {"a": [1.0, 2.0]}},
+            larger_is_better={"m": None},
+        ),
+        {
+            "values": [
+                *(None, 3, "a", NOTHING, {}, {"m": {}}, {"m": [1.0]}),
+                *({"m": {"a": one}} for one in ("b", 3.0, [], [np.nan], [[1.0]])),
+            ],
+            "larger_is_better": [
+                None,
+                3,
+                NOTHING,
+                {},
+                {"m": 1},
+                {"m": True, "n": True},
+            ],
+            "random": [3, NOTHING, {"n": [1.0]}, {"m": 1.0}, {"m": [np.inf]}],
+            "sort": CHOICE,
+            "n_column": COUNT,
+            "title": TEXT,
+        },
+    ),
     "MolVisualizer": (
         drawn(saliency.MolVisualizer, saliency=np.arange(3.0), mol=ethanol),
         {

@@ -16,7 +16,7 @@ from saliency.metrics.localisation import masks_of_atoms, masks_of_boxes
 from saliency.metrics.localisation_auc import LocalisationAUC
 from saliency.metrics.max_sensitivity import MaxSensitivity
 from saliency.metrics.metric import Metric
-from saliency.metrics.model_randomisation import ModelRandomisation
+from saliency.metrics.model_randomisation import Cascade, ModelRandomisation
 from saliency.metrics.pixel_flipping import PixelFlipping
 from saliency.metrics.pointing_game import PointingGame
 from saliency.metrics.random_logit import RandomLogit
@@ -31,6 +31,7 @@ from saliency.metrics.truth_correlation import TruthCorrelation
 __all__ = [
     "ROAD",
     "Agreement",
+    "Cascade",
     "Completeness",
     "Complexity",
     "Deletion",

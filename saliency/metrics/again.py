@@ -49,6 +49,18 @@ class AgainMetric(Metric):
             ValueError: If ``seed`` is no seed, or there is an ``out``; what else is
                 raised is said by the metric, and by ``compute`` of calculators.
         """
+        return self._compared(
+            explained, data, *self._checked(explained, seed, settings)
+        )
+
+    def _checked(
+        self, explained: Any, seed: int | None, settings: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        """Return the seed of all explanations, and the arguments that each is given.
+
+        Raises:
+            TypeError, ValueError: As ``compute``.
+        """
         self.check()
         name = type(self).__name__
         if not isinstance(explained, BaseCalculator):
@@ -62,7 +74,7 @@ class AgainMetric(Metric):
                 f"{settings['out']!r}"
             )
         seed = fixed_seed(seed)
-        return self._compared(explained, data, seed, {**settings, "seed": seed})
+        return seed, {**settings, "seed": seed}
 
     @abstractmethod
     def _compared(

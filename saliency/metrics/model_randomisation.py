@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from saliency.calculator import BaseCalculator
+from saliency.configured import names_typos
 from saliency.metrics.again import AgainMetric
 from saliency.metrics.randomised_network import (
     LayersCalled,
     RandomisedNetwork,
-    cascade,
     check_draw,
     checked_network,
     keeps_dropout,
+    layers_of_steps,
 )
 from saliency.metrics.rank_correlation import rank_correlations
 from saliency.metrics.result import MetricResult
 from saliency.metrics.scores import check_transform, scores_of, transformed
+
+
+class Cascade(NamedTuple):
+    """Maps of examples while the layers of a network are drawn anew.
+
+    Attributes:
+        layers (tuple of tuple of str): The paths of the links that are drawn anew at
+            each step, beside those of the steps before.
+        maps (numpy.ndarray): ``(N, 1 + n_step) + shape``: those of the trained network,
+            and those after each step.
+        similarities (numpy.ndarray): The rank correlation of each with the first,
+            ``(N, n_step)``.
+    """
+
+    layers: tuple[tuple[str, ...], ...]
+    maps: np.ndarray
+    similarities: np.ndarray
 
 
 class ModelRandomisation(AgainMetric):
@@ -54,7 +72,7 @@ class ModelRandomisation(AgainMetric):
     ``compute`` returns the curve as ``(N, n_layer)``, over the share of layers that are
     drawn anew. It also raises a TypeError if the model is no :class:`chainer.Link`, and
     a ValueError if ``layers`` are none of the model's, or it has none, or there is a
-    posterior.
+    posterior. :meth:`cascade` returns the maps themselves.
     """
 
     # The passes of the first explanations show in which order layers are called.
@@ -70,6 +88,41 @@ class ModelRandomisation(AgainMetric):
         check_transform(self.transform)
         check_draw(self.draw)
 
+    @names_typos
+    def cascade(
+        self,
+        explained: BaseCalculator,
+        data: Any,
+        *,
+        seed: int | None = None,
+        **settings: Any,
+    ) -> Cascade:
+        """Return the maps themselves, to be looked at.
+
+        They are all in memory, so give it a few examples.
+        :meth:`saliency.ImageVisualizer.visualize_cascade` draws them.
+
+        Args:
+            explained (BaseCalculator): As in ``compute``.
+            data: As there.
+            seed (int or None): As there.
+            settings: As there.
+
+        Returns:
+            Cascade: The maps as they are compared, the layers, and the similarities
+            that the curve of ``compute`` has for the same arguments.
+
+        Raises:
+            TypeError, ValueError: As ``compute``.
+        """
+        seed, settings = self._checked(explained, seed, settings)
+        layers, maps = zip(*self._steps(explained, data, seed, settings))
+        original, *others = maps
+        similarities = [rank_correlations(original, one) for one in others]
+        return Cascade(
+            tuple(layers[1:]), np.stack(maps, axis=1), np.stack(similarities, axis=1)
+        )
+
     def _compared(
         self,
         calculator: BaseCalculator,
@@ -78,23 +131,37 @@ class ModelRandomisation(AgainMetric):
         settings: dict[str, Any],
         original: np.ndarray | None = None,
     ) -> MetricResult:
-        model = checked_network(calculator, settings)
-        called = LayersCalled()
-        if self.layers is not None:
-            cascade(model, called, self.layers)  # before anything is run
-        keeps_dropout(calculator, settings)
-        with called:
-            original = self._maps(calculator, data, settings)
-        network = RandomisedNetwork(model, self.draw, seed)
-        curve = []
-        for layers in cascade(model, called, self.layers):
-            network.draw_anew(layers)
-            maps = self._maps(calculator, data, {**settings, "posterior": network})
-            curve.append(rank_correlations(original, maps))
-        curves = np.stack(curve, axis=1)
+        steps = self._steps(calculator, data, seed, settings)
+        _, original = next(steps)
+        curves = np.stack([rank_correlations(original, maps) for _, maps in steps], 1)
         n_layer = curves.shape[1]
         fractions = np.broadcast_to(np.arange(1, n_layer + 1) / n_layer, curves.shape)
         return self._result(curves[:, -1], curves, fractions)
+
+    def _steps(
+        self,
+        calculator: BaseCalculator,
+        data: Any,
+        seed: int,
+        settings: dict[str, Any],
+    ) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
+        """Give the layers that are drawn anew at each step, and the maps after it.
+
+        The first step draws none.
+        """
+        model = checked_network(calculator, settings)
+        called = LayersCalled()
+        if self.layers is not None:
+            layers_of_steps(model, called, self.layers)  # before anything is run
+        keeps_dropout(calculator, settings)
+        with called:
+            original = self._maps(calculator, data, settings)
+        yield (), original
+        network = RandomisedNetwork(model, self.draw, seed)
+        for layers in layers_of_steps(model, called, self.layers):
+            network.draw_anew(layers)
+            maps = self._maps(calculator, data, {**settings, "posterior": network})
+            yield tuple(layers), maps
 
     def _maps(
         self, calculator: BaseCalculator, data: Any, settings: dict[str, Any]

@@ -123,7 +123,7 @@ def layers_of(model: chainer.Link) -> dict[str, int]:
     }
 
 
-def cascade(
+def layers_of_steps(
     model: chainer.Link, called: LayersCalled, given: Sequence[str] | None
 ) -> list[list[str]]:
     """Return which layers are drawn anew at each step, the last ones first.

@@ -15,6 +15,7 @@ from saliency.visualizer.colors import (
 )
 from saliency.visualizer.filter_visualizer import FilterVisualizer
 from saliency.visualizer.image_visualizer import ImageVisualizer
+from saliency.visualizer.metric_visualizer import MetricVisualizer
 from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
 from saliency.visualizer.molecules.files import read_sdf
 from saliency.visualizer.molecules.groups import (
@@ -41,6 +42,7 @@ __all__ = [
     "BaseVisualizer",
     "FilterVisualizer",
     "ImageVisualizer",
+    "MetricVisualizer",
     "MolVisualizer",
     "SmilesVisualizer",
     "TableVisualizer",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from os import PathLike
 from textwrap import wrap
@@ -20,7 +20,8 @@ from saliency.visualizer.base_visualizer import BaseVisualizer
 from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
 from saliency.visualizer.colors import ColorScale, sequential_cmap
 from saliency.visualizer.files import checked_path
-from saliency.visualizer.grids import SCALES, one_for_each_row
+from saliency.visualizer.grids import SCALES, columns_of, one_for_each_row
+from saliency.visualizer.images.cascade import compute_cascade
 from saliency.visualizer.images.heatmaps import (
     MODES,
     Kind,
@@ -39,7 +40,7 @@ from saliency.visualizer.images.heatmaps import (
     note_on_uncertain,
 )
 from saliency.visualizer.images.photographs import as_rgb
-from saliency.visualizer.names import AS_IT_IS, plain
+from saliency.visualizer.names import AS_IT_IS, in_lines, plain, width_of
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.scalers import Scaler, abs_max_scaler
 
@@ -51,6 +52,7 @@ TITLE_HEIGHT = 0.35
 
 LETTER = 0.075  # the width of one in the titles of rows
 ROW_TITLE = 30  # letters in a line of these
+COLUMN_TITLE = 23  # and in one of the titles of columns
 
 # What is said of the scales of a grid's maps.
 _SCALES = {
@@ -66,7 +68,8 @@ class ImageVisualizer(BaseVisualizer):
     """Draws saliency of images.
 
     `visualize` draws one map. `visualize_grid` draws the maps of several methods for
-    several images, with a row for each image. `visualize_rows` draws rows of images,
+    several images, with a row for each image. `visualize_cascade` draws how maps change
+    as the layers of a network are drawn anew. `visualize_rows` draws rows of images,
     such as those that each channel of a layer is most relevant for.
 
     Example:
@@ -157,9 +160,7 @@ class ImageVisualizer(BaseVisualizer):
         score_map = compute_map(saliency, scaler, errors)
         picture = None if image is None else as_rgb(image, image_layout)
         _check_drawing(mode, resize, alpha)
-        if picture is None and mode in ("contour", "mask"):
-            raise ValueError(f"mode={mode!r} needs an image, got image=None")
-        mode = "heatmap" if picture is None else mode
+        mode = _mode_without_image(mode, picture)
         scale = compute_scale(score_map.scores, percentile, limit, cmap)
         panel = compute_panel(score_map, picture, scale, mode, alpha, resize)
         key = compute_key(scale, [score_map], scaler, mode)
@@ -185,7 +186,7 @@ class ImageVisualizer(BaseVisualizer):
     def visualize_grid(
         self,
         saliency: Mapping[str, Array],
-        images: Sequence[Image.Image | Array],
+        images: Sequence[Image.Image | Array] | None = None,
         save_filepath: str | PathLike[str] | None = None,
         scaler: Scaler | None = None,
         title: str | None = None,
@@ -200,6 +201,7 @@ class ImageVisualizer(BaseVisualizer):
         percentile: float = 99.0,
         limit: float | tuple[float, float] | None = None,
         row_titles: Sequence[str] | None = None,
+        captions: Mapping[str, Sequence[str]] | None = None,
         show_key: bool = True,
         image_layout: str | None = None,
         resize: str = "saliency",
@@ -213,7 +215,7 @@ class ImageVisualizer(BaseVisualizer):
         Args:
             saliency: From the name of each method to its maps, ``(n, h, w)`` or
                 ``(n, ch, h, w)``, or a list of such maps.
-            images: The n images, as in `visualize`.
+            images: The n images, as in `visualize`. Default: the maps by themselves.
             save_filepath: As in `visualize`.
             scaler: As in `visualize`, for each map. On a scale that maps share, only
                 unscaled scores can be compared, so the default is None.
@@ -233,6 +235,8 @@ class ImageVisualizer(BaseVisualizer):
             limit: As in `visualize`, for all maps.
             row_titles: Text beside each image, such as its class. Lines that are too
                 long are broken.
+            captions: Text below each map, n of them, by the names of methods. A method
+                may be left out.
             show_key: Whether to say below the maps what the colours mean.
             image_layout: As in `visualize`.
             resize: As in `visualize`.
@@ -246,11 +250,16 @@ class ImageVisualizer(BaseVisualizer):
             TypeError: An argument has the wrong type.
         """
         path = checked_path(save_filepath)
-        pictures = [as_rgb(image, image_layout) for image in images]
-        maps = compute_maps(saliency, scaler, errors, len(pictures))
+        pictures: list[np.ndarray | None] = [None] * _number_of_rows(saliency)
+        if images is not None:
+            pictures = [as_rgb(image, image_layout) for image in _checked(images)]
+        n_row = len(pictures)
+        maps = compute_maps(saliency, scaler, errors, n_row)
+        texts = _captions_of_methods(captions, list(saliency), n_row)
         _check_drawing(mode, resize, alpha)
+        mode = _mode_without_image(mode, images)
         check_choice("scale", scale, SCALES)
-        titles = _row_titles(row_titles, len(pictures))
+        titles = _row_titles(row_titles, n_row)
         scale = "all" if limit is not None else scale
         scales = compute_scales(maps, scale, percentile, limit, cmap)
         panels = compute_panels(maps, pictures, scales, mode, alpha, resize)
@@ -261,23 +270,85 @@ class ImageVisualizer(BaseVisualizer):
         has_one_bar = show_colorbar and scale == "all"
         has_keys = show_key and not has_one_bar
         n_bar = show_colorbar * (len(keys) if has_one_bar else len(maps))
-        n_line = (len(keys) > 1) + (len(keys) + 1) * has_keys + bool(note)
-        axes = _new_grid(pictures, titles, len(maps), title, n_bar, n_line)
-        _draw_titles(axes, titles, list(maps), kinds)
-        for row, picture, panels_of_image in zip(axes, pictures, panels):
-            draw_picture(row[0], picture)
-            for ax, panel in zip(row[1:], panels_of_image):
-                draw_panel(ax, panel)
+        n_line = (len(keys) + 1) * has_keys + bool(note)
+        n_line += (n_row + 1) * (captions is not None)
+        headings = _headings(list(maps), kinds)
+        axes = _new_grid(pictures, maps, titles, headings, title, n_bar, n_line)
+        _draw_row_titles(axes, titles)
+        of_maps = axes[:, axes.shape[1] - len(maps) :]
+        for ax, heading in zip(of_maps[0], headings):
+            ax.set_title(heading, fontsize="medium", **AS_IT_IS)
+        if images is not None:
+            axes[0, 0].set_title("image", fontsize="medium")
+        for row, picture in zip(axes, pictures):
+            if picture is not None:
+                draw_picture(row[0], picture)
+        for ax, panel, text in zip(of_maps.flat, chain(*panels), chain(*texts)):
+            draw_panel(ax, panel)
+            ax.set_xlabel(text, fontsize="small", labelpad=2, **AS_IT_IS)
         if has_one_bar:
             for key in keys:
                 draw_color_bar(list(axes.flat), key)
         elif show_colorbar:
-            _draw_color_bars(axes, maps, scales, scaler, mode)
+            _draw_color_bars(of_maps, maps, scales, scaler, mode)
         if has_keys:
             draw_keys(list(axes.flat), keys, _SCALES[scale])
         if note:
             axes[0, 0].figure.supxlabel(note, fontsize="small")
         return self._finish(axes[0, 0], path, bbox_inches)
+
+    @checked_arguments
+    def visualize_cascade(
+        self,
+        saliency: Sequence[Array],
+        layers: Sequence[str | Sequence[str]],
+        images: Sequence[Image.Image | Array] | None = None,
+        save_filepath: str | PathLike[str] | None = None,
+        title: str | None = None,
+        *,
+        similarities: Array | None = None,
+        measure: str = "rank correlation",
+        max_maps: int = 9,
+        **settings: Any,
+    ) -> Figure:
+        """Draw how maps change as the layers of a network are drawn anew.
+
+        The first column is that of the trained network. From step to step, another
+        layer has lost what the network has learned, from the output down. A row is an
+        example, or a method: ``cascade = ModelRandomisation().cascade(calculator, x)``
+        gives ``visualize_cascade(cascade.maps, cascade.layers, images,
+        similarities=cascade.similarities)``.
+
+        Args:
+            saliency: For each row its maps, ``(1 + n_step, h, w)`` or
+                ``(1 + n_step, ch, h, w)``.
+            layers: What is drawn anew at each step: the name of a layer, or several.
+            images: The image of each row, as in `visualize`. Default: the maps by
+                themselves.
+            save_filepath: As in `visualize`.
+            title: Title of the whole figure, or None.
+            similarities: How like the first map the others are, ``(n_row, n_step)``,
+                which is written below them.
+            measure: What similarities are.
+            max_maps: How many maps of a row are drawn. If there are more, some steps
+                in between are left out, evenly.
+            settings: The other arguments of `visualize_grid`. By default each map has
+                its own scale, since networks that are drawn anew have other outputs.
+
+        Returns:
+            The figure, which is not registered with pyplot.
+
+        Raises:
+            ValueError: As in `visualize_grid`; or there are not as many maps or
+                similarities as steps.
+            TypeError: An argument has the wrong type.
+        """
+        columns, captions = compute_cascade(
+            saliency, layers, similarities, measure, max_maps
+        )
+        return self.visualize_grid(
+            columns, images, save_filepath, title=title, captions=captions, **settings
+        )
 
     @checked_arguments
     def visualize_rows(
@@ -382,6 +453,15 @@ class ImageVisualizer(BaseVisualizer):
 _NO_COLORS = ColorScale(sequential_cmap, 0.0, 1.0)
 
 
+def _checked(images: Any) -> Iterable[Any]:
+    """Return images, or raise a TypeError if they are no list or array."""
+    if isinstance(images, str) or not isinstance(images, Iterable):
+        raise TypeError(
+            f"images must hold images, or be None, got {type(images).__name__}"
+        )
+    return images
+
+
 def _checked_rows(images: Any) -> list[list[Any]]:
     """Return the images of each row."""
     if not (_is_sized(images) and all(map(_is_sized, images))):
@@ -413,6 +493,37 @@ def _captions(
         [plain(text) for text in one_for_each_row("captions", row, n_column, "image")]
         for row in rows
     ]
+
+
+def _captions_of_methods(
+    captions: Mapping[str, Sequence[str]] | None, methods: list[str], n_row: int
+) -> list[tuple[str, ...]]:
+    """Return the text below each map, by row and method."""
+    columns = columns_of("captions", captions, methods, n_row, "row")
+    return [
+        tuple("" if text is None else plain(text) for text in row)
+        for row in zip(*(column.entries for column in columns))
+    ]
+
+
+def _number_of_rows(saliency: Any) -> int:
+    """Return how many maps the first method has; the others are compared with it."""
+    for maps in saliency.values() if isinstance(saliency, Mapping) else ():
+        return len(maps) if _is_sized(maps) else 1
+    return 0
+
+
+def _mode_without_image(mode: str, image: Any) -> str:
+    """Return the mode; that of maps by themselves where there is no image.
+
+    Raises:
+        ValueError: It needs an image.
+    """
+    if image is not None:
+        return mode
+    if mode in ("contour", "mask"):
+        raise ValueError(f"mode={mode!r} needs an image, got none")
+    return "heatmap"
 
 
 def _maps_of_rows(
@@ -462,9 +573,10 @@ def _row_titles(
 
 
 def _new_grid(
-    pictures: list[np.ndarray],
+    pictures: list[np.ndarray | None],
+    maps: Mapping[str, Sequence[ScoreMap]],
     titles: list[str],
-    n_method: int,
+    headings: list[str],
     title: str | None,
     n_bar: int,
     n_line: int,
@@ -472,15 +584,23 @@ def _new_grid(
     """Return the axes of a new figure, for each picture and its maps.
 
     Args:
-        pictures: The pictures, ``(h, w, 3)``.
-        titles: What stands beside each, in lines.
-        n_method: The number of maps of each picture.
+        pictures: The pictures, ``(h, w, 3)``, or None for maps by themselves.
+        maps: The maps of each method.
+        titles: What stands beside each row, in lines.
+        headings: What stands above each method, in lines.
         title: Title of the whole figure, or None.
         n_bar: The number of colour bars side by side.
         n_line: How many lines of text there are above and below.
     """
-    rows = [[picture] * (1 + n_method) for picture in pictures]
-    return _new_rows(rows, titles, title, n_bar, n_line, TITLE_HEIGHT)
+    rows = [
+        [one.scores for one in of_image]
+        if picture is None
+        else [picture] * (1 + len(maps))
+        for picture, of_image in zip(pictures, zip(*maps.values()))
+    ]
+    n_heading = max(heading.count("\n") for heading in headings)
+    above = TITLE_HEIGHT + LINE * n_heading
+    return _new_rows(rows, titles, title, n_bar, n_line, above)
 
 
 def _new_rows(
@@ -494,7 +614,7 @@ def _new_rows(
     """Return the axes of a new figure, for rows of pictures.
 
     Args:
-        pictures: The pictures of each row, ``(h, w, 3)``.
+        pictures: The pictures of each row, ``(h, w, 3)``, or maps, ``(h, w)``.
         titles: What stands beside each row, in lines.
         title: Title of the whole figure, or None.
         n_bar: The number of colour bars side by side.
@@ -507,7 +627,7 @@ def _new_rows(
     ]
     n_column = len(pictures[0])
     width = (CELL + GAP) * n_column + WIDTH_OF_BAR * n_bar
-    width += LETTER * max(len(line) for text in titles for line in text.split("\n"))
+    width += LETTER * max(width_of(line) for t in titles for line in t.split("\n"))
     height = sum(heights) + above + TITLE_HEIGHT * (title is not None) + LINE * n_line
     figure = NotebookFigure(figsize=(width, height), layout="constrained")
     axes: np.ndarray = figure.subplots(
@@ -531,16 +651,13 @@ def _draw_row_titles(axes: np.ndarray, titles: list[str]) -> None:
         )
 
 
-def _draw_titles(
-    axes: np.ndarray, titles: list[str], methods: list[str], kinds: list[Kind]
-) -> None:
-    """Draw the titles of rows and columns, and say which columns have which kind."""
-    _draw_row_titles(axes, titles)
-    axes[0, 0].set_title("image", fontsize="medium")
+def _headings(methods: list[str], kinds: list[Kind]) -> list[str]:
+    """Return what stands above each method: its name, and the kind of its maps."""
     kind_of = {method: kind.key.kind for kind in kinds for method in kind.methods}
-    for ax, method in zip(axes[0, 1:], methods):
-        text = f"{method}\n{kind_of[method]}".rstrip("\n")
-        ax.set_title(plain(text), fontsize="medium", **AS_IT_IS)
+    return [
+        f"{in_lines(method, COLUMN_TITLE)}\n{kind_of[method]}".rstrip("\n")
+        for method in methods
+    ]
 
 
 def _draw_color_bars(
@@ -552,6 +669,6 @@ def _draw_color_bars(
 ) -> None:
     """Draw a colour bar beside each map."""
     for i, maps_of_image in enumerate(zip(*maps.values())):
-        for ax, scale, score_map in zip(axes[i, 1:], scales[i], maps_of_image):
+        for ax, scale, score_map in zip(axes[i], scales[i], maps_of_image):
             key = compute_key(scale, [score_map], scaler, mode)
             draw_color_bar([ax], key, has_ends=False)

@@ -160,10 +160,29 @@ class TestModelRandomisation:
             ModelRandomisation().compute(GradientCalculator(model, class_index=0), X)
         assert state_of(model) == before
 
+    def test_its_maps_are_those_that_are_compared(self):
+        model = build(CNN)
+        x = np.random.default_rng(0).standard_normal((2, 2, 6, 6))
+        before = state_of(model)
+        calculator = IntegratedGradientsCalculator(model, class_index=1, steps=4)
+        metric = ModelRandomisation(transform="absolute")
+        found = metric.cascade(calculator, x, seed=1, ch_axis=2)
+        assert state_of(model) == before
+        result = metric.compute(calculator, x, seed=1, ch_axis=2)
+        assert_array_equal(found.similarities, result.curve)
+        first = np.abs(calculator.compute_aggregate(x, seed=1, ch_axis=2))
+        assert_array_equal(found.maps[:, 0], first)
+        assert found.maps.shape == (2, 1 + len(found.layers), 6, 6)
+        again = [rank_correlations(first, found.maps[:, k]) for k in (1, 2, 3)]
+        assert_array_equal(found.similarities, np.transpose(again))
+        paths = [path for path, link in model.namedlinks() if [*link.params(False)]]
+        assert sorted(sum(found.layers, ())) == sorted({*paths} - {"/"})
+
     def test_what_cannot_be_randomised_is_refused(self):
         metric = ModelRandomisation()
-        with pytest.raises(TypeError, match="must be a calculator for ModelRandom"):
-            metric.compute(X, X)
+        for method in (metric.compute, metric.cascade):
+            with pytest.raises(TypeError, match="must be a calculator for ModelRandom"):
+                method(X, X)
         f = GradientCalculator(None, eval_fun=lambda v: F.sum(v**2, axis=1))
         with pytest.raises(TypeError, match=r"chainer\.Link"):
             metric.compute(f, X)

@@ -9,6 +9,7 @@ import numpy as np
 from saliency import (
     FilterVisualizer,
     ImageVisualizer,
+    MetricVisualizer,
     MolVisualizer,
     SmilesVisualizer,
     TableVisualizer,
@@ -18,6 +19,7 @@ from saliency import (
 VISUALIZERS = [
     FilterVisualizer,
     ImageVisualizer,
+    MetricVisualizer,
     MolVisualizer,
     SmilesVisualizer,
     TableVisualizer,
@@ -29,6 +31,7 @@ _MAP = _rng.normal(size=(8, 10))
 _PHOTOGRAPH = _rng.integers(0, 256, (16, 20, 3)).astype(np.uint8)
 _TABLE = _rng.normal(size=(30, 4))
 _HOLES = np.where(_TABLE > 1.5, np.nan, _TABLE)
+_RANKED = {"m": {"a": _TABLE[0], "b": _TABLE[1]}}
 # What methods of tables need by keyword.
 _ALSO = {
     "visualize_waterfall": {"score": _TABLE[0].sum()},
@@ -72,6 +75,17 @@ def drawings() -> list[Drawing]:
         Drawing(ImageVisualizer, "visualize", (_MAP, _PHOTOGRAPH)),
         Drawing(ImageVisualizer, "visualize_grid", ({"a": _MAP[None]}, [_PHOTOGRAPH])),
         Drawing(ImageVisualizer, "visualize_rows", ([[_PHOTOGRAPH]], [_MAP[None]])),
+        Drawing(
+            ImageVisualizer,
+            "visualize_cascade",
+            ([[_MAP, -_MAP]], ["fc"], [_PHOTOGRAPH]),
+        ),
+        Drawing(MetricVisualizer, "visualize", ({"a": _TABLE}, np.arange(4))),
+        Drawing(
+            MetricVisualizer,
+            "visualize_ranking",
+            ({"m": {"a": _TABLE[0]}}, {"m": False}),
+        ),
         Drawing(TableVisualizer, "visualize", (_TABLE[0],)),
         Drawing(TableVisualizer, "visualize_summary", (_TABLE, _HOLES)),
         Drawing(TableVisualizer, "visualize_mean", ({"a": _TABLE, "b": _TABLE[:9]},)),

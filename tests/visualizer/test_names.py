@@ -12,7 +12,9 @@ from matplotlib.text import Text
 
 from saliency.visualizer.filter_visualizer import FilterVisualizer
 from saliency.visualizer.image_visualizer import ImageVisualizer
+from saliency.visualizer.metric_visualizer import MetricVisualizer
 from saliency.visualizer.mol_visualizer import MolVisualizer, SmilesVisualizer
+from saliency.visualizer.names import in_lines, width_of
 from saliency.visualizer.table_visualizer import TableVisualizer
 from saliency.visualizer.text_visualizer import TextVisualizer
 from tests.covering import every_value
@@ -57,6 +59,17 @@ def filters(name: str, path: object = None) -> Figure:
     return FilterVisualizer().visualize(np.ones((2, 3, 3)), path, **texts)
 
 
+def curves(name: str, path: object = None) -> Figure:
+    texts = {"title": name, "xlabel": name, "ylabel": name, "save_filepath": path}
+    return MetricVisualizer().visualize({name: [[1, 0]]}, [0, 1], **texts)
+
+
+def ranking(name: str, path: object = None) -> Figure:
+    texts = {"title": name, "xlabel": name, "save_filepath": path}
+    values = {"metric": {name: SCORES, "b": SCORES}}
+    return MetricVisualizer().visualize_ranking(values, {"metric": True}, **texts)
+
+
 def tokens(name: str, path: object = None) -> Figure:
     texts = {"title": name, "legends": name, "save_filepath": path}
     return TextVisualizer().visualize({name: SCORES}, [name, "b", "c"], **texts)
@@ -72,6 +85,7 @@ def molecules(name: str, path: object = None) -> str:
 
 
 FIGURES = {table: 3, summary: 3, image: 1, images: 3, filters: 3}
+FIGURES.update({curves: 4, ranking: 3})
 MOLECULES = [molecule, molecules]
 
 
@@ -81,7 +95,11 @@ def test_they_are_drawn_as_they_are(draw, name):
     figure = draw(name)
     if name == r"$\foo$":  # which no mathematics begins with
         figure.draw_without_rendering()
-    drawn = [text for text in figure.findobj(Text) if text.get_text() == NAMES[name]]
+    drawn = [  # long names of columns may be in several lines
+        text
+        for text in figure.findobj(Text)
+        if text.get_text().replace("\n", " ") == NAMES[name]
+    ]
     assert len(drawn) >= FIGURES[draw]
     assert not any(text.get_parse_math() or text.get_usetex() for text in drawn)
 
@@ -122,3 +140,21 @@ def test_labels_of_atoms(tmp_path):
         atom.SetProp("atomNote", name)
     svg = MolVisualizer().visualize(SCORES, mol)
     ElementTree.fromstring(svg)
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("a b", ["a b"]),
+        ("one two three", ["one two", "three"]),
+        ("to /features/block11/conv", ["to", "/features/", "block11/", "conv"]),
+        (6 * "\u5c64", [5 * "\u5c64", "\u5c64"]),
+        ("abcdefghijklm nop", ["abcdefghij", "klm nop"]),
+        ("", [""]),
+        ("a\nb\x00", ["a", "b"]),
+    ],
+)
+def test_lines_are_no_wider_than_there_is_room_for(text, lines):
+    found = in_lines(text, 10).split("\n")
+    assert found == lines
+    assert max(map(width_of, found)) <= 10

@@ -391,7 +391,7 @@ def compute_panel(
 
 def compute_panels(
     maps: Mapping[str, Sequence[ScoreMap]],
-    pictures: Sequence[np.ndarray],
+    pictures: Sequence[np.ndarray | None],
     scales: Sequence[Sequence[ColorScale]],
     mode: str,
     alpha: float,
@@ -401,7 +401,7 @@ def compute_panels(
 
     Args:
         maps: As `compute_maps` returns them.
-        pictures: The images, each ``(h, w, 3)`` in [0, 1].
+        pictures: The images, each ``(h, w, 3)`` in [0, 1], or None.
         scales: As `compute_scales` returns them.
         mode: As in `compute_panel`.
         alpha: As in `compute_panel`.

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from saliency.array_types import Array
 from saliency.checks import check_choice
-from saliency.visualizer.names import AS_IT_IS, plain
+from saliency.visualizer.names import AS_IT_IS, plain, width_of
 from saliency.visualizer.scores import as_real_array, checked_finite
 
 # Sizes of a new figure, in inches.
@@ -163,7 +163,7 @@ def note_on_more(n_feature: int, n_shown: int) -> str:
 def width_of_names(names: list[str], note: str = "") -> float:
     """Return the width that every name fits into, in inches."""
     lines = [note, *(line for name in names for line in name.split("\n"))]
-    return LETTER_WIDTH * max(len(line) for line in lines)
+    return LETTER_WIDTH * max(map(width_of, lines))
 
 
 def height_of_rows(names: list[str], row_height: float, note: str = "") -> float:

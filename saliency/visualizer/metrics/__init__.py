@@ -1,0 +1,1 @@
+"""Pictures of metrics, one kind a file: curves, and a ranking of methods."""
