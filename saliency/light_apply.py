@@ -83,11 +83,13 @@ class _State(threading.local):
     Attributes:
         checks: Those of each class met so far; None outside.
         extension: What is asked first.
+        meet: What is told of each class before a function of it is applied.
         tell: What is told of the inputs of each function that is applied.
     """
 
     checks: dict[type, Checks] | None = None
     extension: Extension | None = None
+    meet: Callable[[type], None] | None = None
     tell: Callable[[Any], None] | None = None
 
 
@@ -95,7 +97,9 @@ _state = _State()
 
 
 @contextlib.contextmanager
-def light_apply(extension: Extension | None = None) -> Iterator[None]:
+def light_apply(
+    extension: Extension | None = None, meet: Callable[[type], None] | None = None
+) -> Iterator[None]:
     """Let this thread apply Chainer's functions with less work around each.
 
     Results, graphs and errors are those of Chainer's own ``FunctionNode.apply``.
@@ -103,15 +107,19 @@ def light_apply(extension: Extension | None = None) -> Iterator[None]:
     Args:
         extension (callable or None): What is asked first within the block; None leaves
             that of a block around this one.
+        meet (callable or None): ``meet(cls)`` is called before the first function of a
+            class is applied within the block; None leaves that of a block around this
+            one.
     """
-    outer = _state.checks, _state.extension
+    outer = _state.checks, _state.extension, _state.meet
     with _methods.replaced():
-        _state.checks = {} if outer[0] is None else outer[0]
+        _state.checks = {} if outer[0] is None or meet is not None else outer[0]
         _state.extension = outer[1] if extension is None else extension
+        _state.meet = outer[2] if meet is None else meet
         try:
             yield
         finally:
-            _state.checks, _state.extension = outer
+            _state.checks, _state.extension, _state.meet = outer
 
 
 @contextlib.contextmanager
@@ -139,6 +147,9 @@ def _replaced_apply(original: Method) -> Method:
         known = _state.checks
         if known is None:
             return original(self, inputs)
+        checks = known.get(self.__class__)
+        if checks is None:
+            checks = _met(self.__class__, known)
         if _state.tell is not None:
             _state.tell(inputs)
         config = _local_config.__dict__
@@ -154,10 +165,6 @@ def _replaced_apply(original: Method) -> Method:
         variables, in_data = _plain(self, inputs)
         if not variables:
             return original(self, inputs)
-        cls = self.__class__
-        checks = known.get(cls)
-        if checks is None:
-            checks = known[cls] = checks_of(cls)
         self._input_layouts = (None,) * len(in_data)
         if config.get("type_check", _global_config.type_check):
             checks.check_types(self, in_data)
@@ -174,6 +181,15 @@ def _replaced_apply(original: Method) -> Method:
 
 
 _methods = ReplacedMethods({(chainer.FunctionNode, "apply"): _replaced_apply})
+
+
+def _met(cls: type, known: dict[type, Checks]) -> Checks:
+    """Return the checks of a class that has not been met in the block so far."""
+    if _state.meet is not None:
+        _state.meet(cls)
+    checks = known[cls] = checks_of(cls)
+    return checks
+
 
 # chainer.config, without its search for each attribute: what the thread has, and what
 # all threads have.

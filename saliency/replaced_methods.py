@@ -11,7 +11,7 @@ import functools
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Callable, ClassVar
+from typing import Any, Callable, ClassVar, NamedTuple
 
 Method = Callable[..., Any]
 _MISSING = object()
@@ -154,6 +154,9 @@ class ReplacedMethods:
     Args:
         replacements (dict): From class and name of the method to a function that is
             given the method as it was and returns the one to put there.
+        at_once (bool): Whether all are replaced where the first block begins. If not,
+            those of a class are when somebody is about to use it, and says so with
+            :meth:`meet`: Python forgets what it has learnt of each class that changes.
     """
 
     #: The methods that any block replaces, and what is held while they are changed: it
@@ -162,31 +165,67 @@ class ReplacedMethods:
     _lock: ClassVar[Any] = threading.RLock()
 
     def __init__(
-        self, replacements: Mapping[Place, Callable[[Method], Method]]
+        self,
+        replacements: Mapping[Place, Callable[[Method], Method]],
+        *,
+        at_once: bool = True,
     ) -> None:
-        # What takes the place of a method is made once, since that takes a while.
-        self._replacements = [
-            (
+        # By module, since a function and its gradient are used together.
+        self._replacements: dict[str, list[_Replacement]] = {}
+        for place, replacement in replacements.items():
+            # What takes the place of a method is made once, since that takes a while.
+            made = _Replacement(
                 self._layers.setdefault(place, _Layers(place)),
                 _keeping_the_last(replacement),
             )
-            for place, replacement in replacements.items()
-        ]
-        self._block = SharedBlock(self._replace, self._put_back)
+            self._replacements.setdefault(place[0].__module__, []).append(made)
+        self._at_once = at_once
+        self._replaced: list[str] = []  # modules
+        self._block = SharedBlock(self._begin, self._put_back)
 
     def replaced(self) -> contextlib.AbstractContextManager[None]:
         """Return the block."""
         return self._block.entered()
 
-    def _replace(self) -> None:
+    def meet(self, cls: type) -> None:
+        """Replace methods before a class is used, within a block.
+
+        Args:
+            cls (type): The class. The methods are its own, those that it has inherited,
+                and those of the classes in the same modules.
+        """
+        for base in cls.__mro__:
+            module = base.__module__
+            if module in self._replacements and module not in self._replaced:
+                with self._block.lock:
+                    self._replace(module)
+
+    def _begin(self) -> None:
+        if self._at_once:
+            for module in self._replacements:
+                self._replace(module)
+
+    def _replace(self, module: str) -> None:
         with self._lock:
-            for layers, replacement in self._replacements:
+            if module in self._replaced:
+                return
+            self._replaced.append(module)
+            for layers, replacement in self._replacements[module]:
                 layers.put_on(self, replacement)
 
     def _put_back(self) -> None:
         with self._lock:
-            for layers, _ in self._replacements:
-                layers.take_off(self)
+            for module in self._replaced:
+                for layers, _ in self._replacements[module]:
+                    layers.take_off(self)
+            self._replaced.clear()
+
+
+class _Replacement(NamedTuple):
+    """What is replaced, and by what."""
+
+    layers: _Layers
+    replacement: Callable[[Method], Method]
 
 
 def _keeping_the_last(
@@ -214,16 +253,25 @@ class MethodsOfThread:
         replacements (dict): From class and name of the method to a function that takes
             what the method takes. It returns what the method returns, or None for what
             it does not cover, which is left to the method as it was.
+        at_once (bool): Whether all are replaced where the first block begins, as
+            :class:`ReplacedMethods` says it.
     """
 
-    def __init__(self, replacements: Mapping[Place, Callable[..., Any]]) -> None:
+    def __init__(
+        self,
+        replacements: Mapping[Place, Callable[..., Any]],
+        *,
+        at_once: bool = True,
+    ) -> None:
         self._is_inside = _IsInside()
         self._methods = ReplacedMethods(
             {
                 place: functools.partial(self._where_inside, replacement)
                 for place, replacement in replacements.items()
-            }
+            },
+            at_once=at_once,
         )
+        self.meet = self._methods.meet
 
     def is_inside(self) -> bool:
         """Tell whether this thread is in the block."""

@@ -20,7 +20,7 @@ import chainer
 __all__ = ["fast_cpu", "fused_with_graph", "is_fast"]
 
 
-_methods = MethodsOfThread(REPLACEMENTS)
+_methods = MethodsOfThread(REPLACEMENTS, at_once=False)
 
 
 @contextlib.contextmanager
@@ -50,7 +50,7 @@ def fast_cpu() -> Iterator[None]:
     if not getattr(chainer.config, "fast_cpu", True):
         yield
         return
-    with _methods.replaced(), memory.reused(), fused():
+    with _methods.replaced(), memory.reused(), fused(_methods.meet):
         yield
 
 

@@ -312,12 +312,17 @@ def _last() -> Pending | None:
 
 
 @contextlib.contextmanager
-def fused() -> Iterator[None]:
-    """Let this thread put off convolutions, where there is no graph."""
+def fused(meet: Callable[[type], None]) -> Iterator[None]:
+    """Let this thread put off convolutions, where there is no graph.
+
+    Args:
+        meet (callable): ``meet(cls)`` is called before the first function of a class
+            is applied within the block.
+    """
     is_outermost = not _state.is_inside
     _state.is_inside = True
     try:
-        with light_apply(_apply):
+        with light_apply(_apply, meet):
             yield
     finally:
         _settle_last()

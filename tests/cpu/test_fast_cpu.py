@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from saliency import GradientCalculator, LRPCalculator, fast_cpu
 from saliency.cpu import compiled, memory
+from saliency.light_apply import light_apply
 
 import chainer
 import chainer.functions as F
@@ -646,19 +647,41 @@ class TestNormalization:
         )
 
 
+def small_convolution() -> None:
+    F.convolution_2d(np.ones((1, 2, 5, 5), "f"), np.ones((2, 2, 3, 3), "f"))
+
+
 class TestBlock:
     def test_nothing_of_chainer_is_changed_outside(self):
         before = dict(vars(Convolution2DFunction))
         with fast_cpu():
+            assert dict(vars(Convolution2DFunction)) == before
+            small_convolution()
             assert dict(vars(Convolution2DFunction)) != before
             with fast_cpu():
                 pass
             assert dict(vars(Convolution2DFunction)) != before
         assert dict(vars(Convolution2DFunction)) == before
 
+    def test_classes_of_functions_that_are_not_used_stay_as_they_are(self):
+        before = dict(vars(Convolution2DFunction))
+        with fast_cpu():
+            F.relu(np.ones((2, 2), "f"))
+            assert dict(vars(Convolution2DFunction)) == before
+
+    def test_a_block_within_light_apply_runs_what_was_applied_before(self):
+        with light_apply():
+            small_convolution()
+            before = dict(vars(Convolution2DFunction))
+            with fast_cpu():
+                small_convolution()
+                assert dict(vars(Convolution2DFunction)) != before
+            assert dict(vars(Convolution2DFunction)) == before
+
     def test_nothing_is_left_after_an_exception(self):
         before = dict(vars(Convolution2DFunction))
         with pytest.raises(ZeroDivisionError), fast_cpu():
+            small_convolution()
             raise ZeroDivisionError
         assert dict(vars(Convolution2DFunction)) == before
 
@@ -702,8 +725,9 @@ class TestBlock:
         seen = []
 
         def eval_fun(x: chainer.Variable) -> chainer.Variable:
+            y = F.sum(link(x), axis=(1, 2, 3))
             seen.append(Convolution2DFunction._forward_cpu_core)
-            return F.sum(link(x), axis=(1, 2, 3))
+            return y
 
         original = Convolution2DFunction._forward_cpu_core
         calculator = GradientCalculator(link, eval_fun=eval_fun)

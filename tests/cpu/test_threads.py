@@ -102,8 +102,9 @@ def work(inside: threading.Event, leave: threading.Event) -> None:
 
 
 def stay(inside: threading.Event, leave: threading.Event) -> None:
-    """Be in a block."""
+    """Be in a block, in which convolutions are used."""
     with fast_cpu():
+        convolve()
         inside.set()
         leave.wait(TIMEOUT)
 
@@ -144,8 +145,8 @@ class TestFork:
         with another_thread_in(stay), block:
 
             def check() -> tuple[np.ndarray, bool, bool]:
-                is_replaced = dict(vars(Convolution2DFunction)) != own
                 result = convolve()
+                is_replaced = dict(vars(Convolution2DFunction)) != own
                 block.__exit__(None, None, None)
                 return result, is_replaced, dict(vars(Convolution2DFunction)) == own
 
