@@ -438,3 +438,41 @@ class TestLinksThatOverrideCall:
             for model in (plain, other)
         )
         assert_array_equal(found, expected)
+
+
+def test_what_is_behind_the_target_is_not_run_to_look_at_the_target(f, x):
+    monitor, rows = VariableMonitorLinkHook(f.h), []
+
+    def eval_fun(x: chainer.Variable) -> chainer.Variable:
+        h = f.h(x)
+        rows.append(len(x))
+        return f.g(h)
+
+    made = GradientCalculator(f, monitor, eval_fun=eval_fun, class_index=1)
+    made.compute(x[:4])
+    assert rows == [4]
+
+
+class Balance(chainer.LinkHook):
+    """Counts calls of links that have begun and not ended."""
+
+    n = 0
+
+    def forward_preprocess(self, args):
+        self.n += 1
+
+    def forward_postprocess(self, args):
+        self.n -= 1
+
+
+@pytest.mark.parametrize("is_local", [False, True])
+def test_hooks_of_the_users_see_the_end_of_all_that_they_see_begin(f, x, is_local):
+    made = GradientCalculator(f, VariableMonitorLinkHook(f.h), class_index=1)
+    hook = Balance()
+    if is_local:
+        f.add_hook(hook)
+        made.compute(x[:4])
+    else:
+        with hook:
+            made.compute(x[:4])
+    assert hook.n == 0

@@ -87,6 +87,16 @@ class Extraction:
                     _asked_variables(target)
             return self._outputs(result)
 
+    def has_other_hooks(self, links: Sequence[tuple[str, chainer.Link]]) -> bool:
+        """Tell whether hooks of the user's see a pass.
+
+        Args:
+            links (sequence of (str, chainer.Link)): The links that it runs.
+        """
+        if self._hooks_of_the_user:
+            return True
+        return any(link._n_local_link_hooks for _, link in links)
+
     def _outputs(self, result: Any) -> list[Any]:
         extractor = self._subject.output_extractor
         if isinstance(result, (list, tuple)) and len(result) == 1:

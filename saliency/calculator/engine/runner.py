@@ -18,7 +18,12 @@ from saliency.calculator.engine.disturbance import Disturbance
 from saliency.calculator.engine.finite import WatchedLinks, leaves, suspects
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.learned_dropout import LearnedDropout
-from saliency.calculator.engine.model_passes import ModelPasses, Treatment
+from saliency.calculator.engine.model_passes import (
+    Disturb,
+    ModelPasses,
+    Treatment,
+    leave,
+)
 from saliency.calculator.engine.parts import parts_of
 from saliency.calculator.engine.pass_size import ROWS_OF_TRIAL, PassSize
 from saliency.calculator.engine.recipe import Recipe
@@ -44,6 +49,10 @@ from saliency.gpu import fast_gpu
 from saliency.light_apply import light_apply
 
 import chainer
+
+
+class _AllSeen(BaseException):
+    """Ends a pass of which nothing else is looked at. No model handles it."""
 
 
 class Runner:
@@ -304,6 +313,31 @@ class Runner:
         """Return a pass of a batch's first example, several times, as samples run."""
         return self._run_left(batch, plain_rows(np.zeros(n_row, int)))
 
+    def look_at_targets(self, one: UserBatch) -> None:
+        """Run an example in evaluation mode until all of its targets have been caught.
+
+        It ends there unless the user has hooks, which would see the beginning alone.
+
+        Args:
+            one (UserBatch): The example.
+
+        Raises:
+            NoBatchAxis: If axis 0 of a target is not the batch axis.
+        """
+        rows = plain_rows(np.zeros(1, int))
+        if self._passes.extraction.has_other_hooks(self._parts.links):
+            self._run_clean(one, rows, needs_graph=False)
+            return
+        unseen = set(range(len(self._subject.targets_of(one.inputs))))
+
+        def note(target: chainer.Variable, call: int, this: ForwardPass) -> None:
+            unseen.discard(this.position)
+            if not unseen:
+                raise _AllSeen
+
+        with contextlib.suppress(_AllSeen):
+            self._run_clean(one, rows, needs_graph=False, disturb=note)
+
     def _run_left(
         self, batch: UserBatch, rows: Rows, start: SharedStart | None = None
     ) -> ForwardPass:
@@ -369,8 +403,13 @@ class Runner:
         }
 
     def _run_clean(
-        self, batch: UserBatch, rows: Rows, needs_graph: bool
+        self,
+        batch: UserBatch,
+        rows: Rows,
+        needs_graph: bool,
+        disturb: Disturb = leave,
     ) -> ForwardPass:
         """Run rows with the trained model as it is."""
+        treatment = Treatment(disturb, needs_graph=needs_graph)
         with self._unchanged.during_pass(), chainer.using_config("train", False):
-            return self._passes.of(batch, rows, Treatment(needs_graph=needs_graph))
+            return self._passes.of(batch, rows, treatment)
