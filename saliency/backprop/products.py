@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from saliency.array_types import Array
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
 
@@ -22,6 +24,9 @@ def matrix_product(step: Step) -> InputGradients | None:
         return None
 
     def product(left: Array, right: Array, trans: tuple[bool, ...], to: Array) -> Array:
+        found = _in_layout_of(to, left, right, trans)
+        if found is not None:
+            return found
         kernel = matmul_module.MatMul(*trans, to.dtype)
         return utils.sum_to(kernel.forward((left, right))[0], to.shape)
 
@@ -30,6 +35,40 @@ def matrix_product(step: Step) -> InputGradients | None:
         lambda: product(gy, b, (transc, not transb, transa), a),
         lambda: product(a, gy, (not transa, transc, transb), b),
     )
+
+
+def _in_layout_of(
+    to: Array, left: Array, right: Array, trans: tuple[bool, ...]
+) -> np.ndarray | None:
+    """Return a product of matrices in the layout that an array has in memory.
+
+    Whatever has transposed the array then transposes its gradient back without a copy.
+
+    Args:
+        to (array): An array of the product's shape and dtype.
+        left (array): ``(..., n, k)``, or its transpose.
+        right (array): ``(..., k, m)``, or its transpose.
+        trans (tuple of bool): Whether the first, the second and the product are to be
+            transposed.
+
+    Returns:
+        numpy.ndarray or None: The product; None where there is nothing to gain, or it
+        has to be summed up to that shape.
+    """
+    if not isinstance(to, np.ndarray) or to.ndim < 3 or to.flags.c_contiguous:
+        return None
+    out = np.empty_like(to)
+    if out.flags.c_contiguous or out.strides[-1] != out.itemsize:
+        return None
+    transa, transb, transc = trans
+    if transc:
+        left, right, transa, transb = right, left, not transb, not transa
+    a = left.swapaxes(-1, -2) if transa else left
+    b = right.swapaxes(-1, -2) if transb else right
+    shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if (*shape, a.shape[-2], b.shape[-1]) != to.shape:
+        return None
+    return np.matmul(a, b, out=out)
 
 
 @vjp(matmul_module.BatchMatMul, memory=Memory.NEW)

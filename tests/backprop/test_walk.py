@@ -155,6 +155,17 @@ def test_no_gradient_is_computed_that_nobody_asks_for(monkeypatch):
     assert gradients([beside], [v])[0] is not None
 
 
+def test_the_gradient_of_a_matrix_that_was_transposed_lies_as_it_does():
+    a = chainer.Variable(normal(2, 3, 4, 5))
+    x = chainer.Variable(normal(2, 5, 3, 6))
+    b = x.transpose(0, 2, 1, 3)
+    y = F.matmul(a, b)
+    of_b, of_x = gradients([y], [b, x])
+    assert of_b.transpose(0, 2, 1, 3).flags.c_contiguous
+    (expected,) = chainer.grad([y], [x], grad_outputs=[np.ones_like(y.array)])
+    assert_array_equal(of_x, expected.array)
+
+
 def test_weights_can_be_targets():
     Compared(
         lambda x, W, b: F.relu(F.linear(F.tanh(x), W, b)),
