@@ -195,12 +195,14 @@ def _in_parts(
     Args:
         work (callable): Works on parts of the arrays, and of the result.
         arrays (numpy.ndarray): All of one shape.
-        whole (int or None): An axis that is not cut.
+        whole (int or None): An axis that is not cut; None where the work is one pass
+            over the memory, which one thread makes without cutting anything.
         out (numpy.ndarray or None): Where the result goes; new memory if None.
     """
     if out is None:
         out = memory.empty_like(arrays[0])
-    if out.nbytes <= PART:
+    is_one_pass = whole is None
+    if out.nbytes <= PART or (is_one_pass and threads.for_work(COST * out.size) == 1):
         work(*arrays, out)
     else:
         *parts, axis = _to_be_cut([*arrays, out], whole)
