@@ -8,6 +8,8 @@ ARGS ?=
 RESULTS ?= results
 SITE ?= build/docs
 SHELL := bash
+# Each process of the tests and the examples would compile what it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

@@ -133,7 +133,8 @@ def typed(tmp_path) -> Run:
     venv.create(tmp_path / "venv", with_pip=True)
     search_path = f"{tmp_path / 'venv' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    environment.update(PATH=search_path, MPLBACKEND="Agg")
+    # Of what pip installs, that is compiled which is imported.
+    environment.update(PATH=search_path, MPLBACKEND="Agg", PIP_COMPILE="0")
 
     def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -72,7 +72,6 @@ class TestScores:
         model = load_pretrained("vgg16", tmp_path / "vgg16.safetensors")
         assert type(model) is L.VGG16Layers
         assert distance(scores(model, photograph), expected) < 1e-5
-        check_saved("vgg16", model, photograph, tmp_path)
 
     def test_of_vgg16_from_keras(self, photograph, rng, tmp_path):
         arrays = reference.weights_of_vgg_of_keras(rng)
