@@ -178,7 +178,9 @@ class ReplacedMethods:
                 self._layers.setdefault(place, _Layers(place)),
                 _keeping_the_last(replacement),
             )
-            self._replacements.setdefault(place[0].__module__, []).append(made)
+            # A function of a module is replaced in the module, which is its own.
+            module = getattr(place[0], "__module__", place[0].__name__)
+            self._replacements.setdefault(module, []).append(made)
         self._at_once = at_once
         self._replaced: list[str] = []  # modules
         self._block = SharedBlock(self._begin, self._put_back)
