@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.calculator.every_calculator import LARGE
+from tests.calculator.every_calculator import LARGE, OF_IMAGES
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -17,7 +17,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if arguments and any(
         value is calculator
         for value in arguments.params.values()
-        for calculator in LARGE.values()
+        for calculator in (*LARGE.values(), *OF_IMAGES.values())
     ):
         item.add_marker(pytest.mark.large)
     if item.path.name != "test_equal_samples.py":

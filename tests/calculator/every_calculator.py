@@ -9,24 +9,40 @@ import numpy as np
 import pytest
 
 from saliency import (
+    AblationCAMCalculator,
     BayesGradCalculator,
     BlurIntegratedGradientsCalculator,
+    ConductanceCalculator,
+    DeconvnetCalculator,
     DeepLiftCalculator,
     DeepLiftShapCalculator,
+    EigenCAMCalculator,
     ExpectedGradientsCalculator,
     FeatureAblationCalculator,
+    FullGradCalculator,
     GaussianNoiseSampler,
+    GradCAMCalculator,
+    GradCAMPlusPlusCalculator,
     GradientCalculator,
+    GuidedBackpropCalculator,
+    GuidedGradCAMCalculator,
     GuidedIntegratedGradientsCalculator,
+    HiResCAMCalculator,
     IntegratedGradientsCalculator,
     IntegratedHessiansCalculator,
+    InternalInfluenceCalculator,
+    LayerCAMCalculator,
     LimeCalculator,
     LRPCalculator,
+    NeuronConductanceCalculator,
     OcclusionCalculator,
     PermutationCalculator,
     RISECalculator,
+    ScoreCAMCalculator,
     ShapleyCalculator,
+    ShapleyInteractionCalculator,
     SmoothGradCalculator,
+    XGradCAMCalculator,
 )
 from saliency.lrp import AlphaBeta, Composite, Zero
 
@@ -66,9 +82,7 @@ def three_groups(targets):
 
 
 # Those whose way through the engine is that of another one: `make test` runs them with
-# every test that is written for all calculators, and `pytest` alone does not. Shapley
-# interactions go the way of Shapley values. What needs a layer (Grad-CAM and its
-# relatives, conductance) or an image (FullGrad) has tests of its own.
+# every test that is written for all calculators, and `pytest` alone does not.
 LARGE: dict[str, Any] = {
     "deep_lift": partial(DeepLiftCalculator, baseline=[None, 0.5]),
     "deep_lift_shap": partial(DeepLiftShapCalculator, background=[0.0, 0.5]),
@@ -96,6 +110,33 @@ LARGE: dict[str, Any] = {
     "guided_integrated_gradients": partial(
         GuidedIntegratedGradientsCalculator, steps=2, max_distance=0.3
     ),
+}
+
+# What needs an image, a layer or a ReLU, and what goes the way of Shapley values.
+# test_promises_of_images.py has the promises of these, on a network of its own.
+OF_IMAGES: dict[str, Any] = {
+    "grad_cam": partial(GradCAMCalculator, layer="conv2"),
+    "guided_grad_cam": partial(GuidedGradCAMCalculator, layer=["conv1", "conv2"]),
+    "grad_cam_plus_plus": partial(GradCAMPlusPlusCalculator, layer="conv2"),
+    "hires_cam": partial(HiResCAMCalculator, layer="conv2"),
+    "layer_cam": partial(LayerCAMCalculator, layer=["conv1", "conv2"]),
+    "xgrad_cam": partial(XGradCAMCalculator, layer="conv2"),
+    "eigen_cam": partial(EigenCAMCalculator, layer="conv2"),
+    "score_cam": partial(ScoreCAMCalculator, layer="conv2"),
+    "ablation_cam": partial(AblationCAMCalculator, layer="conv1"),
+    "conductance": partial(
+        ConductanceCalculator, layer="conv1", steps=2, baseline=[None, 1.0]
+    ),
+    "neuron_conductance": partial(
+        NeuronConductanceCalculator, layer="conv2", neuron=(slice(None), 0, 1), steps=2
+    ),
+    "internal_influence": partial(
+        InternalInfluenceCalculator, layer="hidden", steps=2, baseline=0.5
+    ),
+    "full_grad": FullGradCalculator,
+    "guided_backprop": GuidedBackpropCalculator,
+    "deconvnet": DeconvnetCalculator,
+    "shapley_interactions": partial(ShapleyInteractionCalculator, groups=three_groups),
 }
 
 CALCULATORS = {

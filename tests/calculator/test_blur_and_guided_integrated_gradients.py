@@ -225,20 +225,6 @@ class TestGuided:
                 room -= moved
             assert_allclose(point, expected, atol=1e-9)
 
-    def test_the_batch_does_not_matter(self, images):
-        calculator = GuidedIntegratedGradientsCalculator(
-            build(CNN), class_index="argmax", steps=5, baseline=[0, "mean"]
-        )
-        samples = calculator.compute(images)
-        for batchsize in (1, 3, 100):
-            again = calculator.compute(images, batchsize=batchsize)
-            assert_allclose(again, samples, rtol=1e-10, atol=1e-14)
-        assert_allclose(
-            calculator.replace(baseline=0).compute(images[:1]),
-            calculator.replace(baseline=0).compute(images)[:, :1],
-            rtol=1e-10,
-        )
-
     @pytest.mark.parametrize(
         "settings",
         [

@@ -11,7 +11,6 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import (
     EigenCAMCalculator,
-    GaussianNoiseSampler,
     GradCAMCalculator,
     GradCAMPlusPlusCalculator,
     HiResCAMCalculator,
@@ -24,8 +23,7 @@ from tests.calculator.test_feature_maps import (
     interpolated,
     of_rank,
 )
-from tests.calculator.test_promises import ENDS, blowing, state_of
-from tests.networks import Fuse, build
+from tests.networks import build
 
 import chainer
 import chainer.functions as F
@@ -256,22 +254,3 @@ class TestEigenCAM:
         down = new(eval_fun=lambda x: F.sum(conv(x), axis=(2, 3))).compute(images)
         assert up.any()
         assert_allclose(up, down, rtol=1e-9)
-
-
-@every_formula
-def test_nothing_is_changed_and_samples_do_not_depend_on_the_batch(
-    new_calculator, formula, rng
-):
-    images = rng.normal(size=(4, 2, 6, 6))
-    how = {"M": 2, "seed": 0, "train": True, "noise_sampler": GaussianNoiseSampler()}
-    for blows_at in ENDS.values():
-        model, fuse = build(Pooled), Fuse(blows_at)
-        model.cleargrads()
-        before = state_of(model, images)
-        apply = lambda x, m=model, f=fuse: f(m(F.dropout(x)))  # noqa: E731
-        calculator = new_calculator(model, eval_fun=apply, class_index=0, layer="conv")
-        with blowing(blows_at):
-            found = calculator.compute(images, batchsize=3, **how)
-            again = calculator.compute(images, batchsize=1, **how)
-            assert_allclose(found, again, rtol=1e-9, atol=1e-12)
-        assert state_of(model, images) == before

@@ -183,12 +183,6 @@ class TestMap:
         wide = FullGradCalculator(build(CNN), class_index=1).compute(images)
         assert_allclose(found, wide, rtol=1e-3, atol=1e-4)
 
-    def test_examples_do_not_depend_on_each_other(self, images):
-        calculator = FullGradCalculator(build(CNN), class_index="argmax")
-        together = calculator.compute(images)
-        alone = np.concatenate([calculator.compute(x[None]) for x in images], axis=1)
-        assert_allclose(alone, together, rtol=1e-9)
-
 
 class TestRefusals:
     def test_a_table_has_no_map(self):

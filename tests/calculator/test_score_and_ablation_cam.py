@@ -22,8 +22,7 @@ from tests.calculator.test_feature_maps import (
     interpolated,
     of_rank,
 )
-from tests.calculator.test_promises import ENDS, blowing, state_of
-from tests.networks import Fuse, build
+from tests.networks import build
 
 import chainer
 import chainer.functions as F
@@ -202,24 +201,6 @@ def test_the_dropout_of_a_sample_is_the_same_in_all_passes(new_calculator, image
     for batchsize in (1, 3):
         again = calculator.compute(images, batchsize=batchsize, **how)
         assert_allclose(again, samples, rtol=1e-9, atol=1e-12)
-
-
-@both
-@pytest.mark.parametrize("train", [False, True], ids=["evaluate", "train"])
-def test_nothing_is_changed(new_calculator, train, images):
-    for blows_at in ENDS.values():
-        model, fuse = build(Normalized), Fuse(blows_at)
-        model.cleargrads()
-        before = state_of(model, images)
-        calculator = new_calculator(
-            model,
-            eval_fun=lambda x, m=model, f=fuse: f(m(x)),
-            class_index=0,
-            layer="conv",
-        )
-        with blowing(blows_at):
-            calculator.compute(images, M=2, batchsize=3, train=train, seed=0)
-        assert state_of(model, images) == before
 
 
 @both
