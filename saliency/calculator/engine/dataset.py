@@ -520,4 +520,6 @@ def _has_rows(x: Any, n_row: int) -> bool:
 def _rows_of(x: Any, examples: np.ndarray) -> Any:
     if isinstance(x, list):
         return [copy.copy(x[i]) for i in examples]
+    if type(x) is np.ndarray:
+        return x.take(examples, axis=0)  # in a third of the time of x[examples]
     return x[examples]

@@ -125,6 +125,8 @@ def chosen_scores(output: Array, classes: Explained) -> Array:
     """
     if classes is not None:
         output = output[_explained_elements(output, classes)]
+    if output.ndim == 1:
+        return output.astype("d")
     n_score = len(output) if output.ndim else 1
     return output.reshape(n_score, -1).sum(axis=1, dtype="d")
 
@@ -135,14 +137,17 @@ def _explained_elements(output: Array, classes: np.ndarray | tuple[Any, ...]) ->
         _check_index(output, classes)
         return (slice(None), *classes)
     n_class = number_of_classes(output, len(classes))
-    bad = classes[(classes < 0) | (classes >= n_class)]
-    if len(bad):
+    low, high = int(classes.min()), int(classes.max())
+    if low < 0 or high >= n_class:
+        bad = classes[(classes < 0) | (classes >= n_class)]
         raise ValueError(
             f"class_index must be in 0..{n_class - 1} for an output of shape "
             f"{output.shape}, got {int(bad[0])}"
         )
     if n_class == 1:  # one value for each row, or for the batch
         return ...
+    if low == high:
+        return slice(None), low
     return np.arange(len(classes)), classes
 
 

@@ -464,7 +464,7 @@ class Job:
             elif not self._subject.sum_is_asked_for:
                 warn_of_sum(this.outputs, len(this.rows))
         if isinstance(classes, np.ndarray):
-            of_rows: Explained = classes[this.rows.example]
+            of_rows: Explained = classes.take(this.rows.example)
             return of_rows
         if isinstance(classes, str):
             return self._recipe.predicted_classes(this)

@@ -166,7 +166,7 @@ class ModelPasses:
         targets = self._subject.targets_of(inputs)
         this = ForwardPass(
             rows,
-            batch.index[rows.example],
+            batch.index.take(rows.example),
             self.run,
             [
                 self._caught(batch, rows, treatment, *target)

@@ -92,8 +92,10 @@ class Extent:
 
     def rows_at(self, flat: np.ndarray) -> Rows:
         """Return the rows of these numbers, counted through all axes."""
-        shape = (self.n_sample, self.n_call or 1, self.n_step, self.n_example)
-        sample, call, step, example = np.unravel_index(flat, shape)
+        # Faster than np.unravel_index where most axes are of length 1.
+        rest, example = _divided(flat, self.n_example)
+        rest, step = _divided(rest, self.n_step)
+        sample, call = _divided(rest, self.n_call or 1)
         return Rows(
             self.first_sample + sample,
             None if self.n_call is None else call,
@@ -104,6 +106,17 @@ class Extent:
 
     def __len__(self) -> int:
         return self.n_sample * self.n_part * self.n_example
+
+
+def _divided(numbers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return quotients and remainders."""
+    if n == 1:
+        return numbers, np.zeros_like(numbers)
+    low, high = int(numbers.min()) // n, int(numbers.max()) // n
+    if low == high:
+        return np.full_like(numbers, low), numbers - low * n
+    quotients = numbers // n
+    return quotients, numbers - quotients * n
 
 
 # Says how many rows the next pass may have; what passes show may change it.

@@ -32,7 +32,8 @@ class Sums:
     def add(self, rows: Rows, part: np.ndarray) -> None:
         """Add the explained rows of ``part`` to their samples."""
         sample, example, step = rows.sample - self._first, rows.example, rows.step
-        sums = self._begin(int(sample.max()) + 1, part)
+        first, last = int(sample.min()), int(sample.max())
+        sums = self._begin(last + 1, part)
         parts = rows.part
         if len(rows.explained) < len(rows):
             explained = rows.explained
@@ -52,7 +53,10 @@ class Sums:
             for one in set(parts.tolist()):
                 chosen = parts == one
                 flat[place[chosen]] += part[chosen]
-        self._n_row += np.bincount(sample, minlength=len(self._n_row))
+        if first == last:
+            self._n_row[first] += len(sample)
+        else:
+            self._n_row += np.bincount(sample, minlength=len(self._n_row))
 
     def take_completed(self) -> np.ndarray:
         """Return the samples from the first on that are complete, ``(n, size, ...)``.

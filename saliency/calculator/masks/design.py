@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,20 +82,25 @@ class Coalitions(Design):
 
     def __init__(self, table: np.ndarray) -> None:
         self.n_step, self.n_group = table.shape
-        # A column for elements in no group, which -1 finds.
-        self._table = np.concatenate([table, np.ones((len(table), 1), bool)], axis=1)
+        self._table = table
 
     def present(self, step: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Tell which elements are present in rows, as the table says."""
         flat = numbers.reshape(len(numbers), -1)
+        table = self._table if flat.min() >= 0 else self._with_none
         if len(flat) > 1:
-            present = self._table[step[:, None], flat]
-        elif flat.shape[1] == self.n_group and (flat[0] == range(self.n_group)).all():
-            present = self._table[step, : self.n_group]
+            present = table[step[:, None], flat]
         else:
-            present = self._table[step].take(flat[0], axis=1)
+            present = table.take(step, axis=0)
+            if not np.array_equal(flat[0], np.arange(self.n_group)):
+                present = present.take(flat[0], axis=1)
         of_rows: np.ndarray = present.reshape(len(step), *numbers.shape[1:])
         return of_rows
+
+    @cached_property
+    def _with_none(self) -> np.ndarray:
+        """The table with a column for elements in no group, which -1 finds."""
+        return np.concatenate([self._table, np.ones((self.n_step, 1), bool)], axis=1)
 
 
 class LinearDesign(Coalitions):

@@ -12,13 +12,11 @@ from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.masks.absence import Absence
+from saliency.calculator.masks.absence import Absence, put_in
 from saliency.calculator.masks.design import Design, Designer
 from saliency.calculator.masks.groups import GroupsForData, GroupsOfTarget
 from saliency.calculator.masks.kept_ends import KeptEnds
 from saliency.calculator.masks.mask_run import MaskRun, number_of_parts
-
-import chainer
 
 #: Designs that are kept are dropped, the oldest first, where there are more of them.
 _DESIGNS_AT_MOST = 16
@@ -71,7 +69,6 @@ class GroupRun(MaskRun):
 
     def masked(self, origin: Array, this: ForwardPass, call: int) -> Array:
         """Return the target with the groups absent that a step lacks."""
-        xp = chainer.backend.get_array_module(origin)
         of_target = self._of_targets[this.position]
         parts = [
             (rows, *self._of_rows(design, of_target, this, rows))
@@ -85,7 +82,7 @@ class GroupRun(MaskRun):
             for rows, some, some_which in parts:
                 present[rows], which[rows] = some, some_which
         absent = self._absence.at(origin, this, call, which)
-        return xp.where(xp.asarray(present), origin, absent)
+        return put_in(present, origin, absent)
 
     def put_together(
         self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
@@ -215,7 +212,8 @@ class GroupRun(MaskRun):
         Beyond the last step of an example with fewer groups than others, all is.
         """
         step = this.rows.step[rows]
-        step = np.where(step < design.n_step, step, 0)
+        if not self._is_alike:
+            step = np.where(step < design.n_step, step, 0)
         numbers = of_target.of_rows(this.rows.example[rows])
         present = design.present(step, numbers)
         if not self._absence.n_row:
