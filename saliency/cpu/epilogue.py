@@ -97,13 +97,10 @@ class Finish:
         self.steps = compiled.Steps(b, then.scale, then.shift, then.floor, then.ceiling)
         # So few channels make short loops: several pixels are worked on at once.
         n = self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
+        operations = (np.add, b), (np.multiply, then.scale), (np.add, then.shift)
         self._by_channel = [
-            (operation, vector, np.tile(vector, n))
-            for operation, vector in (
-                (np.add, b),
-                (np.multiply, then.scale),
-                (np.add, then.shift),
-            )
+            (operation, vector, vector if n == 1 else np.tile(vector, n))
+            for operation, vector in operations
             if vector is not None
         ]
         has_limits = self._limits != (None, None)

@@ -1,10 +1,11 @@
 """Convolution, batch normalization, sum and rectifier in one pass over the memory.
 
-A convolution whose result is large is put off: its Variable computes the array when
-somebody asks for it. Fixed batch normalization of the result, or of another large
-array, and a sum with something else, are put off as well. At a rectifier, or where
-another function wants the array, all of them are computed at once, and only the last
-result is written. What lies between is computed when somebody asks for it after all.
+A convolution or a linear layer whose result is large is put off: its Variable computes
+the array when somebody asks for it. Fixed batch normalization of the result, or of
+another large array, and a sum with something else, are put off as well. At a rectifier,
+or where another function wants the array, all of them are computed at once, and only
+the last result is written. What lies between is computed when somebody asks for it
+after all.
 
 What a result is computed from must be as it was when it was put off. Kernels and biases
 are copied; the input is held (:mod:`saliency.cpu.held`), or copied where it is small.
@@ -23,7 +24,7 @@ from typing import Any, Callable, Optional, Union
 import numpy as np
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
-from saliency.cpu import convolution, elementwise, memory
+from saliency.cpu import convolution, elementwise, memory, products
 from saliency.cpu.epilogue import Epilogue
 from saliency.cpu.geometry import Geometry, windows_of
 from saliency.cpu.held import HeldVariable, Hold, WithoutArray, can_be_held, hold
@@ -33,6 +34,7 @@ from saliency.cpu.replacements import (
     as_images,
     is_of_channels,
     prepare_normalization,
+    retain_for_linear,
 )
 from saliency.light_apply import (
     connect,
@@ -48,6 +50,7 @@ from chainer.functions.activation.clipped_relu import ClippedReLU
 from chainer.functions.activation.relu import ReLU
 from chainer.functions.connection.convolution_2d import Convolution2DFunction
 from chainer.functions.connection.convolution_nd import ConvolutionND
+from chainer.functions.connection.linear import LinearFunction
 from chainer.functions.math.basic_math import Add
 from chainer.functions.normalization.batch_normalization import (
     FixedBatchNormalization,
@@ -66,7 +69,7 @@ class Pending:
     """A result that is put off: what it starts with, and what is done to that.
 
     Args:
-        source (_Convolution or _HeldArray): What it starts with.
+        source (_Convolution, _Product or _HeldArray): What it starts with.
         scale (numpy.ndarray or None): What its channels are multiplied by.
         shift (numpy.ndarray or None): What is added to them then.
         added (Hold or None): What is added to the result.
@@ -245,6 +248,40 @@ class _Convolution:
         return as_before(y, function)
 
 
+class _Product:
+    """A linear layer; what it is computed from is copied, or nobody can change it.
+
+    Args:
+        x (numpy.ndarray): Its input, ``(n, k)``.
+        held (Hold or None): What keeps that as it is; None for a copy.
+        W (numpy.ndarray): The weights, ``(m, k)``.
+        b (numpy.ndarray or None): The bias.
+
+    Attributes:
+        held (Hold or None): See above.
+        shape (tuple of int): Of its result.
+        dtype (numpy.dtype): Of its result.
+        key (int): Tells it from others.
+    """
+
+    __slots__ = ("_W", "_b", "_x", "dtype", "held", "key", "shape")
+
+    def __init__(
+        self, x: np.ndarray, held: Hold | None, W: np.ndarray, b: np.ndarray | None
+    ) -> None:
+        self._x = x if held is not None else _copy(x)
+        self.held = held
+        self._W = _copy(W)
+        self._b = None if b is None else b.copy()
+        self.shape = (len(x), len(W))
+        self.dtype = x.dtype
+        self.key = id(W)
+
+    def compute(self, then: Epilogue) -> np.ndarray:
+        """Return the result, and what an epilogue makes of it."""
+        return products.matmul(self._x, self._W.T, self._b, then)
+
+
 class _HeldArray:
     """What is normalized and has been computed: an array that nobody can change.
 
@@ -271,7 +308,7 @@ class _HeldArray:
         return elementwise.normalized(self.held.array, then)
 
 
-_Source = Union[_Convolution, _HeldArray]
+_Source = Union[_Convolution, _Product, _HeldArray]
 
 
 def _copy(array: np.ndarray) -> np.ndarray:
@@ -411,6 +448,37 @@ def _put_off_convolution(function: Any, inputs: Any, config: dict[str, Any]) -> 
     return _pending_result(function, variables, Pending(source), config)
 
 
+def _put_off_linear(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
+    """Put a linear layer off, as a convolution is."""
+    if _has_graph(config) and not _state.with_graph:
+        return None
+    variables = _as_variables(inputs)
+    if len(variables) not in (2, 3):
+        return None
+    is_alone = can_be_held(variables[0])
+    x, W, b = (*map(_array, variables), None)[:3]
+    fits = (
+        are_covered(x, W, b)
+        and x.ndim == W.ndim == 2
+        and x.shape[1] == W.shape[1]
+        and products.is_large(x, W.T)
+        and id(W) not in _state.wanted
+    )
+    if not fits:
+        return None
+    n_byte = len(x) * len(W) * x.itemsize
+    if n_byte <= _MIN_BYTES or W.nbytes > n_byte:
+        return None  # copying the weights takes longer than what is gained
+    if not is_alone and 2 * x.nbytes > n_byte:
+        return None
+    _check(function, (x, W) if b is None else (x, W, b), config)
+    held = hold(variables[0]) if is_alone else None
+    retain_for_linear(function)
+    return _pending_result(
+        function, variables, Pending(_Product(x, held, W, b)), config
+    )
+
+
 def _normalize(
     function: Any, inputs: Any, config: dict[str, Any], last: Pending
 ) -> Results:
@@ -513,6 +581,7 @@ _CONTINUATIONS: dict[type, Callable[..., Results]] = {
 _BEGINNINGS: dict[type, Callable[..., Results]] = {
     Convolution2DFunction: _put_off_convolution,
     ConvolutionND: _put_off_convolution,
+    LinearFunction: _put_off_linear,
     FixedBatchNormalization: _put_off_normalization,
 }
 

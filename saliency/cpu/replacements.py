@@ -164,7 +164,7 @@ def _linear(function: Any, inputs: Arrays) -> Arrays | None:
     x, W, *b = inputs
     if not (products.is_large(x, W.T) and are_covered(*inputs)):
         return None
-    _retain_for_linear(function)
+    retain_for_linear(function)
     return (products.matmul(x, W.T, b[0] if b else None),)
 
 
@@ -172,7 +172,7 @@ def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:
     W, gy = inputs
     if not (products.is_large(gy, W) and are_covered(W, gy)):
         return None
-    _retain_for_linear(function)
+    retain_for_linear(function)
     return (products.matmul(gy, W),)
 
 
@@ -181,11 +181,11 @@ def _linear_to_weights(function: Any, inputs: Arrays) -> Arrays | None:
     same_dtype = x.dtype == function._w_dtype
     if not (products.is_large(gy.T, x) and are_covered(x, gy) and same_dtype):
         return None
-    _retain_for_linear(function)
+    retain_for_linear(function)
     return (products.matmul(gy.T, x),)
 
 
-def _retain_for_linear(function: Any) -> None:
+def retain_for_linear(function: Any) -> None:
     """Do what Chainer's own forward does for its backward."""
     function._config_use_ideep = chainer.config.use_ideep
     function.retain_inputs((0, 1))

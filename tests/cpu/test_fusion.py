@@ -1,4 +1,4 @@
-"""Convolutions that are put off, beside Chainer's own code, which puts nothing off."""
+"""What is put off, beside Chainer's own code, which puts nothing off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ from hypothesis import strategies as st
 from link_hooks import RetainOutputHook
 from saliency import BayesGradCalculator, GradientCalculator, fast_cpu
 from saliency.backprop import gradients
-from saliency.cpu import convolution, elementwise, fused_with_graph, fusion
+from saliency.cpu import (
+    convolution,
+    elementwise,
+    fused_with_graph,
+    fusion,
+    products,
+)
 from tests.covering import every_pair
 
 import chainer
@@ -652,3 +658,71 @@ def test_calculators_put_off(block: Block, convolved: list[Any]) -> None:
     # Each convolution once: nothing between is asked for on the way back.
     assert len(convolved) == 2 * len(result)
     assert_close(result, x.grad)
+
+
+class Layers(chainer.Chain):
+    """A residual block of linear layers."""
+
+    def __init__(self, dtype: str) -> None:
+        super().__init__()
+        with chainer.using_config("dtype", np.dtype(dtype)), self.init_scope():
+            self.first = L.Linear(32, 64, initialW=normal(64, 32, seed=1))
+            self.second = L.Linear(64, 64, initialW=normal(64, 64, seed=2))
+            self.bn = L.BatchNormalization(64)
+        self.second.b.array[...] = normal(64, seed=3)
+        self.bn.avg_var[...] = normal(64, seed=4) ** 2
+
+    def forward(self, x: Any) -> chainer.Variable:
+        h = F.relu(self.first(x))
+        return F.clipped_relu(self.bn(self.second(F.dropout(h))) + h, 20.0)
+
+
+ROWS = normal(200, 32, seed=5, dtype="d")
+
+
+@pytest.mark.parametrize("dtype", "fd")
+@pytest.mark.parametrize("has_graph", [False, True])
+def test_linear_layers_are_put_off_with_the_same_bits(
+    dtype: str, has_graph: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers, x = Layers(dtype), chainer.Variable(ROWS.astype(dtype))
+    thens = []
+    matmul = products.matmul
+
+    def recorded(a: Any, b: Any, *args: Any) -> np.ndarray:
+        thens.append(args[1].floor if len(args) > 1 else None)
+        return matmul(a, b, *args)
+
+    monkeypatch.setattr(products, "matmul", recorded)
+    with fast_cpu(), fused_with_graph():
+        with chainer.using_config("enable_backprop", has_graph):
+            y = layers(x)
+        assert thens == [0, 0]
+        if has_graph:
+            gy = normal(*y.shape, seed=6).astype(dtype)
+            (gx,) = gradients([y], [x], [gy])
+        with chainer.FunctionHook():
+            np.testing.assert_array_equal(y.array, layers(x).array)
+    wanted = layers(x)
+    assert_close(y.array, wanted.array)
+    if has_graph:
+        wanted.grad = gy
+        wanted.backward()
+        assert_close(gx, x.grad, 20 * np.abs(x.grad).max())
+
+
+@pytest.mark.parametrize("change", ["first.W", "first.b", "x", "view of x"])
+def test_what_a_linear_layer_is_computed_from_may_be_changed(change: str) -> None:
+    def run() -> np.ndarray:
+        layers, x = Layers("d"), F.tanh(ROWS)
+        changed = x.array[:9] if change == "view of x" else None
+        y = layers.first(x)
+        if changed is None:
+            owner = x if change == "x" else getattr(layers.first, change[-1])
+            changed = owner.array
+        changed *= 2
+        return F.relu(y).array
+
+    expected = run()
+    with fast_cpu(), chainer.no_backprop_mode():
+        assert_close(run(), expected)
