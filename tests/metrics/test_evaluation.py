@@ -140,6 +140,19 @@ class TestAgainstOneByOne:
         assert row["better"] == "smaller" and row["reference"] == "mean"
         assert row["low"] < row["difference"] < row["high"]
 
+    def test_pictures_are_given_values_and_curves(self, evaluated):
+        _, metrics, found = evaluated
+        ranking, curves = found.ranking(), found.curves("deletion")
+        assert [*ranking["values"]] == [*ranking["larger_is_better"]] == [*metrics]
+        methods = ["IG", "smooth", "given", "gradient"]
+        assert [*ranking["values"]["sparse"]] == [*curves["curves"]] == methods
+        of_random = found.results["random", "deletion"]
+        assert_array_equal(ranking["random"]["deletion"], of_random.values)
+        assert_array_equal(curves["random"], of_random.curve)
+        assert curves["fractions"].shape == curves["curves"]["IG"].shape
+        with pytest.raises(ValueError, match=r"one of 'deletion', .* got 'sparse"):
+            found.curves("sparse")
+
     def test_numbers_have_the_decimals_that_their_errors_leave_them(self):
         def printed(values):
             results = {("a", "M"): result_of(values), ("b", "M"): result_of(values)}

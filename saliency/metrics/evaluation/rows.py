@@ -11,6 +11,7 @@ from saliency.calculator.engine.subject import gives_tuple
 from saliency.configured import bind
 from saliency.metrics.again import AgainMetric
 from saliency.metrics.evaluation.naming import Caution, Naming, warn_of
+from saliency.metrics.evaluation.table import RANDOM
 from saliency.metrics.metric import Metric, ModelMetric, warn_of_other_class
 from saliency.metrics.scores import Explained, scores_of
 
@@ -18,8 +19,8 @@ from saliency.metrics.scores import Explained, scores_of
 #: ``compute_aggregate``.
 Given = Union[Explained, tuple[BaseCalculator, Mapping[str, Any]]]
 
-#: The names of the rows that are added.
-GRADIENT, RANDOM = "gradient", "random"
+#: The name of the row of the gradient.
+GRADIENT = "gradient"
 
 #: Arguments of ``compute_aggregate`` that all methods share.
 _SHARED = ("seed", "out", "repair", "workers", "show_progress")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from saliency.checks import is_number
+from saliency.checks import is_number, no_choice
 from saliency.explanation.packages import imported
 from saliency.metrics.evaluation.intervals import paired_interval
 from saliency.metrics.result import BETTER, MetricResult
@@ -27,6 +27,8 @@ _VERDICTS = {
     (None, False): "smaller",
 }
 _NOTHING = "-"
+#: The name of the row of random rankings.
+RANDOM = "random"
 #: Of numbers that have more, the significant digits are printed.
 _MOST_DECIMALS = 5
 
@@ -206,6 +208,53 @@ class Evaluation(PrintedTable):
                 value = None if result is None else of(result)
                 found[row, column] = np.nan if value is None else value
         return found
+
+    def ranking(self) -> dict[str, Any]:
+        """Return what :meth:`saliency.MetricVisualizer.visualize_ranking` draws.
+
+        Returns:
+            dict: Its arguments ``values``, ``larger_is_better`` and ``random``.
+        """
+        values: dict[str, dict[str, np.ndarray]] = {name: {} for name in self.metrics}
+        for (method, metric), result in self.results.items():
+            values[metric][method] = result.values
+        return {
+            "values": {
+                name: {k: v for k, v in found.items() if k != RANDOM}
+                for name, found in values.items()
+            },
+            "larger_is_better": dict(zip(self.metrics, self.larger_is_better)),
+            "random": {
+                name: found[RANDOM] for name, found in values.items() if RANDOM in found
+            },
+        }
+
+    def curves(self, metric: str) -> dict[str, Any]:
+        """Return what :meth:`saliency.MetricVisualizer.visualize` draws of a metric.
+
+        Args:
+            metric (str): The name of one that has a curve, such as ``'Deletion'``.
+
+        Returns:
+            dict: Its arguments ``curves``, ``fractions`` and ``random``.
+
+        Raises:
+            ValueError: If there is no such metric, or it has no curve.
+        """
+        results = {
+            name: self.results[name, metric]
+            for name in self.methods
+            if (name, metric) in self.results
+        }
+        curves = {k: v.curve for k, v in results.items() if v.curve is not None}
+        if not curves:
+            having = {
+                m for (_, m), one in self.results.items() if one.curve is not None
+            }
+            raise no_choice("metric", metric, sorted(having))
+        random = curves.pop(RANDOM, None)
+        fractions = next(iter(results.values())).fractions
+        return {"curves": curves, "fractions": fractions, "random": random}
 
     def tables(self) -> dict[str, list[tuple[str, ...]]]:
         """Return the cells of both tables by their titles, as texts.

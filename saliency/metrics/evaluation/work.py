@@ -15,7 +15,8 @@ from saliency.metrics.again import AgainMetric
 from saliency.metrics.agreement import Agreement
 from saliency.metrics.evaluation.naming import Caution, Naming, warn_of
 from saliency.metrics.evaluation.random_scores import Template
-from saliency.metrics.evaluation.rows import RANDOM, Row
+from saliency.metrics.evaluation.rows import Row
+from saliency.metrics.evaluation.table import RANDOM
 from saliency.metrics.metric import Metric, ModelMetric
 from saliency.metrics.removal import (
     RemovalMetric,
