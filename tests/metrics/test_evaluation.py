@@ -84,7 +84,8 @@ def evaluated(model):
         "sensitivity-n": SensitivityN(model, **SETTINGS),
         "agreement": Agreement(ig, k=2),
     }
-    methods = {"IG": ig, "smooth": smooth, "given": scores}
+    own = {"postprocess_fn": lambda samples: samples**3}
+    methods = {"IG": ig, "smooth": smooth, "given": scores, "cubed": (ig, own)}
     return methods, metrics, evaluate(methods, X, metrics, n_random=3, **QUIET)
 
 
@@ -122,8 +123,8 @@ class TestAgainstOneByOne:
         assert len({*large.results["random", "gini"].values}) == len(X)
 
     def test_arrays_and_what_is_printed(self, evaluated):
-        _, metrics, found = evaluated
-        assert found.methods == ["IG", "smooth", "given", "gradient", "random"]
+        methods, metrics, found = evaluated
+        assert found.methods == [*methods, "gradient", "random"]
         assert found.metrics == [*metrics]
         assert found.larger_is_better == [False, True, None, True, None]
         for (method, metric), result in found.results.items():
@@ -141,10 +142,10 @@ class TestAgainstOneByOne:
         assert row["low"] < row["difference"] < row["high"]
 
     def test_pictures_are_given_values_and_curves(self, evaluated):
-        _, metrics, found = evaluated
+        given, metrics, found = evaluated
         ranking, curves = found.ranking(), found.curves("deletion")
         assert [*ranking["values"]] == [*ranking["larger_is_better"]] == [*metrics]
-        methods = ["IG", "smooth", "given", "gradient"]
+        methods = [*given, "gradient"]
         assert [*ranking["values"]["sparse"]] == [*curves["curves"]] == methods
         of_random = found.results["random", "deletion"]
         assert_array_equal(ranking["random"]["deletion"], of_random.values)
