@@ -204,7 +204,7 @@ def _folder(out: Any, rows: Sequence[Row], n_random: int) -> Path | None:
                 f"{taken[name]!r} and {row.name!r}"
             )
         taken[name] = row.name
-    path = Path(out)
+    path = Path(out).absolute()  # workers may be elsewhere
     if path.exists() and not path.is_dir():
         raise ValueError(f"out must be a folder, and {str(path)!r} is a file")
     path.mkdir(parents=True, exist_ok=True)
