@@ -25,7 +25,7 @@ import numpy as np
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.cpu import convolution, elementwise, memory, products
-from saliency.cpu.epilogue import Epilogue
+from saliency.cpu.epilogue import NOTHING, Epilogue
 from saliency.cpu.geometry import Geometry, windows_of
 from saliency.cpu.held import HeldVariable, Hold, WithoutArray, can_be_held, hold
 from saliency.cpu.replacements import (
@@ -136,8 +136,9 @@ class Pending:
         """Return the result, and what an epilogue makes of it."""
         if self.added is not None:
             added = self.added.array
-        then = Epilogue(added, floor, ceiling, self.scale, self.shift)
-        return self.source.compute(then)
+        steps = added, floor, ceiling, self.scale, self.shift
+        is_bare = all(step is None for step in steps)
+        return self.source.compute(NOTHING if is_bare else Epilogue(*steps))
 
     def settle(self) -> np.ndarray:
         """Compute the result, for the Variable and for its place in the graph."""
