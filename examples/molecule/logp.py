@@ -7,7 +7,7 @@ its true contribution: Spearman's rank correlation within each molecule, average
 
     python examples/molecule/logp.py                        # all 490 test molecules
     python examples/molecule/logp.py --n-explain 100 --M 8  # some of them
-    python examples/molecule/logp.py --shapley              # minutes more
+    python examples/molecule/logp.py --slow                 # Shapley, LIME, ...
     python examples/molecule/logp.py --train --network nfp --split scaffold
 
 The network that comes along (train_logp.py made it) is explained, or with --train one
@@ -34,10 +34,10 @@ from logp_network import (
     train_network,
 )
 from methods import (
+    atom_embeddings,
     atom_scores,
-    mean_embedding,
-    shapley_calculators,
     signed_calculators,
+    slow_calculators,
 )
 from molecules import Graph, need_drawing
 
@@ -58,15 +58,15 @@ DRAWN = ("IntegratedGradients", "Occlusion", "LRP (gamma)", UNCERTAIN)
 def explain(
     model: chainer.Chain,
     graphs: Sequence[Graph],
-    baseline: np.ndarray,
+    background: np.ndarray,
     M: int,
     seed: int,
-    with_shapley: bool,
+    with_slow: bool,
 ) -> dict[str, list[np.ndarray]]:
     """Return for each method the scores of the atoms of each molecule."""
-    calculators = signed_calculators(model, baseline)
-    if with_shapley:
-        calculators.update(shapley_calculators(model, baseline))
+    calculators = signed_calculators(model, background.mean(axis=0))
+    if with_slow:
+        calculators.update(slow_calculators(model, background))
     scores = {}
     for name, (calculator, wants_samples) in calculators.items():
         start = time.perf_counter()
@@ -115,7 +115,11 @@ def arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--n-explain", type=at_least(2), help="test molecules to explain; else all")
     add("--M", type=at_least(1), default=30, help="samples of Smooth/BayesGrad")
-    add("--shapley", action="store_true", help="Shapley values as well: minutes")
+    add(
+        "--slow",
+        action="store_true",
+        help="also Shapley values, LIME and Expected Gradients: minutes",
+    )
     parser.add_common_arguments("results/logp")
     training = parser.add_argument_group("a network of your own")
     training.add_argument(
@@ -180,15 +184,15 @@ def main() -> None:
 
     explained = molecules.test[: args.n_explain]
     seen = np.concatenate([molecules.training, molecules.validation])
-    baseline = mean_embedding(model, [graphs[i] for i in seen])
+    background = atom_embeddings(model, [graphs[i] for i in seen])
     of_explained = [graphs[i] for i in explained]
     true_scores = [truth[i] for i in explained]
-    scores = explain(model, of_explained, baseline, args.M, args.seed, args.shapley)
+    scores = explain(model, of_explained, background, args.M, args.seed, args.slow)
     print_table(scores, true_scores)
 
     shown = drawn_molecules(true_scores, 4)
     spread = atom_scores(
-        signed_calculators(model, baseline)[UNCERTAIN][0],
+        signed_calculators(model, background.mean(axis=0))[UNCERTAIN][0],
         [of_explained[i] for i in shown],
         max(2, args.M),
         statistic="std",

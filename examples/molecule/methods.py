@@ -13,9 +13,11 @@ from saliency import (
     BaseCalculator,
     BayesGradCalculator,
     DeepLiftCalculator,
+    ExpectedGradientsCalculator,
     GradientCalculator,
     GuidedIntegratedGradientsCalculator,
     IntegratedGradientsCalculator,
+    LimeCalculator,
     LRPCalculator,
     OcclusionCalculator,
     ShapleyCalculator,
@@ -98,26 +100,43 @@ def signed_calculators(
     }
 
 
-def shapley_calculators(
-    model: chainer.Chain, baseline: Any
+def slow_calculators(
+    model: chainer.Chain, background: np.ndarray
 ) -> dict[str, tuple[BaseCalculator, bool]]:
     """Return calculators as :func:`signed_calculators` does, which take minutes.
 
     What an atom adds depends on which others are there; Shapley values are means over
-    that.
+    that, and LIME is a linear model of it. Expected Gradients go from a random atom to
+    those of the molecule, at random points of the way.
+
+    Args:
+        model (chainer.Chain): A network with an ``embed``.
+        background (array): Embeddings of atoms, ``(n_atom, n_unit)``.
     """
-    how: dict[str, Any] = {
-        "target_extractor": VariableMonitorLinkHook(model.embed),
-        "method": "sampling",
-        "n_coalitions": 512,
-    }
+    baseline = background.mean(axis=0)
+    at: dict[str, Any] = {"target_extractor": VariableMonitorLinkHook(model.embed)}
+    orders: dict[str, Any] = {**at, "method": "sampling", "n_coalitions": 512}
+    lime: dict[str, Any] = {**at, "n_samples": 512}
     return {
-        "Shapley": (ShapleyCalculator(model, baseline=baseline, **how), False),
-        "Shapley from zero": (ShapleyCalculator(model, baseline=0, **how), False),
+        "Shapley": (ShapleyCalculator(model, baseline=baseline, **orders), False),
+        "Shapley from zero": (ShapleyCalculator(model, baseline=0, **orders), False),
+        "LIME": (LimeCalculator(model, baseline=baseline, **lime), False),
+        "LIME from zero": (LimeCalculator(model, baseline=0, **lime), False),
+        "Expected Gradients": (
+            ExpectedGradientsCalculator(model, background=background, steps=200, **at),
+            False,
+        ),
     }
+
+
+def atom_embeddings(model: chainer.Chain, graphs: Sequence[Graph]) -> np.ndarray:
+    """Return the embedding of each atom of some molecules, ``(n_atom, n_unit)``."""
+    atoms = np.concatenate([atoms for atoms, *_ in graphs])
+    embeddings: np.ndarray = chainer.cuda.to_cpu(model.embed.W.array)[atoms]
+    return embeddings
 
 
 def mean_embedding(model: chainer.Chain, graphs: Sequence[Graph]) -> np.ndarray:
     """Return the mean embedding of the atoms of some molecules, ``(n_unit,)``."""
-    atoms = np.concatenate([atoms for atoms, *_ in graphs])
-    return chainer.cuda.to_cpu(model.embed.W.array)[atoms].mean(axis=0)
+    mean: np.ndarray = atom_embeddings(model, graphs).mean(axis=0)
+    return mean

@@ -268,6 +268,18 @@ def test_the_mean_embedding_is_over_all_atoms():
     assert_allclose(methods.mean_embedding(model, GRAPHS), np.mean(rows, axis=0))
 
 
+@pytest.mark.large
+def test_slow_methods_have_a_score_for_each_atom():
+    model = MODELS["ggnn"]
+    background = methods.atom_embeddings(model, GRAPHS)
+    scores = logp.explain(model, GRAPHS[:2], background, 2, 0, with_slow=True)
+    slow = {"Shapley", "Shapley from zero", "LIME", "LIME from zero"}
+    assert scores.keys() == {*NAMES, *slow, "Expected Gradients", "random"}
+    for of_molecules in scores.values():
+        assert [len(s) for s in of_molecules] == [len(atoms) for atoms, _ in GRAPHS[:2]]
+        assert np.ptp(np.concatenate(of_molecules)) > 0
+
+
 def test_networks_of_chainer_chemistry_can_be_explained():
     models = pytest.importorskip("chainer_chemistry.models")
     model = models.GGNN(out_dim=1, hidden_channels=6, n_update_layers=2)
