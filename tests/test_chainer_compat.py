@@ -17,7 +17,6 @@ import pytest
 
 import saliency
 from saliency import chainer_compat
-from tests.covering import every_value
 
 import chainer
 import chainer.functions as F
@@ -100,16 +99,6 @@ class TestImport:
         """)
         assert done.returncode == 0, done.stderr
 
-    def test_twice_is_once(self):
-        check("""
-            import sys, saliency, chainer
-            from saliency import chainer_compat
-            finders = list(sys.meta_path)
-            assert chainer_compat.import_chainer() is chainer
-            assert sys.modules["chainer"] is chainer
-            assert sys.meta_path == finders
-        """)
-
     def test_after_chainer_was_imported_in_another_way(self):
         # Another shim than ours, which forgot what Chainer needs after its import.
         check("""
@@ -139,9 +128,15 @@ class TestImport:
             F.sum(F.as_strided(x, (2,), (1,))).backward()
         """)
 
-    @every_value(
-        place=["chainer.training", "chainer.gradient_check"],
-        error=["RuntimeError", "KeyboardInterrupt"],
+    @pytest.mark.parametrize(
+        ("place", "error"),
+        [
+            ("chainer.training", "RuntimeError"),
+            pytest.param(
+                *("chainer.gradient_check", "KeyboardInterrupt"),
+                marks=pytest.mark.large,
+            ),
+        ],
     )
     def test_an_error_in_the_middle_restores_everything(self, place, error):
         check(f"""
@@ -200,6 +195,13 @@ class TestPackage:
             # Chainer has a reader of Caffe's models.
             assert not any(name.startswith("google.protobuf") for name in sys.modules)
             assert not any("caffe" in name for name in sys.modules)
+
+            # Twice is once.
+            import link_hooks, chainer
+            finders = list(sys.meta_path)
+            assert saliency.chainer_compat.import_chainer() is chainer
+            assert sys.modules["chainer"] is chainer
+            assert sys.meta_path == finders
         """)
 
     @pytest.mark.parametrize("name", saliency.__all__)

@@ -93,7 +93,7 @@ limits = st.sampled_from([(None, None), (0.0, None), (0.0, 6.0)])
 
 
 class TestConvolution:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(
         st.sampled_from(sorted(PATHS)),
         st.integers(1, 3),
@@ -186,7 +186,7 @@ class TestConvolution:
 
 
 class TestProduct:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(
         st.integers(1, 3000),
         st.integers(1, 80),
@@ -225,7 +225,7 @@ class TestProduct:
 
 
 class TestMask:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(
         st.sampled_from(sorted(PATHS)),
         st.integers(1, 3),

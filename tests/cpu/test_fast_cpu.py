@@ -161,12 +161,12 @@ def assert_gradient_as_chainer(
 
 
 class TestConvolution:
-    @settings(max_examples=150)
+    @settings(max_examples=75)
     @given(convolutions(transposed=False))
     def test_any_convolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
 
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(convolutions(transposed=True))
     def test_any_deconvolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
@@ -193,7 +193,7 @@ class TestConvolution:
             lambda *arrays: F.convolution_2d(*arrays, pad=pad), x, W, b, rtol=WINOGRAD
         )
 
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(convolutions(transposed=False))
     def test_gradient_at_the_input_alone_is_chainers(self, drawn):
         assert_gradient_as_chainer(*drawn, rtol=TILES)
@@ -282,7 +282,7 @@ class TestConvolution:
 class TestDepthwise:
     """Each channel has kernels of its own."""
 
-    @settings(max_examples=80)
+    @settings(max_examples=40)
     @given(depthwise_convolutions(transposed=False), st.booleans())
     def test_any_is_chainers(self, drawn, may_compile):
         may_compile = may_compile and compiled.is_available()
@@ -398,7 +398,7 @@ class TestDepthwise:
 
 
 class TestPooling:
-    @settings(max_examples=100)
+    @settings(max_examples=50)
     @given(st.data(), st.sampled_from(["max", "average"]), st.booleans())
     def test_any_pooling_is_chainers(self, data, kind, cover_all):
         n_axis = 2 if kind == "average" else data.draw(st.sampled_from([1, 2, 3]))

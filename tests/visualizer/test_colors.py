@@ -232,6 +232,7 @@ def test_colour_maps_have_the_colours_of_bars():
         np.testing.assert_array_equal(cmap.get_bad()[:3], to_rgb(MISSING_COLOR))
 
 
+@pytest.mark.large
 def test_colour_maps_have_nothing_left_to_fill():
     """Two threads that fill one at once, as matplotlib does at first use, spoil it."""
     code = """
