@@ -22,7 +22,7 @@ class TruthCorrelation(ScoreMetric):
     0 on average; so has a constant one, of which a warning tells.
 
     Contributions are known where a function was made so
-    (:mod:`saliency.metrics.truths`), or where what is predicted is a sum by definition,
+    (``saliency.metrics.truths``), or where what is predicted is a sum by definition,
     as Crippen's logP is a sum over atoms.
 
     Args:
