@@ -37,7 +37,7 @@ def is_finite(array: Array) -> bool:
         return True
     if isinstance(array, np.ndarray):
         if array.size <= _SMALL:
-            return bool(np.count_nonzero(np.isfinite(array)) == array.size)
+            return 0 not in np.isfinite(array).tobytes()  # faster than any reduction
         if array.flags.c_contiguous:
             flat = array.reshape(-1)
             with np.errstate(over="ignore", invalid="ignore"):

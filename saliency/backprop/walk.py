@@ -87,13 +87,22 @@ def input_gradients(
     """
     above = [None if g is None else Gradient(g, is_owned=False) for g in at_outputs]
     step = Step(function, indexes, above)
-    with chainer.using_config("enable_backprop", False), _device_of(step):
-        known = known_of(function)
-        results = None if known is None else known.product(step)
-        if results is not None:
-            return [None if r is None else _gradient(r, False).array for r in results]
-        variables = tuple(None if g is None else _variable(g) for g in above)
-        grads = function.backward(indexes, variables)
+    with chainer.using_config("enable_backprop", False):
+        if step.xp is np:
+            return _input_gradients(step)
+        with _device_of(step):
+            return _input_gradients(step)
+
+
+def _input_gradients(step: Step) -> list[Array | None]:
+    """Return them on the current device."""
+    function, indexes = step.function, step.indexes
+    known = known_of(function)
+    results = None if known is None else known.product(step)
+    if results is not None:
+        return [None if r is None else _gradient(r, False).array for r in results]
+    variables = tuple(None if g is None else _variable(g) for g in step.gradients)
+    grads = function.backward(indexes, variables)
     if len(grads) == len(function.inputs) != len(indexes):
         grads = [grads[i] for i in indexes]
     return [None if g is None else g.array for g in grads]

@@ -161,11 +161,16 @@ def _weight_gradient(
 
 
 def _linear(function: Any, inputs: Arrays) -> Arrays | None:
-    x, W, *b = inputs
-    if not (products.is_large(x, W.T) and are_covered(*inputs)):
+    if not are_covered(*inputs):
         return None
+    x, W, *b = inputs
     retain_for_linear(function)
-    return (products.matmul(x, W.T, b[0] if b else None),)
+    if products.is_large(x, W.T):
+        return (products.matmul(x, W.T, b[0] if b else None),)
+    y = x.dot(W.T)  # as Chainer does, without what it needs for static graphs
+    if b:
+        y += b[0]
+    return (y,)
 
 
 def _linear_to_input(function: Any, inputs: Arrays) -> Arrays | None:
@@ -245,10 +250,12 @@ def _average_pooling_gradient(function: Any, inputs: Arrays) -> Arrays | None:
 
 def _relu(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
-    if not (elementwise.is_large(x) and are_covered(x)):
+    if x.ndim == 0 or not are_covered(x):
         return None
     function.retain_outputs((0,))
-    return (elementwise.relu(x),)
+    if elementwise.is_large(x):
+        return (elementwise.relu(x),)
+    return (np.maximum(x, 0, dtype=x.dtype),)
 
 
 def _relu_to_input(
@@ -416,16 +423,20 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
 
 def are_covered(*arrays: Any) -> bool:
     """Tell whether all are NumPy arrays of one float dtype, and none is empty."""
-    if intel64.should_use_ideep(">=auto"):
+    if intel64.is_ideep_available() and intel64.should_use_ideep(">=auto"):
         return False
-    given = [array for array in arrays if array is not None]
-    return all(
-        isinstance(array, np.ndarray)
-        and array.dtype in _DTYPES
-        and array.dtype == given[0].dtype
-        and array.size > 0
-        for array in given
-    )
+    dtype = None
+    for array in arrays:
+        if array is None:
+            continue
+        if not isinstance(array, np.ndarray) or array.size == 0:
+            return False
+        if array.dtype is not dtype:
+            if dtype is None and array.dtype in _DTYPES:
+                dtype = array.dtype
+            elif dtype != array.dtype:
+                return False
+    return True
 
 
 def _kernel(pool: Any) -> tuple[int, ...]:

@@ -85,7 +85,7 @@ def running_job(
     total = settings.M * n_example
     bar = progress_bar(name_of_method(recipe), total, "row", show_progress)
     runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
-    with held_back(), bar, runner:
+    with held_back(), bar, runner.running():
         yield Job(recipe, subject, settings, batches, runner, run, n_example, bar)
 
 

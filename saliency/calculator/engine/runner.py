@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import partial
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -55,8 +54,17 @@ class _AllSeen(BaseException):
     """Ends a pass of which nothing else is looked at. No model handles it."""
 
 
+@contextlib.contextmanager
+def _fast_code(device: Any) -> Iterator[None]:
+    """Return a block in which Chainer's functions run on the code of this package."""
+    on_gpu = contextlib.nullcontext() if device.xp is np else fast_gpu()
+    in_one_pass, light = fused_with_graph(), light_apply()
+    with chainer.using_device(device), light, fast_cpu(), in_one_pass, on_gpu:
+        yield
+
+
 class Runner:
-    """Runs the passes of one call, within its ``with`` block.
+    """Runs the passes of one call, within the block :meth:`running`.
 
     Args:
         recipe (Recipe): How the method explains.
@@ -106,7 +114,6 @@ class Runner:
             mean_will_do,
         )
         self._suspects = suspects(parts)
-        self._blocks = contextlib.ExitStack()
         self._learned = LearnedDropout(
             self._passes, self._run_left, self._may_share, mean_will_do
         )
@@ -121,29 +128,16 @@ class Runner:
         run.streams = self._streams
         self._passes.run = run
 
-    def __enter__(self) -> Runner:
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(trained_network())
-            stack.enter_context(self._unchanged.during_call())
-            stack.enter_context(chainer.using_device(self._subject.device))
-            stack.enter_context(light_apply())
-            stack.enter_context(fast_cpu())
-            stack.enter_context(fused_with_graph())
-            if self._subject.device.xp is not np:
-                stack.enter_context(fast_gpu())
-            # What @static_graph replays is not in the graph, and draws no new masks.
-            stack.enter_context(chainer.using_config("use_static_graph", False))
-            stack.enter_context(self._passes.extraction.registered())
-            self._blocks = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._blocks.close()
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Return the block in which passes are run."""
+        unchanged = self._unchanged.during_call()
+        extractors = self._passes.extraction.registered()
+        # What @static_graph replays is not in the graph, and draws no new masks.
+        as_it_is = chainer.using_config("use_static_graph", False)
+        fast = _fast_code(self._subject.device)
+        with trained_network(), unchanged, fast, as_it_is, extractors:
+            yield
 
     @property
     def is_deterministic(self) -> bool:

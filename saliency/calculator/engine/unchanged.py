@@ -152,10 +152,15 @@ class _Parameter(NamedTuple):
     grad: Array | None
 
     def put_back(self) -> None:
-        if self.parameter.array is not self.array:
-            self.parameter.array = self.array
-        if self.parameter.grad is not self.grad:
-            self.parameter.grad = self.grad
+        parameter = self.parameter
+        # What the properties return, as a rule: they take three calls each.
+        is_same = parameter._data[0] is self.array and parameter._grad is self.grad
+        if is_same and parameter._grad_var is None:
+            return
+        if parameter.array is not self.array:
+            parameter.array = self.array
+        if parameter.grad is not self.grad:
+            parameter.grad = self.grad
 
 
 class _DeafReporter(chainer.Reporter):
