@@ -107,6 +107,12 @@ class Pending:
         """Whether the result has been computed."""
         return self._array is not None
 
+    @property
+    def is_bare_product(self) -> bool:
+        """Whether it is a linear layer and nothing else, and has not been computed."""
+        is_bare = self.scale is None and self.added is None
+        return is_bare and isinstance(self._source, _Product)
+
     def variable(self, requires_grad: bool) -> Variable:
         """Return the Variable whose array is put off."""
         variable: Variable = new_variable(
@@ -325,7 +331,9 @@ class _State(threading.local):
         is_inside: Whether it is in one.
         last: What was put off last, and may be continued.
         with_graph: Whether convolutions are put off where there is a graph.
-        wanted: Keys of sources whose results somebody has asked for late.
+        wanted: Keys of sources that are not put off any more: somebody has asked for
+            their results late, or a linear layer was followed by nothing that goes in
+            one pass with it.
     """
 
     is_inside = False
@@ -405,6 +413,9 @@ def _apply(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
             results = continues(function, inputs, config, last)
             if results is not None:
                 return results
+        if last.is_bare_product:
+            # What follows a layer is most often the same each time.
+            _state.wanted |= {last.source.key}
         _settle_last()
     if put_off is not None and may_fuse:
         return put_off(function, inputs, config)

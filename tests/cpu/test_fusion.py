@@ -711,6 +711,16 @@ def test_linear_layers_are_put_off_with_the_same_bits(
         assert_close(gx, x.grad, 20 * np.abs(x.grad).max())
 
 
+def test_a_linear_layer_is_not_put_off_again_where_nothing_goes_with_it() -> None:
+    first, kinds = Layers("d").first, []
+    with fast_cpu(), chainer.no_backprop_mode():
+        for _ in range(2):
+            h = first(ROWS)
+            kinds.append(type(h))
+            F.transpose(h)
+    assert kinds == [fusion._PendingVariable, chainer.Variable]
+
+
 @pytest.mark.parametrize("change", ["first.W", "first.b", "x", "view of x"])
 def test_what_a_linear_layer_is_computed_from_may_be_changed(change: str) -> None:
     def run() -> np.ndarray:
