@@ -51,7 +51,7 @@ def logp(n: int = 50, seed: int = 0, *, model: Any = None) -> TruthSet:
         n (int): Number of molecules.
         seed (int): Of the choice among those that were held out.
         model (chainer.Chain or None): A network with a link ``embed``, of the atoms and
-            the adjacency of ``to_graph(mol, count_hydrogens=True)``.
+            the adjacency of ``to_graph(mol, count_hydrogens=True)``; on the CPU.
 
     Returns:
         TruthSet: Saliency is read at the embedding of atoms; its ``reference`` is the
