@@ -161,3 +161,40 @@ def test_areas_of_regions_are_those_of_a_loop(table):
         metric = metrics[f"{name} of regions"]
         found = metric.compute(map_, x, seed=0, show_progress=False)
         np.testing.assert_allclose(found.values, expected, rtol=1e-5)
+
+
+def test_the_best_are_those_that_are_not_told_apart(table):
+    study = importlib.import_module("study")
+    values = np.array([1.0, 2, 3, 4])
+    of_methods = {
+        "best": values,
+        "the same but for noise": values + np.array([0.1, -0.2, 0.1, -0.1]),
+        "worse": values - np.array([0.5, 0.4, 0.5, 0.6]),
+    }
+    record = {
+        "larger": {"a": True, "b": False, "c": None},
+        "title": "A set",
+        "about": "4 examples.",
+        "date": "today",
+        "sizes": {"M": 4},
+        "values": {
+            name: {"a": one.tolist(), "b": (-one).tolist(), "c": [0.0] * 4}
+            for name, one in of_methods.items()
+        },
+    }
+    found = study.Found(record)
+    for metric in "ab":
+        assert found.best(metric) == ["best", "the same but for noise"]
+    lines = found.section().splitlines()
+    assert lines[4] == "| method | a (larger) | b (smaller) | c (neither) |"
+    assert [line.split("|")[1].strip() for line in lines[6:]] == [*of_methods]
+    assert lines[6].count("**") == 4
+    assert lines[8].count("**") == 0
+
+
+def test_modules_of_examples_with_the_same_name_are_told_apart(table, monkeypatch):
+    study = importlib.import_module("study")
+    monkeypatch.setitem(sys.modules, "training", argparse)
+    of_lrp = study.module_of("lrp", "training")
+    assert hasattr(of_lrp, "add_rule")
+    assert sys.modules["training"] is argparse

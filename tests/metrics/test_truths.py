@@ -187,7 +187,7 @@ def test_a_random_ranking_is_at_chance(name):
         misses = np.concatenate(
             [
                 measured(found, metric, found.random_scores(seed)).values - expected
-                for seed in range(4)
+                for seed in range(4 if found.masks is None else 20)
             ]
         )
         error = misses.std(ddof=1) / np.sqrt(len(misses))

@@ -110,7 +110,9 @@ class TruthSet:
             these are.
         """
         check_seed(seed)
-        drawn = np.random.default_rng(seed).random(self.true_scores.shape)
+        # Of another stream than the examples, which may have the same seed.
+        rng = np.random.default_rng([seed, 1])
+        drawn = rng.random(self.true_scores.shape)
         return np.where(np.isnan(self.true_scores), np.nan, drawn)
 
 
