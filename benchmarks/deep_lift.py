@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import table
-from methods import ArraySubject
 from mlp import Table
+from subjects import ArraySubject
 from vgg16 import VGG16
 
 from saliency import DeepLiftCalculator, DeepLiftShapCalculator

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from methods import GivenNoise
+from subjects import GivenNoise
 from table import Row, Side, Subject, difference, in_standard_errors, main, same
 
 from link_hooks import VariableMonitorLinkHook

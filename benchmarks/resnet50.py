@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import table
-from methods import ArraySubject
+from subjects import ArraySubject
 
 from saliency.lrp import Composite, Epsilon, ZPlus
 

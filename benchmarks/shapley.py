@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import table
-from methods import ArraySubject
 from mlp import MLP
+from subjects import ArraySubject
 from table import Row, Side
 
 from saliency import ShapleyCalculator

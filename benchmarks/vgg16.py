@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import table
-from methods import ArraySubject
+from subjects import ArraySubject
 
 import chainer
 import chainer.links as L
