@@ -19,7 +19,11 @@ from tests.report import explained
 from tests.report.browser import browser_problem, complaints, opened_browser
 from tests.report.explained import EVIL
 
-pytestmark = pytest.mark.skipif(bool(browser_problem()), reason=browser_problem())
+# To start a browser takes as long as hundreds of quick tests.
+pytestmark = [
+    pytest.mark.large,
+    pytest.mark.skipif(bool(browser_problem()), reason=browser_problem()),
+]
 
 Show = Callable[..., Any]
 
@@ -374,7 +378,6 @@ class TestPages:
             assert len(names) > 3
             assert all(names)
 
-    @pytest.mark.large
     def test_only_examples_near_the_screen_are_there(self, show):
         page = show(explained.texts(400))
         wait_for(page, "document.querySelector('.token')")
