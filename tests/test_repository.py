@@ -31,9 +31,9 @@ PICKLES = re.compile(
     r"|.*\b(load_npz|read_pickle|open_pickle_dataset|get_cifar100?)"
 )
 # Workers of Dask get their work as pickles, from the cluster that they belong to.
-OF_THE_CLUSTER = "cluster.py"
+OF_THE_CLUSTER = "saliency/calculator/results/cluster.py"
 # The command line reads one where the user says --trust-pickle.
-OF_THE_COMMANDS = "networks.py"
+OF_THE_COMMANDS = "saliency/commands/networks.py"
 
 
 def unsafe_calls(source: str) -> Iterator[str]:
@@ -70,7 +70,9 @@ def test_unsafe_calls_are_recognized(source: str, found: list[str]) -> None:
 
 def test_nothing_is_unpickled_but_work_of_dask_and_what_is_trusted() -> None:
     unsafe = {
-        path.name: set(unsafe_calls(path.read_text(encoding="utf-8")))
+        path.relative_to(ROOT).as_posix(): set(
+            unsafe_calls(path.read_text(encoding="utf-8"))
+        )
         for package in PACKAGES
         for path in package.rglob("*.py")
     }
