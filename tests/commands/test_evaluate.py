@@ -72,7 +72,7 @@ def test_what_suits_photographs_and_molecules(
         ("--metric deletions", "did you mean deletion?"),
         ("--metric pointing-game", "there is no such metric; metrics are completeness"),
         ("--metric infidelity", "infidelity needs --set-metric units=gradient or"),
-        ("--set-metric references=0", "has no setting references; did you mean reference?"),
+        ("--set-metric references=0", "no setting references; did you mean reference?"),
         ("--set-metric reference", "--set-metric must be NAME=VALUE"),
         ("--metric deletion --metric deletion", "--metric: deletion is named twice"),
         ("--method lrp --method lrp", "--method: the same method is named twice"),
