@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 from saliency.command_line import as_table_to_write, at_least
 from saliency.commands import arguments
-from saliency.commands.errors import Unusable
 from saliency.commands.printing import counted, tell
 
 if TYPE_CHECKING:
@@ -52,16 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Explain by each method, measure, and print and write the table."""
-    from saliency.commands.calculators import method_of
     from saliency.commands.explaining import read_task
     from saliency.commands.metrics import asked_metrics, evaluation_of, new_metrics
-    from saliency.commands.settings import check_settings
+    from saliency.commands.settings import asked_methods
 
-    methods = [method_of(name) for name in args.method or ["integrated-gradients"]]
-    names = [method.name for method in methods]
-    if len(set(names)) < len(names):
-        raise Unusable("--method: the same method is named twice")
-    check_settings(methods, args)
+    methods = asked_methods(args)
     metrics = asked_metrics(args, args.metric or arguments.USUAL_METRICS)
     if _suffix(args) == ".csv" and find_spec("pandas") is None:
         raise ImportError("--out .csv is written by pandas: pip install pandas")

@@ -40,16 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Explain by each method, and write the page."""
-    from saliency.commands.calculators import method_of
     from saliency.commands.explaining import read_task
     from saliency.commands.metrics import asked_metrics, evaluation_of, new_metrics
-    from saliency.commands.settings import check_settings
+    from saliency.commands.settings import asked_methods
 
-    methods = [method_of(name) for name in args.method or ["integrated-gradients"]]
-    names = [method.name for method in methods]
-    if len(set(names)) < len(names):
-        raise Unusable("--method: the same method is named twice")
-    check_settings(methods, args)
+    methods = asked_methods(args)
     asked = asked_metrics(args, args.metric) if args.metric else []
     if not asked:
         _refuse_settings_of_metrics(args)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import saliency
-from saliency.commands.calculators import Method
+from saliency.commands.calculators import Method, method_of
 from saliency.commands.errors import Unusable
 from saliency.commands.methods import settings_of
 from saliency.commands.networks import Prepared
@@ -65,6 +65,21 @@ def settings_for(
     if args.noise is not None:
         call["noise_sampler"] = _noise(args.noise)
     return Settings({**suited, **method.settings, **given}, call)
+
+
+def asked_methods(args: argparse.Namespace) -> list[Method]:
+    """Return the methods of a command that takes several.
+
+    Raises:
+        Unusable: If there is none of a name, one is named twice, or there is a setting
+            that none of them has.
+    """
+    methods = [method_of(name) for name in args.method or ["integrated-gradients"]]
+    names = [method.name for method in methods]
+    if len(set(names)) < len(names):
+        raise Unusable("--method: the same method is named twice")
+    check_settings(methods, args)
+    return methods
 
 
 def check_settings(methods: Sequence[Method], args: argparse.Namespace) -> None:
