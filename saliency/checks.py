@@ -69,6 +69,12 @@ def check_positive(name: str, value: Any, or_none: bool = False) -> None:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 
+def check_at_least(name: str, value: Any, least: int) -> None:
+    """Raise a ValueError that names the parameter unless it is a large enough int."""
+    if not (is_int(value) and value >= least):
+        raise ValueError(f"{name} must be an int >= {least}, got {value!r}")
+
+
 def check_number(name: str, value: Any, low: float, high: float) -> None:
     """Raise a ValueError unless ``value`` is a number in ``[low, high]``."""
     if not (is_number(value) and low <= value <= high):

@@ -14,7 +14,7 @@ from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.masks.groups import GroupsForData
 from saliency.calculator.paths.reference import ReferenceForData
-from saliency.checks import is_int
+from saliency.checks import check_at_least
 from saliency.metrics.metric import ReferenceMetric
 from saliency.metrics.passes import AbsentGroupsRun, Passes, sums_of_groups
 from saliency.metrics.result import MetricResult
@@ -126,8 +126,7 @@ class CorrelationMetric(ReferenceMetric):
     def check(self) -> None:
         """Raise a TypeError or ValueError if a setting is not allowed."""
         super().check()
-        if not (is_int(self.n_subsets) and self.n_subsets >= 2):
-            raise ValueError(f"n_subsets must be an int >= 2, got {self.n_subsets!r}")
+        check_at_least("n_subsets", self.n_subsets, 2)
 
     @abstractmethod
     def sizes(self, n_group: int) -> np.ndarray:

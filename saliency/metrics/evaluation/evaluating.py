@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from saliency.calculator.engine.dataset import Converter
-from saliency.checks import is_int
+from saliency.checks import check_at_least
 from saliency.configured import names_typos
 from saliency.metrics.again import fixed_seed
 from saliency.metrics.evaluation.naming import Caution, warn_of
@@ -121,8 +121,7 @@ def evaluate(
         (['a', 'random'], ['Sparseness', 'Complexity'])
     """
     check_confidence(confidence)
-    if not (is_int(n_random) and n_random >= 0):
-        raise ValueError(f"n_random must be an int >= 0, got {n_random!r}")
+    check_at_least("n_random", n_random, 0)
     named = _checked_metrics(metrics)
     common = {
         "batchsize": batchsize,

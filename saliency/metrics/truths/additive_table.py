@@ -7,9 +7,9 @@ from typing import Any, Callable
 
 import numpy as np
 
+from saliency.checks import check_at_least
 from saliency.metrics.truths.truth_set import (
     TruthSet,
-    check_at_least,
     check_seed,
     metrics_of_additive,
 )

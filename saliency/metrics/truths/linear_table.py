@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from saliency.checks import check_at_least
 from saliency.metrics.truths.truth_set import (
     TruthSet,
-    check_at_least,
     check_seed,
     metrics_of_additive,
 )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
+from saliency.checks import check_at_least
 from saliency.explanation.packages import imported
 from saliency.metrics.truth_correlation import TruthCorrelation
 from saliency.metrics.truths.molecules import (
@@ -18,7 +19,6 @@ from saliency.metrics.truths.molecules import (
 from saliency.metrics.truths.training import outputs_of
 from saliency.metrics.truths.truth_set import (
     TruthSet,
-    check_at_least,
     check_learned,
     check_seed,
 )

@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.checks import check_number, is_int
+from saliency.checks import check_at_least, check_number, is_int
 from saliency.explanation.packages import imported
 from saliency.metrics.truths.networks import SmallCNN
 from saliency.metrics.truths.training import outputs_of, trained
 from saliency.metrics.truths.truth_set import (
     TruthSet,
-    check_at_least,
     check_learned,
     check_seed,
     metrics_of_masks,

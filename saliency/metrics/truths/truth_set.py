@@ -172,12 +172,6 @@ def check_seed(seed: Any) -> None:
         raise ValueError(f"seed must be an int in 0..2**32 - 1, got {seed!r}")
 
 
-def check_at_least(name: str, value: Any, least: int) -> None:
-    """Raise a ValueError that names the parameter unless it is a large enough int."""
-    if not (is_int(value) and value >= least):
-        raise ValueError(f"{name} must be an int >= {least}, got {value!r}")
-
-
 def check_learned(name: str, learned: float, least: float) -> None:
     """Raise a RuntimeError if a network has not learned what decides.
 

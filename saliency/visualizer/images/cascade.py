@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.checks import is_int
+from saliency.checks import check_at_least
 from saliency.visualizer.scores import as_real_array, checked_finite
 from saliency.visualizer.tables.feature_rows import written
 
@@ -35,8 +35,7 @@ def compute_cascade(
         ValueError: There are not as many maps or similarities as steps.
         TypeError: An argument has the wrong type.
     """
-    if not (is_int(max_maps) and max_maps >= 2):
-        raise ValueError(f"max_maps must be an int >= 2, got {max_maps!r}")
+    check_at_least("max_maps", max_maps, 2)
     names = _names(layers)
     rows = _rows(saliency, len(names))
     last = len(names)
