@@ -1,6 +1,6 @@
 """Which explanation is right? Every method on every truth set, and on real networks.
 
-python benchmarks/study.py                               # all of it, some hours
+python benchmarks/study.py --workers 2                   # all of it, some hours
 python benchmarks/study.py --n 40 --images 16 --M 10 --quick   # about 15 minutes
 python benchmarks/study.py --minutes 60                  # as often as it takes
 python benchmarks/study.py --sets patches,logp
@@ -15,14 +15,16 @@ CIFAR-10 is taken from Chainer's data folder (CHAINER_DATASET_ROOT). The photogr
 the two that come with scikit-learn, and those of --photographs. A set whose data or
 weights are missing is left out, and the script says so.
 
-What a set gave is kept in --parts, so that a run that was interrupted, or ended by
---minutes, goes on with the sets that are left. A file there is used as long as the
-sizes and the seed are the same; delete it to measure a method that was changed.
+What a set gave, or some images of it, is kept in --parts, so that a run that was
+interrupted, or ended by --minutes, goes on with what is left. A file there is used as
+long as the sizes and the seed are the same; delete it to measure a method that was
+changed.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import datetime
 import importlib
 import json
@@ -30,14 +32,17 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable
 
 import numpy as np
 from table import write_section
+from threadpoolctl import threadpool_limits
 
 # saliency comes before chainer: it makes chainer run on today's Python and NumPy.
 from saliency import (
@@ -77,6 +82,8 @@ PAGE = ROOT / "docs" / "study.md"
 PARTS = ROOT / "results" / "study"
 #: Of these, each image takes a thousand passes, or one for each map of a layer.
 COSTLY = ("Shapley", "LIME", "RISE", "ScoreCAM", "AblationCAM")
+#: Images of a set that are explained and kept together; other sets are kept as a whole.
+TOGETHER = {"cifar": 25, "photographs": 2}
 
 
 @dataclass
@@ -85,7 +92,7 @@ class Setting:
 
     Attributes:
         title (str): The heading.
-        about (str): What it is a table of.
+        about (str): What it is a table of; ``{n}`` is the number of examples.
         methods (dict): As :func:`saliency.metrics.evaluate` takes them.
         data: The examples.
         metrics (dict): By their names in the table.
@@ -248,7 +255,8 @@ def of_molecules(
     methods = module_of("molecule", "methods")
     calculators = methods.signed_calculators(found.model, found.reference)
     if not args.quick:
-        calculators.update(methods.shapley_calculators(found.model, found.reference))
+        background = methods.atom_embeddings(found.model, found.data)
+        calculators.update(methods.slow_calculators(found.model, background))
     rows: dict[str, Any] = {
         key: (calculator, {"M": args.M if wants_samples else 1})
         for key, (calculator, wants_samples) in calculators.items()
@@ -281,7 +289,11 @@ def of_molecules(
 def removal_metrics(
     network: Any, x: np.ndarray, classes: np.ndarray, is_quick: bool
 ) -> dict[str, Metric]:
-    """Returns what is measured without a truth: removal, with several references."""
+    """Returns what is measured without a truth: removal, with several references.
+
+    A large network takes longer for a row, and ROAD for the pixels of a photograph.
+    """
+    is_large = network.size > 32
     settings: dict[str, Any] = {
         "model": network.model,
         "eval_fun": lambda v: F.softmax(network.forward(v)),
@@ -289,18 +301,20 @@ def removal_metrics(
         "groups": Superpixels(64, method="grid"),
     }
     blurred = GaussianBlur(5 * network.size / 32)(x)
-    both = {"order": "difference", "n_steps": 8 if is_quick else 32, **settings}
+    colours = np.broadcast_to(x.mean(axis=(2, 3), keepdims=True), x.shape)
+    n_steps = 8 if is_quick or is_large else 32
+    both = {"order": "difference", "n_steps": n_steps, **settings}
     metrics = {
         "blur": PixelFlipping(reference=blurred, **both),
         "black": PixelFlipping(reference=network.low, **both),
+        "mean colour": PixelFlipping(reference=colours, **both),
         "sparseness": Sparseness(),
     }
-    if is_quick and network.size > 32:
+    if is_large:
         return metrics
     return {
         **metrics,
         "ROAD": ROAD(**both),
-        "mean colour": PixelFlipping(reference="mean", **both),
         "blur, absolute": PixelFlipping(
             reference=blurred, transform="absolute", **both
         ),
@@ -316,7 +330,7 @@ def of_network(
     classes = module_of("image", "network").class_scores(network, x).argmax(axis=1)
     return Setting(
         title,
-        f"{len(x)} {about}. By how much lower the probability of the predicted class "
+        f"{{n}} {about}. By how much lower the probability of the predicted class "
         "is where the most relevant of 64 squares are removed first than where the "
         "least relevant ones are, on average over the way; a column says what takes "
         "their place.",
@@ -330,7 +344,7 @@ def of_network(
 def of_cifar(args: argparse.Namespace) -> Setting:
     network = module_of("image", "network").load("cifar")
     _, test = chainer.datasets.get_cifar10(scale=2.0)
-    x, _ = chainer.dataset.concat_examples(test[: args.images])
+    x, _ = chainer.dataset.concat_examples(test[args.part.start : args.part.stop])
     return of_network(
         "CIFAR-10, the network of `examples/image`",
         "test images",
@@ -342,9 +356,10 @@ def of_photographs(args: argparse.Namespace) -> Setting:
     network = module_of("image", "network").load("efficientnet-lite0")
     from sklearn.datasets import load_sample_images
 
+    every = [*load_sample_images().images, *args.photographs]
     photographs = [
-        *load_sample_images().images,
-        *(np.asarray(read_photograph(path)) for path in args.photographs),
+        np.asarray(read_photograph(one) if isinstance(one, Path) else one)
+        for one in every[args.part.start : args.part.stop]
     ]
     crops = [network.crop(photograph, network.size) for photograph in photographs]
     x = np.stack([network.prepare(crop) for crop in crops])
@@ -415,6 +430,20 @@ class Found:
         }
         return cls(record)
 
+    @classmethod
+    def joined(cls, parts: list[Found]) -> Found:
+        """Returns what was found of the parts of a set, as one."""
+        first = parts[0].record
+        values = {
+            method: {
+                metric: [v for part in parts for v in part.values[method][metric]]
+                for metric in of_metrics
+            }
+            for method, of_metrics in first["values"].items()
+        }
+        date = max(part.record["date"] for part in parts)
+        return cls({**first, "values": values, "date": date})
+
     def best(self, metric: str) -> list[str]:
         """Returns the best method by a metric, and those not told apart from it.
 
@@ -452,11 +481,12 @@ class Found:
         ranked = sorted(self.values, key=self._order, reverse=True)
         better = {True: "larger", False: "smaller", None: "neither"}
         heads = [f"{name} ({better[self.larger[name]]})" for name in metrics]
+        n = len(self.values[ranked[0]][metrics[0]])
+        about = self.record["about"].replace("{n}", str(n))
         lines = [
             f"### {self.record['title']}",
             "",
-            f"{self.record['about']} M = {self.record['sizes']['M']}; "
-            f"{self.record['date']}.",
+            f"{about} M = {self.record['sizes']['M']}; {self.record['date']}.",
             "",
             f"| method | {' | '.join(heads)} |",
             f"|---|{'---:|' * len(metrics)}",
@@ -479,16 +509,57 @@ def cell(values: np.ndarray, is_best: bool) -> str:
 def sizes(args: argparse.Namespace) -> dict[str, Any]:
     """Returns what the numbers depend on."""
     names = ("n", "images", "M", "seed", "quick")
-    photographs = [path.name for path in args.photographs]
-    return {**{name: getattr(args, name) for name in names}, "photographs": photographs}
+    found: dict[str, Any] = {name: getattr(args, name) for name in names}
+    found["part"] = [args.part.start, args.part.stop]
+    found["photographs"] = [path.name for path in args.photographs]
+    return found
 
 
-def kept(path: Path, args: argparse.Namespace) -> Found | None:
-    """Returns what a file holds, if it is of the same sizes."""
+def parts_of(name: str, args: argparse.Namespace) -> list[argparse.Namespace]:
+    """Returns the arguments for each part of a set: its images, and a seed for it."""
+    n = {"cifar": args.images, "photographs": 2 + len(args.photographs)}.get(name, 1)
+    step = TOGETHER.get(name, 1)
+    parts = []
+    for start in range(0, n, step):
+        part = copy.copy(args)
+        part.part = range(start, min(start + step, n))
+        part.seed = args.seed + start
+        parts.append(part)
+    return parts
+
+
+def file_of(name: str, args: argparse.Namespace) -> Path:
+    folder: Path = args.parts
+    return folder / f"{name}-{args.part.start}.json"
+
+
+def kept(name: str, args: argparse.Namespace) -> Found | None:
+    """Returns what a file holds of a part, if it is of the same sizes."""
+    path = file_of(name, args)
     if not path.exists():
         return None
     record = json.loads(path.read_text(encoding="utf-8"))
     return Found(record) if record["sizes"] == sizes(args) else None
+
+
+def measure(name: str, args: argparse.Namespace, end: float | None) -> None:
+    """Measures a part of a set, unless it is kept or the time is over."""
+    if kept(name, args) is not None:
+        return
+    began = time.time()
+    what = f"{name}, from {args.part.start} on,"
+    if end is not None and began > end:
+        print(f"{what} is left for the next run", flush=True)
+        return
+    try:
+        setting = SETS[name](args)
+    except (ImportError, OSError, SystemExit) as error:
+        print(f"{what} is left out: {error}", flush=True)
+        return
+    found = Found.of(setting, args)
+    with written_whole(file_of(name, args)) as file:
+        file.write(json.dumps(found.record).encode())
+    print(f"{what} took {time.time() - began:.0f} s", flush=True)
 
 
 def main() -> None:
@@ -501,33 +572,32 @@ def main() -> None:
     add("--M", type=int, default=20, help="samples of SmoothGrad and BayesGrad")
     add("--seed", type=int, default=0)
     add("--quick", action="store_true", help="without what takes minutes")
-    add("--minutes", type=float, help="begin no other set after so many minutes")
+    add("--workers", type=int, default=1, help="processes, of one thread each")
+    add("--minutes", type=float, help="begin no other part after so many minutes")
     add("--parts", type=Path, default=PARTS, help="where what is done is kept")
     add("--out", type=Path, default=PAGE, help="the page to write")
     args = parser.parse_args()
     unknown = set(args.sets) - set(SETS)
     if unknown:
         parser.error(f"--sets: must be of {', '.join(SETS)}, got {', '.join(unknown)}")
-    start = time.monotonic()
+    end = time.time() + 60 * args.minutes if args.minutes else None
+    jobs = [(name, part, end) for name in args.sets for part in parts_of(name, args)]
+    if args.workers == 1:
+        for job in jobs:
+            measure(*job)
+    else:
+        context = get_context("spawn")
+        with ProcessPoolExecutor(
+            args.workers, context, threadpool_limits, (1,)
+        ) as processes:
+            for done in [processes.submit(measure, *job) for job in jobs]:
+                done.result()
     for name in args.sets:
-        path = args.parts / f"{name}.json"
-        found = kept(path, args)
-        if found is None:
-            began = time.monotonic()
-            if args.minutes and began - start > 60 * args.minutes:
-                print(f"{name} and what follows are left for the next run")
-                return
-            try:
-                setting = SETS[name](args)
-            except (ImportError, OSError, SystemExit) as error:
-                print(f"{name} is left out: {error}")
-                continue
-            found = Found.of(setting, args)
-            with written_whole(path) as file:
-                file.write(json.dumps(found.record).encode())
-            print(f"{name}: {time.monotonic() - began:.0f} s")
-        print(f"\n{found.section()}\n", flush=True)
-        write_section(args.out, name, found.section())
+        parts = [found for part in parts_of(name, args) if (found := kept(name, part))]
+        if parts:
+            section = Found.joined(parts).section()
+            print(f"\n{section}\n", flush=True)
+            write_section(args.out, name, section)
 
 
 if __name__ == "__main__":

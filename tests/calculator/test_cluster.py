@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
@@ -39,6 +40,8 @@ distributed = pytest.importorskip(
 zarr = pytest.importorskip("zarr", reason="needs Zarr: pip install zarr")
 import dask  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
+
+from saliency.calculator.results.cluster import _Pickled  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -134,6 +137,20 @@ CALLS = {
         {"preprocess_fn": lambda v: v * 2, "postprocess_fn": lambda s: s.sum(axis=1)},
     ),
 }
+
+
+def test_dask_does_not_keep_the_data_in_its_log(client, tmp_path):
+    """It keeps short messages, so that all parts of a table would stay in memory."""
+    x = np.random.default_rng(0).normal(size=(96, 4))
+    calculator = GradientCalculator(build(MLP))
+    out = tmp_path / "x.zarr"
+    calculator.compute_aggregate(
+        x, out=out, workers=client, batchsize=4, show_progress=False
+    )
+    # The scheduler is in this process.
+    gc.collect()
+    kept = [found for found in gc.get_objects() if isinstance(found, _Pickled)]
+    assert len(kept) <= 1  # a worker may not have forgotten the last one yet
 
 
 @pytest.mark.large

@@ -58,6 +58,10 @@ _KEEPING_MEMORY = {
 }
 # Arrays of so many bytes are sent as they are, without being copied into a pickle.
 _BYTES_OF_BUFFER = 1 << 16
+# Dask keeps the last thousand messages of each connection that are shorter than this,
+# with their data: a table that is sent in such parts would stay in memory as a whole.
+_BYTES_KEPT_BY_DASK = 1_000_000
+_PADDING = np.zeros(_BYTES_KEPT_BY_DASK, np.uint8)
 
 
 def check_workers(workers: Any) -> None:
@@ -257,6 +261,8 @@ class _Tasks:
             else _InFile.of(batches, self._folder / f"{shard[0]}.pickle")
         )
         shards.sent(shard, data.n_byte)
+        if isinstance(data, _Pickled):
+            data = data.padded()
         with warnings.catch_warnings():
             # There is nothing to gain from Dask's advice: each shard is used once.
             warnings.filterwarnings("ignore", "Sending large graph")
@@ -432,6 +438,11 @@ class _Pickled(NamedTuple):
     def n_byte(self) -> int:
         """How many bytes there are in all."""
         return len(self.pickle) + sum(array.nbytes for array in self.arrays)
+
+    def padded(self) -> _Pickled:
+        """Return it with so many bytes more that Dask does not keep it."""
+        padding = _PADDING[min(self.n_byte, len(_PADDING)) :]
+        return self._replace(arrays=[*self.arrays, padding])
 
     def load(self) -> Any:
         """Return what was pickled."""
