@@ -508,7 +508,7 @@ def cell(values: np.ndarray, is_best: bool) -> str:
 
 def sizes(args: argparse.Namespace) -> dict[str, Any]:
     """Returns what the numbers depend on."""
-    names = ("n", "images", "M", "seed", "quick")
+    names = ("n", "M", "seed", "quick")
     found: dict[str, Any] = {name: getattr(args, name) for name in names}
     found["part"] = [args.part.start, args.part.stop]
     found["photographs"] = [path.name for path in args.photographs]
@@ -524,6 +524,7 @@ def parts_of(name: str, args: argparse.Namespace) -> list[argparse.Namespace]:
         part = copy.copy(args)
         part.part = range(start, min(start + step, n))
         part.seed = args.seed + start
+        part.photographs = args.photographs if name == "photographs" else ()
         parts.append(part)
     return parts
 

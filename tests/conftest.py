@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import zlib
+from collections import Counter
 from collections.abc import Iterator
 
 import hypothesis
@@ -22,6 +24,9 @@ hypothesis.settings.register_profile(
     "saliency", deadline=None, derandomize=True, max_examples=30
 )
 hypothesis.settings.load_profile("saliency")
+
+#: So many cases of a test, and the quick run takes some of them.
+_SEVERAL = 4
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,18 +58,38 @@ def pytest_collection() -> Iterator[None]:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Without a GPU, the first case of a test for one says why all are skipped."""
-    if not chainer_compat.gpu_problem():
-        return
+    """Leave out cases that another one stands for.
+
+    Without a GPU, the first case of a test for one says why all are skipped. Where all
+    of the tests are run without the large ones, a third of the cases of a test with
+    several is enough; ``make test`` runs all, and so does pytest for a file.
+    """
+    has_gpu = not chainer_compat.gpu_problem()
+    asked = config.args_source is pytest.Config.ArgsSource.ARGS
+    is_quick = config.option.markexpr == "not large" and not asked
+    n_case = Counter(map(_test_of, items))
     seen: set[str] = set()
     kept, left_out = [], []
     for item in items:
-        test = item.nodeid.partition("[")[0]
-        is_another = test in seen and item.get_closest_marker("gpu")
-        (left_out if is_another else kept).append(item)
+        test = _test_of(item)
+        is_another = test in seen
+        if item.get_closest_marker("gpu"):
+            is_needed = has_gpu or not is_another
+        else:
+            # Every third one could have the same value of a parameter each time.
+            is_drawn = zlib.crc32(item.nodeid.encode()) % 3 == 0
+            is_needed = (
+                not is_quick or not is_another or n_case[test] < _SEVERAL or is_drawn
+            )
+        (kept if is_needed else left_out).append(item)
         seen.add(test)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)
+
+
+def _test_of(item: pytest.Item) -> str:
+    """Return the name of the test that an item is a case of."""
+    return item.nodeid.partition("[")[0]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
