@@ -12,7 +12,6 @@ from saliency.cpu import depthwise, elementwise, memory, products, tiles, winogr
 from saliency.cpu.epilogue import NOTHING, Epilogue
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask
-from saliency.cpu.threads import threads
 
 # Winograd's transforms, those of the weights in particular, cost as much as they save
 # where there are few channels or pixels. It does not depend on the number of images, so
@@ -262,12 +261,11 @@ def _with_zeros_between(by_pixel: np.ndarray, geometry: Geometry) -> np.ndarray:
     shape = (len(by_pixel), *geometry.size, by_pixel.shape[3])
     images = memory.empty(shape, by_pixel.dtype)
 
-    def write(image: int) -> None:
-        images[image] = 0
-        images[(image, *geometry.pixels())] = by_pixel[image]
+    def write(some: slice) -> None:
+        images[some] = 0
+        images[(some, *geometry.pixels())] = by_pixel[some]
 
-    n_thread = threads.for_work(elementwise.COST * images.size)
-    threads.run(write, [(image,) for image in range(len(images))], n_thread)
+    elementwise.over_images(write, images)
     return images
 
 

@@ -18,6 +18,8 @@ from saliency.cpu.threads import threads
 COST = 40
 #: Bytes of a part, which is to stay in the cache from one pass over it to the next.
 PART = 1 << 18
+# The same of images, which are passed over a few times in larger steps.
+_PART_OF_IMAGES = 1 << 20
 # Elements of an innermost loop that are enough for it to pay.
 _BLOCK = 1024
 
@@ -283,6 +285,20 @@ def _divide(
     edges = np.minimum(edges, length).tolist()
     jobs = [(a, b, step) for a, b in zip(edges, edges[1:])]
     threads.run(work_through, jobs, n_thread)
+
+
+def over_images(work: Callable[[slice], None], images: np.ndarray) -> None:
+    """Call ``work(some)`` with slices that cover the images, on all cores.
+
+    Args:
+        work (callable): Works on some images.
+        images (numpy.ndarray): ``(n, ...)``.
+    """
+    n_thread = threads.for_work(COST * images.size)
+    n_at_once = len(images) * _PART_OF_IMAGES // max(images.nbytes, 1)
+    step = max(1, min(n_at_once, -(-len(images) // n_thread)))
+    starts = range(0, len(images), step)
+    threads.run(work, [(slice(start, start + step),) for start in starts], n_thread)
 
 
 def _to_be_cut(arrays: list[np.ndarray], whole: int | None) -> list[Any]:

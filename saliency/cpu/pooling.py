@@ -9,7 +9,6 @@ import numpy as np
 
 from saliency.cpu import elementwise, memory
 from saliency.cpu.geometry import Geometry
-from saliency.cpu.threads import threads
 
 Slices = tuple[slice, slice]
 
@@ -45,7 +44,7 @@ def max_pool(
         if taps is not None:
             _number_winners(taps[images], maxima, seen_by_tap)
 
-    _run_over_images(pool_images, x)
+    elementwise.over_images(pool_images, x)
     return y, taps
 
 
@@ -87,7 +86,7 @@ def average_pool(x: np.ndarray, geometry: Geometry) -> np.ndarray:
             total[(..., *at)] += x[images][(..., *seen)]
         total /= n_tap
 
-    _run_over_images(pool_images, x)
+    elementwise.over_images(pool_images, x)
     return y
 
 
@@ -160,16 +159,8 @@ def _add_up(
             else:
                 np.multiply(source, weight(images, number, at), out=target)
 
-    _run_over_images(add_up, gx)
+    elementwise.over_images(add_up, gx)
     return gx
-
-
-def _run_over_images(work: Callable[[slice], None], images: np.ndarray) -> None:
-    """Have ``work`` done on slices of images: one by one if there is much to do."""
-    n_thread = threads.for_work(elementwise.COST * images.size)
-    n_job = len(images) if n_thread > 1 else 1
-    edges = np.linspace(0, len(images), n_job + 1).astype(int).tolist()
-    threads.run(work, [(slice(a, b),) for a, b in zip(edges, edges[1:])], n_thread)
 
 
 def _images_like(x: np.ndarray, size: tuple[int, int], dtype: Any) -> np.ndarray:
