@@ -530,6 +530,7 @@ def parts_of(name: str, args: argparse.Namespace) -> list[argparse.Namespace]:
 
 
 def file_of(name: str, args: argparse.Namespace) -> Path:
+    """Returns where what is found of a part is kept."""
     folder: Path = args.parts
     return folder / f"{name}-{args.part.start}.json"
 

@@ -60,28 +60,26 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Leave out cases that another one stands for.
 
-    Without a GPU, the first case of a test for one says why all are skipped. Where all
-    of the tests are run without the large ones, a third of the cases of a test with
-    several is enough; ``make test`` runs all, and so does pytest for a file.
+    Without a GPU, the first case of a test for one says why all are skipped. In the
+    quick run, of all tests but the large ones, a third of the cases of a test with
+    several is enough. ``make test`` runs all, and so does pytest with a path or ``-k``.
     """
     has_gpu = not chainer_compat.gpu_problem()
-    asked = config.args_source is pytest.Config.ArgsSource.ARGS
-    is_quick = config.option.markexpr == "not large" and not asked
+    has_path = config.args_source is pytest.Config.ArgsSource.ARGS
+    is_of_all = not has_path and not config.option.keyword
+    is_quick = is_of_all and config.option.markexpr == "not large"
     n_case = Counter(map(_test_of, items))
     seen: set[str] = set()
     kept, left_out = [], []
     for item in items:
         test = _test_of(item)
-        is_another = test in seen
+        # Every third one could have the same value of a parameter each time.
+        is_drawn = zlib.crc32(item.nodeid.encode()) % 3 == 0
         if item.get_closest_marker("gpu"):
-            is_needed = has_gpu or not is_another
+            is_enough = not has_gpu
         else:
-            # Every third one could have the same value of a parameter each time.
-            is_drawn = zlib.crc32(item.nodeid.encode()) % 3 == 0
-            is_needed = (
-                not is_quick or not is_another or n_case[test] < _SEVERAL or is_drawn
-            )
-        (kept if is_needed else left_out).append(item)
+            is_enough = is_quick and n_case[test] >= _SEVERAL and not is_drawn
+        (left_out if test in seen and is_enough else kept).append(item)
         seen.add(test)
     items[:] = kept
     config.hook.pytest_deselected(items=left_out)

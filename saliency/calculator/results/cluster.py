@@ -279,18 +279,31 @@ class _Tasks:
         return future
 
 
-class _Explainer(WorkerPlugin):
-    """What a worker holds: the calculator and how it is asked."""
+class _Holder(WorkerPlugin):
+    """What a worker holds: a thing that is unpickled when it is first asked for."""
 
-    def __init__(self, work: AggregateWork) -> None:
+    def __init__(self, thing: Any) -> None:
         self.name = f"saliency-{uuid.uuid4().hex}"
-        without_data = copy.copy(work)
-        del without_data.batches
-        self._pickled = _Pickled.of(without_data)
+        self._pickled = _Pickled.of(thing)
 
     def setup(self, worker: Any) -> None:
         """Get ready (called by Dask on each worker)."""
-        self._work: AggregateWork | None = None
+        self._thing: Any = None
+
+    def _held(self) -> Any:
+        """Return the thing; the caller is alone in :func:`one_at_a_time`."""
+        if self._thing is None:
+            self._thing = self._pickled.load()
+        return self._thing
+
+
+class _Explainer(_Holder):
+    """What a worker explains shards with: the calculator and how it is asked."""
+
+    def __init__(self, work: AggregateWork) -> None:
+        without_data = copy.copy(work)
+        del without_data.batches
+        super().__init__(without_data)
 
     def explain(
         self, data: _Pickled | _InFile, shard: Span, path: Path, call: str
@@ -298,13 +311,12 @@ class _Explainer(WorkerPlugin):
         """Explain a shard and write the result."""
         start, stop = shard
         with one_at_a_time(), one_thread(), _caught() as caught:
-            if self._work is None:
-                self._work = self._pickled.load()
+            work: AggregateWork = self._held()
             begin = time.monotonic()
-            self._work.batches = data.load()
-            part = PartWriter(path, self._work.rows_together, call)
-            with self._work.running(stop - start, show_progress=False) as job:
-                self._work.write(job, start, stop, part)
+            work.batches = data.load()
+            part = PartWriter(path, work.rows_together, call)
+            with work.running(stop - start, show_progress=False) as job:
+                work.write(job, start, stop, part)
             part.flush()
             seconds = time.monotonic() - begin
         return _Done(part.digests, part.machine, caught, seconds)
@@ -332,7 +344,7 @@ class _Calls:
 
     def __init__(self, client: Client, thing: Any) -> None:
         self._client = client
-        self._plugin = _Holder(thing)
+        self._plugin = _Callee(thing)
         self._shown: set[_Warning] = set()
 
     def __enter__(self) -> _Calls:
@@ -355,25 +367,15 @@ class _Calls:
         return called.value
 
 
-class _Holder(WorkerPlugin):
-    """What a worker holds: a thing whose methods are called."""
-
-    def __init__(self, thing: Any) -> None:
-        self.name = f"saliency-{uuid.uuid4().hex}"
-        self._pickled = _Pickled.of(thing)
-
-    def setup(self, worker: Any) -> None:
-        """Get ready (called by Dask on each worker)."""
-        self._thing: Any = None
+class _Callee(_Holder):
+    """What a worker calls methods of."""
 
     def call(self, method: str, arguments: tuple[Any, ...]) -> _Called:
         """Call a method."""
         before = [one for one in arguments if isinstance(one, _Called)]
         values = [one.value if isinstance(one, _Called) else one for one in arguments]
         with one_at_a_time(), one_thread(), _caught() as caught:
-            if self._thing is None:
-                self._thing = self._pickled.load()
-            value = getattr(self._thing, method)(*values)
+            value = getattr(self._held(), method)(*values)
         return _Called(value, [w for one in before for w in one.warnings] + caught)
 
 
