@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from functools import partial
 from pathlib import Path
@@ -41,7 +42,7 @@ zarr = pytest.importorskip("zarr", reason="needs Zarr: pip install zarr")
 import dask  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from saliency.calculator.results.cluster import _Pickled  # noqa: E402
+from saliency.calculator.results import cluster as our_cluster  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,6 +52,24 @@ def client():
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=2, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def from_elsewhere(monkeypatch):
+    """Workers read no file of this process, as those of another machine."""
+    monkeypatch.setattr(our_cluster, "_text_of", lambda file: None)
+
+
+@pytest.fixture
+def in_threads():
+    """A cluster with a worker of this process."""
+    with (
+        distributed.LocalCluster(
+            n_workers=1, processes=False, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -139,13 +158,14 @@ CALLS = {
 }
 
 
-def test_dask_does_not_keep_the_data_in_its_log(client, tmp_path):
+def test_dask_does_not_keep_the_data_in_its_log(client, from_elsewhere, tmp_path):
     """It keeps short messages, so that all parts of a table would stay in memory."""
 
     def n_kept():
         # The scheduler is in this process.
         gc.collect()
-        return sum(isinstance(found, _Pickled) for found in gc.get_objects())
+        found = gc.get_objects()
+        return sum(isinstance(one, our_cluster._Pickled) for one in found)
 
     x = np.random.default_rng(0).normal(size=(96, 4))
     calculator = GradientCalculator(build(MLP), class_index=0)
@@ -231,8 +251,11 @@ def sum_of_squares(v):
     return F.sum(v**2, axis=1)
 
 
+@pytest.mark.parametrize("way", ["file", "message"])
 @pytest.mark.parametrize("kind", ["array", "transposed", "memmap", "tuple"])
-def test_large_examples_arrive_as_they_are(kind, client, rng, tmp_path):
+def test_large_examples_arrive_as_they_are(kind, way, client, rng, tmp_path, request):
+    if way == "message":
+        request.getfixturevalue("from_elsewhere")
     x = rng.normal(size=(4, 20_000))
     np.save(tmp_path / "x.npy", x)
     data = {
@@ -244,6 +267,24 @@ def test_large_examples_arrive_as_they_are(kind, client, rng, tmp_path):
     calculator = GradientCalculator(sum_of_squares)
     call = partial(calculator.compute_aggregate, data, batchsize=1)
     assert_array_equal(call(out=tmp_path / "x.zarr", workers=client)[:], 2 * x)
+
+
+def test_a_worker_that_comes_later_from_elsewhere_is_sent_the_data(
+    in_threads, x, tmp_path, monkeypatch
+):
+    seen = []
+
+    def is_here(data):
+        seen.append(data)
+        return False
+
+    monkeypatch.setattr(our_cluster._InFile, "is_here", is_here)
+    calculator = GradientCalculator(sum_of_squares)
+    call = partial(calculator.compute_aggregate, x, batchsize=1)
+    assert_array_equal(call(out=tmp_path / "x.zarr", workers=in_threads)[:], 2 * x)
+    # Those that were on their way when the first came back.
+    assert 1 <= len(seen) <= 2
+    assert not any(one.path.exists() for one in seen)
 
 
 class Killer:
@@ -462,6 +503,44 @@ def test_the_cluster_is_left_as_it_was(client, x, tmp_path):
     calculator = SmoothGradCalculator(build(MLP, n_out=1))
     calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=client)
     assert client.run(lambda dask_worker: sorted(dask_worker.plugins)) == before
+
+
+class Looking:
+    """A ``preprocess_fn`` that notes whether Dask samples what its worker executes."""
+
+    def __init__(self, path, fails):
+        self.path = path
+        self.fails = fails
+
+    def __call__(self, v):
+        with contextlib.suppress(ValueError):  # in no worker
+            is_off = turns(distributed.get_worker(), False)
+            self.path.write_text(str(is_off))
+            if self.fails:
+                raise RuntimeError("no such luck")
+        return v
+
+
+def turns(worker, is_on):
+    """Tell whether sampling is on, or off, or will be in a moment."""
+    sampling = worker.periodic_callbacks["profile"]
+    end = time.monotonic() + 10
+    while sampling.is_running() != is_on and time.monotonic() < end:
+        time.sleep(0.01)
+    return sampling.is_running() == is_on
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_dask_samples_nothing_meanwhile_and_goes_on(fails, in_threads, x, tmp_path):
+    look = Looking(tmp_path / "is_off", fails)
+    calculator = GradientCalculator(sum_of_squares)
+    call = partial(calculator.compute_aggregate, x, preprocess_fn=look)
+    expected = pytest.raises(RuntimeError) if fails else contextlib.nullcontext()
+    with expected:
+        call(out=tmp_path / "x.zarr", workers=in_threads, batchsize=2)
+    assert look.path.read_text() == "True"
+    (worker,) = in_threads.cluster.workers.values()
+    assert turns(worker, True)
 
 
 class Noting:

@@ -33,7 +33,14 @@ from chainer.dataset import concat_examples
 try:
     import cloudpickle
     import dask
-    from distributed import Client, LocalCluster, WorkerPlugin, as_completed, get_worker
+    from distributed import (
+        Client,
+        LocalCluster,
+        Status,
+        WorkerPlugin,
+        as_completed,
+        get_worker,
+    )
     from threadpoolctl import threadpool_limits
 except ImportError as reason:
     raise ImportError(
@@ -129,8 +136,8 @@ def _run(
     bar = progress_bar(name_of_method(work.recipe), total, "example", show_progress)
     with (
         bar,
-        _folder(workers) as folder,
         _client(workers) as client,
+        _folder(client) as folder,
         _Tasks(client, work, path, folder) as tasks,
     ):
         for (start, stop), done in tasks.run(out):
@@ -215,7 +222,7 @@ class _Tasks:
         client (distributed.Client): Of the cluster.
         work (AggregateWork): What is to be computed.
         path (Path): The store.
-        folder (Path or None): For the data of shards, if workers can read it there.
+        folder (Path or None): For the data of shards, if the workers can read it there.
     """
 
     def __init__(
@@ -247,6 +254,10 @@ class _Tasks:
             done = future.result()
             shard, data = self._pending.pop(future)
             data.discard()
+            if done is None:  # a worker that cannot read the file
+                self._folder = None
+                completed.add(self._sent(shard, shards, out))
+                continue
             shards.done(shard, done.seconds)
             yield shard, done
             for shard in itertools.islice(shards, 1):
@@ -254,6 +265,9 @@ class _Tasks:
 
     def _submit(self, shard: Span, shards: Shards, out: Out) -> Any:
         out.expect(*shard)
+        return self._sent(shard, shards, out)
+
+    def _sent(self, shard: Span, shards: Shards, out: Out) -> Any:
         batches = self._work.batches.shard(*shard)
         data: _Pickled | _InFile = (
             _Pickled.of(batches)
@@ -279,6 +293,30 @@ class _Tasks:
         return future
 
 
+@contextmanager
+def _unsampled(worker: Any) -> Iterator[None]:
+    """Return a block in which Dask does not sample what a worker executes.
+
+    It looks at all frames of each thread a hundred times a second, which takes a sixth
+    of the time of a small network.
+    """
+    sampling = worker.periodic_callbacks.get("profile")
+    if sampling is None:
+        yield
+        return
+
+    def go_on() -> None:
+        if worker.status in (Status.running, Status.paused):
+            sampling.start()
+
+    # They belong to the thread of the worker's loop.
+    worker.loop.add_callback(sampling.stop)
+    try:
+        yield
+    finally:
+        worker.loop.add_callback(go_on)
+
+
 class _Holder(WorkerPlugin):
     """What a worker holds: a thing that is unpickled when it is first asked for."""
 
@@ -290,8 +328,22 @@ class _Holder(WorkerPlugin):
         """Get ready (called by Dask on each worker)."""
         self._thing: Any = None
 
+    @contextmanager
+    def _at_work(self) -> Iterator[list[_Warning]]:
+        """Return a list that has the warnings within the block, after it.
+
+        In the block, nothing else of ours runs in this process.
+        """
+        with (
+            one_at_a_time(),
+            one_thread(),
+            _unsampled(get_worker()),
+            _caught() as found,
+        ):
+            yield found
+
     def _held(self) -> Any:
-        """Return the thing; the caller is alone in :func:`one_at_a_time`."""
+        """Return the thing; the caller is in the block :meth:`_at_work`."""
         if self._thing is None:
             self._thing = self._pickled.load()
         return self._thing
@@ -307,10 +359,12 @@ class _Explainer(_Holder):
 
     def explain(
         self, data: _Pickled | _InFile, shard: Span, path: Path, call: str
-    ) -> _Done:
-        """Explain a shard and write the result."""
+    ) -> _Done | None:
+        """Explain a shard and write the result; None if its data is not here."""
         start, stop = shard
-        with one_at_a_time(), one_thread(), _caught() as caught:
+        if not data.is_here():
+            return None
+        with self._at_work() as caught:
             work: AggregateWork = self._held()
             begin = time.monotonic()
             work.batches = data.load()
@@ -374,7 +428,7 @@ class _Callee(_Holder):
         """Call a method."""
         before = [one for one in arguments if isinstance(one, _Called)]
         values = [one.value if isinstance(one, _Called) else one for one in arguments]
-        with one_at_a_time(), one_thread(), _caught() as caught:
+        with self._at_work() as caught:
             value = getattr(self._held(), method)(*values)
         return _Called(value, [w for one in before for w in one.warnings] + caught)
 
@@ -441,6 +495,10 @@ class _Pickled(NamedTuple):
         """How many bytes there are in all."""
         return len(self.pickle) + sum(array.nbytes for array in self.arrays)
 
+    def is_here(self) -> bool:
+        """Tell whether it can be read in this process."""
+        return True
+
     def padded(self) -> _Pickled:
         """Return it with so many bytes more that Dask does not keep it."""
         padding = _PADDING[min(self.n_byte, len(_PADDING)) :]
@@ -472,6 +530,10 @@ class _InFile(NamedTuple):
             _Pickler(file, protocol=5).dump(thing)
             return cls(path, file.tell())
 
+    def is_here(self) -> bool:
+        """Tell whether it can be read in this process."""
+        return self.path.exists()
+
     def load(self) -> Any:
         """Return what was pickled."""
         with self.path.open("rb") as file:
@@ -484,25 +546,35 @@ class _InFile(NamedTuple):
 
 def _explain(
     name: str, data: _Pickled | _InFile, shard: Span, path: Path, call: str
-) -> _Done:
+) -> _Done | None:
     """Do a shard, on a worker."""
     plugin: Any = get_worker().plugins[name]
-    done: _Done = plugin.explain(data, shard, path, call)
+    done: _Done | None = plugin.explain(data, shard, path, call)
     return done
 
 
 @contextmanager
-def _folder(workers: Any) -> Iterator[Path | None]:
-    """Return a folder for data on its way to processes of this machine.
+def _folder(client: Client) -> Iterator[Path | None]:
+    """Return a folder for data on its way to workers; None if one cannot read it.
 
     A file takes a fifth of the time that two sockets take, of which the scheduler has
-    one.
+    one. A worker that comes later, and elsewhere, is sent its data.
     """
-    if isinstance(workers, Client):
-        yield None
-        return
-    with TemporaryDirectory(prefix="saliency-") as folder:
-        yield Path(folder)
+    with TemporaryDirectory(prefix="saliency-") as name:
+        folder, token = Path(name), uuid.uuid4().hex
+        file = folder / "token"
+        file.write_text(token)
+        found = client.run(_text_of, file).values()
+        file.unlink()
+        yield folder if found and all(text == token for text in found) else None
+
+
+def _text_of(file: Path) -> str | None:
+    """Return what a file says, on a worker that can read it."""
+    try:
+        return file.read_text()
+    except OSError:
+        return None
 
 
 @contextmanager
