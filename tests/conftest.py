@@ -25,8 +25,12 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("saliency")
 
-#: So many cases of a test, and the quick run takes some of them.
+#: So many cases of a test, and a third of them is taken.
 _SEVERAL = 4
+#: Which third: 0, 1 or 2; or all.
+_CASES = os.environ.get("CASES", "0")
+#: The runs of `python -m pytest` and of `make test`.
+_WHOLE_RUNS = ("not large", "large or not large")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,25 +64,25 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Leave out cases that another one stands for.
 
-    Without a GPU, the first case of a test for one says why all are skipped. In the
-    quick run, of all tests but the large ones, a third of the cases of a test with
-    several is enough. ``make test`` runs all, and so does pytest with a path or ``-k``.
+    Without a GPU, the first case of a test for one says why all are skipped. Of a test
+    with several cases a third is enough, unless ``CASES=all``, or pytest is given a
+    path or ``-k``.
     """
     has_gpu = not chainer_compat.gpu_problem()
     has_path = config.args_source is pytest.Config.ArgsSource.ARGS
     is_of_all = not has_path and not config.option.keyword
-    is_quick = is_of_all and config.option.markexpr == "not large"
+    takes_some = is_of_all and config.option.markexpr in _WHOLE_RUNS and _CASES != "all"
     n_case = Counter(map(_test_of, items))
     seen: set[str] = set()
     kept, left_out = [], []
     for item in items:
         test = _test_of(item)
         # Every third one could have the same value of a parameter each time.
-        is_drawn = zlib.crc32(item.nodeid.encode()) % 3 == 0
+        is_drawn = takes_some and zlib.crc32(item.nodeid.encode()) % 3 == int(_CASES)
         if item.get_closest_marker("gpu"):
             is_enough = not has_gpu
         else:
-            is_enough = is_quick and n_case[test] >= _SEVERAL and not is_drawn
+            is_enough = takes_some and n_case[test] >= _SEVERAL and not is_drawn
         (left_out if test in seen and is_enough else kept).append(item)
         seen.add(test)
     items[:] = kept

@@ -54,6 +54,7 @@ def check(script: str) -> None:
 
 
 class TestImport:
+    @pytest.mark.large
     def test_needs_neither_pkg_resources_nor_distutils(self):
         check("""
             without("pkg_resources", "numpy.distutils", "distutils", "setuptools")
@@ -63,6 +64,7 @@ class TestImport:
         """)
 
     @pytest.mark.parametrize("earlier", [False, True])
+    @pytest.mark.large
     def test_leaves_nothing_behind(self, earlier):
         check(f"""
             import os, pickle, random, sys, numpy
@@ -90,6 +92,7 @@ class TestImport:
         importlib.util.find_spec("pkg_resources") is None,
         reason="this setuptools has no pkg_resources",
     )
+    @pytest.mark.large
     def test_the_real_pkg_resources_is_importable_afterwards(self):
         done = run("""
             import saliency
@@ -99,6 +102,7 @@ class TestImport:
         """)
         assert done.returncode == 0, done.stderr
 
+    @pytest.mark.large
     def test_after_chainer_was_imported_in_another_way(self):
         # Another shim than ours, which forgot what Chainer needs after its import.
         check("""
@@ -138,6 +142,7 @@ class TestImport:
             ),
         ],
     )
+    @pytest.mark.large
     def test_an_error_in_the_middle_restores_everything(self, place, error):
         check(f"""
             import sys, numpy
@@ -182,6 +187,7 @@ class TestImport:
 
 
 class TestPackage:
+    @pytest.mark.large
     def test_import_loads_chainer_and_no_part_of_the_toolkit(self):
         check("""
             import sys, saliency

@@ -166,6 +166,7 @@ def violations(root: Path) -> Iterator[str]:
     yield from circles(graph)
 
 
+@pytest.mark.large
 def test_nothing_points_back() -> None:
     assert list(violations(ROOT)) == []
 

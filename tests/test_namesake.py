@@ -42,6 +42,7 @@ def said_by(command, *path):
     return done.stderr.splitlines()
 
 
+@pytest.mark.large
 def test_it_is_told_in_one_line(elsewhere):
     # Python 3.13 shows the code of a warning, too, if it is on the command line.
     line, *source = said_by("import saliency, link_hooks", ROOT, elsewhere)
@@ -50,6 +51,7 @@ def test_it_is_told_in_one_line(elsewhere):
     assert "pip uninstall saliency" in line
 
 
+@pytest.mark.large
 def test_it_has_overwritten_this_package(elsewhere):
     # Its own first file, in the folder that has all others of this package.
     (elsewhere / "saliency").mkdir()

@@ -66,6 +66,7 @@ def metadata(sdist) -> Message:
     return Parser().parsestr((sdist / "PKG-INFO").read_text(encoding="utf-8"))
 
 
+@pytest.mark.large
 def test_the_source_distribution_is_the_repository(sdist):
     assert sdist.name == f"chainer_saliency-{saliency.__version__}"
     packed = {str(p.relative_to(sdist)) for p in sdist.rglob("*") if p.is_file()}

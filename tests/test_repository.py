@@ -68,6 +68,7 @@ def test_unsafe_calls_are_recognized(source: str, found: list[str]) -> None:
     assert list(unsafe_calls(source)) == found
 
 
+@pytest.mark.large
 def test_nothing_is_unpickled_but_work_of_dask_and_what_is_trusted() -> None:
     unsafe = {
         path.relative_to(ROOT).as_posix(): set(

@@ -117,6 +117,7 @@ class TestCompleteness:
         model = example.train(table, 30, chainer.get_device("@numpy"), tmp_path)
         assert abs(missing(model, table.x_test, steps=32)).max() < 2e-5
 
+    @pytest.mark.large
     def test_is_what_convergence_delta_says(self):
         model, x = train(16)
         calculator = Adaptive(model, class_index="argmax", steps=32)
@@ -145,6 +146,7 @@ class TestAttributions:
         fixed = errors(model, 10, 32, "gauss_legendre")
         assert adaptive.mean() < fixed.mean() / factor
 
+    @pytest.mark.large
     def test_come_nearer_even_with_more_kinks_than_points(self):
         model, _ = train(48, dtype=np.float64)
         adaptive = errors(model, 5, 32, "adaptive")
@@ -200,6 +202,7 @@ along_w = w / (w @ w) * np.linspace(0.7, 1, 5)[:, None]  # ends of w x from 0.7 
 
 class TestClosedForms:
     @given(kink=st.floats(0.01, 0.69), height=st.floats(0.1, 9), n=st.integers(2, 40))
+    @pytest.mark.large
     def test_one_kink_is_found_by_any_number_of_points(self, kink, height, n):
         model, integral = bends(w, [kink], [height])
         samples = Adaptive(model, steps=n).compute(along_w)
@@ -209,6 +212,7 @@ class TestClosedForms:
         kinks=st.lists(st.integers(1, 33), min_size=2, max_size=3, unique=True),
         heights=st.lists(st.sampled_from([-3.0, -1.0, 1.0, 2.0]), min_size=3),
     )
+    @pytest.mark.large
     def test_several_kinks_are_told_apart(self, kinks, heights):
         model, integral = bends(w, np.array(kinks) / 50, heights)
         samples = Adaptive(model, steps=40).compute(along_w)
@@ -251,6 +255,7 @@ class TestInTheEngine:
             assert_allclose(together, one_by_one, rtol=1e-9, atol=1e-12)
 
     @pytest.mark.parametrize("batchsize", [1, 7, 1000])
+    @pytest.mark.large
     def test_samples_with_noise_and_dropout_are_complete(self, batchsize, x):
         x = x[:4]
         model = build(MLP, n_hidden=20, activation=F.relu, dropout=0.5)

@@ -158,6 +158,7 @@ CALLS = {
 }
 
 
+@pytest.mark.large
 def test_dask_does_not_keep_the_data_in_its_log(client, from_elsewhere, tmp_path):
     """It keeps short messages, so that all parts of a table would stay in memory."""
 
@@ -373,6 +374,7 @@ def test_what_is_finished_is_returned_at_once(client, x, tmp_path):
     assert files_of(out) == before
 
 
+@pytest.mark.large
 def test_gaps_are_filled_in_one_process_too(client, x, tmp_path):
     """As they are left where shards did not come back in order."""
     calculator = SmoothGradCalculator(build(MLP, n_out=1))

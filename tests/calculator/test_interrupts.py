@@ -104,7 +104,7 @@ def interrupt(call, delay):
 
 
 @pytest.mark.parametrize(
-    "n_interrupt", [40, pytest.param(1000, marks=pytest.mark.large)]
+    "n_interrupt", [40, pytest.param(400, marks=pytest.mark.large)]
 )
 def test_nothing_is_left_changed_at_any_moment(n_interrupt):
     rng = np.random.default_rng(0)
@@ -180,6 +180,7 @@ class TestHeldBack:
         assert found == [before]
 
 
+@pytest.mark.large
 def test_a_hanging_model_can_be_interrupted():
     """In a process of its own, as it is done at a terminal."""
     script = """

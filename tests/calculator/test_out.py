@@ -298,6 +298,7 @@ class TestRestart:
         assert record_of(outs[2])["call"]["seed"] != seed
 
     @every_kind
+    @pytest.mark.large
     def test_examples_of_different_lengths(self, kind, rng, tmp_path):
         """Though how many rows are run together depends on lengths and on dropout."""
         lengths = (40, 3, 2, 9, 30, 1, 5, 6, 33, 4, 2)
@@ -592,7 +593,7 @@ for first in firsts:
         n += 151
 assert n_kill > 2 * len(firsts), n_kill
 """
-STEP = 41  # lines from one first kill to the next; no part of what is added after each
+STEP = 97  # lines from one first kill to the next; no part of what is added after each
 
 
 @every_kind

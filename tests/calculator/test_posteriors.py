@@ -335,6 +335,7 @@ def collected(model, thetas, rank=20):
     return swag
 
 
+@pytest.mark.large
 def test_draws_have_the_mean_and_the_covariance_of_the_paper(rng):
     model = L.Linear(2, 2, nobias=True)
     thetas = rng.normal(size=(9, 2, 2)).astype("f")
@@ -351,6 +352,7 @@ def test_draws_have_the_mean_and_the_covariance_of_the_paper(rng):
     assert_allclose(np.cov(draws.T), covariance, atol=0.04 * covariance.max())
 
 
+@pytest.mark.large
 def test_what_was_collected_less_often_than_the_rank(rng):
     model = L.Linear(2, 2, nobias=True)
     thetas = np.array([np.eye(2), -np.eye(2), np.eye(2)], "f")

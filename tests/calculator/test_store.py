@@ -445,6 +445,7 @@ class TestLock:
     @pytest.mark.parametrize(
         "kind", ["npy", pytest.param("zarr", marks=pytest.mark.large)]
     )
+    @pytest.mark.large
     def test_the_other_process_is_named(self, kind, call, tmp_path):
         out = tmp_path / f"x.{kind}"
         with hold(out, "waits") as holder:
@@ -460,6 +461,7 @@ class TestLock:
         assert not out.with_name(f"{out.name}.lock").exists()
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+    @pytest.mark.large
     def test_goes_with_the_process_that_is_killed(self, call, tmp_path):
         """Although a child of it lives on."""
         out = tmp_path / "x.npy"
@@ -667,5 +669,5 @@ def killed_at_random(kind, folder, n_kill):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 class TestKilledAtARandomMoment:
     @pytest.mark.large
-    def test_twenty_times(self, kind, tmp_path):
-        killed_at_random(kind, tmp_path, 20)
+    def test_ten_times(self, kind, tmp_path):
+        killed_at_random(kind, tmp_path, 10)

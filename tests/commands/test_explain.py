@@ -50,6 +50,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 class TestTables:
     line = "iris.csv --drop species --model iris.onnx --classes species.txt"
 
+    @pytest.mark.large
     def test_an_mlp_of_scikit_learn_in_an_onnx_file(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -103,6 +104,7 @@ class TestTables:
         at_mean = scores_of_iris(x.mean(axis=0)[None])[0, 0]
         assert_allclose(found.base_values, [at_mean], rtol=1e-4)
 
+    @pytest.mark.large
     def test_all_classes(self, folder: Path, tmp_path: Path) -> None:
         line = f"{self.line} --class all --method gradient --limit 3"
         found = explain(line, tmp_path / "one by one")
@@ -239,6 +241,7 @@ class TestTables:
 
 
 class TestMolecules:
+    @pytest.mark.large
     def test_ten_smiles_and_the_network_for_logp(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -282,6 +285,7 @@ class TestMolecules:
 
 
 class TestPhotographs:
+    @pytest.mark.large
     def test_a_network_that_says_how_it_takes_them(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -63,6 +63,7 @@ def test_the_module_explains(tmp_path: Path) -> None:
     assert (tmp_path / "molecules.png").is_file()
 
 
+@pytest.mark.large
 def test_the_module_of_another_package_has_chainer_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -196,6 +196,7 @@ class TestProduct:
         st.booleans(),
         st.sampled_from("fd"),
     )
+    @pytest.mark.large
     def test_is_chainers_functions_in_a_row(
         self, n_row, n_in, n_out, limits, has_b, adds, dtype
     ):

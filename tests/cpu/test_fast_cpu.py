@@ -461,6 +461,7 @@ class TestElementwise:
         st.permutations(range(3)),
         st.permutations(range(3)),
     )
+    @pytest.mark.large
     def test_of_any_size_and_layout_are_chainers(self, shape, axes, other_axes):
         rng = np.random.default_rng(0)
         x, y = rng.standard_normal((2, *shape)).astype("f")
@@ -498,6 +499,7 @@ class TestElementwise:
         st.permutations(range(3)),
         st.sampled_from([0, 0.5, [1, 2], "edge"]),
     )
+    @pytest.mark.large
     def test_padding_is_chainers(self, widths, axes, value):
         x = np.random.default_rng(0).standard_normal((40, 50, 60)).astype("f")
         x = transposed(x, axes)
@@ -520,6 +522,7 @@ class TestLinear:
         st.sampled_from("fd"),
         st.booleans(),
     )
+    @pytest.mark.large
     def test_any_is_chainers(self, n_row, n_in, n_out, dtype, has_bias):
         rng = np.random.default_rng(0)
         x = rng.standard_normal((n_row, n_in)).astype(dtype)
@@ -765,6 +768,7 @@ class TestBlock:
         np.testing.assert_allclose(result, expected, rtol=1e-9)
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+    @pytest.mark.large
     def test_a_forked_child_has_threads_of_its_own(self):
         program = """
 import multiprocessing, numpy as np

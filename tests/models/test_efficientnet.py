@@ -143,6 +143,7 @@ def scores(model: chainer.Chain, x: np.ndarray) -> np.ndarray:
     return found
 
 
+@pytest.mark.large
 def test_scores_of_a_file_of_pytorch(lite0, tmp_path):
     write_archive(tmp_path / "x.pth", state_dict(lite0))
     model = load_pretrained("efficientnet-lite0", tmp_path / "x.pth")

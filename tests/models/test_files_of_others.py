@@ -521,10 +521,12 @@ def check_is_filled(model: chainer.Chain, value: float) -> None:
 class TestCompressed:
     """What is compressed and is as large as the network is read as ever."""
 
+    @pytest.mark.large
     def test_npz(self, of_zip):
         assert of_zip.stat().st_size < MB
         check_is_filled(load_pretrained("resnet50", of_zip), 0.5)
 
+    @pytest.mark.large
     def test_h5_with_every_filter(self, tmp_path):
         path = tmp_path / "x.h5"
         write_keras(path, keras_resnet(), "{layer}/{role}:0")

@@ -205,6 +205,7 @@ class TestWithoutTop:
     @pytest.mark.parametrize(
         "write", [save_file, pytest.param(write_pth, marks=pytest.mark.large)]
     )
+    @pytest.mark.large
     def test_of_a_resnet_of_torchvision(self, write, small, photograph, tmp_path):
         """What it gives is what the classifier takes."""
         suffix = "safetensors" if write is save_file else "pth"

@@ -120,6 +120,7 @@ def mixed(**options: Any) -> Any:
 
 @given(st.data())
 @settings(max_examples=25)
+@pytest.mark.large
 def test_outputs_are_those_of_the_estimator(data: Any) -> None:
     def draw(*choices: Any) -> Any:
         return copy.deepcopy(data.draw(st.sampled_from(choices)))

@@ -47,6 +47,7 @@ def test_it_reaches_on_held_out_molecules_what_its_record_says(model, record):
     assert abs(r2 - record["test_r2"]) < 1e-3
 
 
+@pytest.mark.large
 def test_what_its_atoms_contribute_adds_up_to_what_it_predicts(model):
     graphs = [
         logp_network.to_graph(mol, count_hydrogens=True)

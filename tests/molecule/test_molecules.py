@@ -116,6 +116,7 @@ class TestTruth:
 
 
 class TestData:
+    @pytest.mark.large
     def test_nci(self):
         mols = molecules.nci_molecules()
         assert len(mols) > 4800

@@ -186,6 +186,7 @@ class TestCutToLengths:
 
 
 class TestSolubility:
+    @pytest.mark.large
     def test_scores_add_up_to_what_the_molecule_has_above_nothing(self):
         model = MODELS["ggnn"]
         scores = solubility.explain(model, GRAPHS, 64, 0)

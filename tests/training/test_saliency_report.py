@@ -144,6 +144,7 @@ CALCULATORS = {
 
 
 class TestWhatIsReported:
+    @pytest.mark.large
     def test_a_picture_each_time_and_its_numbers_in_the_log(self, tmp_path):
         x, t = table()
         model = new_network(Table)
@@ -195,6 +196,7 @@ class TestWhatIsReported:
             report(trainer)
         assert trainer.observation["saliency/sparseness"] == 0
 
+    @pytest.mark.large
     def test_several_reports_have_names_of_their_own(self, tmp_path):
         x, t = table()
         model = new_network(Table)
@@ -306,6 +308,7 @@ class TestNothingIsChanged:
     @every_value(
         new_calculator=CALCULATORS, in_fast_cpu={"plain": False, "fast_cpu": True}
     )
+    @pytest.mark.large
     def test_a_training_is_the_same_with_a_report(
         self, new_calculator, in_fast_cpu, tmp_path
     ):

@@ -27,6 +27,7 @@ def drawn(figure: Figure) -> list:
 class TestGrid:
     @settings(max_examples=10)
     @given(n=st.integers(1, 12), n_column=st.integers(1, 14), labelled=st.booleans())
+    @pytest.mark.large
     def test_filters_are_read_like_text_and_do_not_overlap(self, n, n_column, labelled):
         values = np.arange(1, n * 6 + 1).reshape(n, 2, 3)
         labels = "abcdefghijkl"[:n] if labelled else None

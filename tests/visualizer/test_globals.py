@@ -120,6 +120,7 @@ def test_threads_that_draw_at_once_draw_what_each_draws_alone(tmp_path):
     assert not wrong
 
 
+@pytest.mark.large
 def test_no_module_imports_chainer_pyplot_or_rdkit():
     folder = str(Path(saliency.__file__).parent)
     # The package itself looks after Chainer, so an empty one stands in for it.

@@ -103,6 +103,7 @@ class TestColours:
         assert image.norm(0) == 0
 
     @given(st.floats(1, 100))
+    @pytest.mark.large
     def test_the_limit_is_a_percentile_of_the_magnitudes(self, percentile):
         scores = np.random.default_rng(1).normal(size=(20, 20))
         figure = visualizer.visualize(scores, scaler=None, percentile=percentile)
@@ -623,6 +624,7 @@ class TestGrid:
         )
         assert 0 <= text.x0 < text.x1 < photograph.x0
 
+    @pytest.mark.large
     def test_is_saved(self, maps, photographs, tmp_path):
         visualizer.visualize_grid(maps, photographs, tmp_path / "grid.png")
         assert (tmp_path / "grid.png").stat().st_size > 1000

@@ -82,6 +82,7 @@ class TestCurves:
         assert "one example, so that there are no bands" in notes(figure)
         assert not figure.axes[0].collections
 
+    @pytest.mark.large
     def test_many_have_a_panel_each_before_all_others(self):
         many = {f"method {i}": CURVES["high"] + i for i in range(8)}
         figure = draw(many, random=RANDOM)

@@ -111,6 +111,7 @@ def scores_of(n: int):
 
 
 @given(scores_of(13))
+@pytest.mark.large
 def test_each_atom_and_bond_has_the_colour_of_its_score(scores):
     mol = mol_of(ASPIRIN)
     svg = visualizer.visualize(scores, mol)
@@ -147,6 +148,7 @@ def test_a_map_of_zeros_is_white(caplog):
 
 
 @given(scores_of(13), st.floats(0, 1))
+@pytest.mark.large
 def test_the_ratio_colours_the_largest_as_many_as_it_says(scores, ratio):
     svg = visualizer.visualize(scores, mol_of(ASPIRIN), visualize_ratio=ratio)
     coloured = [i for i, _ in atoms(svg)]
@@ -187,6 +189,7 @@ def test_padding_is_cut_off_and_a_zero_is_not():
 
 
 @given(st.permutations(range(7)))
+@pytest.mark.large
 def test_the_order_of_atoms_is_the_callers(order):
     mol = mol_of(ALANINE_SALT)
     scores = np.array([0.1, -0.2, 0.3, -0.4, 0.5, -0.6, 0.7])
@@ -392,6 +395,7 @@ def test_contours_of_long_chains_can_be_seen(n_atom, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["highlight", "contour"])
+@pytest.mark.large
 def test_atoms_that_are_close_together_have_no_frames_in_red(mode, tmp_path):
     path = tmp_path / "x.png"
     how = {"mode": mode, "show_key": False}
@@ -534,6 +538,7 @@ def outlines_of_pdf(content: bytes) -> list[list[tuple[float, ...]]]:
     return outlines
 
 
+@pytest.mark.large
 def test_no_outline_of_a_pdf_goes_there_and_back(tmp_path):
     """Viewers draw such a way of no width as a grey hairline."""
     path, how = tmp_path / "x.pdf", {"legend": "8B%gØ", "show_colorbar": True}
@@ -683,6 +688,7 @@ def test_magnitudes_of_a_method_are_purple_beside_signed_scores():
     assert texts(svg)[-2:] == ["speaks against", "speaks for"]
 
 
+@pytest.mark.large
 def test_long_legends_are_broken_between_words():
     legend = "a legend that is much too long to be in one line of a small molecule"
     svg = visualizer.visualize_grid([[1, 0, -1]], [mol_of()], legends=[legend])
@@ -1030,6 +1036,7 @@ def test_what_is_no_smiles():
 # --- where RDKit is missing -------------------------------------------------------
 
 
+@pytest.mark.large
 def test_without_rdkit_only_molecules_cannot_be_drawn():
     code = """
 import sys

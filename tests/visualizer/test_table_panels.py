@@ -392,6 +392,7 @@ class TestExplanations:
 
 
 class TestNamesOfDataFrames:
+    @pytest.mark.large
     def test_columns_are_the_names(self):
         frame = pd.DataFrame(TABLES["one"], columns=["x", "y", "z"])
         assert labels(draw("visualize", frame.iloc[0]).axes[0])[0] in {"x", "y", "z"}

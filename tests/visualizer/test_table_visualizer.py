@@ -477,6 +477,7 @@ def test_no_figure_is_left_open(tmp_path, data):
     assert pyplot.get_fignums() == []
 
 
+@pytest.mark.large
 def test_headless_and_without_pyplot_or_chainer(tmp_path):
     root = Path(__file__).parents[2]
     # The package itself looks after Chainer, so an empty one stands in for it.
@@ -578,6 +579,7 @@ def test_labels_are_neither_clipped_nor_on_each_other(n_feature, length):
         assert ax.get_window_extent().width > 0.4 * figure.bbox.width
 
 
+@pytest.mark.large
 def test_figure_height_is_bounded():
     figure = draw(np.ones(500), scaler=None, num_visualize=-1)
     assert figure.get_figheight() == 100

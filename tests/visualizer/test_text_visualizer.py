@@ -585,6 +585,7 @@ class TestWrongInput:
         with pytest.raises(error, match=message):
             TextVisualizer().visualize(SCORES, TOKENS, **how)
 
+    @pytest.mark.large
     def test_a_text_that_is_too_long_for_a_picture(self):
         n = 20_000
         with pytest.raises(ValueError, match=r"tokens need a picture of .* use html"):

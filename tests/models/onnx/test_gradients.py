@@ -161,6 +161,7 @@ def probes():
     return found
 
 
+@pytest.mark.large
 def test_gradients_go_through_each_operator():
     assert probes().keys() == WITH_GRADIENTS - IN_NETWORKS
     rng = np.random.default_rng(2)

@@ -101,6 +101,7 @@ def test_all_public_calculators_are_among_the_methods():
 
 @pytest.mark.filterwarnings("ignore:the attributions of example")
 @pytest.mark.parametrize("network", SOME)
+@pytest.mark.large
 def test_every_method_gives_the_same(network):
     *models, x = networks(network)
     # Integrated Hessians are of tables, and none of these explains one.
