@@ -175,6 +175,7 @@ def test_the_export_of_pytorch() -> None:
     assert np.ptp(samples, axis=0).max() > 0
 
 
+@pytest.mark.large
 def test_a_network_of_keras() -> None:
     write_images_last("net.onnx")
     x = rounded(RNG, 2, 8, 8, 3)

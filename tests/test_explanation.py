@@ -553,6 +553,7 @@ class TestPictures:
     def labels(self, figure):
         return [label.get_text() for label in figure.axes[0].get_yticklabels()]
 
+    @pytest.mark.large
     def test_a_data_set_is_a_beeswarm(self, explanation, tmp_path):
         figure = explanation.plot(save_filepath=tmp_path / "x.png")
         assert isinstance(figure, Figure)
@@ -564,6 +565,7 @@ class TestPictures:
         figure = explanation[explanation.classes == 1].plot()
         assert "<yes>" in figure.axes[0].get_title()
 
+    @pytest.mark.large
     def test_one_example_is_bars_of_its_values(self, explanation):
         figure = explanation[3].plot()
         widths = [bar.get_width() for bar in figure.axes[0].patches]

@@ -123,6 +123,7 @@ def result_of(f: Callable[..., Any], xs: Sequence[np.ndarray], **config: Any) ->
 
 
 @pytest.mark.parametrize("train", [False, True])
+@pytest.mark.large
 def test_graphs_values_and_gradients_are_those_of_chainer(train: bool) -> None:
     for f, xs in trials():
         for dtype in "fd":

@@ -101,11 +101,13 @@ class TestCompleteness:
             assert abs(missing(model, x, baseline, steps=32)).max() < 2e-5
 
     @pytest.mark.parametrize("n_hidden", [8, 32])
+    @pytest.mark.large
     def test_in_float64(self, n_hidden):
         model, x = train(n_hidden, dtype=np.float64)
         assert abs(missing(model, x, steps=32)).max() < 1e-9
 
     @pytest.mark.parametrize("activation", ["leaky_relu", "elu", "tanh", "sigmoid"])
+    @pytest.mark.large
     def test_of_other_networks(self, activation):
         model, x = train(16, activation=getattr(F, activation))
         assert abs(missing(model, x, steps=32)).max() < 2e-5
@@ -138,6 +140,7 @@ class TestAttributions:
             ),
         ],
     )
+    @pytest.mark.large
     def test_come_many_times_nearer_than_those_of_gauss_legendre(
         self, n_hidden, depth, factor
     ):
@@ -166,6 +169,7 @@ class TestAttributions:
             *((F.sigmoid, 3, 1, 8), (F.tanh, 3, 3, 32)),
         ],
     )
+    @pytest.mark.large
     def test_of_smooth_networks_compare_with_the_midpoint_rule(
         self, activation, depth, factor, steps
     ):
@@ -336,6 +340,7 @@ class TestInTheEngine:
             assert_allclose(total, difference, rtol=1e-9)
 
     @pytest.mark.parametrize("batchsize", [1, 3])
+    @pytest.mark.large
     def test_a_model_that_draws_numbers_of_its_own(self, batchsize, x):
         x = x[:4]
         calculator = Adaptive(build(OwnNoise), class_index=0, steps=16)

@@ -87,6 +87,7 @@ class TestIris:
         expected = loop_over_batches(by_hand, 16, x, t)
         assert_allclose(saliency_vanilla, expected**2, rtol=1e-4, atol=1e-8)
 
+    @pytest.mark.large
     def test_smooth_grad(self, classifier, train):
         M = 30
         gradient_calculator = GradientCalculator(classifier)
@@ -100,6 +101,7 @@ class TestIris:
         )
         assert saliency_smooth.mean(axis=0).shape == (4,)
 
+    @pytest.mark.large
     def test_bayes_grad(self, classifier, train):
         M = 30
         gradient_calculator = GradientCalculator(classifier)

@@ -176,6 +176,7 @@ class TestGuided:
         expected = straight.compute(images)
         assert_allclose(guided.compute(images), expected, rtol=1e-9, atol=1e-14)
 
+    @pytest.mark.large
     def test_adds_up_the_better_the_more_steps_there_are(self, images):
         model = build(CNN)
         missed = []

@@ -341,6 +341,7 @@ class Failing:
         return v
 
 
+@pytest.mark.large
 def test_an_error_on_a_worker_is_the_calls_and_the_work_goes_on(client, x, tmp_path):
     mark = tmp_path / "fail"
     mark.touch()

@@ -221,6 +221,7 @@ class TestMemory:
         samples = self.peak(lambda: calculator.compute(images, 200, seed=0))
         assert samples > 2 * many  # so that the measure does measure
 
+    @pytest.mark.large
     def test_does_not_grow_with_the_number_of_examples(self, tmp_path):
         class Images(DatasetMixin):
             def __init__(self, n):

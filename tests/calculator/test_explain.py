@@ -104,6 +104,7 @@ def test_a_sum_has_no_classes(model, table):
 
 
 @pytest.mark.parametrize("baseline", [None, "mean", [0.5, np.arange(4.0)]])
+@pytest.mark.large
 def test_values_add_up_from_the_base_value_to_the_score(model, table, baseline):
     calculator = IntegratedGradientsCalculator(
         model, class_index="argmax", baseline=baseline, steps=64, method="adaptive"

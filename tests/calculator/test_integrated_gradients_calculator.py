@@ -167,6 +167,7 @@ class TestBaseline:
         of_g = explain(g, run(h, x), baseline="mean", steps=8)
         assert_allclose(whole, of_g, rtol=1e-10)
 
+    @pytest.mark.large
     def test_drawn_from_the_global_state_is_one_for_the_whole_path(self, x):
         """Expected gradients: the callable picks a baseline at random."""
         calculator = IntegratedGradientsCalculator(

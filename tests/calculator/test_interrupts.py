@@ -106,6 +106,7 @@ def interrupt(call, delay):
 @pytest.mark.parametrize(
     "n_interrupt", [40, pytest.param(400, marks=pytest.mark.large)]
 )
+@pytest.mark.large
 def test_nothing_is_left_changed_at_any_moment(n_interrupt):
     rng = np.random.default_rng(0)
     model = trained_network(None)

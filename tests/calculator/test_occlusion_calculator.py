@@ -83,6 +83,7 @@ class TestExplicitLoop:
         assert_allclose(samples[0], expected, rtol=1e-9, atol=1e-9)
 
     @given(problem=problems(), batchsize=st.integers(1, 20))
+    @pytest.mark.large
     def test_all_classes_at_once(self, problem, batchsize):
         shape, slide_axis, size, stride = problem
         x = np.random.default_rng(0).normal(size=shape)

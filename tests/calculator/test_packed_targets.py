@@ -204,6 +204,7 @@ def n_pass(cls, sentences, **how):
     return found, model.counts.n
 
 
+@pytest.mark.large
 def test_sentences_and_samples_go_through_the_model_together(sentences):
     folded, few = n_pass(Encoder, sentences, batchsize=20)
     alone, many = n_pass(Encoder, sentences, batchsize=1)

@@ -478,6 +478,7 @@ class TestStores:
         calculator.compute_aggregate(x, out=tmp_path / "x.npy")
         assert passes.n_row == [2, 64] * 78 + [8]
 
+    @pytest.mark.large
     def test_is_resumed_with_the_same_bytes(self, tmp_path):
         x = np.random.default_rng(0).normal(size=(2050, 4)).astype(np.float32)
         model = build(MLP, dtype=np.float32)

@@ -177,6 +177,7 @@ class OnDisk:
 
 
 @pytest.mark.parametrize("with_workers", [False, True])
+@pytest.mark.large
 def test_an_array_on_disk_is_read_piece_by_piece(with_workers, client, tmp_path):
     n = 100_000  # of 32 bytes
     x = OnDisk(rows(n))
@@ -276,6 +277,7 @@ def test_batches_that_take_no_time_are_sent_together(client, tmp_path, monkeypat
     assert len(submitted) < 70
 
 
+@pytest.mark.large
 def test_data_does_not_travel_with_the_tasks_of_own_processes(
     client, tmp_path, monkeypatch
 ):

@@ -94,6 +94,7 @@ class TestTables:
         predicted = pipeline().predict(load_iris(as_frame=True).data)
         assert [SPECIES[c] for c in found.classes] == predicted.tolist()
 
+    @pytest.mark.large
     def test_a_pickle_that_is_trusted(self, folder: Path, tmp_path: Path) -> None:
         line = "iris.csv --model iris.pkl --trust-pickle --class setosa --limit 1"
         found = explain(line, tmp_path)
@@ -145,6 +146,7 @@ class TestTables:
         assert (quiet.n_sample, quiet.method) == (3, "abs")
 
     @pytest.mark.parametrize("method", ["shapley", "permutation"])
+    @pytest.mark.large
     def test_one_row_is_compared_with_all(
         self, method: str, folder: Path, tmp_path: Path
     ) -> None:
@@ -187,6 +189,7 @@ class TestTables:
         assert found.n_sample == 30
         assert (found.errors > 0).all()
 
+    @pytest.mark.large
     def test_quiet_prints_nothing(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -108,6 +108,7 @@ class TestConvolution:
         st.sampled_from("fd"),
         st.booleans(),
     )
+    @pytest.mark.large
     def test_is_chainers_functions_in_a_row(
         self,
         path,
@@ -265,6 +266,7 @@ class TestMask:
         st.sampled_from([None, 6.0]),
         st.sampled_from("fd"),
     )
+    @pytest.mark.large
     def test_of_a_product_is_chainers(self, n_row, n_in, n_out, ceiling, dtype):
         rng = np.random.default_rng(n_in)
         W = rng.standard_normal((n_out, n_in)).astype(dtype)

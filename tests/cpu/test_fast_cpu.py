@@ -163,11 +163,13 @@ def assert_gradient_as_chainer(
 class TestConvolution:
     @settings(max_examples=75)
     @given(convolutions(transposed=False))
+    @pytest.mark.large
     def test_any_convolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
 
     @settings(max_examples=50)
     @given(convolutions(transposed=True))
+    @pytest.mark.large
     def test_any_deconvolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
 
@@ -254,6 +256,7 @@ class TestConvolution:
 
     @pytest.mark.parametrize("ksize", [3, 5])
     @pytest.mark.parametrize("n_out", [2, 32])
+    @pytest.mark.large
     def test_memory_beside_the_result_does_not_grow_with_the_batch(self, n_out, ksize):
         W = np.ones((n_out, 32, ksize, ksize), "f")
 
@@ -284,6 +287,7 @@ class TestDepthwise:
 
     @settings(max_examples=40)
     @given(depthwise_convolutions(transposed=False), st.booleans())
+    @pytest.mark.large
     def test_any_is_chainers(self, drawn, may_compile):
         may_compile = may_compile and compiled.is_available()
         with mock.patch.object(compiled, "is_available", return_value=may_compile):
@@ -292,6 +296,7 @@ class TestDepthwise:
 
     @settings(max_examples=40)
     @given(depthwise_convolutions(transposed=True))
+    @pytest.mark.large
     def test_any_deconvolution_is_chainers(self, drawn):
         assert_as_chainer(*drawn, rtol=TILES)
 
@@ -477,6 +482,7 @@ class TestElementwise:
         st.permutations(range(3)),
         st.sampled_from("fd"),
     )
+    @pytest.mark.large
     def test_clipped_relu_is_chainers(self, shape, axes, other_axes, dtype):
         rng = np.random.default_rng(0)
         x = (6 * rng.standard_normal(shape)).astype(dtype)

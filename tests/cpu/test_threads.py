@@ -328,6 +328,7 @@ class TestSeveralThreads:
             thread.join(TIMEOUT)
         assert seen == {2}
 
+    @pytest.mark.large
     def test_results_are_those_of_one_thread(self):
         expected = convolve_fast()
         results: list[np.ndarray] = []

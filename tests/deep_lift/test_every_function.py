@@ -64,6 +64,7 @@ def check(dtype, rtol):
     assert n_checked > 190
 
 
+@pytest.mark.large
 def test_multipliers_bring_the_difference():
     check("d", 1e-11)
 

@@ -575,6 +575,7 @@ class TestMembersOfNpz:
     def arrays(self) -> dict[str, Any]:
         return {**chainers_resnet(0.5)}
 
+    @pytest.mark.large
     def test_a_damaged_one_is_named(self, arrays, tmp_path):
         path = tmp_path / "x.npz"
         arrays["fc6/b"] = np.arange(1000, dtype="f")
@@ -614,6 +615,7 @@ class TestMembersOfNpz:
         with pytest.raises(ValueError, match=r"fc6/b is of dtype (str128|complex128)"):
             load_pretrained("resnet50", tmp_path / "x.npz")
 
+    @pytest.mark.large
     def test_what_is_too_large_for_float32_is_not_finite(self, arrays, tmp_path):
         np.savez(tmp_path / "x.npz", **{**arrays, "fc6/b": np.full(1000, 1e300)})
         with pytest.raises(ValueError, match="fc6/b has values that are not finite"):

@@ -170,6 +170,7 @@ def vgg16() -> dict[str, np.ndarray]:
 class TestWithoutTop:
     """Convolutions alone, of files with and without a classifier."""
 
+    @pytest.mark.large
     def test_of_keras_file_without_a_classifier(self, vgg16, photograph, tmp_path):
         path = tmp_path / "vgg16_notop.h5"
         write_keras(path, vgg16)

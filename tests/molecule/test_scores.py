@@ -230,6 +230,7 @@ class TestMeasures:
         assert logp.drawn_molecules(truth, 2).tolist() == [1, 5]
 
     @given(st.integers(0, 1000))
+    @pytest.mark.large
     def test_precision_and_recall(self, seed):
         rng = np.random.default_rng(seed)
         truth = rng.random(50) < 0.3

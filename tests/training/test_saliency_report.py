@@ -327,6 +327,7 @@ class TestNothingIsChanged:
         assert len(pictures_in(tmp_path)) == 2
         assert ends[0] == ends[1]
 
+    @pytest.mark.large
     def test_a_training_of_convolutions_in_fast_cpu(self, tmp_path):
         images = digits(80)
         ends = []

@@ -188,6 +188,7 @@ class TestCascade:
                 text = f"rank correlation {value:.2f}".replace("-", "\N{MINUS SIGN}")
                 assert ax.get_xlabel() == text
 
+    @pytest.mark.large
     def test_images_come_first_and_steps_are_left_out_evenly(self):
         images = np.zeros((2, 6, 6, 3))
         axes = self.draw(images=images, max_maps=3, similarities=np.eye(4)[:2])

@@ -374,6 +374,7 @@ def test_contours_have_the_colours_of_the_scores_around_the_atoms(tmp_path):
     "n_atom",
     [40, 150, *(pytest.param(n, marks=pytest.mark.large) for n in (600, 1500))],
 )
+@pytest.mark.large
 def test_contours_of_long_chains_can_be_seen(n_atom, tmp_path):
     """Bells of narrow bonds are wider than the bonds, and as strong as the scores."""
     scores = np.repeat([1.0, 0.0, -0.5], n_atom // 3 + 1)[:n_atom]

@@ -69,6 +69,7 @@ def test_to_be_shown_leaves_the_figure_as_it_is():
     assert figure.dpi == before[1]
 
 
+@pytest.mark.large
 def test_a_copy_is_shown_as_well():
     figure = TableVisualizer().visualize([1.0, -2.0])
     for twin in (copy.deepcopy(figure), pickle.loads(pickle.dumps(figure))):

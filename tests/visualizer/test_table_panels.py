@@ -331,6 +331,7 @@ class TestExplanations:
         np.testing.assert_allclose(widths(figure.axes[0]), expected)
         assert "mean magnitude, with its 95 % interval" in texts(figure)
 
+    @pytest.mark.large
     def test_dependence_is_of_the_strongest_feature_or_of_one_by_name(
         self, explanation
     ):

@@ -434,6 +434,7 @@ def test_summary_low_values_are_at_the_bottom_of_a_stack():
     assert np.corrcoef(pixels, features[:, 0])[0, 1] > 0.9
 
 
+@pytest.mark.large
 def test_summary_does_not_depend_on_the_order_of_samples_or_on_chance(data):
     saliency, features = data
 
@@ -469,6 +470,7 @@ def test_summary_does_not_change_its_inputs(data):
 # --- figures, axes, files -------------------------------------------------------
 
 
+@pytest.mark.large
 def test_no_figure_is_left_open(tmp_path, data):
     """PEERS: figures never closed."""
     draw(SIGNED)
@@ -614,6 +616,7 @@ def test_of_thousands_of_features_the_first_are_drawn():
     assert note(figure) == ["and 4,980 more"]
 
 
+@pytest.mark.large
 def test_a_summary_of_thousands_of_features():
     scores = np.random.default_rng(0).standard_normal((3, 5000))
     figure = summarize(scores, scores)
@@ -759,6 +762,7 @@ def test_failure_while_writing_leaves_no_half_picture(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.large
 def test_failure_while_writing_to_a_device_does_not_delete_it(tmp_path):
     path = tmp_path / "a.png"
     path.symlink_to("/dev/full")

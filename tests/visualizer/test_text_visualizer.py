@@ -365,6 +365,7 @@ class TestFigure:
         assert errors.tolist() == [0.1] * 4
         assert tokens == TOKENS
 
+    @pytest.mark.large
     def test_the_axes_of_the_user(self, tmp_path):
         figure, (above, below) = pyplot.subplots(2)
         try:
@@ -382,6 +383,7 @@ class TestFigure:
         finally:
             pyplot.close(figure)
 
+    @pytest.mark.large
     def test_a_figure_is_as_high_as_its_texts(self):
         heights = [
             TextVisualizer().visualize(np.ones(n), ["word"] * n).get_figheight()

@@ -154,6 +154,7 @@ def run(modules, change=lambda case: case):
     return passed, left_out
 
 
+@pytest.mark.large
 def test_families_with_many_options():
     passed, _ = run(QUICK)
     assert passed > 180

@@ -122,6 +122,7 @@ def test_every_method_gives_the_same(network):
 
 
 @pytest.mark.parametrize("network", SOME)
+@pytest.mark.large
 def test_every_preset_of_lrp_gives_the_same_at_each_node(network):
     *models, x = networks(network)
     # The first of them only moves what the network is given.
