@@ -74,6 +74,31 @@ def clipped_relu_to_input(gy: np.ndarray, x: np.ndarray, cap: float) -> np.ndarr
     return masked(gy, Mask(x, ceiling=cap))
 
 
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """Return ``1 / (1 + exp(-x))``.
+
+    NumPy's exp takes half of the time of its tanh, by which Chainer computes it.
+    """
+
+    def work(part: np.ndarray, out: np.ndarray) -> None:
+        np.negative(part, out=out)
+        with np.errstate(over="ignore"):  # where the result is 0
+            np.exp(out, out=out)
+        out += 1
+        np.reciprocal(out, out=out)
+
+    return _in_parts(work, x)
+
+
+def tanh(x: np.ndarray) -> np.ndarray:
+    """Return the hyperbolic tangent."""
+
+    def work(part: np.ndarray, out: np.ndarray) -> None:
+        np.tanh(part, out=out)
+
+    return _in_parts(work, x)
+
+
 def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return ``x + y``, for arrays of one shape.
 

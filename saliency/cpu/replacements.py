@@ -17,6 +17,8 @@ import chainer
 from chainer.backends import intel64
 from chainer.functions.activation.clipped_relu import ClippedReLU
 from chainer.functions.activation.relu import ReLU
+from chainer.functions.activation.sigmoid import Sigmoid
+from chainer.functions.activation.tanh import Tanh
 from chainer.functions.array.pad import Pad
 from chainer.functions.connection.convolution_2d import (
     Convolution2DFunction,
@@ -268,6 +270,26 @@ def _relu_to_input(
     )
 
 
+def _sigmoid(function: Any, inputs: Arrays) -> Arrays | None:
+    return _of_output(elementwise.sigmoid, function, inputs)
+
+
+def _tanh(function: Any, inputs: Arrays) -> Arrays | None:
+    return _of_output(elementwise.tanh, function, inputs)
+
+
+def _of_output(
+    compute: Callable[[np.ndarray], np.ndarray], function: Any, inputs: Arrays
+) -> Arrays | None:
+    """Return what a function gives whose gradient is computed from its output."""
+    (x,) = inputs
+    if not (elementwise.is_large(x) and are_covered(x)):
+        return None
+    function.retain_outputs((0,))
+    function._use_cudnn = False
+    return (compute(x),)
+
+
 def _clipped_relu(function: Any, inputs: Arrays) -> Arrays | None:
     (x,) = inputs
     if not (elementwise.is_large(x) and are_covered(x)):
@@ -416,6 +438,8 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (Pad, "forward"): _pad,
     (ReLU, "forward_cpu"): _relu,
     (ReLU, "backward"): _relu_to_input,
+    (Sigmoid, "forward_cpu"): _sigmoid,
+    (Tanh, "forward_cpu"): _tanh,
     (ClippedReLU, "forward_cpu"): _clipped_relu,
     (ClippedReLU, "backward"): _clipped_relu_to_input,
 }

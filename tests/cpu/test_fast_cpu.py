@@ -497,6 +497,36 @@ class TestElementwise:
         assert_as_chainer(function, x, rtol={np.dtype(dtype): 0})
         assert_gradient_as_chainer(function, x, rtol={np.dtype(dtype): 0})
 
+    @given(
+        st.tuples(st.integers(1, 9), st.integers(1, 300), st.integers(1, 300)),
+        st.permutations(range(3)),
+        st.sampled_from("fd"),
+    )
+    @pytest.mark.large
+    def test_sigmoid_and_tanh_are_chainers(self, shape, axes, dtype):
+        x = (6 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
+        x = transposed(x, axes)
+        precision = {np.dtype(dtype): 2 * np.finfo(dtype).eps}
+        assert_as_chainer(F.sigmoid, x, rtol=precision)
+        assert_as_chainer(F.tanh, x, rtol=precision)
+
+    @pytest.mark.filterwarnings("error")
+    @pytest.mark.parametrize("dtype", "fd")
+    def test_sigmoid_is_right_at_the_ends(self, dtype):
+        n = 100_000
+        x = np.repeat(np.array([-np.inf, -1e4, 0, 1e4, np.inf, np.nan], dtype), n)
+        with fast_cpu():
+            y = F.sigmoid(x).array
+        expected = np.array([0, 0, 0.5, 1, 1, np.nan], dtype)
+        np.testing.assert_array_equal(y, expected.repeat(n))
+        # Relative to what is small, where 1 + tanh is not.
+        x = np.linspace(-80, 0, n, dtype=dtype)
+        with fast_cpu():
+            y = F.sigmoid(x).array
+        exact = 1 / (1 + np.exp(-x.astype(np.longdouble)))
+        eps = 4 * np.finfo(dtype).eps
+        np.testing.assert_allclose(y, exact.astype(dtype), rtol=eps, atol=0)
+
     @settings(max_examples=50)
     @given(
         st.lists(
