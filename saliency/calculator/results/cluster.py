@@ -264,10 +264,12 @@ class _Tasks:
                 completed.add(self._submit(shard, shards, out))
 
     def _submit(self, shard: Span, shards: Shards, out: Out) -> Any:
+        """Send a new shard to a worker, and return what stands for the result."""
         out.expect(*shard)
         return self._sent(shard, shards, out)
 
     def _sent(self, shard: Span, shards: Shards, out: Out) -> Any:
+        """Send a shard whose batches are expected, in a file or as a message."""
         batches = self._work.batches.shard(*shard)
         data: _Pickled | _InFile = (
             _Pickled.of(batches)
@@ -564,7 +566,7 @@ def _folder(client: Client) -> Iterator[Path | None]:
         folder, token = Path(name), uuid.uuid4().hex
         file = folder / "token"
         file.write_text(token)
-        found = client.run(_text_of, file).values()
+        found = client.run(_text_of, file, on_error="return").values()
         file.unlink()
         yield folder if found and all(text == token for text in found) else None
 
