@@ -62,6 +62,7 @@ def client():
 def from_elsewhere(monkeypatch):
     """Workers read no file of this process, as those of another machine."""
     monkeypatch.setattr(our_cluster, "_text_of", lambda file: None)
+    monkeypatch.setattr(our_cluster._InFile, "of", None)  # is not called
 
 
 @pytest.fixture
@@ -254,9 +255,13 @@ def sum_of_squares(v):
 
 @pytest.mark.parametrize("way", ["file", "message"])
 @pytest.mark.parametrize("kind", ["array", "transposed", "memmap", "tuple"])
-def test_large_examples_arrive_as_they_are(kind, way, client, rng, tmp_path, request):
+def test_large_examples_arrive_as_they_are(
+    kind, way, client, rng, tmp_path, request, monkeypatch
+):
     if way == "message":
         request.getfixturevalue("from_elsewhere")
+    else:
+        monkeypatch.setattr(our_cluster._Pickled, "padded", None)  # is not called
     x = rng.normal(size=(4, 20_000))
     np.save(tmp_path / "x.npy", x)
     data = {
