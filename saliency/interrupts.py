@@ -82,14 +82,12 @@ def held_back() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {signum: _getsignal(signum) for signum in _SIGNALS}
-    held = _Held(
-        {
-            signum: handler
-            for signum, handler in handlers.items()
-            if callable(handler) and not isinstance(handler, _Handler)
-        }
-    )
+    handlers = {}
+    for signum in _SIGNALS:
+        handler = _getsignal(signum)
+        if callable(handler) and not isinstance(handler, _Handler):
+            handlers[signum] = handler
+    held = _Held(handlers)
     try:
         held.begin()
         yield

@@ -96,13 +96,11 @@ class _State(threading.local):
 _state = _State()
 
 
-@contextlib.contextmanager
-def light_apply(
-    extension: Extension | None = None, meet: Callable[[type], None] | None = None
-) -> Iterator[None]:
-    """Let this thread apply Chainer's functions with less work around each.
+class light_apply:  # noqa: N801 (it is called as a function is)
+    """A block in which Chainer's functions are applied with less work around each.
 
-    Results, graphs and errors are those of Chainer's own ``FunctionNode.apply``.
+    That is for this thread. Results, graphs and errors are those of Chainer's own
+    ``FunctionNode.apply``.
 
     Args:
         extension (callable or None): What is asked first within the block; None leaves
@@ -111,15 +109,31 @@ def light_apply(
             class is applied within the block; None leaves that of a block around this
             one.
     """
-    outer = _state.checks, _state.extension, _state.meet
-    with _methods.replaced():
-        _state.checks = {} if outer[0] is None or meet is not None else outer[0]
-        _state.extension = outer[1] if extension is None else extension
-        _state.meet = outer[2] if meet is None else meet
+
+    def __init__(
+        self,
+        extension: Extension | None = None,
+        meet: Callable[[type], None] | None = None,
+    ) -> None:
+        self._extension = extension
+        self._meet = meet
+        self._replaced = _methods.replaced()
+
+    def __enter__(self) -> None:
+        outer = self._outer = _state.checks, _state.extension, _state.meet
+        extension, meet = self._extension, self._meet
+        self._replaced.__enter__()
         try:
-            yield
-        finally:
-            _state.checks, _state.extension, _state.meet = outer
+            _state.checks = {} if outer[0] is None or meet is not None else outer[0]
+            _state.extension = outer[1] if extension is None else extension
+            _state.meet = outer[2] if meet is None else meet
+        except BaseException:  # an interrupt
+            self.__exit__(None, None, None)
+            raise
+
+    def __exit__(self, *error: Any) -> None:
+        _state.checks, _state.extension, _state.meet = self._outer
+        self._replaced.__exit__(*error)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Callable, ClassVar, NamedTuple
 
 Method = Callable[..., Any]
@@ -248,6 +248,29 @@ class _IsInside(threading.local):
     value = False
 
 
+class _BlockOfThread:
+    """A block in which methods are replaced for this thread alone."""
+
+    def __init__(
+        self, block: contextlib.AbstractContextManager[None], is_inside: _IsInside
+    ) -> None:
+        self._block = block
+        self._is_inside = is_inside
+
+    def __enter__(self) -> None:
+        self._outer = self._is_inside.value
+        self._block.__enter__()
+        try:
+            self._is_inside.value = True
+        except BaseException:  # an interrupt
+            self.__exit__(None, None, None)
+            raise
+
+    def __exit__(self, *error: Any) -> None:
+        self._is_inside.value = self._outer
+        self._block.__exit__(*error)
+
+
 class MethodsOfThread:
     """Replaces methods for the threads that are in its block alone.
 
@@ -279,16 +302,9 @@ class MethodsOfThread:
         """Tell whether this thread is in the block."""
         return self._is_inside.value
 
-    @contextlib.contextmanager
-    def replaced(self) -> Iterator[None]:
+    def replaced(self) -> contextlib.AbstractContextManager[None]:
         """Return the block."""
-        outer = self._is_inside.value
-        with self._methods.replaced():
-            self._is_inside.value = True
-            try:
-                yield
-            finally:
-                self._is_inside.value = outer
+        return _BlockOfThread(self._methods.replaced(), self._is_inside)
 
     def _where_inside(
         self, replacement: Callable[..., Any], original: Method

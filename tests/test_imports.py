@@ -48,7 +48,7 @@ ROOMS = [
     ("saliency/gpu",),
     ("saliency/cpu", "link_hooks"),
     ("saliency/light_apply",),
-    ("saliency/remembered_checks",),
+    ("saliency/remembered_checks", "saliency/settings_of_thread"),
     (
         "saliency/command_line",
         "saliency/configured",

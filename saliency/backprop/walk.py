@@ -13,6 +13,7 @@ from saliency.array_types import Array
 from saliency.backprop.accumulation import Gradients
 from saliency.backprop.gradient import Gradient
 from saliency.backprop.registry import Known, Memory, Step, known_of
+from saliency.settings_of_thread import settings_of_thread
 
 import chainer
 from chainer import _backprop_utils, utils
@@ -64,7 +65,7 @@ def gradients(
         way = _way(outputs, targets)
     if way is None:
         return _by_chainer(outputs, targets, weights)
-    with chainer.using_config("enable_backprop", False):
+    with settings_of_thread(enable_backprop=False):
         return _walk(outputs, targets, weights, way)
 
 
@@ -87,7 +88,7 @@ def input_gradients(
     """
     above = [None if g is None else Gradient(g, is_owned=False) for g in at_outputs]
     step = Step(function, indexes, above)
-    with chainer.using_config("enable_backprop", False):
+    with settings_of_thread(enable_backprop=False):
         if step.xp is np:
             return _input_gradients(step)
         with _device_of(step):

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from saliency import EnsemblePosterior, GradientCalculator
 from tests.calculator.kinds_of_calls import KINDS, Call, Subject, images
 from tests.calculator.test_threads import state_of_all
 from tests.covering import every_pair, every_value
+from tests.networks import build
+
+import chainer.links as L
 
 
 @pytest.fixture
@@ -73,6 +77,26 @@ def test_a_calculator_of_another_model_within_a_posterior(
     inner, when, subject, tmp_path
 ):
     check("ensemble", inner, when, subject, Subject(1), tmp_path)
+
+
+@pytest.mark.parametrize("batchsize", [1, 4])
+def test_within_a_drawn_network_the_trained_one_is_explained(batchsize):
+    """In each pass of the inner call, and the trained network stays what it is."""
+    model, *members = (build(L.Linear, 3, 1, seed=seed) for seed in range(4))
+    trained, data = model.W.array.copy(), np.ones((4, 3))
+    inner, found = GradientCalculator(model), []
+
+    def eval_fun(x):
+        found.extend(inner.compute(data, batchsize=batchsize, show_progress=False)[0])
+        return model(x)
+
+    outer = GradientCalculator(model, eval_fun=eval_fun)
+    posterior = EnsemblePosterior(members)
+    samples = outer.compute(data[:1], M=3, posterior=posterior, show_progress=False)
+    np.testing.assert_array_equal(samples[:, 0], [m.W.array[0] for m in members])
+    assert len(found) == 3 * len(data)
+    np.testing.assert_array_equal(found, np.tile(trained, (len(found), 1)))
+    np.testing.assert_array_equal(model.W.array, trained)
 
 
 @pytest.mark.parametrize("kind", KINDS)

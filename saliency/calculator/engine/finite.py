@@ -13,7 +13,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.calculator.engine.parts import Parts
+from saliency.calculator.engine.parts import CONSTANTS, Parts
 from saliency.checks import is_finite
 
 import chainer
@@ -78,12 +78,22 @@ class Suspect(NamedTuple):
 def suspects(parts: Parts) -> list[Suspect]:
     """Return what models have that is not finite; what is not used may well be so."""
     array_types = chainer.get_array_types()
+    if _is_all_finite(parts, array_types):
+        return []
     return [
         _suspect(path, link, name)
         for path, link in parts.links
         for name in _names_of_values(link)
         if not _is_finite(getattr(link, name), array_types)
     ]
+
+
+def _is_all_finite(parts: Parts, array_types: tuple[type, ...]) -> bool:
+    """Tell at once that nothing is suspect, as in nearly all models."""
+    values = (value for has in parts.attributes for value in has.values())
+    return all(a is None or _known.is_finite(a) for a in parts.arrays) and all(
+        type(value) in CONSTANTS or _is_finite(value, array_types) for value in values
+    )
 
 
 def _names_of_values(link: chainer.Link) -> list[str]:

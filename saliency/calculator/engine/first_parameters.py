@@ -24,7 +24,9 @@ class FirstParameters:
 
     def __init__(self, parts: Parts) -> None:
         self._without_value = [
-            (path, p) for path, p in parts.parameters if not p.is_initialized
+            named
+            for named, array in zip(parts.parameters, parts.arrays)
+            if array is None
         ]
 
     @contextlib.contextmanager

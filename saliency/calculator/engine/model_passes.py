@@ -27,6 +27,7 @@ from saliency.calculator.randomness.random_streams import (
     GlobalRandomState,
     RandomStreams,
 )
+from saliency.settings_of_thread import settings_of_thread
 
 import chainer
 import chainer.functions as F
@@ -122,13 +123,13 @@ class ModelPasses:
         error: Exception | None = None
         if not (treatment.needs_graph or self._model_differentiates):
             try:
-                with chainer.no_backprop_mode():
+                with settings_of_thread(enable_backprop=False):
                     return run()
             except MemoryError:
                 raise
             except Exception as reason:
                 error = reason
-        with chainer.force_backprop_mode():
+        with settings_of_thread(enable_backprop=True):
             try:
                 this = run()
             except Exception:

@@ -191,7 +191,7 @@ class _Counter:
 
     def __init__(self, parts: Parts) -> None:
         self.n_byte = self.n_function = 0
-        self._parameters = {id(p.array) for _, p in parts.parameters}
+        self._parameters = set(map(id, parts.arrays))
 
     def count(self, inputs: Sequence[Any]) -> None:
         """Count what a function is applied to, without asking for the arrays."""

@@ -10,22 +10,23 @@ import numpy as np
 from saliency.array_types import Array
 
 
-def that_can_be_protected(arrays: Sequence[Array]) -> list[np.ndarray]:
+def that_can_be_protected(arrays: Sequence[Array | None]) -> list[np.ndarray]:
     """Return those arrays of NumPy that can be made read-only, and writable again.
 
     CuPy has no such switch; and what lies in the memory of another library may not be
     allowed back. Owners of memory come before the views of it, which NumPy wants.
     """
-    found = [a for a in arrays if isinstance(a, np.ndarray) and a.flags.writeable]
-    owners = [a if a.base is None else a.base for a in found]
-    return sorted(
-        (
-            a
-            for a, owner in zip(found, owners)
-            if isinstance(owner, np.ndarray) and owner.flags.owndata
-        ),
-        key=lambda a: a.base is not None,
-    )
+    owners, views = [], []
+    for array in arrays:
+        if not isinstance(array, np.ndarray) or not array.flags.writeable:
+            continue
+        base = array.base
+        if base is None:
+            if array.flags.owndata:
+                owners.append(array)
+        elif isinstance(base, np.ndarray) and base.flags.owndata:
+            views.append(array)
+    return owners + views
 
 
 @contextlib.contextmanager

@@ -111,7 +111,7 @@ class Extent:
 def _divided(numbers: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return quotients and remainders."""
     if n == 1:
-        return numbers, np.zeros_like(numbers)
+        return numbers, np.zeros(len(numbers), numbers.dtype)
     low, high = int(numbers.min()) // n, int(numbers.max()) // n
     if low == high:
         return np.full_like(numbers, low), numbers - low * n

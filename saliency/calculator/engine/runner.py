@@ -23,7 +23,6 @@ from saliency.calculator.engine.model_passes import (
     Treatment,
     leave,
 )
-from saliency.calculator.engine.parts import parts_of
 from saliency.calculator.engine.pass_size import ROWS_OF_TRIAL, PassSize
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.row_limit import RowLimit
@@ -46,6 +45,7 @@ from saliency.checks import is_finite
 from saliency.cpu import fast_cpu, fused_with_graph
 from saliency.gpu import fast_gpu
 from saliency.light_apply import light_apply
+from saliency.settings_of_thread import settings_of_thread
 
 import chainer
 
@@ -57,10 +57,12 @@ class _AllSeen(BaseException):
 @contextlib.contextmanager
 def _fast_code(device: Any) -> Iterator[None]:
     """Return a block in which Chainer's functions run on the code of this package."""
-    on_gpu = contextlib.nullcontext() if device.xp is np else fast_gpu()
-    in_one_pass, light = fused_with_graph(), light_apply()
-    with chainer.using_device(device), light, fast_cpu(), in_one_pass, on_gpu:
-        yield
+    with light_apply(), fast_cpu(), fused_with_graph():
+        if device.xp is np:
+            yield
+            return
+        with chainer.using_device(device), fast_gpu():
+            yield
 
 
 class Runner:
@@ -100,7 +102,7 @@ class Runner:
             else DrawnNetworks(settings.posterior, subject.model, self._streams)
         )
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
-        self._parts = parts = parts_of(subject.links)
+        self._parts = parts = subject.parts
         is_on_cpu = subject.device.xp is np
         self.pass_size = PassSize(settings.batchsize, parts, is_on_cpu)
         self._unchanged = Unchanged(parts, n_example)
@@ -134,7 +136,7 @@ class Runner:
         unchanged = self._unchanged.during_call()
         extractors = self._passes.extraction.registered()
         # What @static_graph replays is not in the graph, and draws no new masks.
-        as_it_is = chainer.using_config("use_static_graph", False)
+        as_it_is = settings_of_thread(use_static_graph=False)
         fast = _fast_code(self._subject.device)
         with trained_network(), unchanged, fast, as_it_is, extractors:
             yield
@@ -373,17 +375,15 @@ class Runner:
         """
         needs_graph = self._recipe.needs_gradient and self.run.needs_graph(rows)
         treatment = Treatment(
-            watch=partial(self._recipe.watch_forward, self.run),
-            start=start,
-            needs_graph=needs_graph or keeps_graph,
+            leave if is_left else self._disturbance.apply,
+            partial(self._recipe.watch_forward, self.run),
+            start,
+            {} if is_left else self._stacks(batch),
+            needs_graph or keeps_graph,
         )
-        if not is_left:
-            treatment = treatment._replace(
-                disturb=self._disturbance.apply, stacks=self._stacks(batch)
-            )
         is_training = self._settings.train
         dropout = self._passes.dropout if is_training else contextlib.nullcontext()
-        with chainer.using_config("train", is_training), dropout:
+        with settings_of_thread(train=is_training), dropout:
             return self._passes.of(batch, rows, treatment)
 
     def _stacks(self, batch: UserBatch) -> dict[int, Array]:
@@ -405,5 +405,5 @@ class Runner:
     ) -> ForwardPass:
         """Run rows with the trained model as it is."""
         treatment = Treatment(disturb, needs_graph=needs_graph)
-        with self._unchanged.during_pass(), chainer.using_config("train", False):
+        with self._unchanged.during_pass(), settings_of_thread(train=False):
             return self._passes.of(batch, rows, treatment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Callable, Union
 
 import numpy as np
@@ -11,8 +12,11 @@ import numpy as np
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.engine.explained_output import ClassIndex, checked_class_index
 from saliency.calculator.engine.links_within import links_within
+from saliency.calculator.engine.parts import Parts, parts_of
+from saliency.calculator.randomness.drawn_networks import trained_network
 from saliency.chainer_compat import gpu_problem
 from saliency.checks import check_callable, is_int
+from saliency.exclusive import one_at_a_time
 
 import chainer
 
@@ -184,6 +188,18 @@ class Subject:
         """The links that are run, as far as one can see from outside."""
         return links_within(self.model, self.eval_fun)
 
+    @cached_property
+    def parts(self) -> Parts:
+        """What these links consist of, when that is asked for first."""
+        # Those of the trained network, also in a pass of another call, which has drawn
+        # one; and while no other thread runs it, so that nothing is half changed.
+        with trained_network(), one_at_a_time():
+            return parts_of(self.links)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The parts are those of the model in this process.
+        return {k: v for k, v in vars(self).items() if k != "parts"}
+
     @property
     def dtype(self) -> np.dtype | None:
         """The dtype of the model's floating-point parameters.
@@ -195,7 +211,9 @@ class Subject:
             return None
         if chainer.config.dtype is chainer.mixed16:
             return None
-        arrays = [p.array for p in self.model.params()]
+        runs_more = self.eval_fun is not self.model
+        parts = parts_of([self.model]) if runs_more else self.parts
+        arrays = parts.arrays
         found = {a.dtype for a in arrays if a is not None and a.dtype.kind == "f"}
         return found.pop() if len(found) == 1 else None
 

@@ -10,18 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.calculator.engine.parts import Parts
+from saliency.calculator.engine.parts import CONSTANTS, OF_CHAINER, Parts
 from saliency.calculator.engine.read_only import read_only, that_can_be_protected
 from saliency.exclusive import one_at_a_time
 
 import chainer
 from chainer import links as L
-
-# What Chainer itself keeps in the attributes of every link.
-_OF_CHAINER = {*vars(chainer.Chain()), *vars(chainer.ChainList())}
-
-# Types of values that nothing can be written into.
-_CONSTANTS = frozenset((bool, float, int, str, type(None), tuple))
 
 # Bytes that are copied in less time than NumPy's functions take to begin.
 _SMALL = 1 << 14
@@ -57,21 +51,23 @@ class Unchanged:
         self._n_example = n_example
         with one_at_a_time():
             # What has no value yet is looked after by FirstParameters.
-            self._parameters = [
-                _Parameter(p, p.array, p.grad)
-                for _, p in parts.parameters
-                if p.is_initialized
+            parameters = [
+                _Parameter(p, array, _grad_of(p))
+                for (_, p), array in zip(parts.parameters, parts.arrays)
+                if array is not None
             ]
             self._protected = that_can_be_protected(
-                [a for p in self._parameters for a in (p.array, p.grad)]
+                [a for p in parameters for a in (p.array, p.grad)]
             )
-            self._links = [_Attributes(link) for _, link in parts.links]
-            self._everything: list[_Parameter | _Attributes] = [
-                *self._parameters,
-                *self._links,
-            ]
+            links = [link for _, link in parts.links]
+            attributes = list(zip(links, parts.attributes))
+            self._links = [_Attributes(link, has) for link, has in attributes]
+            self._everything: list[_Parameter | _Attributes]
+            self._everything = [*parameters, *self._links]
             self._states = [
-                (link, *state) for _, link in parts.links for state in _states_of(link)
+                (link, *state)
+                for link, has in attributes
+                for state in _states_of(link, has)
             ]
 
     @property
@@ -163,6 +159,13 @@ class _Parameter(NamedTuple):
             parameter.grad = self.grad
 
 
+def _grad_of(parameter: chainer.Parameter) -> Array | None:
+    is_plain = parameter._grad_var is None and parameter._grad_valid
+    if not is_plain or parameter._has_chainerx_array or parameter._layout is not None:
+        return parameter.grad
+    return parameter._grad  # the same, without three calls
+
+
 class _DeafReporter(chainer.Reporter):
     def report(self, values: Any, observer: Any = None) -> None:
         pass
@@ -180,17 +183,15 @@ class _Attributes:
 
     Args:
         link (chainer.Link): The link.
+        has (dict): Those attributes.
     """
 
-    def __init__(self, link: chainer.Link) -> None:
-        children = getattr(link, "_children", ())
-        of_chain = children if isinstance(children, set) else set()
-        self._others = (_OF_CHAINER | link._params | of_chain) - link._persistent
+    def __init__(self, link: chainer.Link, has: dict[str, Any]) -> None:
         self._now = vars(link)
         # All that there is, to see at once that nothing is another.
         self._names, self._values = list(self._now), list(self._now.values())
-        self._before = {k: v for k, v in self._now.items() if k not in self._others}
-        self._written = list(_what_can_be_written(self._before.values()))
+        self._before = has
+        self._written = list(_what_can_be_written(has.values()))
 
     def put_back(self) -> None:
         """Give the link the attributes that it had."""
@@ -205,7 +206,7 @@ class _Attributes:
 
     def _put_back_attributes(self) -> None:
         now, before = self._now, self._before
-        for name in now.keys() - before.keys() - self._others:
+        for name in now.keys() - set(self._names) - OF_CHAINER:
             del now[name]
         for name, value in before.items():
             if now.get(name, self) is not value:
@@ -215,7 +216,7 @@ class _Attributes:
 def _what_can_be_written(values: Any) -> Iterator[_Written]:
     """Give arrays and containers among values, with a copy of what they hold."""
     for value in values:
-        if type(value) in _CONSTANTS or isinstance(value, chainer.Parameter):
+        if type(value) in CONSTANTS or isinstance(value, chainer.Parameter):
             continue
         if isinstance(value, chainer.Variable):
             value = value.array
@@ -255,17 +256,17 @@ def _is_equal(one: Array, other: Array) -> bool:
     return bool((of_one.view(np.uint8) == of_other.view(np.uint8)).all())
 
 
-def _states_of(link: chainer.Link) -> Iterator[tuple[str, Any]]:
+def _states_of(link: chainer.Link, has: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Give names and values of the hidden states that a link may go on from.
 
     Those of Chainer's stateful links are known; of a user's own, they are what its
     attributes have as Variables.
     """
     kinds = (chainer.Variable, *chainer.get_array_types())
-    for name, value in vars(link).items():
-        if type(value) in _CONSTANTS or not isinstance(value, kinds):
+    for name, value in has.items():
+        if type(value) in CONSTANTS or not isinstance(value, kinds):
             continue
-        if name in _OF_CHAINER or name in link._params or name in link._persistent:
+        if name in link._persistent:
             continue
         is_state = isinstance(value, chainer.Variable) or name in _names_of_states(link)
         if is_state and not isinstance(value, chainer.Parameter) and value.ndim > 0:
