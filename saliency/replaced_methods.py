@@ -11,6 +11,7 @@ import functools
 import os
 import threading
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any, Callable, ClassVar, NamedTuple
 
 Method = Callable[..., Any]
@@ -120,8 +121,10 @@ class _Layers:
             self._layers[key] = replacement
             self._set()
             return
-        self._own = self._owner.__dict__.get(self._name, _MISSING)
-        self._original = getattr(self._owner, self._name)
+        own = self._own = self._owner.__dict__.get(self._name, _MISSING)
+        # A plain function of the class is what it returns for the name.
+        is_plain = type(own) is FunctionType
+        self._original = own if is_plain else getattr(self._owner, self._name)
         self._layers[key] = replacement
         setattr(self._owner, self._name, replacement(self._original))
 

@@ -68,6 +68,8 @@ def pytest_collection_modifyitems(
     with several cases a third is enough, unless ``CASES=all``, or pytest is given a
     path or ``-k``.
     """
+    if _CASES not in ("0", "1", "2", "all"):
+        raise pytest.UsageError(f"CASES must be 0, 1, 2 or all, got {_CASES!r}")
     has_gpu = not chainer_compat.gpu_problem()
     has_path = config.args_source is pytest.Config.ArgsSource.ARGS
     is_of_all = not has_path and not config.option.keyword

@@ -31,7 +31,7 @@ PICKLES = re.compile(
     r"|.*\b(load_npz|read_pickle|open_pickle_dataset|get_cifar100?)"
 )
 # Workers of Dask get their work as pickles, from the cluster that they belong to.
-OF_THE_CLUSTER = "saliency/calculator/results/cluster.py"
+OF_THE_CLUSTER = "saliency/calculator/results/transport.py"
 # The command line reads one where the user says --trust-pickle.
 OF_THE_COMMANDS = "saliency/commands/networks.py"
 

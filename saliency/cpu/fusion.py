@@ -19,7 +19,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -424,13 +424,10 @@ def _apply(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
 
 def _put_off_convolution(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
     """Put a convolution off, if its result is large and nobody can change its input."""
-    if _has_graph(config) and not _state.with_graph:
+    layer = _Layer.of(inputs, config)
+    if layer is None:
         return None
-    variables = _as_variables(inputs)
-    if len(variables) not in (2, 3):
-        return None
-    is_alone = can_be_held(variables[0])
-    x, W, b = (*map(_array, variables), None)[:3]
+    x, W, b = layer.arrays
     fits = (
         are_covered(x, W, b)
         and x.ndim == W.ndim
@@ -451,24 +448,22 @@ def _put_off_convolution(function: Any, inputs: Any, config: dict[str, Any]) -> 
     U = convolution.transformed(as_images(W), geometry, function.groups)
     if U is None and W.nbytes > n_byte:
         return None  # copying the kernels takes longer than what is gained
-    if not is_alone and 2 * x.nbytes > n_byte:
+    if not layer.is_worth_its_input(n_byte):
         return None
-    _check(function, (x, W) if b is None else (x, W, b), config)
-    held = hold(variables[0]) if is_alone else None
+    held = layer.checked_and_held(function, config)
     function.retain_inputs((0, 1))
     source = _Convolution(function, x, held, W, U, b, geometry)
-    return _pending_result(function, variables, Pending(source), config)
+    return _pending_result(function, layer.variables, Pending(source), config)
 
 
 def _put_off_linear(function: Any, inputs: Any, config: dict[str, Any]) -> Results:
     """Put a linear layer off, as a convolution is."""
-    if _has_graph(config) and not _state.with_graph:
+    if _is_small_product(*inputs[:2]):
         return None
-    variables = _as_variables(inputs)
-    if len(variables) not in (2, 3):
+    layer = _Layer.of(inputs, config)
+    if layer is None:
         return None
-    is_alone = can_be_held(variables[0])
-    x, W, b = (*map(_array, variables), None)[:3]
+    x, W, b = layer.arrays
     fits = (
         are_covered(x, W, b)
         and x.ndim == W.ndim == 2
@@ -479,16 +474,57 @@ def _put_off_linear(function: Any, inputs: Any, config: dict[str, Any]) -> Resul
     if not fits:
         return None
     n_byte = len(x) * len(W) * x.itemsize
-    if n_byte <= _MIN_BYTES or W.nbytes > n_byte:
+    if W.nbytes > n_byte:
         return None  # copying the weights takes longer than what is gained
-    if not is_alone and 2 * x.nbytes > n_byte:
+    if not layer.is_worth_its_input(n_byte):
         return None
-    _check(function, (x, W) if b is None else (x, W, b), config)
-    held = hold(variables[0]) if is_alone else None
+    held = layer.checked_and_held(function, config)
     retain_for_linear(function)
-    return _pending_result(
-        function, variables, Pending(_Product(x, held, W, b)), config
-    )
+    source = _Product(x, held, W, b)
+    return _pending_result(function, layer.variables, Pending(source), config)
+
+
+def _is_small_product(x: Any, W: Any) -> bool:
+    """Tell whether a linear layer has a small result, without asking for arrays."""
+    of_x, of_W = (v._node if isinstance(v, Variable) else v for v in (x, W))
+    n_element = of_x.shape[0] * of_W.shape[0] if of_x.shape and of_W.shape else 0
+    return bool(n_element * of_x.dtype.itemsize <= _MIN_BYTES)
+
+
+class _Layer(NamedTuple):
+    """What a convolution or a linear layer is applied to, where it may be put off.
+
+    Attributes:
+        variables (list of chainer.Variable): The input, the weights and maybe the bias.
+        is_alone (bool): Whether nobody else can change the input.
+        arrays (tuple of numpy.ndarray or None): Theirs; None where there is no bias.
+    """
+
+    variables: list[Any]
+    is_alone: bool
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+    @classmethod
+    def of(cls, inputs: Any, config: dict[str, Any]) -> _Layer | None:
+        """Return it; None where a layer is not put off."""
+        if _has_graph(config) and not _state.with_graph:
+            return None
+        variables = _as_variables(inputs)
+        if len(variables) not in (2, 3):
+            return None
+        is_alone = can_be_held(variables[0])  # as long as nothing here refers to it
+        arrays = (*map(_array, variables), None)[:3]
+        return cls(variables, is_alone, arrays)
+
+    def is_worth_its_input(self, n_byte: int) -> bool:
+        """Tell whether a copy of the input, if need be, is small beside the result."""
+        return self.is_alone or 2 * self.arrays[0].nbytes <= n_byte
+
+    def checked_and_held(self, function: Any, config: dict[str, Any]) -> Hold | None:
+        """Check types, and return what keeps the input as it is; None for a copy."""
+        x, W, b = self.arrays
+        _check(function, (x, W) if b is None else (x, W, b), config)
+        return hold(self.variables[0]) if self.is_alone else None
 
 
 def _normalize(

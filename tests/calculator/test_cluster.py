@@ -42,7 +42,7 @@ zarr = pytest.importorskip("zarr", reason="needs Zarr: pip install zarr")
 import dask  # noqa: E402
 from threadpoolctl import threadpool_limits  # noqa: E402
 
-from saliency.calculator.results import cluster as our_cluster  # noqa: E402
+from saliency.calculator.results import transport  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,8 +61,8 @@ def client():
 @pytest.fixture
 def from_elsewhere(monkeypatch):
     """Workers read no file of this process, as those of another machine."""
-    monkeypatch.setattr(our_cluster, "_text_of", lambda file: None)
-    monkeypatch.setattr(our_cluster._InFile, "of", None)  # is not called
+    monkeypatch.setattr(transport, "_text_of", lambda file: None)
+    monkeypatch.setattr(transport.InFile, "of", None)  # is not called
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ def test_dask_does_not_keep_the_data_in_its_log(client, from_elsewhere, tmp_path
         # The scheduler is in this process.
         gc.collect()
         found = gc.get_objects()
-        return sum(isinstance(one, our_cluster._Pickled) for one in found)
+        return sum(isinstance(one, transport.Pickled) for one in found)
 
     x = np.random.default_rng(0).normal(size=(96, 4))
     calculator = GradientCalculator(build(MLP), class_index=0)
@@ -261,7 +261,7 @@ def test_large_examples_arrive_as_they_are(
     if way == "message":
         request.getfixturevalue("from_elsewhere")
     else:
-        monkeypatch.setattr(our_cluster._Pickled, "padded", None)  # is not called
+        monkeypatch.setattr(transport.Pickled, "padded", None)  # is not called
     x = rng.normal(size=(4, 20_000))
     np.save(tmp_path / "x.npy", x)
     data = {
@@ -284,7 +284,7 @@ def test_a_worker_that_comes_later_from_elsewhere_is_sent_the_data(
         seen.append(data)
         return False
 
-    monkeypatch.setattr(our_cluster._InFile, "is_here", is_here)
+    monkeypatch.setattr(transport.InFile, "is_here", is_here)
     calculator = GradientCalculator(sum_of_squares)
     call = partial(calculator.compute_aggregate, x, batchsize=1)
     assert_array_equal(call(out=tmp_path / "x.zarr", workers=in_threads)[:], 2 * x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import itertools
 import time
 import uuid
@@ -11,11 +10,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from pickle import PickleBuffer
-from tempfile import TemporaryDirectory
 from typing import Any, Callable, NamedTuple
-
-import numpy as np
 
 from saliency.calculator.results.aggregate_work import AggregateWork
 from saliency.calculator.results.out import Out, PartWriter
@@ -27,11 +22,7 @@ from saliency.exclusive import one_at_a_time
 from saliency.progress import name_of_method, progress_bar
 from saliency.user_warnings import warn_user
 
-import chainer
-from chainer.dataset import concat_examples
-
 try:
-    import cloudpickle
     import dask
     from distributed import (
         Client,
@@ -42,6 +33,13 @@ try:
         get_worker,
     )
     from threadpoolctl import threadpool_limits
+
+    from saliency.calculator.results.transport import (
+        InFile,
+        Pickled,
+        Sent,
+        common_folder,
+    )
 except ImportError as reason:
     raise ImportError(
         "workers=... needs Dask: pip install 'dask[distributed]' zarr"
@@ -63,12 +61,6 @@ _KEEPING_MEMORY = {
     f"{_ENVIRONMENT}.MALLOC_MMAP_THRESHOLD_": 32 << 20,
     f"{_ENVIRONMENT}.MALLOC_TRIM_THRESHOLD_": 64 << 20,
 }
-# Arrays of so many bytes are sent as they are, without being copied into a pickle.
-_BYTES_OF_BUFFER = 1 << 16
-# Dask keeps the last thousand messages of each connection that are shorter than this,
-# with their data: a table that is sent in such parts would stay in memory as a whole.
-_BYTES_KEPT_BY_DASK = 1_000_000
-_PADDING = np.zeros(_BYTES_KEPT_BY_DASK, np.uint8)
 
 
 def check_workers(workers: Any) -> None:
@@ -137,7 +129,7 @@ def _run(
     with (
         bar,
         _client(workers) as client,
-        _folder(client) as folder,
+        common_folder(client) as folder,
         _Tasks(client, work, path, folder) as tasks,
     ):
         for (start, stop), done in tasks.run(out):
@@ -233,7 +225,7 @@ class _Tasks:
         self._work = work
         self._path = path.absolute()
         self._plugin = _Explainer(work)
-        self._pending: dict[Any, tuple[Span, _Pickled | _InFile]] = {}
+        self._pending: dict[Any, tuple[Span, Sent]] = {}
 
     def __enter__(self) -> _Tasks:
         self._client.register_plugin(self._plugin)
@@ -271,13 +263,13 @@ class _Tasks:
     def _sent(self, shard: Span, shards: Shards, out: Out) -> Any:
         """Send a shard whose batches are expected, in a file or as a message."""
         batches = self._work.batches.shard(*shard)
-        data: _Pickled | _InFile = (
-            _Pickled.of(batches)
+        data: Sent = (
+            Pickled.of(batches)
             if self._folder is None
-            else _InFile.of(batches, self._folder / f"{shard[0]}.pickle")
+            else InFile.of(batches, self._folder / f"{shard[0]}.pickle")
         )
         shards.sent(shard, data.n_byte)
-        if isinstance(data, _Pickled):
+        if isinstance(data, Pickled):
             data = data.padded()
         with warnings.catch_warnings():
             # There is nothing to gain from Dask's advice: each shard is used once.
@@ -324,7 +316,7 @@ class _Holder(WorkerPlugin):
 
     def __init__(self, thing: Any) -> None:
         self.name = f"saliency-{uuid.uuid4().hex}"
-        self._pickled = _Pickled.of(thing)
+        self._pickled = Pickled.of(thing)
 
     def setup(self, worker: Any) -> None:
         """Get ready (called by Dask on each worker)."""
@@ -359,9 +351,7 @@ class _Explainer(_Holder):
         del without_data.batches
         super().__init__(without_data)
 
-    def explain(
-        self, data: _Pickled | _InFile, shard: Span, path: Path, call: str
-    ) -> _Done | None:
+    def explain(self, data: Sent, shard: Span, path: Path, call: str) -> _Done | None:
         """Explain a shard and write the result; None if its data is not here."""
         start, stop = shard
         if not data.is_here():
@@ -442,141 +432,11 @@ def _call(name: str, method: str, *arguments: Any) -> _Called:
     return called
 
 
-class _Pickler(cloudpickle.CloudPickler):
-    """Pickles classes of ``__main__`` with their code, links among them."""
-
-    def reducer_override(self, obj: Any) -> Any:
-        # Chainer makes the class of its classes in a function, so that it cannot be
-        # found by its name; a copy would be another than that of the worker's links.
-        if obj is type(chainer.Link):
-            return _class_of_links, ()
-        # An object that is compared with itself: no other is known as the default.
-        if obj is concat_examples:
-            return _default_converter, ()
-        return super().reducer_override(obj)
-
-
-def _class_of_links() -> type:
-    return type(chainer.Link)
-
-
-def _default_converter() -> Any:
-    return concat_examples
-
-
-class _Pickled(NamedTuple):
-    """A pickle, and beside it the large arrays that it needs.
-
-    Attributes:
-        pickle (bytes): The pickle.
-        arrays (list of numpy.ndarray): The bytes of the arrays, which Dask sends
-            without a copy.
-    """
-
-    pickle: bytes
-    arrays: list[np.ndarray]
-
-    @classmethod
-    def of(cls, thing: Any) -> _Pickled:
-        """Return the pickle of something."""
-        arrays: list[np.ndarray] = []
-
-        def is_within(buffer: PickleBuffer) -> bool:
-            raw = buffer.raw()
-            if raw.nbytes < _BYTES_OF_BUFFER:
-                return True
-            arrays.append(np.frombuffer(raw, np.uint8))
-            return False
-
-        file = io.BytesIO()
-        _Pickler(file, protocol=5, buffer_callback=is_within).dump(thing)
-        return cls(file.getvalue(), arrays)
-
-    @property
-    def n_byte(self) -> int:
-        """How many bytes there are in all."""
-        return len(self.pickle) + sum(array.nbytes for array in self.arrays)
-
-    def is_here(self) -> bool:
-        """Tell whether it can be read in this process."""
-        return True
-
-    def padded(self) -> _Pickled:
-        """Return it with so many bytes more that Dask does not keep it."""
-        padding = _PADDING[min(self.n_byte, len(_PADDING)) :]
-        return self._replace(arrays=[*self.arrays, padding])
-
-    def load(self) -> Any:
-        """Return what was pickled."""
-        return cloudpickle.loads(self.pickle, buffers=self.arrays)
-
-    def discard(self) -> None:
-        """Do nothing: what is not needed any longer is gone by itself."""
-
-
-class _InFile(NamedTuple):
-    """A pickle in a file.
-
-    Attributes:
-        path (Path): The file.
-        n_byte (int): How many bytes it has.
-    """
-
-    path: Path
-    n_byte: int
-
-    @classmethod
-    def of(cls, thing: Any, path: Path) -> _InFile:
-        """Write the pickle of something into a file."""
-        with path.open("wb") as file:
-            _Pickler(file, protocol=5).dump(thing)
-            return cls(path, file.tell())
-
-    def is_here(self) -> bool:
-        """Tell whether it can be read in this process."""
-        return self.path.exists()
-
-    def load(self) -> Any:
-        """Return what was pickled."""
-        with self.path.open("rb") as file:
-            return cloudpickle.load(file)
-
-    def discard(self) -> None:
-        """Remove the file."""
-        self.path.unlink()
-
-
-def _explain(
-    name: str, data: _Pickled | _InFile, shard: Span, path: Path, call: str
-) -> _Done | None:
+def _explain(name: str, data: Sent, shard: Span, path: Path, call: str) -> _Done | None:
     """Do a shard, on a worker."""
     plugin: Any = get_worker().plugins[name]
     done: _Done | None = plugin.explain(data, shard, path, call)
     return done
-
-
-@contextmanager
-def _folder(client: Client) -> Iterator[Path | None]:
-    """Return a folder for data on its way to workers; None if one cannot read it.
-
-    A file takes a fifth of the time that two sockets take, of which the scheduler has
-    one. A worker that comes later, and elsewhere, is sent its data.
-    """
-    with TemporaryDirectory(prefix="saliency-") as name:
-        folder, token = Path(name), uuid.uuid4().hex
-        file = folder / "token"
-        file.write_text(token)
-        found = client.run(_text_of, file, on_error="return").values()
-        file.unlink()
-        yield folder if found and all(text == token for text in found) else None
-
-
-def _text_of(file: Path) -> str | None:
-    """Return what a file says, on a worker that can read it."""
-    try:
-        return file.read_text()
-    except OSError:
-        return None
 
 
 @contextmanager
