@@ -202,7 +202,10 @@ class Batches:
         if self._may_list:
             self.longest()
         shard = copy.copy(self)
-        shard._dataset = self._examples(start, stop)
+        if _holds_arrays(self._dataset):
+            shard._dataset = TupleDataset(*self._arrays(start, stop))
+        else:
+            shard._dataset = self._examples(start, stop)
         shard._offset = start
         return shard
 
@@ -285,12 +288,15 @@ class Batches:
 
     def _load(self, start: int, stop: int) -> UserBatch:
         lengths: tuple[np.ndarray | None, ...] = ()
-        examples = self._examples(start, stop)
-        if _is_array(examples) and self._converter is concat_examples:
-            converted = self._device.send(examples)
+        is_stacked = self._converter is concat_examples  # as arrays of examples are
+        converted: Any
+        if is_stacked and _gives_slices(self._dataset):
+            converted = self._device.send(self._examples(start, stop))
+        elif is_stacked and _holds_arrays(self._dataset):
+            converted = tuple(map(self._device.send, self._arrays(start, stop)))
         else:
-            examples = list(examples)
-            if self._converter is not concat_examples:
+            examples = list(self._examples(start, stop))
+            if not is_stacked:
                 examples = _of_its_own(examples)
             lengths = _lengths_of_inputs(examples)
             converted = self._convert(examples, lengths)
@@ -317,6 +323,11 @@ class Batches:
         if type(self._dataset) is TupleDataset:
             return [_unwrap(example) for example in self._dataset[start:stop]]
         return [_unwrap(self._dataset[i]) for i in range(start, stop)]
+
+    def _arrays(self, start: int, stop: int) -> list[Any]:
+        """Return the part of each of several arrays that are side by side."""
+        start, stop = start - self._offset, stop - self._offset
+        return [array[start:stop] for array in self._dataset._datasets]
 
     def _convert(
         self, examples: list[Any], of_inputs: tuple[np.ndarray | None, ...]
@@ -441,8 +452,7 @@ def _lengths_of_inputs(examples: list[Any]) -> tuple[np.ndarray | None, ...]:
 
 def _holds_arrays(dataset: Any) -> bool:
     """Tell whether a data set is one of arrays that are side by side."""
-    is_tuple = isinstance(dataset, TupleDataset)
-    return is_tuple and all(map(_gives_slices, dataset._datasets))
+    return type(dataset) is TupleDataset and all(map(_is_stack, dataset._datasets))
 
 
 def _kinds_of(example: Any) -> list[Any] | None:
@@ -506,9 +516,11 @@ def _gives_slices(dataset: Any) -> bool:
 
 def _is_of_one_shape(dataset: Any, position: int) -> bool:
     """Tell whether the examples of a tuple of arrays are alike at a position."""
-    if type(dataset) is not TupleDataset:
-        return False
-    array = dataset._datasets[position]
+    return type(dataset) is TupleDataset and _is_stack(dataset._datasets[position])
+
+
+def _is_stack(array: Any) -> bool:
+    """Tell whether an array is what its examples are when they are stacked."""
     return _gives_slices(array) and not array.dtype.hasobject
 
 

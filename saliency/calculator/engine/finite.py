@@ -13,7 +13,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.calculator.engine.parts import CONSTANTS, Parts
+from saliency.calculator.engine.parts import CONSTANTS, Parts, array_of
 from saliency.checks import is_finite
 
 import chainer
@@ -75,10 +75,15 @@ class Suspect(NamedTuple):
         )
 
 
-def suspects(parts: Parts) -> list[Suspect]:
-    """Return what models have that is not finite; what is not used may well be so."""
+def suspects(parts: Parts, attributes: Sequence[dict[str, Any]]) -> list[Suspect]:
+    """Return what models have that is not finite; what is not used may well be so.
+
+    Args:
+        parts (Parts): What they consist of.
+        attributes (sequence of dict): What each link has as attributes.
+    """
     array_types = chainer.get_array_types()
-    if _is_all_finite(parts, array_types):
+    if _is_all_finite(parts, attributes, array_types):
         return []
     return [
         _suspect(path, link, name)
@@ -88,10 +93,16 @@ def suspects(parts: Parts) -> list[Suspect]:
     ]
 
 
-def _is_all_finite(parts: Parts, array_types: tuple[type, ...]) -> bool:
+def _is_all_finite(
+    parts: Parts, attributes: Sequence[dict[str, Any]], array_types: tuple[type, ...]
+) -> bool:
     """Tell at once that nothing is suspect, as in nearly all models."""
-    values = (value for has in parts.attributes for value in has.values())
-    return all(a is None or _known.is_finite(a) for a in parts.arrays) and all(
+    for _, parameter in parts.parameters:
+        array = array_of(parameter)
+        if array is not None and not _known.is_finite(array):
+            return False
+    values = (value for has in attributes for value in has.values())
+    return all(
         type(value) in CONSTANTS or _is_finite(value, array_types) for value in values
     )
 

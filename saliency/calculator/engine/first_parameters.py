@@ -24,9 +24,7 @@ class FirstParameters:
 
     def __init__(self, parts: Parts) -> None:
         self._without_value = [
-            named
-            for named, array in zip(parts.parameters, parts.arrays)
-            if array is None
+            (path, p) for path, p in parts.parameters if not p.is_initialized
         ]
 
     @contextlib.contextmanager

@@ -45,6 +45,7 @@ from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
 from saliency.calculator.engine.sums import Sums
 from saliency.calculator.engine.values_of_batch import ValuesOfBatch
+from saliency.calculator.randomness.drawn_networks import trained_network
 from saliency.interrupts import held_back
 from saliency.progress import Bar, NoBar, name_of_method, progress_bar
 
@@ -84,7 +85,9 @@ def running_job(
     """
     total = settings.M * n_example
     bar = progress_bar(name_of_method(recipe), total, "row", show_progress)
-    runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
+    # In a pass of another call, which has drawn a network, the trained one is meant.
+    with trained_network():
+        runner = Runner(recipe, subject, settings, batches.n_example, mean_will_do)
     with held_back(), bar, runner.running():
         yield Job(recipe, subject, settings, batches, runner, run, n_example, bar)
 

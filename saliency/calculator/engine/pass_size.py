@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.calculator.engine.dataset import UserBatch
-from saliency.calculator.engine.parts import Parts
+from saliency.calculator.engine.parts import Parts, array_of
 from saliency.light_apply import telling_of_inputs
 
 import chainer
@@ -191,7 +191,7 @@ class _Counter:
 
     def __init__(self, parts: Parts) -> None:
         self.n_byte = self.n_function = 0
-        self._parameters = set(map(id, parts.arrays))
+        self._parameters = {id(array_of(p)) for _, p in parts.parameters}
 
     def count(self, inputs: Sequence[Any]) -> None:
         """Count what a function is applied to, without asking for the arrays."""

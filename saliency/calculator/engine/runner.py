@@ -115,7 +115,7 @@ class Runner:
             recipe.needs_gradient,
             mean_will_do,
         )
-        self._suspects = suspects(parts)
+        self._suspects = suspects(parts, self._unchanged.attributes)
         self._learned = LearnedDropout(
             self._passes, self._run_left, self._may_share, mean_will_do
         )

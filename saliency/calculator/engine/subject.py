@@ -12,11 +12,9 @@ import numpy as np
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.engine.explained_output import ClassIndex, checked_class_index
 from saliency.calculator.engine.links_within import links_within
-from saliency.calculator.engine.parts import Parts, parts_of
-from saliency.calculator.randomness.drawn_networks import trained_network
+from saliency.calculator.engine.parts import Parts, array_of, parts_of
 from saliency.chainer_compat import gpu_problem
 from saliency.checks import check_callable, is_int
-from saliency.exclusive import one_at_a_time
 
 import chainer
 
@@ -191,10 +189,7 @@ class Subject:
     @cached_property
     def parts(self) -> Parts:
         """What these links consist of, when that is asked for first."""
-        # Those of the trained network, also in a pass of another call, which has drawn
-        # one; and while no other thread runs it, so that nothing is half changed.
-        with trained_network(), one_at_a_time():
-            return parts_of(self.links)
+        return parts_of(self.links)
 
     def __getstate__(self) -> dict[str, Any]:
         # The parts are those of the model in this process.
@@ -213,7 +208,7 @@ class Subject:
             return None
         runs_more = self.eval_fun is not self.model
         parts = parts_of([self.model]) if runs_more else self.parts
-        arrays = parts.arrays
+        arrays = [array_of(p) for _, p in parts.parameters]
         found = {a.dtype for a in arrays if a is not None and a.dtype.kind == "f"}
         return found.pop() if len(found) == 1 else None
 

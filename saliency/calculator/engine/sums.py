@@ -32,7 +32,7 @@ class Sums:
     def add(self, rows: Rows, part: np.ndarray) -> None:
         """Add the explained rows of ``part`` to their samples."""
         sample, example, step = rows.sample - self._first, rows.example, rows.step
-        first, last = int(sample[0]), int(sample[-1])  # rows come sample by sample
+        first, last = int(sample.min()), int(sample.max())
         sums = self._begin(last + 1, part)
         parts = rows.part
         if len(rows.explained) < len(rows):

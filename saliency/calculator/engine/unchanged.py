@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.calculator.engine.parts import CONSTANTS, OF_CHAINER, Parts
+from saliency.calculator.engine.parts import (
+    CONSTANTS,
+    OF_CHAINER,
+    Parts,
+    array_of,
+    attributes_of,
+)
 from saliency.calculator.engine.read_only import read_only, that_can_be_protected
 from saliency.exclusive import one_at_a_time
 
@@ -45,6 +51,10 @@ class Unchanged:
     Args:
         parts (Parts): What the model consists of, or all that are run.
         n_example (int): Number of examples in the data.
+
+    Attributes:
+        attributes (list of dict): What each link has as attributes, while no other
+            thread runs the model.
     """
 
     def __init__(self, parts: Parts, n_example: int) -> None:
@@ -53,20 +63,20 @@ class Unchanged:
             # What has no value yet is looked after by FirstParameters.
             parameters = [
                 _Parameter(p, array, _grad_of(p))
-                for (_, p), array in zip(parts.parameters, parts.arrays)
-                if array is not None
+                for _, p in parts.parameters
+                if (array := array_of(p)) is not None
             ]
             self._protected = that_can_be_protected(
                 [a for p in parameters for a in (p.array, p.grad)]
             )
             links = [link for _, link in parts.links]
-            attributes = list(zip(links, parts.attributes))
-            self._links = [_Attributes(link, has) for link, has in attributes]
+            self.attributes = list(map(attributes_of, links))
+            self._links = list(map(_Attributes, links, self.attributes))
             self._everything: list[_Parameter | _Attributes]
             self._everything = [*parameters, *self._links]
             self._states = [
                 (link, *state)
-                for link, has in attributes
+                for link, has in zip(links, self.attributes)
                 for state in _states_of(link, has)
             ]
 
