@@ -91,6 +91,25 @@ def test_forms_of_two_inputs(new_calculator, form, x, rng):
     assert_allclose(samples, calculator.compute((x, z), seed=0), rtol=1e-9, atol=1e-13)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.int64, bool, object], ids=str)
+def test_arrays_side_by_side_are_their_examples_stacked(dtype, x):
+    """With labels, flags or whatever else stands beside a table."""
+    model, beside = build(MLP), np.arange(len(x)).astype(dtype)
+    seen = []
+
+    def chosen(v, t):
+        seen.append((t.dtype, t.shape[1:]))
+        return model(v)[:, 0] * (1 + t.astype("d"))
+
+    calculator = GradientCalculator(model, eval_fun=chosen)
+    samples = calculator.compute((x, beside), batchsize=3)
+    n_pass = len(seen)
+    one_by_one = calculator.compute([*zip(x, beside)], batchsize=3)
+    assert_array_equal(samples, one_by_one)
+    if dtype is not object:  # which gives integers of Python, one by one
+        assert seen[:n_pass] == seen[n_pass:]
+
+
 class TestDtype:
     """Floats come in the dtype of the model's parameters."""
 
