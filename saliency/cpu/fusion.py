@@ -487,8 +487,9 @@ def _put_off_linear(function: Any, inputs: Any, config: dict[str, Any]) -> Resul
 def _is_small_product(x: Any, W: Any) -> bool:
     """Tell whether a linear layer has a small result, without asking for arrays."""
     of_x, of_W = (v._node if isinstance(v, Variable) else v for v in (x, W))
-    n_element = of_x.shape[0] * of_W.shape[0] if of_x.shape and of_W.shape else 0
-    return bool(n_element * of_x.dtype.itemsize <= _MIN_BYTES)
+    if not (of_x.shape and of_W.shape):  # as of a parameter without a value
+        return True
+    return bool(of_x.shape[0] * of_W.shape[0] * of_x.dtype.itemsize <= _MIN_BYTES)
 
 
 class _Layer(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 import shutil
 import signal
@@ -513,8 +514,12 @@ def test_the_cluster_is_left_as_it_was(client, x, tmp_path):
     assert client.run(lambda dask_worker: sorted(dask_worker.plugins)) == before
 
 
+#: Seconds that a loop of Dask may take to come round, in a test; longer, it says so.
+LIMIT = 1.0
+
+
 class Looking:
-    """A ``preprocess_fn`` that notes whether Dask samples what its worker executes."""
+    """A ``preprocess_fn`` that notes whether Dask observes what its worker executes."""
 
     def __init__(self, path, fails):
         self.path = path
@@ -524,31 +529,41 @@ class Looking:
         with contextlib.suppress(ValueError):  # in no worker
             is_off = turns(distributed.get_worker(), False)
             self.path.write_text(str(is_off))
+            time.sleep(1.5 * LIMIT)
             if self.fails:
                 raise RuntimeError("no such luck")
         return v
 
 
 def turns(worker, is_on):
-    """Tell whether sampling is on, or off, or will be in a moment."""
-    sampling = worker.periodic_callbacks["profile"]
+    """Tell whether a worker is observed, or is not, or will be so in a moment."""
+    observing = [worker.periodic_callbacks[name] for name in ("profile", "tick")]
     end = time.monotonic() + 10
-    while sampling.is_running() != is_on and time.monotonic() < end:
+    while time.monotonic() < end:
+        if all(callback.is_running() == is_on for callback in observing):
+            return True
         time.sleep(0.01)
-    return sampling.is_running() == is_on
+    return False
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("fails", [False, True])
-def test_dask_samples_nothing_meanwhile_and_goes_on(fails, in_threads, x, tmp_path):
+def test_dask_observes_nothing_meanwhile_and_goes_on(
+    fails, in_threads, x, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(distributed.core, "tick_maximum_delay", LIMIT)
+    caplog.set_level(logging.INFO, "distributed.core")
     look = Looking(tmp_path / "is_off", fails)
     calculator = GradientCalculator(sum_of_squares)
     call = partial(calculator.compute_aggregate, x, preprocess_fn=look)
     expected = pytest.raises(RuntimeError) if fails else contextlib.nullcontext()
     with expected:
-        call(out=tmp_path / "x.zarr", workers=in_threads, batchsize=2)
+        call(out=tmp_path / "x.zarr", workers=in_threads, batchsize=len(x))
     assert look.path.read_text() == "True"
     (worker,) = in_threads.cluster.workers.values()
     assert turns(worker, True)
+    time.sleep(0.1)  # some ticks
+    assert "unresponsive in Worker" not in caplog.text
 
 
 class Noting:

@@ -288,15 +288,15 @@ class Batches:
 
     def _load(self, start: int, stop: int) -> UserBatch:
         lengths: tuple[np.ndarray | None, ...] = ()
-        is_stacked = self._converter is concat_examples  # as arrays of examples are
+        are_stacked = self._converter is concat_examples
         converted: Any
-        if is_stacked and _gives_slices(self._dataset):
+        if are_stacked and _gives_slices(self._dataset):
             converted = self._device.send(self._examples(start, stop))
-        elif is_stacked and _holds_arrays(self._dataset):
+        elif are_stacked and _holds_arrays(self._dataset):
             converted = tuple(map(self._device.send, self._arrays(start, stop)))
         else:
             examples = list(self._examples(start, stop))
-            if not is_stacked:
+            if not are_stacked:
                 examples = _of_its_own(examples)
             lengths = _lengths_of_inputs(examples)
             converted = self._convert(examples, lengths)

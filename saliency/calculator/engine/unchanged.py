@@ -53,8 +53,8 @@ class Unchanged:
         n_example (int): Number of examples in the data.
 
     Attributes:
-        attributes (list of dict): What each link has as attributes, while no other
-            thread runs the model.
+        attributes (list of dict): What each link has as attributes, as they are while
+            no other thread runs the model.
     """
 
     def __init__(self, parts: Parts, n_example: int) -> None:

@@ -32,6 +32,7 @@ try:
         as_completed,
         get_worker,
     )
+    from distributed.metrics import time as distributed_time
     from threadpoolctl import threadpool_limits
 
     from saliency.calculator.results.transport import (
@@ -287,24 +288,33 @@ class _Tasks:
         return future
 
 
-@contextmanager
-def _unsampled(worker: Any) -> Iterator[None]:
-    """Return a block in which Dask does not sample what a worker executes.
+# What a worker of Dask does beside its tasks: it looks at all frames of each thread a
+# hundred times a second, and fifty times at how long its loop takes to come round. Of
+# the time of a small network, the first takes a sixth, and the second some percent.
+_OBSERVED = ("profile", "tick")
 
-    It looks at all frames of each thread a hundred times a second, which takes a sixth
-    of the time of a small network.
-    """
-    sampling = worker.periodic_callbacks.get("profile")
-    if sampling is None:
-        yield
-        return
+
+@contextmanager
+def _unobserved(worker: Any) -> Iterator[None]:
+    """Return a block in which Dask does not observe what a worker executes."""
+    observing = [
+        worker.periodic_callbacks[name]
+        for name in _OBSERVED
+        if name in worker.periodic_callbacks
+    ]
+
+    def pause() -> None:
+        for callback in observing:
+            callback.stop()
 
     def go_on() -> None:
         if worker.status in (Status.running, Status.paused):
-            sampling.start()
+            worker._last_tick = distributed_time()  # or it would miss those meanwhile
+            for callback in observing:
+                callback.start()
 
     # They belong to the thread of the worker's loop.
-    worker.loop.add_callback(sampling.stop)
+    worker.loop.add_callback(pause)
     try:
         yield
     finally:
@@ -331,7 +341,7 @@ class _Holder(WorkerPlugin):
         with (
             one_at_a_time(),
             one_thread(),
-            _unsampled(get_worker()),
+            _unobserved(get_worker()),
             _caught() as found,
         ):
             yield found
