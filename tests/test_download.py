@@ -112,6 +112,7 @@ def test_a_long_name(address, tmp_path):
     assert download(f"{address}/file", path, CHECKSUM, False).exists()
 
 
+@pytest.mark.large
 def test_a_terminal_shows_the_progress_of_slow_ones(address, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Screen())
     download(f"{address}/slow", tmp_path / "file.bin")
@@ -119,6 +120,7 @@ def test_a_terminal_shows_the_progress_of_slow_ones(address, tmp_path, monkeypat
     assert "MB/s" in sys.stderr.getvalue()
 
 
+@pytest.mark.large
 def test_progress_can_be_left_out(address, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Screen())
     download(f"{address}/slow", tmp_path / "file.bin", show_progress=False)

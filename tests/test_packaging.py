@@ -80,6 +80,7 @@ def test_the_source_distribution_is_the_repository(sdist):
     ).read_bytes()
 
 
+@pytest.mark.large
 def test_the_description_stands_alone(metadata):
     page = metadata.get_payload()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -49,6 +49,7 @@ def explain(seconds=0, **settings):
     )
 
 
+@pytest.mark.large
 def test_a_terminal_has_a_bar_that_is_named_after_the_method(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stderr", Screen())
     explain(LONG)

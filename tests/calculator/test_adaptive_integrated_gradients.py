@@ -157,6 +157,7 @@ class TestAttributions:
         assert adaptive.mean() < fixed.mean() / 3
         assert adaptive.max() < fixed.max()
 
+    @pytest.mark.large
     def test_come_nearer_with_more_points(self):
         model, _ = train(32, dtype=np.float64)
         few, more = (errors(model, 10, n, "adaptive") for n in (32, 128))

@@ -206,6 +206,7 @@ def test_gives_the_bytes_of_one_process(name, client, x, tmp_path):
 
 
 @pytest.mark.parametrize("ch_axis", [None, 3])
+@pytest.mark.large
 def test_examples_of_different_lengths(client, ch_axis, rng, tmp_path):
     data = sequences(rng)
     calculator = SmoothGradCalculator(build(Sequence))
@@ -398,6 +399,7 @@ def test_gaps_are_filled_in_one_process_too(client, x, tmp_path):
     assert_allclose(result[:], calculator.compute_aggregate(x, seed=0))
 
 
+@pytest.mark.large
 def test_workers_repair_what_is_damaged(client, x, tmp_path):
     seen = tmp_path / "seen"
 

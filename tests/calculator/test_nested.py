@@ -122,6 +122,7 @@ def test_one_calculator_within_itself(kind, subject, tmp_path):
     assert state_of_all(subject) == before
 
 
+@pytest.mark.large
 def test_an_inner_call_that_raises_leaves_the_outer_as_it_is(subject, tmp_path):
     """Where the eval_fun catches what its own explanation raised."""
 

@@ -235,6 +235,7 @@ class TestUnits:
             assert_same(calculator.compute(x)[0], expected)
 
     @pytest.mark.parametrize("rule", ["epsilon", "alpha2_beta1"])
+    @pytest.mark.large
     def test_all_with_their_own_relevance_add_up_to_the_heatmap(self, inner, rule):
         model, link, _, x, classes = inner
         calculator = LRPCalculator(model, class_index=classes, rule=rule)

@@ -189,6 +189,7 @@ def test_it_is_saved_and_loaded_again_and_pickled(path, tmp_path):
     )
 
 
+@pytest.mark.large
 def test_it_is_explained(path):
     model = load_pretrained("efficientnet-lite0", path)
     x = np.random.default_rng(1).uniform(-0.99, 0.99, (1, 3, 32, 32)).astype("f")

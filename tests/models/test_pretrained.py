@@ -485,6 +485,7 @@ class TestModel:
             load_pretrained("vgg16", tmp_path / "nothing.npz")
         assert L.Linear(3, 3).W.array.any()
 
+    @pytest.mark.large
     def test_it_can_be_pickled(self, small, tmp_path):
         save_file(small, tmp_path / "weights.safetensors")
         model = load_pretrained("resnet50", tmp_path / "weights.safetensors")

@@ -125,6 +125,7 @@ class TestColours:
 
 class TestFigure:
     @pytest.mark.parametrize("n, n_column", [(1, 1), (10, 5), (30, 10)])
+    @pytest.mark.large
     def test_the_title_is_over_the_filters_and_the_bar_as_high_as_they(
         self, n, n_column
     ):

@@ -404,6 +404,7 @@ def test_atoms_that_are_close_together_have_no_frames_in_red(mode, tmp_path):
     assert np.ptp(png(path).astype(int), axis=2).max() == 0
 
 
+@pytest.mark.large
 def test_a_ring_of_contours_has_a_hole(tmp_path):
     mol = mol_of("C1CCCCCCCCCCC1")
     rdDepictor.Compute2DCoords(mol)

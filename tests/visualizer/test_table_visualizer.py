@@ -606,6 +606,7 @@ def note(figure):
     return [text.get_text() for text in texts]
 
 
+@pytest.mark.large
 def test_of_thousands_of_features_the_first_are_drawn():
     rng = np.random.default_rng(0)
     scores, names = rng.standard_normal(5000), [f"feature {i}" for i in range(5000)]
