@@ -99,6 +99,24 @@ def test_within_a_drawn_network_the_trained_one_is_explained(batchsize):
     np.testing.assert_array_equal(model.W.array, trained)
 
 
+def test_within_drawn_networks_a_file_is_of_the_trained_one(tmp_path):
+    """So that each pass finds there what it would compute."""
+    model, *members = (build(L.Linear, 3, 1, seed=seed) for seed in range(4))
+    inner, data, out = GradientCalculator(model), np.ones((4, 3)), tmp_path / "x.npy"
+    found = []
+
+    def eval_fun(x):
+        found.append(np.array(inner.compute_aggregate(data, out=out)))
+        return model(x)
+
+    outer = GradientCalculator(model, eval_fun=eval_fun)
+    outer.compute(data[:1], M=3, posterior=EnsemblePosterior(members))
+    assert len(found) == 3
+    expected = inner.compute_aggregate(data, out=out)
+    np.testing.assert_array_equal(found, [expected] * 3)
+    np.testing.assert_array_equal(expected, np.tile(model.W.array, (4, 1)))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_calculator_within_itself(kind, subject, tmp_path):
     """The eval_fun of a calculator that calls this calculator, but for the first."""

@@ -18,6 +18,7 @@ from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Run
 from saliency.calculator.engine.settings import ComputeSettings
 from saliency.calculator.engine.subject import Subject
+from saliency.calculator.randomness.drawn_networks import trained_network
 from saliency.calculator.randomness.random_streams import SCHEME
 from saliency.calculator.results.aggregation import (
     Aggregation,
@@ -279,7 +280,9 @@ class AggregateWork:
             "calculator": type(self.recipe),
             **{f"calculator.{k}": v for k, v in vars(self.recipe).items()},
         }
-        described: dict[str, Any] = json.loads(json.dumps(fingerprint(call)))
+        # In a pass of another call, which has drawn a network, it is the trained one.
+        with trained_network():
+            described: dict[str, Any] = json.loads(json.dumps(fingerprint(call)))
         return described
 
 
