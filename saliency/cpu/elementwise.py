@@ -81,6 +81,8 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
     """
 
     def work(part: np.ndarray, out: np.ndarray) -> None:
+        if compiled.sigmoid(part, out):
+            return
         np.negative(part, out=out)
         with np.errstate(over="ignore"):  # where the result is 0
             np.exp(out, out=out)
@@ -94,7 +96,8 @@ def tanh(x: np.ndarray) -> np.ndarray:
     """Return the hyperbolic tangent."""
 
     def work(part: np.ndarray, out: np.ndarray) -> None:
-        np.tanh(part, out=out)
+        if not compiled.tanh(part, out):
+            np.tanh(part, out=out)
 
     return _in_parts(work, x)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from saliency.cpu import memory
+from saliency.cpu import compiled, memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.mask import Mask, masked
 from saliency.cpu.threads import threads
@@ -35,10 +35,15 @@ def matmul(
         a (numpy.ndarray): ``(n, k)``.
         b (numpy.ndarray): ``(k, m)``.
         bias (numpy.ndarray or None): ``(m,)``.
-        then (Epilogue): What is done to the result; its array is ``(n, m)``.
+        then (Epilogue): What is done to the result; its array is ``(..., m)``, of n
+            pixels.
         mask (Mask or None): What of ``a`` is taken; its array is ``(n, k)``.
     """
     n_thread = threads.for_work(2 * a.size * b.shape[1])
+    added = None if then.added is None else then.added.reshape(-1, b.shape[1])
+    if compiled.can_multiply(a, b, added):
+        steps = compiled.Steps(bias, then.scale, then.shift, then.floor, then.ceiling)
+        return _compiled(a, compiled.Product(b, steps), added, mask, n_thread)
     n_byte = len(a) * b.shape[1] * a.itemsize
     if n_thread == 1 and n_byte <= _TILE and then is NOTHING and mask is None:
         return _in_one_piece(a, b, bias)
@@ -72,6 +77,30 @@ def _in_one_piece(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None) -> np.n
         Finish(out, bias, NOTHING)(0, len(out))
     product: np.ndarray = out
     return product
+
+
+def _compiled(
+    a: np.ndarray,
+    product: compiled.Product,
+    added: np.ndarray | None,
+    mask: Mask | None,
+    n_thread: int,
+) -> np.ndarray:
+    """Return what a product with a matrix gives, on so many threads."""
+    out = memory.empty((len(a), product.n_column), a.dtype)
+
+    def multiply(rows: slice) -> None:
+        of_added = None if added is None else added[rows]
+        product(masked(a, rows, mask), of_added, out[rows])
+
+    n_part = n_thread
+    if mask is not None:  # what is left of the rows is to stay in the cache
+        n_part *= -(-a.nbytes // (_TILE * n_thread))
+    if n_part == 1:  # there is no BLAS whose threads are to be held back
+        multiply(slice(0, len(a)))
+    else:
+        threads.run(multiply, [(rows,) for rows in _parts(len(a), n_part)], n_thread)
+    return out
 
 
 def is_large(a: np.ndarray, b: np.ndarray) -> bool:

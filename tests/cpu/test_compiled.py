@@ -10,9 +10,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from saliency import GradientCalculator
-from saliency.cpu import compiled, depthwise
+from saliency.cpu import compiled, depthwise, elementwise, products
 from saliency.cpu.compiled import Steps, kernels
-from saliency.cpu.epilogue import Epilogue
+from saliency.cpu.epilogue import NOTHING, Epilogue
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask
 
@@ -129,6 +129,74 @@ class TestDepthwise:
 
 
 @needs_llvm
+class TestProduct:
+    # As many columns as one, two and three vectors have, with and without AVX-512, and
+    # some that are left over; rows that are, too.
+    @pytest.mark.parametrize("dtype", ["f", "d"])
+    @pytest.mark.parametrize("n_row, n_term, n_column", [
+        (4100, 33, 16), (3101, 29, 24), (2000, 33, 37), (4001, 9, 64), (2002, 128, 21),
+        (2501, 40, 45), (1000, 301, 16),
+    ])  # fmt: skip
+    def test_is_that_of_float64(self, n_row, n_term, n_column, dtype):
+        rng = np.random.default_rng(0)
+        # The rows of a larger matrix, and columns that lie side by side.
+        a = rng.standard_normal((n_row, n_term + 3)).astype(dtype)[:, :n_term]
+        y = rng.standard_normal((n_row, n_term)).astype(dtype)
+        W = rng.standard_normal((n_column, n_term)).astype(dtype)
+        added = rng.standard_normal((n_row, n_column)).astype(dtype)
+        b, scale, shift = rng.standard_normal((3, n_column)).astype(dtype)
+        assert compiled.can_multiply(a, W.T, added)
+        eps = np.finfo(dtype).eps * n_term * 4
+
+        sums = a.astype("d") @ W.T.astype("d")
+        for then, expected in [
+            (NOTHING, sums + b),
+            (Epilogue(floor=0.0), np.maximum(sums + b, 0)),
+            (
+                Epilogue(added, -0.5, 2.0, scale, shift),
+                np.clip((sums + b) * scale + shift + added, -0.5, 2),
+            ),
+        ]:
+            result = products.matmul(a, W.T, b, then)
+            np.testing.assert_allclose(result, expected, eps, 10 * eps)
+        passed = a * ((y > 0) & (y < 1)).astype("d")
+        result = products.matmul(a, W.T, mask=Mask(y, ceiling=1.0))
+        np.testing.assert_allclose(result, passed @ W.T.astype("d"), eps, 10 * eps)
+        # A matrix whose rows lie side by side.
+        side_by_side = np.asfortranarray(a)
+        result = products.matmul(side_by_side, W.T)
+        np.testing.assert_allclose(result, sums, eps, 10 * eps)
+
+    def test_a_row_does_not_depend_on_the_others(self):
+        rng = np.random.default_rng(0)
+        a = rng.standard_normal((20000, 40)).astype("f")
+        W = rng.standard_normal((40, 50)).astype("f")
+        of_all = products.matmul(a, W)
+        for n_thread in (1, 2):
+            with threadpool_limits(n_thread):
+                of_some = products.matmul(a[7:3001], W)
+            np.testing.assert_array_equal(of_some, of_all[7:3001])
+
+    def test_numbers_that_are_not_finite_reach_their_row_alone(self):
+        rng = np.random.default_rng(0)
+        a = rng.standard_normal((2000, 40)).astype("f")
+        a[5, 3], a[8, 0], a[1999, 39] = np.nan, np.inf, -np.inf
+        W = abs(rng.standard_normal((40, 50)).astype("f"))
+        y = products.matmul(a, W, then=Epilogue(floor=0.0))
+        assert np.isnan(y[5]).all() and np.isposinf(y[8]).all() and (y[1999] == 0).all()
+        assert np.isfinite(np.delete(y, [5, 8, 1999], axis=0)).all()
+
+    def test_what_does_not_fit_is_an_error(self):
+        a, W = np.ones((2000, 40), "f"), np.ones((50, 40), "f")
+        with pytest.raises(ValueError):
+            products.matmul(a[:, :30], W.T)
+        with pytest.raises(ValueError, match="not a vector of 50 channels"):
+            products.matmul(a, W.T, np.ones(49, "f"))
+        with pytest.raises(ValueError):
+            products.matmul(a, W.T, None, Epilogue(np.ones((1999, 50), "f")))
+
+
+@needs_llvm
 class TestElementwise:
     @pytest.mark.parametrize("n_channel", [1, 7, 24, 64])
     def test_a_step_that_is_not_given_changes_nothing(self, n_channel):
@@ -166,11 +234,46 @@ class TestElementwise:
             assert compiled.multiply_by_mask(gy, y, 0.0, ceiling, out)
             np.testing.assert_array_equal(out, expected)
 
+    @pytest.mark.parametrize("dtype", ["f", "d"])
+    @pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+    def test_activations_are_those_of_more_digits(self, name, dtype):
+        rng = np.random.default_rng(0)
+        sizes = 10.0 ** np.arange(-30, 3)[:, None]
+        x = (sizes * rng.standard_normal((len(sizes), 3000))).astype(dtype).ravel()
+        with np.errstate(over="ignore"):
+            more = x.astype("g")
+            expected = np.tanh(more) if name == "tanh" else 1 / (1 + np.exp(-more))
+        y = getattr(elementwise, name)(x)
+        tiny = np.finfo(dtype).tiny
+        np.testing.assert_allclose(y, expected, 3 * np.finfo(dtype).eps, 2 * tiny)
+
+    @pytest.mark.parametrize("dtype", ["f", "d"])
+    def test_activations_of_numbers_that_are_not_ordinary(self, dtype):
+        x = np.full(80000, np.nan, dtype)
+        x[::7], x[1::7], x[2::7], x[3::7] = np.inf, -np.inf, 0.0, -0.0
+        x[4::7] = np.frombuffer(b"\1\0\xc0\x7f", "f4")[0]  # NaN that carries a bit
+        sigmoid, tanh = elementwise.sigmoid(x), elementwise.tanh(x)
+        np.testing.assert_array_equal(sigmoid[:7], [1, 0, 0.5, 0.5, *[np.nan] * 3])
+        np.testing.assert_array_equal(tanh[:7], [1, -1, 0, 0, *[np.nan] * 3])
+        np.testing.assert_array_equal(np.signbit(tanh[:4]), np.signbit(x[:4]))
+        for y in (sigmoid, tanh):
+            np.testing.assert_array_equal(y[7:14], y[:7])
+
     def test_other_layouts_are_left_to_numpy(self):
         array = np.zeros((300, 40, 8))[..., ::2]
         assert not compiled.multiply_by_mask(array, array, 0.0, None, array)
+        assert not compiled.tanh(array, array)
         assert not compiled.can_finish(array)
         assert not compiled.can_finish(np.zeros((300, 400), "e"))
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh"])
+def test_without_it_activations_are_those_of_numpy(name, monkeypatch):
+    x = 10 * np.random.default_rng(0).standard_normal(80000).astype("f")
+    results = [getattr(elementwise, name)(x)]
+    monkeypatch.setattr(compiled, "is_available", lambda: False)
+    results.append(getattr(elementwise, name)(x))
+    np.testing.assert_allclose(*results, 1e-6, 1e-37)
 
 
 def test_without_it_numpy_gives_the_same(monkeypatch):
@@ -179,7 +282,7 @@ def test_without_it_numpy_gives_the_same(monkeypatch):
     calculator = GradientCalculator(model, class_index=0)
     results = [calculator.compute(x, show_progress=False)]
     monkeypatch.setattr(compiled, "is_available", lambda: False)
-    for kernel in ("finish", "mask", "filter_channels"):
+    for kernel in ("finish", "mask", "filter_channels", "product"):
         monkeypatch.delattr(kernels, kernel)
     results.append(calculator.compute(x, show_progress=False))
     scale = abs(results[0]).max()

@@ -9,16 +9,33 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
-from saliency.cpu.compiled import kernels
+from saliency.cpu.compiled import activations, kernels
+from saliency.cpu.compiled.code import lanes_of
 from saliency.cpu.geometry import Geometry
 
 # Smaller arrays take no longer in NumPy, whose functions are called faster.
 _MIN_BYTES = 1 << 17
+# So many products of numbers are worth a call, with all that NumPy does in one.
+_MIN_PRODUCTS = 1 << 21
+# Bytes of a product's second matrix that a core's first cache holds most of. A BLAS is
+# faster with larger ones, of which it makes copies in blocks.
+_MOST_BYTES = 1 << 16
+# It is faster with long sums as well, unless there are few columns.
+_MOST_TERMS, _FEW_COLUMNS = 128, 32
+# Columns of what may be added. Of longer rows, pieces are read and written too far
+# apart from each other.
+_MOST_ADDED = 64
+# What a vector of a product takes, by how many are worked on at once: more of them
+# share what is read of the other matrix, but fewer rows share theirs.
+_COSTS = {2: 1.0, 3: 1.1, 1: 1.5}
 _DTYPES = (np.dtype("f4"), np.dtype("f8"))
+
+# An array, and where it is in memory.
+Placed = tuple[np.ndarray, int]
 
 
 class Steps(NamedTuple):
@@ -38,13 +55,29 @@ class Steps(NamedTuple):
     floor: float | None = None
     ceiling: float | None = None
 
-    def vectors(self, n_channel: int, dtype: np.dtype) -> list[np.ndarray]:
-        """Return bias, scale and shift; what changes no value where there is none."""
+    def placed(
+        self, n_channel: int, dtype: np.dtype
+    ) -> tuple[list[np.ndarray], list[int]]:
+        """Return bias, scale and shift, and where they are in memory.
+
+        Where there is none, it is what changes no value.
+
+        Raises:
+            ValueError: If one of them is not of that many channels, or of that dtype.
+        """
         given = self.bias, self.scale, self.shift
-        return [
-            neutral if vector is None else np.ascontiguousarray(vector)
+        for vector in given:
+            if vector is None or (*vector.shape, vector.dtype) == (n_channel, dtype):
+                continue
+            raise ValueError(
+                f"{vector.dtype} {vector.shape} is not a vector of {n_channel} "
+                f"channels of {dtype}"
+            )
+        both = [
+            neutral if vector is None else _placed(np.ascontiguousarray(vector))
             for vector, neutral in zip(given, _neutral(n_channel, dtype))
         ]
+        return [vector for vector, _ in both], [address for _, address in both]
 
     def limits(self) -> list[float]:
         """Return floor and ceiling; NaN, with which no number compares, for none."""
@@ -92,8 +125,7 @@ class Finish:
     """
 
     def __init__(self, steps: Steps, n_channel: int, dtype: np.dtype) -> None:
-        self._vectors = steps.vectors(n_channel, dtype)
-        self._addresses = [vector.ctypes.data for vector in self._vectors]
+        self._vectors, self._addresses = steps.placed(n_channel, dtype)
         self._limits = steps.limits()
 
     def __call__(
@@ -122,6 +154,93 @@ class Finish:
             *(x.strides[0] // size, term.strides[0] // size, out.strides[0] // size),
             *self._limits,
         )
+
+
+def can_multiply(a: np.ndarray, b: np.ndarray, added: np.ndarray | None = None) -> bool:
+    """Tell whether :class:`Product` takes matrices, and is faster than a BLAS.
+
+    Args:
+        a (numpy.ndarray): ``(n, k)``.
+        b (numpy.ndarray): ``(k, m)``.
+        added (numpy.ndarray or None): What is added to the product.
+    """
+    (n_row, n_term), n_column = a.shape, b.shape[1]
+    arrays = (a, b) if added is None else (a, b, added)
+    if added is not None and not (
+        added.shape == (n_row, n_column)
+        and added.strides[1] == added.itemsize
+        and n_column <= _MOST_ADDED
+    ):
+        return False
+    return (
+        len(b) == n_term
+        and a.size * n_column >= _MIN_PRODUCTS
+        and b.nbytes <= _MOST_BYTES
+        and (n_term <= _MOST_TERMS or n_column <= _FEW_COLUMNS)
+        and n_row >= max(kernels.ROWS.values())
+        and _are_covered(*arrays)
+        and n_column >= lanes_of(a.dtype)
+        and all(array.flags.aligned for array in arrays)
+    )
+
+
+class Product:
+    """Multiplies matrices by one, and writes what steps make of the result.
+
+    Something may be added before their limits.
+
+    Args:
+        b (numpy.ndarray): ``(k, m)``.
+        steps (Steps): What is done.
+    """
+
+    def __init__(self, b: np.ndarray, steps: Steps = NO_STEPS) -> None:
+        is_by_row = b.strides[1] == b.itemsize
+        self._b, self._address = _placed(b if is_by_row else np.ascontiguousarray(b))
+        #: Columns of the product.
+        self.n_column = n_column = b.shape[1]
+        self._vectors, self._addresses = steps.placed(n_column, b.dtype)
+        self._limits = steps.limits()
+        self._finishes = any(step is not None for step in steps[1:])
+        self._n_vector = _n_vector_for(n_column, lanes_of(b.dtype))
+
+    def __call__(
+        self, a: np.ndarray, added: np.ndarray | None, out: np.ndarray
+    ) -> None:
+        """Write a product.
+
+        Args:
+            a (numpy.ndarray): ``(n, k)``.
+            added (numpy.ndarray or None): ``(n, m)``.
+            out (numpy.ndarray): Where the result goes, ``(n, m)``. It has no memory in
+                common with the others.
+        """
+        size, adds = a.itemsize, added is not None
+        of_out = out.ctypes.data
+        of_added, added_row = of_out, 0
+        if added is not None:
+            of_added, added_row = added.ctypes.data, added.strides[0]
+        strides = *a.strides, self._b.strides[0], added_row, out.strides[0]
+        kernels.product(
+            *(a.dtype, self._n_vector), finishes=self._finishes or adds, adds=adds
+        )(
+            *(a.ctypes.data, self._address, of_added, of_out, *self._addresses),
+            *(*a.shape, self.n_column),
+            *[stride // size for stride in strides],
+            *self._limits,
+        )
+
+
+@functools.lru_cache(maxsize=256)
+def _n_vector_for(n_column: int, n_lane: int) -> int:
+    """Return how many vectors of a row to work on at once, for the least time."""
+
+    def cost(n_vector: int) -> float:
+        # The last ones of a row are worked on with some before them, once more.
+        n_block = -(-n_column // (n_vector * n_lane))
+        return n_block * n_vector * _COSTS[n_vector]
+
+    return min((v for v in _COSTS if v * n_lane <= n_column), key=cost)
 
 
 def multiply_by_mask(
@@ -160,6 +279,38 @@ def multiply_by_mask(
     return True
 
 
+def sigmoid(x: np.ndarray, out: np.ndarray) -> bool:
+    """Write ``1 / (1 + exp(-x))``.
+
+    Args:
+        x (numpy.ndarray): An array.
+        out (numpy.ndarray): Where the result goes, which may be ``x``.
+
+    Returns:
+        bool: Whether it has been done, which it is for contiguous arrays.
+    """
+    return _apply(activations.sigmoid, x, out)
+
+
+def tanh(x: np.ndarray, out: np.ndarray) -> bool:
+    """Write the hyperbolic tangent: see :func:`sigmoid`."""
+    return _apply(activations.tanh, x, out)
+
+
+def _apply(
+    function: Callable[[np.dtype], Callable[..., None]], x: np.ndarray, out: np.ndarray
+) -> bool:
+    is_plain = all(
+        array.flags.c_contiguous and array.flags.aligned for array in (x, out)
+    )
+    if not (is_plain and _are_covered(x, out)):
+        return False
+    with kernels.lock:
+        run = function(x.dtype)
+    run(x.ctypes.data, out.ctypes.data, x.size)
+    return True
+
+
 class ChannelFilter:
     """Convolves each channel with a kernel of its own.
 
@@ -170,12 +321,10 @@ class ChannelFilter:
     """
 
     def __init__(self, taps: np.ndarray, geometry: Geometry, steps: Steps) -> None:
-        self._taps = np.ascontiguousarray(taps)
+        self._taps, of_taps = _placed(np.ascontiguousarray(taps))
         self._geometry = geometry
-        n_channel = taps.shape[2]
-        self._vectors = steps.vectors(n_channel, taps.dtype)
-        addressed = (self._taps, *self._vectors)
-        self._addresses = [array.ctypes.data for array in addressed]
+        self._vectors, of_vectors = steps.placed(taps.shape[2], taps.dtype)
+        self._addresses = [of_taps, *of_vectors]
         self._limits = steps.limits()
         stride, dilate = geometry.stride[1], geometry.dilate[1]
         # Windows of a row: as many before, and to the end of, those within the image.
@@ -226,10 +375,14 @@ class ChannelFilter:
 
 
 @functools.lru_cache(maxsize=64)
-def _neutral(n_channel: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+def _neutral(n_channel: int, dtype: np.dtype) -> tuple[Placed, Placed, Placed]:
     # Adding -0.0 leaves all numbers as they are, zeros of both signs among them.
-    nothing = np.full(n_channel, -0.0, dtype)
-    return nothing, np.ones(n_channel, dtype), nothing
+    nothing = _placed(np.full(n_channel, -0.0, dtype))
+    return nothing, _placed(np.ones(n_channel, dtype)), nothing
+
+
+def _placed(array: np.ndarray) -> Placed:
+    return array, array.ctypes.data
 
 
 def _as_rows(

@@ -54,6 +54,17 @@ class Value:
         """Divide integers, rounding towards zero."""
         return Value(self._builder, self._builder.sdiv(self.ir, self._ir_of(other)))
 
+    def __truediv__(self, other: Value) -> Value:
+        """Divide floating-point numbers."""
+        return Value(self._builder, self._builder.fdiv(self.ir, other.ir))
+
+    def if_less(self, limit: Value, then: Value, otherwise: Value) -> Value:
+        """Return ``then`` where it is less than a limit, else the other, as for NaN."""
+        is_less = self._builder.fcmp_ordered("<", self.ir, limit.ir)
+        return Value(
+            self._builder, self._builder.select(is_less, then.ir, otherwise.ir)
+        )
+
     def times_plus(self, factor: Value, term: Value) -> Value:
         """Return ``self * factor + term``, rounded once where the machine can."""
         fuse = ("contract",)
@@ -100,6 +111,7 @@ class Code:
         numbers (sequence of str): then these.
 
     Attributes:
+        dtype (numpy.dtype): See above.
         lanes (tuple of int): How many numbers vectors have, from the most, with which
             a machine is fastest, to one.
     """
@@ -114,7 +126,7 @@ class Code:
         from llvmlite import ir
 
         self._ir = ir
-        self._dtype = dtype
+        self.dtype = dtype
         self._integer = ir.IntType(64)
         self._number = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
         names = [*pointers, *integers, *numbers]
@@ -134,7 +146,7 @@ class Code:
         self._builder = ir.IRBuilder(function.append_basic_block("entry"))
         values = (Value(self._builder, argument) for argument in function.args)
         self._arguments = dict(zip(names, values))
-        most = _bytes_of_vector() // dtype.itemsize
+        most = lanes_of(dtype)
         self.lanes = (most, most // 4, 1)
 
     def __getitem__(self, name: str) -> Value:
@@ -148,6 +160,40 @@ class Code:
     def zero(self, lanes: int) -> Value:
         """Return a vector of zeros."""
         return Value(self._builder, self._ir.Constant(self._vector(lanes), None))
+
+    def constant(self, number: float, lanes: int) -> Value:
+        """Return a vector with a number that is known by now in all lanes."""
+        numbers = [float(number)] * lanes if lanes > 1 else float(number)
+        return Value(self._builder, self._ir.Constant(self._vector(lanes), numbers))
+
+    def polynomial(self, coefficients: list[float], x: Value, lanes: int) -> Value:
+        """Return a polynomial's value; its coefficient of ``x**0`` comes first."""
+        *others, last = (self.constant(number, lanes) for number in coefficients)
+        y = last
+        for coefficient in reversed(others):
+            y = y.times_plus(x, coefficient)
+        return y
+
+    def power_of_two(self, shifted: Value, n_bit: int, lanes: int) -> Value:
+        """Return ``2**n``, for an integer n from that of the least normal number on.
+
+        Args:
+            shifted (Value): ``1.5 * 2**n_bit + n``, whose last bits are those of n.
+            n_bit (int): Bits of a number's fraction.
+            lanes (int): Of the vector.
+        """
+        builder, ir = self._builder, self._ir
+        n_all = 8 * self.dtype.itemsize
+        integer = ir.IntType(n_all)
+        kind = integer if lanes == 1 else ir.VectorType(integer, lanes)
+
+        def repeated(number: int) -> Any:
+            return ir.Constant(kind, [number] * lanes if lanes > 1 else number)
+
+        bias = 2 ** (n_all - n_bit - 2) - 1
+        n = builder.add(builder.bitcast(shifted.ir, kind), repeated(bias))
+        bits = builder.shl(n, repeated(n_bit))
+        return Value(builder, builder.bitcast(bits, self._vector(lanes)))
 
     def repeated(self, number: Value, lanes: int) -> Value:
         """Return a vector with a number in all lanes."""
@@ -176,13 +222,13 @@ class Code:
     def load(self, pointer: str, at: Value, lanes: int) -> Value:
         """Return what is in memory, from a place on."""
         loaded = self._builder.load(self._address(pointer, at, lanes))
-        loaded.align = self._dtype.itemsize
+        loaded.align = self.dtype.itemsize
         return Value(self._builder, loaded)
 
     def store(self, value: Value, pointer: str, at: Value, lanes: int) -> None:
         """Write to memory, from a place on."""
         stored = self._builder.store(value.ir, self._address(pointer, at, lanes))
-        stored.align = self._dtype.itemsize
+        stored.align = self.dtype.itemsize
 
     @contextlib.contextmanager
     def loop(self, start: Integer, stop: Value, step: int = 1) -> Iterator[Value]:
@@ -296,8 +342,10 @@ def _new_machine() -> Any:
     )
 
 
-def _bytes_of_vector() -> int:
-    return _WIDE if _features().get("avx512f") else _NARROW
+def lanes_of(dtype: np.dtype) -> int:
+    """Return how many numbers the longest vectors have."""
+    n_byte = _WIDE if _features().get("avx512f") else _NARROW
+    return n_byte // dtype.itemsize
 
 
 @functools.cache

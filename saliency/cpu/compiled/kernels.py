@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import threading
 from typing import Callable
 
@@ -12,11 +13,15 @@ from saliency.cpu.compiled.code import Code, Value
 
 # Pixels of a row that are worked on at once, with the same weights.
 _PIXELS = 4
+#: How many rows of a product are worked on at once, by the number of vectors in a row:
+#: as many sums as there are registers for on a machine without AVX-512.
+ROWS = {1: 8, 2: 6, 3: 4}
 
 _FINISH = ("bias", "scale", "shift")
 _LIMITS = ("floor", "ceiling")
 _OF_MASK = ("mask_floor", "mask_ceiling")
-_lock = threading.Lock()
+#: Held while something is compiled.
+lock = threading.Lock()
 
 
 def finish(dtype: np.dtype, *, adds: bool) -> Callable[..., None]:
@@ -26,7 +31,7 @@ def finish(dtype: np.dtype, *, adds: bool) -> Callable[..., None]:
         dtype (numpy.dtype): Of the arrays, ``(n_row, n_channel)``.
         adds (bool): Whether anything is added.
     """
-    with _lock:
+    with lock:
         return _finish(dtype, adds)
 
 
@@ -36,7 +41,7 @@ def mask(dtype: np.dtype) -> Callable[..., None]:
     Args:
         dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
     """
-    with _lock:
+    with lock:
         return _mask(dtype)
 
 
@@ -53,8 +58,26 @@ def filter_channels(
         dilate (int): Between taps in a row.
         has_mask (bool): Whether 0 is taken for some of the image, as :func:`mask` does.
     """
-    with _lock:
+    with lock:
         return _filter_channels(dtype, n_column, stride, dilate, has_mask)
+
+
+def product(
+    dtype: np.dtype, n_vector: int, *, finishes: bool, adds: bool
+) -> Callable[..., None]:
+    """Return ``out = x @ W + bias``, and what `finish` does after a bias.
+
+    Args:
+        dtype (numpy.dtype): Of the matrices: ``x`` of ``(n_row, n_term)``, ``W`` of
+            ``(n_term, n_column)``, with columns side by side in memory, and ``out``.
+            There are at least as many rows as :data:`ROWS` has, and as many columns as
+            the vectors have numbers.
+        n_vector (int): Vectors of a row that are worked on at once.
+        finishes (bool): Whether anything is done besides adding the bias.
+        adds (bool): Whether an array is added, which is a part of that.
+    """
+    with lock:
+        return _product(dtype, n_vector, finishes, adds)
 
 
 @functools.cache
@@ -265,3 +288,80 @@ class _Filter:
         code = self.code
         y = _limited(code, _scaled(code, total, channel, lanes), lanes)
         code.store(y, "out", of_out + column * code["out_column"] + channel, lanes)
+
+
+@functools.cache
+def _product(
+    dtype: np.dtype, n_vector: int, finishes: bool, adds: bool
+) -> Callable[..., None]:
+    return _Product(dtype, n_vector, finishes, adds).code.compiled()
+
+
+class _Product:
+    """Writes a product of matrices, some rows by some columns of it at a time.
+
+    Their sums stay in registers. What is left at the end of rows or columns is worked
+    on together with some of what came before it, once more.
+    """
+
+    def __init__(
+        self, dtype: np.dtype, n_vector: int, finishes: bool, adds: bool
+    ) -> None:
+        self.n_row, self.n_vector = ROWS[n_vector], n_vector
+        self.finishes, self.adds = finishes, adds
+        self.code = code = Code(
+            dtype,
+            ("x", "W", "added", "out", *_FINISH),
+            (
+                *("n_row", "n_term", "n_column"),
+                *("x_row", "x_term", "W_term", "added_row", "out_row"),
+            ),
+            _LIMITS,
+        )
+        lanes = self.lanes = code.lanes[0]
+        n_row, n_column = self.n_row, n_vector * lanes
+        last_row, last_column = code["n_row"] - n_row, code["n_column"] - n_column
+        with code.loop(0, code["n_row"], n_row) as first:
+            row = first.at_most(last_row)
+            rows = [row + i for i in range(n_row)]
+            of_rows = [r * code["x_row"] for r in rows]
+            with code.loop(0, code["n_column"], n_column) as first:
+                self._write_block(rows, of_rows, first.at_most(last_column))
+
+    def _write_block(
+        self, rows: list[Value], of_rows: list[Value], column: Value
+    ) -> None:
+        """Write some rows by some columns.
+
+        Args:
+            rows (list of Value): The rows.
+            of_rows (list of Value): Where they begin in the first matrix.
+            column (Value): The first of the columns.
+        """
+        code, lanes = self.code, self.lanes
+        places = [column + v * lanes for v in range(self.n_vector)]
+
+        def add_term(term: Value, sums: list[Value]) -> list[Value]:
+            at, of_term = term * code["W_term"], term * code["x_term"]
+            W = [code.load("W", at + place, lanes) for place in places]
+            remaining = iter(sums)
+            results = []
+            for of_row in of_rows:
+                x = code.repeated(code.load("x", of_row + of_term, 1), lanes)
+                results += [x.times_plus(w, next(remaining)) for w in W]
+            return results
+
+        bias = [code.load("bias", place, lanes) for place in places] * len(rows)
+        sums = code.accumulated(0, code["n_term"], bias, add_term)
+        for y, (row, place) in zip(sums, itertools.product(rows, places)):
+            result = self._finished(y, row, place) if self.finishes else y
+            code.store(result, "out", row * code["out_row"] + place, lanes)
+
+    def _finished(self, y: Value, row: Value, column: Value) -> Value:
+        """Return numbers of the product as they are written."""
+        code, lanes = self.code, self.lanes
+        scale, shift = (code.load(name, column, lanes) for name in ("scale", "shift"))
+        y = y * scale + shift
+        if self.adds:
+            y += code.load("added", row * code["added_row"] + column, lanes)
+        return _limited(code, y, lanes)
