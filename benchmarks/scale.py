@@ -293,6 +293,9 @@ def steps_of(call: Callable[[], None]) -> Measured:
 
 # --- in the process that starts the others ---
 
+#: What each way took.
+Round = dict[str, Measured]
+
 
 class Bench:
     """Starts a process for each call, until the time is over.
@@ -309,32 +312,39 @@ class Bench:
         self.shares: list[str] = []
 
     def run(self, subject: str, n_most: int, seconds: float) -> None:
-        """Measure a subject in growing sizes, for so many seconds."""
-        end = time.monotonic() + seconds
-        begin = {way: self._measure(subject, way, FEW) for way in WAYS}
-        costs: dict[str, float] = {}
+        """Measure a subject in growing sizes by turns, for so many seconds."""
+        ways, rounds = self._args.ways, self._args.rounds
+        begin = {way: self._measure(subject, way, FEW) for way in ways}
+        found: dict[int, list[Round]] = {}
+        start = time.monotonic()
         for n in sizes_up_to(n_most):
-            start = time.monotonic()
-            rounds = self._args.rounds if n <= FIRST else 1
-            found = [
-                {way: self._measure(subject, way, n) for way in WAYS}
-                for _ in range(rounds)
-            ]
-            for way in WAYS:
-                cost = [(one[way].cpu - begin[way].cpu) / (n - FEW) for one in found]
-                first = costs.setdefault(way, statistics.median(cost))
-                self._add(subject, n, way, cost, first, [one[way] for one in found])
-            if n <= FIRST:
-                self._add_steps(subject, n)
-            of_a_round = (time.monotonic() - start) / rounds
-            if time.monotonic() + 3 * of_a_round > end:
+            before = time.monotonic()
+            found[n] = [self._round(subject, n)]
+            took = time.monotonic() - before
+            # The next size takes three times as long, in each round.
+            so_far = time.monotonic() - start
+            if (so_far + 3 * took) * rounds > seconds:
                 break
-        for way in WAYS:
+        for _ in range(rounds - 1):
+            for n in found:
+                found[n].append(self._round(subject, n))
+        for n, of_n in found.items():
+            for way in ways:
+                costs, firsts = (
+                    [(one[way].cpu - begin[way].cpu) / (size - FEW) for one in of_size]
+                    for size, of_size in ((n, of_n), (min(found), found[min(found)]))
+                )
+                self._add(subject, n, way, costs, firsts, of_n)
+        for way in ways:
             self.lines.append(
                 f"| {SUBJECTS[subject].name} | {FEW:,} | {way} | "
-                f"in all {begin[way].cpu:.1f} s | - | {begin[way].wall:.1f} | "
+                f"in all {begin[way].cpu:.1f} s | - | {begin[way].wall:.1f} | - | "
                 f"{memory_of([begin[way]])} |"
             )
+        self._add_steps(subject, min(found))
+
+    def _round(self, subject: str, n: int) -> Round:
+        return {way: self._measure(subject, way, n) for way in self._args.ways}
 
     def _measure(self, subject: str, way: str, n: int) -> Measured:
         data = self._data(subject, n)
@@ -368,19 +378,25 @@ class Bench:
         subject: str,
         n: int,
         way: str,
-        cost: list[float],
-        first: float,
-        found: list[Measured],
+        costs: list[float],
+        firsts: list[float],
+        rounds: list[Round],
     ) -> None:
-        """Add a line to the table."""
-        middle = statistics.median(cost)
-        spread = f" ({min(cost) * 1e6:.1f} to {max(cost) * 1e6:.1f})"
-        wall = statistics.median(one.wall for one in found)
-        self.lines.append(
-            f"| {SUBJECTS[subject].name} | {n:,} | {way} | {middle * 1e6:.1f} us"
-            f"{spread * (len(cost) > 1)} | {middle / first:.2f} | {wall:.1f} | "
-            f"{memory_of(found)} |"
-        )
+        """Add a line to the table: medians of rounds, and ratios within each."""
+        cells = [
+            SUBJECTS[subject].name,
+            f"{n:,}",
+            way,
+            with_range([1e6 * cost for cost in costs], ".1f") + " us",
+            with_range([cost / first for cost, first in zip(costs, firsts)], ".2f"),
+            with_range([one[way].wall for one in rounds], ".1f"),
+            "-",
+            memory_of([one[way] for one in rounds]),
+        ]
+        if way != "one" and "one" in self._args.ways:
+            ratios = [one[way].wall / one["one"].wall for one in rounds]
+            cells[6] = with_range(ratios, ".2f")
+        self.lines.append(f"| {' | '.join(cells)} |")
 
     def _add_steps(self, subject: str, n: int) -> None:
         """Add what share of the CPU time each step has, in one process."""
@@ -396,6 +412,14 @@ def sizes_up_to(n: int) -> list[int]:
     return [size for size in sizes if size < n] + [n]
 
 
+def with_range(numbers: list[float], form: str) -> str:
+    """Return the median, and the smallest and the largest where there are several."""
+    middle = format(statistics.median(numbers), form)
+    if len(numbers) == 1:
+        return middle
+    return f"{middle} ({min(numbers):{form}} to {max(numbers):{form}})"
+
+
 def memory_of(found: list[Measured]) -> str:
     """Return the peak memory of the driver and of the workers, in MB."""
     parts = [max(one.driver for one in found)]
@@ -409,6 +433,7 @@ def text_of(bench: Bench, args: argparse.Namespace) -> str:
         "what a row costs, CPU",
         "of that in the first size",
         "wall (s)",
+        "of that of one process",
         "peak memory, MB",
     )
     lines = "\n".join(bench.lines)
@@ -419,11 +444,11 @@ def text_of(bench: Bench, args: argparse.Namespace) -> str:
         f"{hardware(args.workers)}; {versions()}. Ways: `one` process with "
         f"{args.workers} threads; `workers={args.workers}`, started within the call; a "
         "`client` of as many, started before. CPU time of all processes, without what "
-        f"{FEW:,} rows take (the last lines); {args.rounds} rounds of the first size, "
-        "medians. Memory is that of the driver and of each worker, without mapped "
+        f"{FEW:,} rows take (the last lines); {args.rounds} rounds, sizes and ways by "
+        "turns; medians, and ratios within each round. Memory is that of the driver and of each worker, without mapped "
         "files.\n\n"
         f"| data | rows | way | {' | '.join(title)} |\n"
-        f"|---|---|---|---|---|---|---|\n{lines}\n\n"
+        f"|---|---|---|---|---|---|---|---|\n{lines}\n\n"
         f"Shares of the CPU time in one process:\n\n{shares}\n"
     )
 
@@ -435,7 +460,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--rounds", type=int, default=3, help="of the first size")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     parser.add_argument("--batchsize", type=int)
     parser.add_argument("--no-table", action="store_true", help="print it alone")
     for name in ("--subject", "--way", "--data", "--out"):
