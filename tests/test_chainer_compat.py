@@ -20,6 +20,8 @@ from saliency import chainer_compat
 
 import chainer
 import chainer.functions as F
+import chainer.testing
+from chainer import gradient_check
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
@@ -137,7 +139,7 @@ class TestImport:
         [
             ("chainer.training", "RuntimeError"),
             pytest.param(
-                *("chainer.gradient_check", "KeyboardInterrupt"),
+                *("chainer.datasets", "KeyboardInterrupt"),
                 marks=pytest.mark.large,
             ),
         ],
@@ -159,12 +161,74 @@ class TestImport:
             else:
                 raise AssertionError("no error")
             added = {{name.split(".")[0] for name in set(sys.modules) - modules}}
-            assert not added & {{"chainer", "chainerx", "pkg_resources"}}
+            stand_ins = {{"pkg_resources", "scipy", "h5py"}}
+            assert not added & {{"chainer", "chainerx", *stand_ins}}
             assert not any(name.startswith("numpy.distutils") for name in sys.modules)
             assert not {{"sctypes", "distutils"}} & (set(vars(numpy)) - names)
 
             del sys.meta_path[0]
             import saliency, chainer
+        """)
+
+    @pytest.mark.large
+    def test_what_few_functions_need_is_imported_when_they_do(self, tmp_path):
+        pytest.importorskip("h5py")
+        check(f"""
+            import sys, numpy
+            without("pkg_resources", "numpy.distutils")
+            import saliency, chainer
+            import chainer.functions as F, chainer.links as L
+            late = ("scipy", "scipy.special", "h5py", "pytest", "chainer.testing")
+            assert not set(late) & set(sys.modules)
+            half = numpy.array([0.5], "f")
+            assert abs(F.erfinv(half).array - 0.476936) < 1e-6
+            import scipy.special
+            assert F.erfcx(half).array == numpy.float32(scipy.special.erfcx(0.5))
+            assert F.ndtri(half).array == 0
+            A = chainer.utils.to_coo(numpy.eye(3, dtype="f"))
+            assert (F.sparse_matmul(A, numpy.eye(3, dtype="f")).array.trace()) == 3
+            eye = numpy.eye(2, dtype="f")
+            normal = chainer.distributions.MultivariateNormal(eye[0], scale_tril=eye)
+            assert abs(normal.log_prob(eye[0]).array + numpy.log(2 * numpy.pi)) < 1e-5
+            path = r"{tmp_path / "weights.h5"}"
+            link = L.Linear(2, 3)
+            chainer.serializers.save_hdf5(path, link)
+            again = L.Linear(2, 3)
+            chainer.serializers.load_hdf5(path, again)
+            assert (again.W.array == link.W.array).all()
+            import chainer.testing
+            import chainer.gradient_check
+            assert chainer.testing.__spec__.origin.endswith("__init__.py")
+            assert "pkg_resources" not in sys.modules
+        """)
+
+    @pytest.mark.large
+    def test_what_is_not_installed_is_missed_as_by_chainer(self):
+        check("""
+            without("scipy", "h5py", "pytest")
+            import saliency, chainer, numpy
+            import chainer.functions as F
+            try:
+                F.erfinv(numpy.zeros(1, "f"))
+            except ImportError as error:
+                assert "SciPy is not available" in str(error), error
+            else:
+                raise AssertionError("no error")
+            try:
+                chainer.serializers.save_hdf5("x.h5", chainer.links.Linear(2, 3))
+            except RuntimeError as error:
+                assert "h5py is not installed" in str(error), error
+            else:
+                raise AssertionError("no error")
+        """)
+
+    @pytest.mark.large
+    def test_what_is_imported_already_is_taken_as_it_is(self):
+        check("""
+            import scipy.special
+            import saliency
+            from chainer.functions.math import erfinv
+            assert erfinv.special is scipy.special
         """)
 
     def test_without_chainer_one_line_says_how_to_install_it(self):
@@ -353,7 +417,7 @@ class TestFunctions:
     @pytest.mark.parametrize("mode", ["bilinear", "nearest"])
     def test_backward_of_resize_images(self, mode):
         x = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
-        chainer.gradient_check.check_backward(
+        gradient_check.check_backward(
             lambda x: F.resize_images(x, (6, 3), mode=mode, align_corners=False),
             x,
             np.ones((2, 3, 6, 3), np.float32),
@@ -390,7 +454,7 @@ class TestFunctions:
 
         x = np.ones(3, np.float64)
         with pytest.raises(AssertionError):
-            chainer.gradient_check.check_backward(
+            gradient_check.check_backward(
                 lambda x: Wrong().apply((x,))[0], x, np.ones_like(x), dtype=np.float64
             )
 

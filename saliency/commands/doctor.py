@@ -55,7 +55,7 @@ EXTRAS = (
     Extra(
         "distributed", ("dask", "distributed", "zarr"), "work in processes: --workers"
     ),
-    Extra("fast", ("llvmlite",), "EfficientNet, graph networks and others faster on a CPU"),
+    Extra("fast", ("llvmlite",), "EfficientNet and graph networks faster on a CPU"),
     Extra("gpu", ("cupy-cuda12x",), "a GPU with CUDA 12: --device @cupy:0"),
     Extra("gpu-cuda13", ("cupy-cuda13x",), "a GPU with CUDA 13"),
     Extra(

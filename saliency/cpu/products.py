@@ -114,6 +114,6 @@ def is_large(a: np.ndarray, b: np.ndarray) -> bool:
 def _parts(n: int, n_part: int) -> list[slice]:
     if n_part == 1:
         return [slice(0, n)]
-    edges = np.linspace(0, -(-n // _UNIT), n_part + 1).astype(int) * _UNIT
-    edges = np.minimum(edges, n).tolist()
-    return [slice(a, b) for a, b in zip(edges, edges[1:]) if a < b]
+    edges = np.linspace(0, n // _UNIT, n_part + 1).astype(int) * _UNIT
+    edges[-1] = n  # what is left over goes with the last part
+    return [slice(a, b) for a, b in zip(edges.tolist(), edges[1:].tolist()) if a < b]

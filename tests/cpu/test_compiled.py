@@ -177,6 +177,18 @@ class TestProduct:
                 of_some = products.matmul(a[7:3001], W)
             np.testing.assert_array_equal(of_some, of_all[7:3001])
 
+    @pytest.mark.parametrize("n_row", [993, 1000, 1015, 1023])
+    def test_on_many_threads(self, n_row, monkeypatch):
+        rng = np.random.default_rng(0)
+        a, y = rng.standard_normal((2, n_row, 60)).astype("f")
+        W = rng.standard_normal((60, 40)).astype("f")
+        results = []
+        for n_thread in (1, 64):
+            monkeypatch.setattr(products.threads, "for_work", lambda _, n=n_thread: n)
+            found = products.matmul(a, W), products.matmul(a, W, mask=Mask(y))
+            results.append(found)
+        np.testing.assert_array_equal(*results)
+
     def test_numbers_that_are_not_finite_reach_their_row_alone(self):
         rng = np.random.default_rng(0)
         a = rng.standard_normal((2000, 40)).astype("f")
@@ -190,6 +202,19 @@ class TestProduct:
         a, W = np.ones((2000, 40), "f"), np.ones((50, 40), "f")
         with pytest.raises(ValueError):
             products.matmul(a[:, :30], W.T)
+        product = compiled.Product(W.T)
+        out = np.empty((2000, 50), "f")
+        with pytest.raises(ValueError, match="5 rows are too few"):
+            product(a[:5], None, out[:5])
+        for arrays in [
+            (a, None, out[:-1]),
+            (a[:, 1:], None, out),
+            (a, None, out[:, 1:]),
+            (a, out[1:], out),
+            (a, out[:, 1:], out),
+        ]:
+            with pytest.raises(ValueError, match="do not fit each other"):
+                product(*arrays)
         with pytest.raises(ValueError, match="not a vector of 50 channels"):
             products.matmul(a, W.T, np.ones(49, "f"))
         with pytest.raises(ValueError):

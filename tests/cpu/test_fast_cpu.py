@@ -25,6 +25,7 @@ from saliency.light_apply import light_apply
 import chainer
 import chainer.functions as F
 import chainer.links as L
+from chainer import gradient_check
 from chainer.functions.connection.convolution_2d import Convolution2DFunction
 
 # Relative to the largest value.
@@ -324,7 +325,7 @@ class TestDepthwise:
 
         gy = rng.standard_normal(function(x, W, b).shape)
         with fast_cpu():
-            chainer.gradient_check.check_backward(function, (x, W, b), gy, dtype="d")
+            gradient_check.check_backward(function, (x, W, b), gy, dtype="d")
 
     @pytest.mark.parametrize("multiplier", [1, 2])
     def test_memory_beside_the_result_does_not_grow_with_the_batch(self, multiplier):

@@ -214,7 +214,18 @@ class Product:
             added (numpy.ndarray or None): ``(n, m)``.
             out (numpy.ndarray): Where the result goes, ``(n, m)``. It has no memory in
                 common with the others.
+
+        Raises:
+            ValueError: If there are fewer rows than are worked on at once, or matrices
+                do not fit each other.
         """
+        of_product = len(a), self.n_column
+        results = (out,) if added is None else (added, out)
+        if a.shape[1] != len(self._b) or any(y.shape != of_product for y in results):
+            shapes = [array.shape for array in (a, self._b, *results)]
+            raise ValueError(f"arrays of {shapes} do not fit each other")
+        if len(a) < kernels.ROWS[self._n_vector]:
+            raise ValueError(f"{len(a)} rows are too few")
         size, adds = a.itemsize, added is not None
         of_out = out.ctypes.data
         of_added, added_row = of_out, 0
