@@ -314,32 +314,36 @@ class Bench:
     def run(self, subject: str, n_most: int, seconds: float) -> None:
         """Measure a subject in growing sizes by turns, for so many seconds."""
         ways, rounds = self._args.ways, self._args.rounds
-        begin = {way: self._measure(subject, way, FEW) for way in ways}
         found: dict[int, list[Round]] = {}
         start = time.monotonic()
-        for n in sizes_up_to(n_most):
+        for n in [FEW, *sizes_up_to(n_most)]:
             before = time.monotonic()
             found[n] = [self._round(subject, n)]
             took = time.monotonic() - before
             # The next size takes three times as long, in each round.
             so_far = time.monotonic() - start
-            if (so_far + 3 * took) * rounds > seconds:
+            if n > FEW and (so_far + 3 * took) * rounds > seconds:
                 break
         for _ in range(rounds - 1):
             for n in found:
                 found[n].append(self._round(subject, n))
+        few = found.pop(FEW)
+        of_first: dict[str, list[float]] = {}
         for n, of_n in found.items():
             for way in ways:
-                costs, firsts = (
-                    [(one[way].cpu - begin[way].cpu) / (size - FEW) for one in of_size]
-                    for size, of_size in ((n, of_n), (min(found), found[min(found)]))
-                )
-                self._add(subject, n, way, costs, firsts, of_n)
+                cost = [
+                    (one[way].cpu - begin[way].cpu) / (n - FEW)
+                    for one, begin in zip(of_n, few)
+                ]
+                first = of_first.setdefault(way, cost)
+                self._add(subject, n, way, cost, first, of_n)
         for way in ways:
+            of_few = [begin[way] for begin in few]
+            in_all = with_range([one.cpu for one in of_few], ".1f")
+            wall = with_range([one.wall for one in of_few], ".1f")
             self.lines.append(
-                f"| {SUBJECTS[subject].name} | {FEW:,} | {way} | "
-                f"in all {begin[way].cpu:.1f} s | - | {begin[way].wall:.1f} | - | "
-                f"{memory_of([begin[way]])} |"
+                f"| {SUBJECTS[subject].name} | {FEW:,} | {way} | in all {in_all} s | - "
+                f"| {wall} | - | {memory_of(of_few)} |"
             )
         self._add_steps(subject, min(found))
 
@@ -378,8 +382,8 @@ class Bench:
         subject: str,
         n: int,
         way: str,
-        costs: list[float],
-        firsts: list[float],
+        cost: list[float],
+        first: list[float],
         rounds: list[Round],
     ) -> None:
         """Add a line to the table: medians of rounds, and ratios within each."""
@@ -387,8 +391,8 @@ class Bench:
             SUBJECTS[subject].name,
             f"{n:,}",
             way,
-            with_range([1e6 * cost for cost in costs], ".1f") + " us",
-            with_range([cost / first for cost, first in zip(costs, firsts)], ".2f"),
+            with_range([1e6 * c for c in cost], ".1f") + " us",
+            with_range([c / f for c, f in zip(cost, first)], ".2f"),
             with_range([one[way].wall for one in rounds], ".1f"),
             "-",
             memory_of([one[way] for one in rounds]),
@@ -445,8 +449,8 @@ def text_of(bench: Bench, args: argparse.Namespace) -> str:
         f"{args.workers} threads; `workers={args.workers}`, started within the call; a "
         "`client` of as many, started before. CPU time of all processes, without what "
         f"{FEW:,} rows take (the last lines); {args.rounds} rounds, sizes and ways by "
-        "turns; medians, and ratios within each round. Memory is that of the driver and of each worker, without mapped "
-        "files.\n\n"
+        "turns; medians, and ratios within each round. Memory is that of the driver "
+        "and of each worker, without mapped files.\n\n"
         f"| data | rows | way | {' | '.join(title)} |\n"
         f"|---|---|---|---|---|---|---|---|\n{lines}\n\n"
         f"Shares of the CPU time in one process:\n\n{shares}\n"
