@@ -7,12 +7,16 @@ ReLU takes for its work; and what NumPy frees of large arrays goes back to the s
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import functools
 import math
 import os
+import platform
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -40,6 +44,59 @@ def _teach_to_keep() -> None:
 
 
 _teach_to_keep()
+
+# What mallopt(3) of glibc sets: from how many bytes on free memory at the end of the
+# heap, and from how many on each block by itself, goes back to the system. By variable
+# of the environment, the number for it, what it is without, and what keeps memory.
+_MALLOPT = {
+    "MALLOC_TRIM_THRESHOLD_": (-1, 128 << 10, 64 << 20),
+    "MALLOC_MMAP_THRESHOLD_": (-3, 128 << 10, 32 << 20),
+}
+
+
+@contextlib.contextmanager
+def kept_by_the_c_library() -> Iterator[None]:
+    """Return a block in which glibc keeps what is freed, although it was told not to.
+
+    It learns nothing any more in a process that has begun with one of the variables
+    above, as the workers of Dask do, and clears pages for each large array. In a
+    process without them, and with another C library, nothing is changed.
+
+    The process must not be in two such blocks at once.
+    """
+    library, before = _glibc(), _mallopt_at_start()
+    learns = not before
+    keeps = all(before.get(k, 0) >= most for k, (_, _, most) in _MALLOPT.items())
+    if library is None or learns or keeps:
+        yield
+        return
+    try:
+        for number, _, keeping in _MALLOPT.values():
+            library.mallopt(number, keeping)
+        yield
+    finally:
+        for name, (number, default, _) in _MALLOPT.items():
+            library.mallopt(number, before.get(name, default))
+        library.malloc_trim(0)
+
+
+@functools.cache
+def _glibc() -> Any:
+    """Return the C library if it is glibc, else None."""
+    return ctypes.CDLL(None) if platform.libc_ver()[0] == "glibc" else None
+
+
+@functools.cache
+def _mallopt_at_start() -> dict[str, int]:
+    """Return what the environment had told glibc when the process began."""
+    try:
+        with open("/proc/self/environ", "rb") as file:
+            items = file.read().split(b"\0")
+    except OSError:
+        return {}
+    pairs = (item.decode(errors="replace").partition("=") for item in items)
+    given = {name: value for name, _, value in pairs if name in _MALLOPT}
+    return {name: int(value) for name, value in given.items() if value.isdecimal()}
 
 
 Blocks = dict[int, list[np.ndarray]]

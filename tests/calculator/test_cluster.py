@@ -6,6 +6,7 @@ import contextlib
 import gc
 import logging
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -566,6 +567,46 @@ def test_dask_observes_nothing_meanwhile_and_goes_on(
     assert turns(worker, True)
     time.sleep(0.1)  # some ticks
     assert "unresponsive in Worker" not in caplog.text
+
+
+def faults():
+    """Return how many pages the system clears for forty arrays of 1 MB."""
+    import resource
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(40):
+        np.ones(1 << 18, "f")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+class Allocating:
+    """A ``preprocess_fn`` that notes what memory costs in a worker."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __call__(self, v):
+        with contextlib.suppress(ValueError):  # in no worker
+            distributed.get_worker()
+            self.path.write_text(str(faults()))
+        return v
+
+
+@pytest.mark.large
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="the C library is not glibc"
+)
+def test_workers_of_the_user_keep_memory_meanwhile(client, x, tmp_path):
+    calculator = GradientCalculator(sum_of_squares)
+    calculator.compute_aggregate(
+        x,
+        out=tmp_path / "x.zarr",
+        workers=client,
+        preprocess_fn=Allocating(tmp_path / "seen"),
+    )
+    assert int((tmp_path / "seen").read_text()) < 1_000
+    # Dask has them give it back otherwise, and so they do again.
+    assert min(client.run(faults).values()) > 5_000
 
 
 class Noting:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -71,3 +75,67 @@ def test_blocks_of_other_sizes_make_room_for_those_that_are_needed():
     with memory.reused():
         memory.empty((1 << 20,), np.uint8)
     assert set(memory._kept.take()) == {1 << 20}
+
+
+FAULTS = """
+import resource
+import numpy as np
+from saliency.cpu.memory import kept_by_the_c_library
+
+def faults():
+    \"\"\"Return how many pages the system has cleared for forty arrays of 1 MB.\"\"\"
+    np.ones(1 << 18, "f")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(40):
+        np.ones(1 << 18, "f")
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+found = [faults()]
+with kept_by_the_c_library():
+    found.append(faults())
+found.append(faults())
+try:
+    with kept_by_the_c_library():
+        raise RuntimeError
+except RuntimeError:
+    found.append(faults())
+print(*found)
+"""
+
+
+@pytest.mark.large
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="the C library is not glibc"
+)
+class TestKeptByTheCLibrary:
+    def faults(self, **environment: str) -> list[int]:
+        """Return those before, in, and after the block, and after an exception."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("MALLOC_")}
+        done = subprocess.run(
+            [sys.executable, "-c", FAULTS],
+            env={**clean, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return [int(n) for n in done.stdout.split()]
+
+    def test_where_the_environment_says_otherwise(self):
+        before, within, *after = self.faults(MALLOC_TRIM_THRESHOLD_="65536")
+        assert before > 5_000
+        assert within < 1_000
+        assert min(after) > 5_000
+
+    @pytest.mark.parametrize(
+        "environment",
+        [
+            {},
+            {
+                "MALLOC_TRIM_THRESHOLD_": "67108864",
+                "MALLOC_MMAP_THRESHOLD_": "33554432",
+            },
+        ],
+        ids=["learns", "keeps"],
+    )
+    def test_where_it_keeps_memory_anyway(self, environment):
+        assert max(self.faults(**environment)) < 1_000

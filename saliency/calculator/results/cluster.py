@@ -18,6 +18,7 @@ from saliency.calculator.results.record import Span
 from saliency.calculator.results.shards import Shards
 from saliency.calculator.results.stores import as_zarr_path
 from saliency.checks import check_positive, is_int
+from saliency.cpu.memory import kept_by_the_c_library
 from saliency.exclusive import one_at_a_time
 from saliency.progress import name_of_method, progress_bar
 from saliency.user_warnings import warn_user
@@ -341,6 +342,7 @@ class _Holder(WorkerPlugin):
         with (
             one_at_a_time(),
             one_thread(),
+            kept_by_the_c_library(),
             _unobserved(get_worker()),
             _caught() as found,
         ):
