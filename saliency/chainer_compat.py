@@ -321,16 +321,13 @@ def _mend_testing() -> None:
         sys.meta_path.insert(0, _Testing)
 
 
-class _Testing(importlib.abc.Loader):
+class _Testing(importlib.machinery.SourceFileLoader):
     """Loads two modules of Chainer that need the stand-ins as Chainer itself does.
 
     They bring in pytest, which takes as long as a sixth of Chainer.
     """
 
     NAMES = ("chainer.gradient_check", "chainer.testing")
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
 
     @classmethod
     def find_spec(
@@ -340,17 +337,14 @@ class _Testing(importlib.abc.Loader):
         if name not in cls.NAMES:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
-        if spec is not None:
-            spec.loader = cls(spec.loader)
+        if spec is not None and spec.origin is not None:
+            spec.loader = cls(name, spec.origin)
         return spec
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Runs the module's code among the stand-ins."""
         with _stand_ins():
-            self._loader.exec_module(module)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)  # such as its source
+            super().exec_module(module)
 
 
 def _mend_caffe_messages() -> None:

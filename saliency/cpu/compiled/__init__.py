@@ -19,8 +19,6 @@ from saliency.cpu.geometry import Geometry
 
 # Smaller arrays take no longer in NumPy, whose functions are called faster.
 _MIN_BYTES = 1 << 17
-# So many products of numbers are worth a call, with all that NumPy does in one.
-_MIN_PRODUCTS = 1 << 21
 # Bytes of a product's second matrix that a core's first cache holds most of. A BLAS is
 # faster with larger ones, of which it makes copies in blocks.
 _MOST_BYTES = 1 << 16
@@ -174,7 +172,7 @@ def can_multiply(a: np.ndarray, b: np.ndarray, added: np.ndarray | None = None) 
         return False
     return (
         len(b) == n_term
-        and a.size * n_column >= _MIN_PRODUCTS
+        and n_row * n_column * b.itemsize >= _MIN_BYTES
         and b.nbytes <= _MOST_BYTES
         and (n_term <= _MOST_TERMS or n_column <= _FEW_COLUMNS)
         and n_row >= max(kernels.ROWS.values())

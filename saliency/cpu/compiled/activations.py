@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -106,7 +106,8 @@ def _exp_of_negative(code: Code, x: Value, lanes: int) -> Value:
     # Cody and Waite (1980): log(2) in two parts, the first of so few bits that its
     # product with n is exact.
     coarse = round(math.log(2) * 2**9) / 2**9
-    fine = float(Decimal(2).ln() - Decimal(coarse))
+    digits = Context(prec=30)  # whatever the user's own has
+    fine = float(digits.subtract(digits.ln(2), Decimal(coarse)))
     r = n.times_plus(code.constant(-coarse, lanes), limited)
     r = n.times_plus(code.constant(-fine, lanes), r)
     half = math.log(2) / 2
