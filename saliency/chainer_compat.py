@@ -136,7 +136,7 @@ class _Later(types.ModuleType):
             setattr(self, part, _Later(f"{name}.{part}"))
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
+        if name.startswith("__"):  # which may be asked of all that is in sys.modules
             raise AttributeError(name)
         return getattr(importlib.import_module(self.__name__), name)
 

@@ -176,6 +176,11 @@ class TestImport:
         check(f"""
             import sys, numpy
             without("pkg_resources", "numpy.distutils")
+            class Looking:
+                def find_spec(self, name, path=None, target=None):
+                    if name == "chainer.training":  # as `inspect.getmodule` does
+                        [hasattr(m, "__file__") for m in [*sys.modules.values()]]
+            sys.meta_path.insert(0, Looking())
             import saliency, chainer
             import chainer.functions as F, chainer.links as L
             late = ("scipy", "scipy.special", "h5py", "pytest", "chainer.testing")
