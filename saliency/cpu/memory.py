@@ -45,13 +45,12 @@ def _teach_to_keep() -> None:
 
 _teach_to_keep()
 
-# What mallopt(3) of glibc sets: from how many bytes on free memory at the end of the
-# heap, and from how many on each block by itself, goes back to the system. By variable
-# of the environment, the number for it, what it is without, and what keeps memory.
-_MALLOPT = {
-    "MALLOC_TRIM_THRESHOLD_": (-1, 128 << 10, 64 << 20),
-    "MALLOC_MMAP_THRESHOLD_": (-3, 128 << 10, 32 << 20),
-}
+#: What glibc is told by the environment to keep as much: from how many bytes on free
+#: memory at the end of the heap, and from how many on each block by itself, goes back.
+KEEPING = {"MALLOC_TRIM_THRESHOLD_": 64 << 20, "MALLOC_MMAP_THRESHOLD_": 32 << 20}
+# The numbers of these in mallopt(3), and what both are without.
+_MALLOPT = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
+_DEFAULT = 128 << 10
 
 
 @contextlib.contextmanager
@@ -66,17 +65,17 @@ def kept_by_the_c_library() -> Iterator[None]:
     """
     library, before = _glibc(), _mallopt_at_start()
     learns = not before
-    keeps = all(before.get(k, 0) >= most for k, (_, _, most) in _MALLOPT.items())
+    keeps = all(before.get(name, 0) >= n_byte for name, n_byte in KEEPING.items())
     if library is None or learns or keeps:
         yield
         return
     try:
-        for number, _, keeping in _MALLOPT.values():
-            library.mallopt(number, keeping)
+        for name, number in _MALLOPT.items():
+            library.mallopt(number, KEEPING[name])
         yield
     finally:
-        for name, (number, default, _) in _MALLOPT.items():
-            library.mallopt(number, before.get(name, default))
+        for name, number in _MALLOPT.items():
+            library.mallopt(number, before.get(name, _DEFAULT))
         library.malloc_trim(0)
 
 

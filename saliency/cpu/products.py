@@ -6,6 +6,8 @@ their work, and take the cores from ours.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from saliency.cpu import compiled, memory
@@ -40,7 +42,10 @@ def matmul(
         mask (Mask or None): What of ``a`` is taken; its array is ``(n, k)``.
     """
     n_thread = threads.for_work(2 * a.size * b.shape[1])
-    added = None if then.added is None else then.added.reshape(-1, b.shape[1])
+    added = None
+    if then.added is not None:
+        added = then.added.reshape(-1, b.shape[1])  # a copy, in some layouts
+        then = replace(then, added=added)
     if compiled.can_multiply(a, b, added):
         steps = compiled.Steps(bias, then.scale, then.shift, then.floor, then.ceiling)
         return _compiled(a, compiled.Product(b, steps), added, mask, n_thread)

@@ -18,7 +18,7 @@ from saliency.calculator.results.record import Span
 from saliency.calculator.results.shards import Shards
 from saliency.calculator.results.stores import as_zarr_path
 from saliency.checks import check_positive, is_int
-from saliency.cpu.memory import kept_by_the_c_library
+from saliency.cpu.memory import KEEPING, kept_by_the_c_library
 from saliency.exclusive import one_at_a_time
 from saliency.progress import name_of_method, progress_bar
 from saliency.user_warnings import warn_user
@@ -56,12 +56,10 @@ _QUIET = {
     "distributed.worker.profile.enabled": False,
 }
 # By itself, Dask has the C library give all memory back to the system, which then has
-# to clear each page for the next pass: an eighth of the time of a small network. These
-# are what `saliency.cpu.memory` teaches it elsewhere.
-_ENVIRONMENT = "distributed.nanny.pre-spawn-environ"
+# to clear each page for the next pass: an eighth of the time of a small network.
 _KEEPING_MEMORY = {
-    f"{_ENVIRONMENT}.MALLOC_MMAP_THRESHOLD_": 32 << 20,
-    f"{_ENVIRONMENT}.MALLOC_TRIM_THRESHOLD_": 64 << 20,
+    f"distributed.nanny.pre-spawn-environ.{name}": n_byte
+    for name, n_byte in KEEPING.items()
 }
 
 
