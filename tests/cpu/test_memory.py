@@ -82,23 +82,28 @@ import resource
 import numpy as np
 from saliency.cpu.memory import kept_by_the_c_library
 
-def faults():
-    \"\"\"Return how many pages the system has cleared for forty arrays of 1 MB.\"\"\"
-    np.ones(1 << 18, "f")
+def faults(n_byte):
+    \"\"\"Return how many pages the system clears for twenty arrays in turn.\"\"\"
+    np.ones(n_byte, np.uint8)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(40):
-        np.ones(1 << 18, "f")
+    for _ in range(20):
+        np.ones(n_byte, np.uint8)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-found = [faults()]
+# What lies below memory in use cannot go back: an array of the same size might find
+# room there.
+small, large = 1 << 20, 7 << 19
+found = [faults(large)]
 with kept_by_the_c_library():
-    found.append(faults())
-found.append(faults())
+    found.append(faults(small))
+    in_use = [np.ones(small, np.uint8) for _ in range(3)]
+    del in_use[:-1]
+found.append(faults(large))
 try:
     with kept_by_the_c_library():
         raise RuntimeError
 except RuntimeError:
-    found.append(faults())
+    found.append(faults(large))
 print(*found)
 """
 
