@@ -230,6 +230,7 @@ class Graph:
         if applications is None:
             applications = [self.application(f) for f in self.functions]
         of_function = {this.function: this for this in applications}
+        merges: dict[chainer.FunctionNode, bool] = {}
         for this in applications:
             function = this.function
             for i, ref in enumerate(function.outputs):
@@ -249,7 +250,7 @@ class Graph:
             if (
                 is_part_of
                 and lower is not None
-                and self._is_merged(this, lower, of_function, is_part_of)
+                and self._is_merged(this, of_function, is_part_of, merges)
             ):
                 lower.merged = [this, *this.merged]
                 this.input_relevance = this.at_active(this.relevance)
@@ -271,20 +272,33 @@ class Graph:
 
     def _is_merged(
         self,
-        upper: Application,
-        lower: Application,
+        function: Application,
         applications: dict[chainer.FunctionNode, Application],
         is_part_of: Callable[[Application, Application], bool],
+        known: dict[chainer.FunctionNode, bool],
     ) -> bool:
-        """Tell whether a function is one with what stands below a chain of such."""
-        if is_part_of(upper, lower):
-            return True
-        below = applications.get(self._only_source(lower.function))
-        return (
-            below is not None
-            and self._is_merged(lower, below, applications, is_part_of)
-            and self._is_merged(upper, below, applications, is_part_of)
-        )
+        """Tell whether a function is one with what stands below a chain of such.
+
+        Args:
+            function (Application): The function.
+            applications (dict): All of them.
+            is_part_of (callable): See :meth:`walk`.
+            known (dict): What is known of functions; that of the chain is added.
+        """
+        # Chains may be longer than Python lets functions call themselves.
+        chain = [function]
+        while chain[-1].function not in known:
+            below = applications.get(self._only_source(chain[-1].function))
+            if below is None:
+                known[chain[-1].function] = False
+            else:
+                chain.append(below)
+        for i in reversed(range(len(chain) - 1)):
+            upper, lower = chain[i], chain[i + 1]
+            while not (found := is_part_of(upper, lower)) and known[lower.function]:
+                lower = applications[self._only_source(lower.function)]
+            known[upper.function] = found
+        return known[function.function]
 
     def _only_source(
         self, function: chainer.FunctionNode

@@ -166,6 +166,15 @@ class TestInTheMiddle:
         assert_allclose(samples, expected, rtol=1e-12)
 
 
+def test_through_more_functions_than_python_lets_call_each_other(x):
+    def forward(v):
+        for _ in range(2000):
+            v = F.identity(v)
+        return F.sum(v, axis=1)
+
+    assert_allclose(LRPCalculator(forward, rule="lrp0").compute(x)[0], x, rtol=1e-12)
+
+
 class TestSampling:
     @pytest.mark.parametrize(
         "how",
