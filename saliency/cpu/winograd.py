@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from saliency.cpu import memory
+from saliency.cpu import compiled, memory
 from saliency.cpu.elementwise import clear_around
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
@@ -64,9 +64,28 @@ def _transforms(points: list[Fraction]) -> tuple[np.ndarray, np.ndarray, np.ndar
 
 _B_T, _G, _A_T = _transforms(_POINTS)
 _OF_WEIGHT = np.kron(_G, _G)
+
+
+class _Transform(NamedTuple):
+    """A matrix that tiles are multiplied by from the left, and by its transpose.
+
+    Attributes:
+        in_one_pass (compiled.Transform): Does so where it can be compiled.
+        of_both_sides (numpy.ndarray): Its Kronecker product with itself.
+    """
+
+    in_one_pass: compiled.Transform
+    of_both_sides: np.ndarray
+
+    @classmethod
+    def by(cls, matrix: np.ndarray) -> _Transform:
+        """Return the one by a matrix."""
+        return cls(compiled.Transform(matrix), np.kron(matrix, matrix))
+
+
 # Of forward, and of the way back.
-_OF_INPUT = np.kron(_B_T, _B_T), np.kron(_B_T[_INVERSE], _B_T[_INVERSE])
-_OF_OUTPUT = np.kron(_A_T, _A_T), np.kron(_A_T[:, _INVERSE], _A_T[:, _INVERSE])
+_OF_INPUT = _Transform.by(_B_T), _Transform.by(_B_T[_INVERSE])
+_OF_OUTPUT = _Transform.by(_A_T), _Transform.by(_A_T[:, _INVERSE])
 
 # What a thread works on at a time, in bytes: it is to stay in its cache, and to be
 # enough columns for the matrix products to be efficient.
@@ -75,6 +94,8 @@ _MIN_TILES, _MAX_TILES = 96, 200
 # So few tiles are best transformed by one thread; others help with their products, each
 # of which reads another part of the weights.
 _FEW_TILES = 64
+# Numbers that lie between the planes of what is transformed.
+_BETWEEN_PLANES = 16
 # Kernels that are transformed at a time.
 _KERNELS = 1 << 12
 
@@ -131,7 +152,7 @@ def convolve(
     """
     if is_back:
         U = U.transpose(0, 2, 1)  # (36, out, in)
-    transforms = _OF_INPUT[is_back].astype(x.dtype), _OF_OUTPUT[is_back].astype(x.dtype)
+    transforms = _OF_INPUT[is_back], _OF_OUTPUT[is_back]
     n_out = U.shape[2]
     y = memory.empty((len(x), *geometry.out, n_out), x.dtype)
     finish = Finish(y, b, then)
@@ -172,25 +193,25 @@ def _convolve_bands(
     geometry: Geometry,
     bands: range,
     n_tile: int,
-    of_input: np.ndarray,
-    of_output: np.ndarray,
+    of_input: _Transform,
+    of_output: _Transform,
     n_thread: int,
 ) -> None:
     n_band = len(bands)
     n_in, n_out = U.shape[1:]
-    # What was taken is not needed behind the next product, so two pieces of memory do.
-    d = threads.scratch("one", (6, 6, n_band, n_tile, n_in), x.dtype)
-    _take_tiles(d, x, mask, geometry, bands)
-    V = threads.scratch("other", (36, n_band * n_tile, n_in), x.dtype)
-    np.matmul(of_input, d.reshape(36, -1), out=V.reshape(36, -1))
-    M = threads.scratch("one", (36, n_band * n_tile, n_out), x.dtype)
+    rows = _padded_rows(x, mask, geometry, bands, n_tile)
+    V = _planes("other", n_band * n_tile, n_in, x.dtype)
+    _transform_input(rows, of_input, V)
+    M = _planes("one", n_band * n_tile, n_out, x.dtype)
     M = _products(V, U, M, n_thread)
-    Y = threads.scratch("other", (4, 4, n_band, n_tile, n_out), x.dtype)
-    np.matmul(of_output, M.reshape(36, -1), out=Y.reshape(16, -1))
     n_band_image = -(-geometry.out[0] // 4)
-    tiles = Y.transpose(2, 0, 3, 1, 4)  # (band, row, tile, column, channel)
+    whole = None
     if not any(size % 4 for size in geometry.out):
-        y.reshape(-1, 4, n_tile, 4, n_out)[bands.start : bands.stop] = tiles
+        whole = y.reshape(-1, 4, n_tile, 4, n_out)[bands.start : bands.stop]
+    tiles = _transform_output(M, of_output, (n_band, 4, n_tile, 4, n_out), whole)
+    if whole is not None:
+        if tiles is not whole:
+            whole[...] = tiles
         return
     for of_band, band in zip(tiles, bands):
         image, top = band // n_band_image, band % n_band_image * 4
@@ -201,6 +222,75 @@ def _convolve_bands(
         rest = rows[:, full * 4 :]
         if rest.size:
             rest[...] = of_band[: len(rows), full, : rest.shape[1]]
+
+
+def _planes(name: str, n_tile: int, n_channel: int, dtype: Any) -> np.ndarray:
+    """Return scratch memory ``(36, tile, channel)``.
+
+    The planes do not begin at multiples of a power of two of each other: a cache has
+    few places for those, and a tile is in all planes.
+    """
+    size = n_tile * n_channel
+    padded = threads.scratch(name, (36, size + _BETWEEN_PLANES), dtype)
+    return padded[:, :size].reshape(36, n_tile, n_channel)
+
+
+def _transform_input(rows: np.ndarray, by: _Transform, V: np.ndarray) -> None:
+    """Write the tiles of rows, transformed, to ``V``."""
+    n_band, _, n_pixel, n_in = rows.shape
+    n_tile = (n_pixel - 2) // 4
+    planes = V.reshape(6, 6, n_band, n_tile, n_in)
+    if compiled.suits(rows, V):
+        of_band, of_row, of_pixel, of_channel = rows.strides
+        tiles = np.lib.stride_tricks.as_strided(
+            rows,
+            (n_band, n_tile, 6, 6, n_in),
+            (of_band, 4 * of_pixel, of_row, of_pixel, of_channel),
+        )
+        by.in_one_pass(tiles, planes.transpose(2, 3, 0, 1, 4))
+        return
+    d = threads.scratch("one", planes.shape, V.dtype)
+    for i in range(6):
+        for j in range(6):
+            d[i, j] = rows[:, i, j : j + 4 * n_tile - 3 : 4]
+    of_both_sides = by.of_both_sides.astype(V.dtype)
+    np.matmul(of_both_sides, d.reshape(36, -1), out=V.reshape(36, -1))
+
+
+def _transform_output(
+    M: np.ndarray, by: _Transform, shape: tuple[int, ...], out: np.ndarray | None
+) -> np.ndarray:
+    """Return products, transformed.
+
+    Args:
+        M (numpy.ndarray): ``(36, tile, channel)``. It may be that in memory, or with
+            the channels before the tiles.
+        by (_Transform): How they are transformed.
+        shape (tuple of int): Of the results, ``(band, row, tile, column, channel)``.
+        out (numpy.ndarray or None): What is written to if that is as fast.
+    """
+    n_band, _, n_tile, _, n_out = shape
+    is_by_tile = M.strides[2] == M.itemsize
+    if is_by_tile and compiled.suits(M):
+        if out is None:
+            out = threads.scratch("other", shape, M.dtype)
+        planes = M.reshape(6, 6, n_band, n_tile, n_out)
+        by.in_one_pass(planes.transpose(2, 3, 0, 1, 4), out.transpose(0, 2, 1, 3, 4))
+        return out
+    in_memory = M if is_by_tile else M.transpose(0, 2, 1)
+    n, n_inner = in_memory.shape[1:]
+    Y = threads.scratch("other", (4, 4, n, n_inner), M.dtype)
+    if compiled.suits(in_memory):
+        planes = in_memory.reshape(1, 6, 6, n, n_inner)
+        by.in_one_pass(
+            planes.transpose(0, 3, 1, 2, 4), Y[np.newaxis].transpose(0, 3, 1, 2, 4)
+        )
+    else:
+        of_both_sides = by.of_both_sides.astype(M.dtype)
+        np.matmul(of_both_sides, in_memory.reshape(36, -1), out=Y.reshape(16, -1))
+    if is_by_tile:
+        return Y.reshape(4, 4, n_band, n_tile, n_out).transpose(2, 0, 3, 1, 4)
+    return Y.reshape(4, 4, n_out, n_band, n_tile).transpose(3, 0, 4, 1, 2)
 
 
 def _products(
@@ -223,15 +313,15 @@ def _products(
     return out if operands[2] is out else operands[2].transpose(0, 2, 1)
 
 
-def _take_tiles(
-    d: np.ndarray,
+def _padded_rows(
     x: np.ndarray,
     mask: Mask | None,
     geometry: Geometry,
     bands: range,
-) -> None:
-    """Copy the tiles of bands to ``d``: (row, column, band, tile, channel)."""
-    n_tile, n_in = d.shape[3:]
+    n_tile: int,
+) -> np.ndarray:
+    """Return the rows that the tiles of bands are in: (band, row, column, channel)."""
+    n_in = x.shape[3]
     height, width = geometry.size
     n_band_image = -(-geometry.out[0] // 4)
     rows = threads.scratch("rows", (len(bands), 6, 4 * n_tile + 2, n_in), x.dtype)
@@ -247,6 +337,4 @@ def _take_tiles(
             take(x, at, mask, of_band[inside])
         else:
             of_band[...] = 0
-    for i in range(6):
-        for j in range(6):
-            d[i, j] = rows[:, i, j : j + 4 * n_tile - 3 : 4]
+    return rows

@@ -222,6 +222,38 @@ class TestProduct:
 
 
 @needs_llvm
+class TestTransform:
+    @pytest.mark.parametrize("dtype", "fd")
+    @pytest.mark.parametrize("n_inner", [1, 3, 8, 37])
+    def test_is_a_product_from_both_sides(self, n_inner, dtype):
+        rng = np.random.default_rng(n_inner)
+        matrix = rng.standard_normal((4, 6))
+        matrix[0, :3], matrix[1, 2], matrix[3] = 0, 1, 0
+        rows = rng.standard_normal((2, 6, 14, n_inner)).astype(dtype)
+        tiles = np.lib.stride_tricks.sliding_window_view(rows, 6, axis=2)
+        x = tiles[:, :, ::4].transpose(0, 2, 1, 4, 3)  # they overlap
+        planes = np.full((4, 4, 2, 3, n_inner), np.nan, dtype)
+        compiled.Transform(matrix)(x, planes.transpose(2, 3, 0, 1, 4))
+        expected = np.einsum("ik,abklc,jl->ijabc", matrix, x.astype("d"), matrix)
+        scale = abs(expected).max()
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(planes, expected, rtol=0, atol=20 * eps * scale)
+
+    def test_what_does_not_fit_is_an_error(self):
+        transform = compiled.Transform(np.ones((4, 6)))
+        x, out = np.ones((2, 3, 6, 6, 8), "f"), np.empty((2, 3, 4, 4, 8), "f")
+        for arrays in [
+            (x[:1], out),
+            (x[:, :, :5], out),
+            (x, out[..., :7]),
+            (x, out.astype("d")),
+            (x[..., ::2], out[..., ::2]),
+        ]:
+            with pytest.raises(ValueError, match="do not fit each other"):
+                transform(*arrays)
+
+
+@needs_llvm
 class TestElementwise:
     @pytest.mark.parametrize("n_channel", [1, 7, 24, 64])
     def test_a_step_that_is_not_given_changes_nothing(self, n_channel):
@@ -312,6 +344,25 @@ def test_without_it_numpy_gives_the_same(monkeypatch):
     results.append(calculator.compute(x, show_progress=False))
     scale = abs(results[0]).max()
     assert scale > 0
+    np.testing.assert_allclose(results[1], results[0], 1e-5, 1e-5 * scale)
+
+
+@pytest.mark.parametrize("size", [24, 30])
+def test_without_it_winograds_transforms_are_products(size, monkeypatch):
+    rng = np.random.default_rng(size)
+    images = rng.standard_normal((2, 16, size, size)).astype("f")
+    W = rng.standard_normal((32, 16, 3, 3))
+    model = L.Convolution2D(16, 32, 3, pad=1, initialW=W)
+
+    def forward(x: chainer.Variable) -> chainer.Variable:
+        return F.sum(F.tanh(0.1 * model(x)), axis=(1, 2, 3))
+
+    calculator = GradientCalculator(model, eval_fun=forward)
+    results = [calculator.compute(images, show_progress=False)]
+    monkeypatch.setattr(compiled, "is_available", lambda: False)
+    monkeypatch.delattr(kernels, "transform")
+    results.append(calculator.compute(images, show_progress=False))
+    scale = abs(results[0]).max()
     np.testing.assert_allclose(results[1], results[0], 1e-5, 1e-5 * scale)
 
 

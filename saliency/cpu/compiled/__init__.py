@@ -252,6 +252,39 @@ def _n_vector_for(n_column: int, n_lane: int) -> int:
     return min((v for v in _COSTS if v * n_lane <= n_column), key=cost)
 
 
+class Transform:
+    """Multiplies many small matrices by one from the left, and by its transpose.
+
+    Args:
+        matrix (numpy.ndarray): ``(n, m)``.
+    """
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self._matrix = tuple(tuple(row) for row in matrix.tolist())
+
+    def __call__(self, x: np.ndarray, out: np.ndarray) -> None:
+        """Write the results; the last axis of both arrays is contiguous.
+
+        Args:
+            x (numpy.ndarray): ``(a, b, m, m, c)``, of which matrices may overlap.
+            out (numpy.ndarray): ``(a, b, n, n, c)``, which has no memory in common
+                with ``x``.
+
+        Raises:
+            ValueError: If arrays do not fit each other.
+        """
+        n_out, n_in = len(self._matrix), len(self._matrix[0])
+        n_outer, n_middle, *_, n_inner = x.shape
+        expected = [(n_outer, n_middle, n, n, n_inner) for n in (n_in, n_out)]
+        if [x.shape, out.shape] != expected or not suits(x, out):
+            found = [(array.shape, array.strides) for array in (x, out)]
+            raise ValueError(f"arrays of {found} do not fit each other")
+        kernels.transform(x.dtype, self._matrix)(
+            *(x.ctypes.data, out.ctypes.data, n_outer, n_middle, n_inner),
+            *[stride // x.itemsize for a in (x, out) for stride in a.strides[:4]],
+        )
+
+
 def multiply_by_mask(
     x: np.ndarray,
     y: np.ndarray,

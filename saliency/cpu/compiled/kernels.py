@@ -20,6 +20,8 @@ ROWS = {1: 8, 2: 6, 3: 4}
 _FINISH = ("bias", "scale", "shift")
 _LIMITS = ("floor", "ceiling")
 _OF_MASK = ("mask_floor", "mask_ceiling")
+#: A matrix whose numbers are known when it is compiled.
+Matrix = tuple[tuple[float, ...], ...]
 #: Held while something is compiled.
 lock = threading.Lock()
 
@@ -78,6 +80,18 @@ def product(
     """
     with lock:
         return _product(dtype, n_vector, finishes, adds)
+
+
+def transform(dtype: np.dtype, matrix: Matrix) -> Callable[..., None]:
+    """Return ``out = A @ x @ A.T`` for many small matrices ``x``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_middle, row, column,
+            n_inner)``, whose last axis is contiguous.
+        matrix (tuple of tuple of float): ``A``.
+    """
+    with lock:
+        return _transform(dtype, matrix)
 
 
 @functools.cache
@@ -365,3 +379,57 @@ class _Product:
         if self.adds:
             y += code.load("added", row * code["added_row"] + column, lanes)
         return _limited(code, y, lanes)
+
+
+@functools.cache
+def _transform(dtype: np.dtype, matrix: Matrix) -> Callable[..., None]:
+    arrays, axes = ("x", "out"), ("outer", "middle", "row", "column")
+    strides = [f"{array}_{axis}" for array in arrays for axis in axes]
+    code = Code(dtype, arrays, ("n_outer", "n_middle", "n_inner", *strides), ())
+    n_out, n_in = len(matrix), len(matrix[0])
+    with code.loop(0, code["n_outer"]) as outer, code.loop(0, code["n_middle"]) as at:
+        of_x, of_out = (
+            outer * code[f"{array}_outer"] + at * code[f"{array}_middle"]
+            for array in arrays
+        )
+        for inner, lanes in code.in_overlapping_vectors(code["n_inner"]):
+
+            def place(array: str, start: Value, row: int, column: int) -> Value:
+                of_row, of_column = code[f"{array}_row"], code[f"{array}_column"]
+                return start + of_row * row + of_column * column
+
+            columns = [
+                _combined(
+                    code,
+                    matrix,
+                    [
+                        code.load("x", place("x", of_x + inner, i, j), lanes)
+                        for i in range(n_in)
+                    ],
+                    lanes,
+                )
+                for j in range(n_in)
+            ]
+            for i in range(n_out):
+                of_row = _combined(code, matrix, [of[i] for of in columns], lanes)
+                for j, y in enumerate(of_row):
+                    code.store(y, "out", place("out", of_out + inner, i, j), lanes)
+    return code.compiled()
+
+
+def _combined(
+    code: Code, matrix: Matrix, values: list[Value], lanes: int
+) -> list[Value]:
+    """Return a matrix times a vector of values."""
+    results = []
+    for row in matrix:
+        total: Value | None = None
+        for factor, value in zip(row, values):
+            if factor == 0:
+                continue
+            if total is None:
+                total = value * code.constant(factor, lanes) if factor != 1 else value
+            else:
+                total = value.times_plus(code.constant(factor, lanes), total)
+        results.append(code.zero(lanes) if total is None else total)
+    return results
