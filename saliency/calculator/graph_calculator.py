@@ -42,6 +42,7 @@ class GraphCalculator(BaseCalculator):
     """
 
     reads_graph = True
+    holds_all_arrays = True
 
     def start(self, batches: Batches, passes: CleanPasses) -> GraphRun:
         """Return what holds the hook."""

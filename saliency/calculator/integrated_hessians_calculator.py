@@ -73,6 +73,7 @@ class IntegratedHessiansCalculator(PathCalculator):
     """
 
     softplus: float | None = None
+    holds_all_arrays = True
 
     def check(self) -> None:
         """Raise a ValueError if a setting is not allowed."""

@@ -22,17 +22,24 @@ EXAMPLES_OF_BATCH = 16
 # More rows are not faster: what Python takes for a pass is nothing beside them.
 _ROWS_AT_MOST = 8192
 # What a function is applied to in a pass, in bytes, as a mean over the functions. With
-# less, what Python takes for each of them is in the way; more is not in the cache. From
-# small networks for tables and graphs of many functions to VGG16, passes of 2 to 4 MB
-# are the fastest.
+# less, what Python takes for each of them is in the way; more is not in the cache. For
+# small networks for tables and graphs of many functions, passes of 2 to 4 MB are the
+# fastest.
 _BYTES_OF_FUNCTION = 3.5e6
-# What all of them are applied to, in bytes.
-_ROOM_ON_CPU = 512 << 20
-_ROOM_ON_GPU = 2 << 30
+# As many bytes more for each byte of the parameters it is applied to, which a pass has
+# to read and to pack, however few its rows are. ResNet50 has the most to gain.
+_BYTES_OF_PARAMETER = 10
+# With more than this, the cache has lost what a function left before the next begins.
+_BYTES_OF_FUNCTION_AT_MOST = 10e6
+# What all of them are applied to, in bytes. A gradient needs a third to the whole of it
+# at once; methods that hold all arrays need several times as much.
+_ROOM = 2 << 30
+_ROOM_FOR_ALL_ARRAYS = 512 << 20
 #: Of the first pass, only the inputs are known. A photograph of 224 x 224 has 0.6 MB,
-#: and a network makes about a hundred times as much of it.
+#: and a network makes one to two hundred times as much of it.
 FIRST_ROWS_AT_MOST = 64
-_ROOM_OF_FIRST_INPUTS = 2.5e6
+_ROOM_OF_FIRST_INPUTS = 5e6
+_ROOM_OF_FIRST_INPUTS_FOR_ALL_ARRAYS = 2.5e6
 #: Rows of a trial. Two show whether the model has one value for all of them.
 ROWS_OF_TRIAL = 2
 # Of the input there are also its noise, its gradient, and the sum of the latter.
@@ -65,12 +72,20 @@ class PassSize:
         asked (int or None): What the user says.
         parts (Parts): What the models that are run consist of.
         is_on_cpu (bool): Whether they are on a CPU.
+        holds_all_arrays (bool): Whether passes of the method hold all arrays at once.
     """
 
-    def __init__(self, asked: int | None, parts: Parts, is_on_cpu: bool) -> None:
+    def __init__(
+        self, asked: int | None, parts: Parts, is_on_cpu: bool, holds_all_arrays: bool
+    ) -> None:
         self._asked = asked
         self._parts = parts
         self._is_on_cpu = is_on_cpu
+        self._room, self._room_of_first = (
+            (_ROOM_FOR_ALL_ARRAYS, _ROOM_OF_FIRST_INPUTS_FOR_ALL_ARRAYS)
+            if is_on_cpu and holds_all_arrays
+            else (_ROOM, _ROOM_OF_FIRST_INPUTS)
+        )
         self._takes_all = False  # examples of a batch, and no fewer
         self._n_example = 0  # of the batch under way
         self._is_all = False  # whether one pass may have all rows that are left
@@ -116,7 +131,7 @@ class PassSize:
             return EXAMPLES_OF_BATCH
         if self.choice is not None:
             return self.choice.n_row
-        fitting = _ROOM_OF_FIRST_INPUTS // max(self._bytes_of_input, 1)
+        fitting = self._room_of_first // max(self._bytes_of_input, 1)
         return int(min(max(fitting, ROWS_OF_TRIAL), FIRST_ROWS_AT_MOST))
 
     def is_worth_a_trial(self, batch: UserBatch) -> bool:
@@ -160,48 +175,56 @@ class PassSize:
         counter = _Counter(self._parts)
         with telling_of_inputs(counter.count):
             yield
-        chosen = self._choose(counter.n_byte / n_row, counter.n_function)
-        self.choice = Choice(chosen, self._bytes_of_input)
+        self.choice = Choice(self._choose(counter, n_row), self._bytes_of_input)
 
-    def _choose(self, of_functions: float, n_function: int) -> int:
+    def _choose(self, counted: _Counter, n_row: float) -> int:
         """Return how many rows a pass is to have.
 
         Args:
-            of_functions (float): What functions are applied to for a row, in bytes.
-            n_function (int): How many there are.
+            counted (_Counter): What the functions of a pass were applied to.
+            n_row (float): How many rows that was for.
         """
-        taken = max(of_functions + _COPIES_OF_INPUT * self._bytes_of_input, 1)
-        room = _ROOM_ON_CPU if self._is_on_cpu else _ROOM_ON_GPU
-        fitting = min(max(int(room / taken), 1), _ROWS_AT_MOST)
+        taken = counted.n_byte / n_row + _COPIES_OF_INPUT * self._bytes_of_input
+        fitting = min(max(int(self._room / max(taken, 1)), 1), _ROWS_AT_MOST)
+        n_function = counted.n_function
         if not self._is_on_cpu or n_function == 0:
             return fitting
-        return min(math.ceil(n_function * _BYTES_OF_FUNCTION / taken), fitting)
+        worthwhile = min(
+            n_function * _BYTES_OF_FUNCTION
+            + counted.n_byte_of_parameters * _BYTES_OF_PARAMETER,
+            n_function * _BYTES_OF_FUNCTION_AT_MOST,
+        )
+        return min(math.ceil(worthwhile / max(taken, 1)), fitting)
 
 
 class _Counter:
-    """Counts the bytes that functions are applied to, but for those of parameters.
+    """Counts the bytes that functions are applied to.
 
     Args:
         parts (Parts): Have the parameters.
 
     Attributes:
-        n_byte (int): So many.
+        n_byte (int): So many, but for those of parameters.
+        n_byte_of_parameters (int): Those, as often as a function is applied to them.
         n_function (int): How many functions were applied.
     """
 
     def __init__(self, parts: Parts) -> None:
-        self.n_byte = self.n_function = 0
+        self.n_byte = self.n_byte_of_parameters = self.n_function = 0
         self._parameters = {id(array_of(p)) for _, p in parts.parameters}
 
     def count(self, inputs: Sequence[Any]) -> None:
         """Count what a function is applied to, without asking for the arrays."""
         self.n_function += 1
         for x in inputs:
-            if isinstance(x, chainer.Parameter) or id(x) in self._parameters:
-                continue
             like = x.node if isinstance(x, chainer.Variable) else x
-            if like.shape is not None:
-                self.n_byte += math.prod(like.shape) * like.dtype.itemsize
+            if like.shape is None:
+                continue
+            n_byte = math.prod(like.shape) * like.dtype.itemsize
+            if isinstance(x, chainer.Parameter) or id(x) in self._parameters:
+                self.n_byte_of_parameters += n_byte
+            else:
+                self.n_byte += n_byte
 
 
 def _bytes_of_row(batch: UserBatch) -> float:

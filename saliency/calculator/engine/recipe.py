@@ -55,6 +55,8 @@ class Recipe(ABC):
             made, and not on values and gradients alone. The state that a sequence
             begins with is a constant where it is alone, and part of a variable where
             it is run with a longer one. So packed sequences go one by one.
+        holds_all_arrays (bool): Whether a pass holds all arrays of the graph, and more
+            like them, until it is over. Fewer rows have room then.
         explains_all_classes (bool): Whether ``class_index='all'`` is allowed.
         keeps_steps (bool): Whether what the steps contribute is kept apart instead of
             added up, and :meth:`~saliency.calculator.engine.run.Run.put_together` of
@@ -73,6 +75,7 @@ class Recipe(ABC):
     tells_targets_apart: ClassVar[bool] = True
     is_of_target: ClassVar[bool] = True
     reads_graph: ClassVar[bool] = False
+    holds_all_arrays: ClassVar[bool] = False
     explains_all_classes: ClassVar[bool] = False
     keeps_steps: ClassVar[bool] = False
     is_of_examples: ClassVar[bool] = False

@@ -104,7 +104,9 @@ class Runner:
         self._disturbance = Disturbance(recipe, settings.noise_sampler, self._streams)
         self._parts = parts = subject.parts
         is_on_cpu = subject.device.xp is np
-        self.pass_size = PassSize(settings.batchsize, parts, is_on_cpu)
+        self.pass_size = PassSize(
+            settings.batchsize, parts, is_on_cpu, recipe.holds_all_arrays
+        )
         self._unchanged = Unchanged(parts, n_example)
         self._passes = ModelPasses(
             subject,
