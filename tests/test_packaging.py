@@ -94,6 +94,7 @@ def test_the_description_stands_alone(metadata):
     assert page.count("\n## ") == readme.count("\n## ") > 3
 
 
+@pytest.mark.large
 def test_what_an_index_is_told(metadata):
     keywords = metadata["Keywords"].split(",")
     assert {"LRP", "ONNX", "scikit-learn", "chainer"} <= {*keywords}
@@ -106,6 +107,7 @@ def test_what_an_index_is_told(metadata):
     assert metadata["License-Expression"] == "MIT"
 
 
+@pytest.mark.large
 def test_every_extra_is_described(metadata):
     page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
     rows = "\n".join(re.findall(r"^\| (`.+`) \|", page, re.MULTILINE))

@@ -256,6 +256,7 @@ def sum_of_squares(v):
     return F.sum(v**2, axis=1)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("way", ["file", "message"])
 @pytest.mark.parametrize("kind", ["array", "transposed", "memmap", "tuple"])
 def test_large_examples_arrive_as_they_are(

@@ -258,6 +258,7 @@ class TestPasses:
         OcclusionCalculator(model, slide_axis=1).compute(table)
         assert_allclose(500_000 * np.median(passes.n_row), expected, atol=6e5)
 
+    @pytest.mark.large
     @pytest.mark.parametrize("n_row", [3, 5])
     @pytest.mark.parametrize(
         ("kind", "room"),

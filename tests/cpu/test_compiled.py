@@ -347,6 +347,7 @@ def test_without_it_numpy_gives_the_same(monkeypatch):
     np.testing.assert_allclose(results[1], results[0], 1e-5, 1e-5 * scale)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("size", [24, 30])
 def test_without_it_winograds_transforms_are_products(size, monkeypatch):
     rng = np.random.default_rng(size)
