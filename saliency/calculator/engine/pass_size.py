@@ -185,7 +185,8 @@ class PassSize:
             n_row (float): How many rows that was for.
         """
         taken = counted.n_byte / n_row + _COPIES_OF_INPUT * self._bytes_of_input
-        fitting = min(max(int(self._room / max(taken, 1)), 1), _ROWS_AT_MOST)
+        taken = max(taken, 1)
+        fitting = min(max(int(self._room / taken), 1), _ROWS_AT_MOST)
         n_function = counted.n_function
         if not self._is_on_cpu or n_function == 0:
             return fitting
@@ -194,7 +195,7 @@ class PassSize:
             + counted.n_byte_of_parameters * _BYTES_OF_PARAMETER,
             n_function * _BYTES_OF_FUNCTION_AT_MOST,
         )
-        return min(math.ceil(worthwhile / max(taken, 1)), fitting)
+        return min(math.ceil(worthwhile / taken), fitting)
 
 
 class _Counter:
