@@ -26,10 +26,10 @@ from saliency.cpu.threads import threads
 
 # Where the polynomials of the algorithm are evaluated, besides infinity. Measured in
 # float32, these round to half the error of the usual 0, 1, -1, 2, -2. With each point
-# comes its inverse, which is where a flipped kernel has the value of the kernel: the
-# way back takes the same transformed weights.
-_POINTS = [Fraction(p) for p in ("0", "2/3", "-2/3", "3/2", "-3/2")]
-_INVERSE = [5, 3, 4, 1, 2, 0]
+# comes its inverse, which is where a flipped kernel has the value of the kernel, and
+# read backwards, the list is that of the inverses: so the way back takes the same
+# transformed weights, the last first.
+_POINTS = [Fraction(p) for p in ("0", "2/3", "-2/3", "-3/2", "3/2")]
 
 
 def _transforms(points: list[Fraction]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,9 +83,7 @@ class _Transform(NamedTuple):
         return cls(compiled.Transform(matrix), np.kron(matrix, matrix))
 
 
-# Of forward, and of the way back.
-_OF_INPUT = _Transform.by(_B_T), _Transform.by(_B_T[_INVERSE])
-_OF_OUTPUT = _Transform.by(_A_T), _Transform.by(_A_T[:, _INVERSE])
+_OF_INPUT, _OF_OUTPUT = _Transform.by(_B_T), _Transform.by(_A_T)
 
 # What a thread works on at a time, in bytes: it is to stay in its cache, and to be
 # enough columns for the matrix products to be efficient.
@@ -151,8 +149,7 @@ def convolve(
         numpy.ndarray: ``(n, out height, out width, out)``.
     """
     if is_back:
-        U = U.transpose(0, 2, 1)  # (36, out, in)
-    transforms = _OF_INPUT[is_back], _OF_OUTPUT[is_back]
+        U = U[::-1].transpose(0, 2, 1)  # (36, out, in)
     n_out = U.shape[2]
     y = memory.empty((len(x), *geometry.out, n_out), x.dtype)
     finish = Finish(y, b, then)
@@ -176,9 +173,7 @@ def convolve(
 
     def convolve_bands(start: int, stop: int) -> None:
         bands = range(start, stop)
-        _convolve_bands(
-            x, mask, U, y, geometry, bands, n_tile_band, *transforms, n_thread_products
-        )
+        _convolve_bands(x, mask, U, y, geometry, bands, n_tile_band, n_thread_products)
         finish(first_pixel(start), first_pixel(stop))
 
     threads.run(convolve_bands, list(zip(edges[:-1], edges[1:])), n_thread_bands)
@@ -193,22 +188,20 @@ def _convolve_bands(
     geometry: Geometry,
     bands: range,
     n_tile: int,
-    of_input: _Transform,
-    of_output: _Transform,
     n_thread: int,
 ) -> None:
     n_band = len(bands)
     n_in, n_out = U.shape[1:]
     rows = _padded_rows(x, mask, geometry, bands, n_tile)
     V = _planes("other", n_band * n_tile, n_in, x.dtype)
-    _transform_input(rows, of_input, V)
+    _transform_input(rows, V)
     M = _planes("one", n_band * n_tile, n_out, x.dtype)
     M = _products(V, U, M, n_thread)
     n_band_image = -(-geometry.out[0] // 4)
     whole = None
     if not any(size % 4 for size in geometry.out):
         whole = y.reshape(-1, 4, n_tile, 4, n_out)[bands.start : bands.stop]
-    tiles = _transform_output(M, of_output, (n_band, 4, n_tile, 4, n_out), whole)
+    tiles = _transform_output(M, (n_band, 4, n_tile, 4, n_out), whole)
     if whole is not None:
         if tiles is not whole:
             whole[...] = tiles
@@ -235,7 +228,7 @@ def _planes(name: str, n_tile: int, n_channel: int, dtype: Any) -> np.ndarray:
     return padded[:, :size].reshape(36, n_tile, n_channel)
 
 
-def _transform_input(rows: np.ndarray, by: _Transform, V: np.ndarray) -> None:
+def _transform_input(rows: np.ndarray, V: np.ndarray) -> None:
     """Write the tiles of rows, transformed, to ``V``."""
     n_band, _, n_pixel, n_in = rows.shape
     n_tile = (n_pixel - 2) // 4
@@ -247,25 +240,24 @@ def _transform_input(rows: np.ndarray, by: _Transform, V: np.ndarray) -> None:
             (n_band, n_tile, 6, 6, n_in),
             (of_band, 4 * of_pixel, of_row, of_pixel, of_channel),
         )
-        by.in_one_pass(tiles, planes.transpose(2, 3, 0, 1, 4))
+        _OF_INPUT.in_one_pass(tiles, planes.transpose(2, 3, 0, 1, 4))
         return
     d = threads.scratch("one", planes.shape, V.dtype)
     for i in range(6):
         for j in range(6):
             d[i, j] = rows[:, i, j : j + 4 * n_tile - 3 : 4]
-    of_both_sides = by.of_both_sides.astype(V.dtype)
+    of_both_sides = _OF_INPUT.of_both_sides.astype(V.dtype)
     np.matmul(of_both_sides, d.reshape(36, -1), out=V.reshape(36, -1))
 
 
 def _transform_output(
-    M: np.ndarray, by: _Transform, shape: tuple[int, ...], out: np.ndarray | None
+    M: np.ndarray, shape: tuple[int, ...], out: np.ndarray | None
 ) -> np.ndarray:
     """Return products, transformed.
 
     Args:
         M (numpy.ndarray): ``(36, tile, channel)``. It may be that in memory, or with
             the channels before the tiles.
-        by (_Transform): How they are transformed.
         shape (tuple of int): Of the results, ``(band, row, tile, column, channel)``.
         out (numpy.ndarray or None): What is written to if that is as fast.
     """
@@ -275,18 +267,20 @@ def _transform_output(
         if out is None:
             out = threads.scratch("other", shape, M.dtype)
         planes = M.reshape(6, 6, n_band, n_tile, n_out)
-        by.in_one_pass(planes.transpose(2, 3, 0, 1, 4), out.transpose(0, 2, 1, 3, 4))
+        _OF_OUTPUT.in_one_pass(
+            planes.transpose(2, 3, 0, 1, 4), out.transpose(0, 2, 1, 3, 4)
+        )
         return out
     in_memory = M if is_by_tile else M.transpose(0, 2, 1)
     n, n_inner = in_memory.shape[1:]
     Y = threads.scratch("other", (4, 4, n, n_inner), M.dtype)
     if compiled.suits(in_memory):
         planes = in_memory.reshape(1, 6, 6, n, n_inner)
-        by.in_one_pass(
+        _OF_OUTPUT.in_one_pass(
             planes.transpose(0, 3, 1, 2, 4), Y[np.newaxis].transpose(0, 3, 1, 2, 4)
         )
     else:
-        of_both_sides = by.of_both_sides.astype(M.dtype)
+        of_both_sides = _OF_OUTPUT.of_both_sides.astype(M.dtype)
         np.matmul(of_both_sides, in_memory.reshape(36, -1), out=Y.reshape(16, -1))
     if is_by_tile:
         return Y.reshape(4, 4, n_band, n_tile, n_out).transpose(2, 0, 3, 1, 4)
