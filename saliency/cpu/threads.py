@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import itertools
 import os
 import threading
 from collections import deque
 from collections.abc import Sequence
 from queue import SimpleQueue
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -157,14 +158,14 @@ class Threads:
 
     def _limit_blas(self) -> None:
         self._blas_threads = _numbers_of_blas_threads()
-        for lib, n_thread in zip(_blas_libraries(), self._blas_threads):
+        for blas, n_thread in zip(_all_blas(), self._blas_threads):
             if n_thread != 1:
-                _set_blas_threads(lib, 1)
+                blas.set_n_thread(1)
 
     def _free_blas(self) -> None:
-        for lib, n_thread in zip(_blas_libraries(), self._blas_threads):
+        for blas, n_thread in zip(_all_blas(), self._blas_threads):
             if n_thread != 1:
-                _set_blas_threads(lib, n_thread)
+                blas.set_n_thread(n_thread)
         self._blas_threads = []
 
 
@@ -173,26 +174,46 @@ def _work_off(tasks: SimpleQueue[Callable[[], None]]) -> None:
         tasks.get()()
 
 
+class _Blas(NamedTuple):
+    """A BLAS that is loaded.
+
+    Attributes:
+        n_thread (callable): Returns how many threads it takes.
+        set_n_thread (callable): Lets it take so many.
+    """
+
+    n_thread: Callable[[], int]
+    set_n_thread: Callable[[int], object]
+
+    @classmethod
+    def of(cls, library: Any) -> _Blas:
+        """Return one that threadpoolctl has found.
+
+        The functions of OpenBLAS are called as they are, unless it leaves its threads
+        to OpenMP: what threadpoolctl does around them takes ten times as long, and
+        they are called before and after each product.
+        """
+        has_own_threads = getattr(library, "threading_layer", None) != "openmp"
+        if library.internal_api == "openblas" and has_own_threads:
+            for prefix, suffix in itertools.product(("", "scipy_"), ("", "64_", "_64")):
+                names = (
+                    f"{prefix}openblas_{action}_num_threads{suffix}"
+                    for action in ("get", "set")
+                )
+                functions = [getattr(library.dynlib, name, None) for name in names]
+                if None not in functions:
+                    return cls(*functions)
+        return cls(lambda: library.num_threads, library.set_num_threads)
+
+
 @functools.cache
-def _blas_libraries() -> list[Any]:
-    controller = ThreadpoolController().select(user_api="blas")
-    libraries: list[Any] = controller.lib_controllers
-    return libraries
+def _all_blas() -> list[_Blas]:
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return [_Blas.of(library) for library in libraries]
 
 
 def _numbers_of_blas_threads() -> list[int]:
-    return [lib.num_threads for lib in _blas_libraries()]
-
-
-def _set_blas_threads(library: Any, n_thread: int) -> None:
-    # From 3.8 on, threadpoolctl lets one thread at a time control OpenBLAS, and does
-    # nothing in all others. But who puts the number back may not be who changed it.
-    release = getattr(library, "clear_controlling_thread", None)
-    if release is not None:
-        release(force=True)
-    library.set_num_threads(n_thread)
-    if release is not None:
-        release(force=True)
+    return [blas.n_thread() for blas in _all_blas()]
 
 
 def _n_core() -> int:
