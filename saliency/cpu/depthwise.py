@@ -21,7 +21,7 @@ from saliency.cpu import compiled, elementwise, memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask
-from saliency.cpu.threads import threads
+from saliency.cpu.threads import even_parts, threads
 from saliency.cpu.tiles import Patches, Tile
 
 # Elements of the innermost axis: long enough for its loop to pay, short enough for the
@@ -307,14 +307,10 @@ def _equal_tiles(n_image: int, n_row: int, n_thread: int) -> list[Tile]:
         n_image_part, n_row_part = n_image, min(n_thread, n_row)
     else:
         n_image_part, n_row_part = n_thread, 1
-    images, rows = (
-        np.linspace(0, n, n_part + 1).astype(int).tolist()
-        for n, n_part in ((n_image, n_image_part), (n_row, n_row_part))
-    )
     return [
         (first, last, start, stop)
-        for first, last in zip(images, images[1:])
-        for start, stop in zip(rows, rows[1:])
+        for first, last in even_parts(n_image, n_image_part)
+        for start, stop in even_parts(n_row, n_row_part)
     ]
 
 

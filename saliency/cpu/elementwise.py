@@ -11,7 +11,7 @@ import numpy as np
 from saliency.cpu import compiled, memory
 from saliency.cpu.epilogue import Epilogue, limit
 from saliency.cpu.mask import Mask
-from saliency.cpu.threads import threads
+from saliency.cpu.threads import even_parts, threads
 
 #: Arithmetic operations of a matrix product that take as long as an element of an
 #: elementwise function.
@@ -309,9 +309,10 @@ def _divide(
     if n_thread == 1:
         work_through(0, length, step)
         return
-    edges = np.linspace(0, -(-length // step), n_thread + 1).astype(int) * step
-    edges = np.minimum(edges, length).tolist()
-    jobs = [(a, b, step) for a, b in zip(edges, edges[1:])]
+    jobs = [
+        (start * step, min(stop * step, length), step)
+        for start, stop in even_parts(-(-length // step), n_thread)
+    ]
     threads.run(work_through, jobs, n_thread)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from saliency.cpu import compiled, memory
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.mask import Mask, masked
-from saliency.cpu.threads import threads
+from saliency.cpu.threads import even_parts, threads
 
 # Columns or rows that a BLAS works on at a time: parts are whole multiples.
 _UNIT = 16
@@ -119,6 +119,11 @@ def is_large(a: np.ndarray, b: np.ndarray) -> bool:
 def _parts(n: int, n_part: int) -> list[slice]:
     if n_part == 1:
         return [slice(0, n)]
-    edges = np.linspace(0, n // _UNIT, n_part + 1).astype(int) * _UNIT
-    edges[-1] = n  # what is left over goes with the last part
-    return [slice(a, b) for a, b in zip(edges.tolist(), edges[1:].tolist()) if a < b]
+    # What is left over goes with the last unit.
+    parts = even_parts(max(1, n // _UNIT), n_part)
+    n_unit = parts[-1][1]
+    return [
+        slice(start * _UNIT, n if stop == n_unit else stop * _UNIT)
+        for start, stop in parts
+        if start < stop
+    ]

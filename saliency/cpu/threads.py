@@ -216,6 +216,12 @@ def _numbers_of_blas_threads() -> list[int]:
     return [blas.n_thread() for blas in _all_blas()]
 
 
+def even_parts(n: int, n_part: int) -> list[tuple[int, int]]:
+    """Return where parts of a row of n things begin and end, as even as can be."""
+    edges = [n * i // n_part for i in range(n_part + 1)]
+    return list(zip(edges, edges[1:]))
+
+
 def _n_core() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

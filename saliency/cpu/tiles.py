@@ -18,7 +18,7 @@ from saliency.cpu.elementwise import clear_around
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask, masked, take
-from saliency.cpu.threads import threads
+from saliency.cpu.threads import even_parts, threads
 
 # Size of a tile's patches in bytes, for a core's second cache.
 _TILE = 1 << 20
@@ -82,11 +82,11 @@ class Patches:
             n_part = -(-height // n_row)
             if n_image % n_thread:
                 n_part = -(-n_part // n_thread) * n_thread
-            edges = np.linspace(0, height, min(n_part, height) + 1).astype(int).tolist()
+            rows = even_parts(height, min(n_part, height))
             return [
-                (image, image + 1, start, stop)
+                (image, image + 1, *of_image)
                 for image in range(n_image)
-                for start, stop in zip(edges[:-1], edges[1:])
+                for of_image in rows
             ]
         n_whole = min(n_row // height, -(-n_image // n_thread))
         return [
@@ -108,8 +108,7 @@ class Patches:
     ) -> list[tuple[list[Tile]]]:
         """Return the tiles in as many lists as there are threads."""
         tiles = self.tiles(n_image, itemsize, n_thread)
-        edges = np.linspace(0, len(tiles), n_thread + 1).astype(int).tolist()
-        return [(tiles[a:b],) for a, b in zip(edges[:-1], edges[1:])]
+        return [(tiles[a:b],) for a, b in even_parts(len(tiles), n_thread)]
 
     def pack(self, W: np.ndarray) -> np.ndarray:
         """Return weights ``(out, in, kh, kw)`` as a matrix ``(length, out)``."""

@@ -22,7 +22,7 @@ from saliency.cpu.elementwise import clear_around
 from saliency.cpu.epilogue import NOTHING, Epilogue, Finish
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.mask import Mask, take
-from saliency.cpu.threads import threads
+from saliency.cpu.threads import even_parts, threads
 
 # Where the polynomials of the algorithm are evaluated, besides infinity. Measured in
 # float32, these round to half the error of the usual 0, 1, -1, 2, -2. With each point
@@ -165,7 +165,6 @@ def convolve(
         n_job = -(-n_band // max(1, n_tile // n_tile_band))
         n_job = min(-(-n_job // n_thread) * n_thread, n_band)
         n_thread_bands, n_thread_products = n_thread, 1
-    edges = np.linspace(0, n_band, n_job + 1).astype(int)
 
     def first_pixel(band: int) -> int:
         image, of_image = divmod(band, n_band_image)
@@ -176,7 +175,7 @@ def convolve(
         _convolve_bands(x, mask, U, y, geometry, bands, n_tile_band, n_thread_products)
         finish(first_pixel(start), first_pixel(stop))
 
-    threads.run(convolve_bands, list(zip(edges[:-1], edges[1:])), n_thread_bands)
+    threads.run(convolve_bands, even_parts(n_band, n_job), n_thread_bands)
     return y
 
 
@@ -302,8 +301,8 @@ def _products(
         a, b, of_out = (array[some] for array in operands)
         np.matmul(a, b, out=of_out)
 
-    edges = np.linspace(0, 36, n_thread + 1).astype(int).tolist()
-    threads.run(multiply, [(slice(*ends),) for ends in zip(edges, edges[1:])], n_thread)
+    parts = [(slice(*ends),) for ends in even_parts(36, n_thread)]
+    threads.run(multiply, parts, n_thread)
     return out if operands[2] is out else operands[2].transpose(0, 2, 1)
 
 
