@@ -6,6 +6,8 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
+from saliency.cpu import is_fast, memory
+from saliency.cpu.products import of_stacks
 
 from chainer import utils
 from chainer.functions.activation import log_softmax as log_softmax_module
@@ -57,7 +59,7 @@ def _in_layout_of(
     """
     if not isinstance(to, np.ndarray) or to.ndim < 3 or to.flags.c_contiguous:
         return None
-    out = np.empty_like(to)
+    out = memory.empty_like(to)
     if out.flags.c_contiguous or out.strides[-1] != out.itemsize:
         return None
     transa, transb, transc = trans
@@ -68,7 +70,8 @@ def _in_layout_of(
     shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if (*shape, a.shape[-2], b.shape[-1]) != to.shape:
         return None
-    return np.matmul(a, b, out=out)
+    found = of_stacks(a, b, out) if is_fast(a, b) else None
+    return np.matmul(a, b, out=out) if found is None else found
 
 
 @vjp(matmul_module.BatchMatMul, memory=Memory.NEW)

@@ -6,6 +6,7 @@ their work, and take the cores from ours.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -72,6 +73,44 @@ def matmul(
 
     jobs = [(r, c) for r in rows for c in columns]
     threads.run(multiply, jobs, n_thread)
+    return out
+
+
+def of_stacks(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray | None:
+    """Return ``a @ b`` for stacks of small matrices, which all threads divide.
+
+    Args:
+        a (numpy.ndarray): ``(..., n, k)``.
+        b (numpy.ndarray): ``(..., k, m)``, of its dtype. As in NumPy, an axis of a
+            stack that is missing or of length 1 goes with any length of the other's.
+        out (numpy.ndarray or None): Where the result goes; new memory if None.
+
+    Returns:
+        numpy.ndarray or None: The products; None where there is nothing to gain, as
+        where a BLAS takes several threads for each of them.
+    """
+    shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    n_product = a.shape[-2] * a.shape[-1] * b.shape[-1]  # of numbers, in each of them
+    n_thread = threads.for_work(2 * n_product * math.prod(shape))
+    if n_product > _BLAS_OF_MATRICES or n_thread == 1:
+        return None
+    longest = max(range(len(shape)), key=shape.__getitem__)
+    if out is None:
+        out = memory.empty((*shape, a.shape[-2], b.shape[-1]), a.dtype)
+
+    def some_of(stack: np.ndarray, some: slice) -> np.ndarray:
+        axis = longest - len(shape) + stack.ndim - 2  # shapes are aligned at their ends
+        if axis < 0 or stack.shape[axis] == 1:
+            return stack
+        return stack[(slice(None),) * axis + (some,)]
+
+    def multiply(some: slice) -> None:
+        np.matmul(some_of(a, some), some_of(b, some), out=some_of(out, some))
+
+    parts = [(slice(*ends),) for ends in even_parts(shape[longest], n_thread)]
+    threads.run(multiply, parts, n_thread)
     return out
 
 

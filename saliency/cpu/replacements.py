@@ -36,6 +36,7 @@ from chainer.functions.connection.linear import (
     LinearGradWeight,
 )
 from chainer.functions.math.basic_math import Add
+from chainer.functions.math.matmul import MatMul
 from chainer.functions.normalization.batch_normalization import (
     FixedBatchNormalization,
 )
@@ -190,6 +191,22 @@ def _linear_to_weights(function: Any, inputs: Arrays) -> Arrays | None:
         return None
     retain_for_linear(function)
     return (products.matmul(gy.T, x),)
+
+
+def _matrix_product(function: Any, inputs: Arrays) -> Arrays | None:
+    a, b = inputs
+    if min(a.ndim, b.ndim) < 2 or not are_covered(a, b):
+        return None
+    transa, transb = function.transa, function.transb
+    if function.transc:
+        a, b, transa, transb = b, a, not transb, not transa
+    a = a.swapaxes(-1, -2) if transa else a
+    b = b.swapaxes(-1, -2) if transb else b
+    y = products.of_stacks(a, b) if function.dtype in (None, a.dtype) else None
+    if y is None:
+        return None
+    function.retain_inputs((0, 1))
+    return (y,)
 
 
 def retain_for_linear(function: Any) -> None:
@@ -428,6 +445,7 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (LinearFunction, "forward"): _linear,
     (LinearGradData, "forward"): _linear_to_input,
     (LinearGradWeight, "forward"): _linear_to_weights,
+    (MatMul, "forward"): _matrix_product,
     (MaxPoolingND, "forward_cpu"): _max_pooling,
     (MaxPoolingNDGrad, "forward_cpu"): _max_pooling_gradient,
     (AveragePooling2D, "forward_cpu"): _average_pooling,

@@ -200,9 +200,9 @@ class _Blas(NamedTuple):
                     f"{prefix}openblas_{action}_num_threads{suffix}"
                     for action in ("get", "set")
                 )
-                functions = [getattr(library.dynlib, name, None) for name in names]
-                if None not in functions:
-                    return cls(*functions)
+                get, set_ = (getattr(library.dynlib, name, None) for name in names)
+                if get is not None and set_ is not None:
+                    return cls(get, set_)
         return cls(lambda: library.num_threads, library.set_num_threads)
 
 
