@@ -44,6 +44,7 @@ ROOMS = [
     ("saliency/lrp/rules",),
     ("saliency/lrp/conditions",),
     ("saliency/lrp/graph",),
+    ("saliency/lrp/arithmetic",),
     ("saliency/backprop",),
     ("saliency/gpu",),
     ("saliency/cpu", "link_hooks"),

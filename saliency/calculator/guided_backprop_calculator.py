@@ -71,7 +71,7 @@ class GuidedBackpropCalculator(GraphCalculator):
             run.n_rectifier += 1
             return self.at_relu(application, application.output_relevance)
 
-        found = graph.walk(this.weights(classes), handle)
+        found = graph.walk(this.weights(classes), handle, keeps_account=False)
         if not (run.n_rectifier or run.has_warned):
             run.has_warned = True
             warn_user(

@@ -271,6 +271,7 @@ class LRPCalculator(GraphCalculator):
         this: ForwardPass,
         classes: Explained,
         keep: Sequence[chainer.Variable] = (),
+        keeps_account: bool = False,
     ) -> tuple[Relevances, Assignment]:
         """Walk, and return which rule each function got as well."""
         run = graph_run_of(this)
@@ -280,7 +281,8 @@ class LRPCalculator(GraphCalculator):
         start = self._start(run.start, this, classes)
         masks = run.conditions.masks(graph)
         relevances = graph.walk(
-            start, assignment.handle, assignment.is_part_of, keep, applications, masks
+            *(start, assignment.handle, assignment.is_part_of, keep, applications),
+            *(masks, keeps_account),
         )
         run.warn_of_boxes(assignment)
         return relevances, assignment
@@ -555,7 +557,9 @@ class _Accountant(LRPCalculator):
     def walk(self, graph: Graph, this: ForwardPass, classes: Explained) -> Relevances:
         run = graph_run_of(this)
         assert isinstance(run, _AccountRun)  # what start has returned
-        relevances, run.assigned = self.walk_by_rules(graph, this, classes)
+        relevances, run.assigned = self.walk_by_rules(
+            graph, this, classes, keeps_account=True
+        )
         run.report.add(relevances, run.assigned)
         return relevances
 

@@ -54,6 +54,15 @@ def relu(x: np.ndarray) -> np.ndarray:
     return _in_parts(work, x)
 
 
+def negative_part(x: np.ndarray) -> np.ndarray:
+    """Return ``min(x, 0)``."""
+
+    def work(part: np.ndarray, out: np.ndarray) -> None:
+        np.minimum(part, 0, out=out)
+
+    return _in_parts(work, x)
+
+
 def relu_to_input(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return ``gy`` where ``y`` is positive, else 0."""
     return masked(gy, Mask(y))
@@ -118,6 +127,65 @@ def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarr
     return _in_parts(work, x, y, out=out)
 
 
+def add_product(
+    x: np.ndarray, y: np.ndarray, sign: int = 1, total: np.ndarray | None = None
+) -> np.ndarray:
+    """Return ``total + sign * x * y``, for arrays of one shape.
+
+    Args:
+        x (numpy.ndarray): One factor.
+        y (numpy.ndarray): The other one.
+        sign (int): 1 or -1.
+        total (numpy.ndarray or None): What is added to, and written into; zeros if
+            None.
+    """
+
+    def begin(of_y: np.ndarray, of_x: np.ndarray, out: np.ndarray) -> None:
+        np.multiply(of_x, of_y, out=out)
+        if sign < 0:
+            np.negative(out, out=out)
+        out += 0  # what is -0 becomes 0, as it does in a sum
+
+    def go_on(of_y: np.ndarray, of_x: np.ndarray, out: np.ndarray) -> None:
+        (np.add if sign > 0 else np.subtract)(out, of_x * of_y, out=out)
+
+    work = begin if total is None else go_on
+    return _in_parts(work, y, x, out=total, is_one_pass=False)
+
+
+def stabilised_quotient(
+    x: np.ndarray, z: np.ndarray, epsilon: np.floating
+) -> np.ndarray:
+    """Return ``x / (z + epsilon)`` where z is not negative, else ``x / (z - epsilon)``.
+
+    Args:
+        x (numpy.ndarray): The numerator.
+        z (numpy.ndarray): The denominator, of its shape.
+        epsilon (numpy.floating): A number of their dtype.
+    """
+
+    def work(of_x: np.ndarray, of_z: np.ndarray, out: np.ndarray) -> None:
+        # Several times as fast as to choose between two sums.
+        np.multiply(of_z < 0, -2 * epsilon, out=out)
+        out += epsilon
+        out += of_z
+        np.divide(of_x, out, out=out)
+
+    return _in_parts(work, x, z, is_one_pass=False)
+
+
+def quotient_or_zero(x: np.ndarray, z: np.ndarray, tiny: float) -> np.ndarray:
+    """Return ``x / z``, and 0 where the size of z is not more than ``tiny``."""
+
+    def work(of_x: np.ndarray, of_z: np.ndarray, out: np.ndarray) -> None:
+        is_zero = np.abs(of_z, out=out) <= tiny
+        np.add(of_z, is_zero, out=out)
+        np.divide(of_x, out, out=out)
+        np.multiply(out, ~is_zero, out=out)
+
+    return _in_parts(work, x, z, is_one_pass=False)
+
+
 def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
     """Return what an epilogue with scale and shift makes of an array.
 
@@ -143,6 +211,15 @@ def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
 
     assert then.scale is not None and then.shift is not None
     return _with_channels(work, x, then.scale, then.shift, beside=beside)
+
+
+def shift_channels(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """Return ``x + shift``, with a number ``(channel,)`` for each place on axis 1."""
+
+    def work(part: np.ndarray, of_shift: np.ndarray, out: np.ndarray) -> None:
+        np.add(part, of_shift, out=out)
+
+    return _with_channels(work, x, shift)
 
 
 def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -219,19 +296,20 @@ def _in_parts(
     *arrays: np.ndarray,
     whole: int | None = None,
     out: np.ndarray | None = None,
+    is_one_pass: bool = True,
 ) -> np.ndarray:
     """Return what ``work(*parts, out)`` writes, part by part, like the first array.
 
     Args:
         work (callable): Works on parts of the arrays, and of the result.
         arrays (numpy.ndarray): All of one shape.
-        whole (int or None): An axis that is not cut; None where the work is one pass
-            over the memory, which one thread makes without cutting anything.
+        whole (int or None): An axis that is not cut.
         out (numpy.ndarray or None): Where the result goes; new memory if None.
+        is_one_pass (bool): Whether the work is one pass over the memory, which one
+            thread makes without cutting anything.
     """
     if out is None:
         out = memory.empty_like(arrays[0])
-    is_one_pass = whole is None
     if out.nbytes <= PART or (is_one_pass and threads.for_work(COST * out.size) == 1):
         work(*arrays, out)
     else:
@@ -271,7 +349,7 @@ def _with_channels(
         def work_on_parts(*parts: np.ndarray) -> None:
             work(*parts[:-1], *shaped, parts[-1])
 
-        return _in_parts(work_on_parts, x, *beside, whole=1, out=out)
+        return _in_parts(work_on_parts, x, *beside, whole=1, out=out, is_one_pass=False)
     pixels = [array.reshape(-1, n_channel) for array in by_pixel]
     # The innermost loop is to have more to do than the channels of a pixel.
     n_all = len(pixels[0])

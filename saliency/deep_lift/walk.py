@@ -46,7 +46,7 @@ def walk(
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return multipliers_of(matched.pair(this))
 
-    return graph.walk(start, pass_back)
+    return graph.walk(start, pass_back, keeps_account=False)
 
 
 def of_composition(

@@ -100,9 +100,10 @@ class SignedSum:
 
     def transposed(self, s: Array, select: Selection) -> list[Array]:
         """Return s for each input, with what is selected of its sign."""
+        weights = (_selected_number(select, w, x) for w, x in zip(self._signs, self.xs))
         return [
-            chainer.utils.sum_to(_selected_number(select, sign, x) * s, x.shape)
-            for sign, x in zip(self._signs, self.xs)
+            chainer.utils.sum_to(s if w == 1 else w * s, x.shape)
+            for w, x in zip(weights, self.xs)
         ]
 
     def bias(self, select: Selection) -> Array:

@@ -11,6 +11,7 @@ from link_hooks import RetainOutputHook
 from saliency.array_types import Array
 from saliency.backprop import input_gradients
 from saliency.checks import no_influence
+from saliency.lrp.arithmetic import add
 
 import chainer
 
@@ -37,6 +38,8 @@ class Application:
         input_relevance (list of array or None): Relevance that its inputs got from it.
         bias_relevance (list of array): What stayed with biases and constants.
         withheld (float): Sum of the relevance that a mask stopped at the outputs.
+        keeps_account (bool): Whether somebody wants to know of its relevance after it
+            has been passed on; else the arrays are let go, and nothing is noted.
     """
 
     function: chainer.FunctionNode
@@ -50,6 +53,7 @@ class Application:
     input_relevance: list[Array | None] = field(default_factory=list)
     bias_relevance: list[Array] = field(default_factory=list)
     withheld: float = 0.0
+    keeps_account: bool = True
 
     @property
     def received(self) -> float:
@@ -201,6 +205,7 @@ class Graph:
         keep: Iterable[chainer.Variable] | None = (),
         applications: Sequence[Application] | None = None,
         masks: Mapping[chainer.variable.VariableNode, Array] | None = None,
+        keeps_account: bool = True,
     ) -> Relevances:
         """Pass relevance from the outputs to the targets.
 
@@ -220,6 +225,8 @@ class Graph:
                 order, where somebody has them already; they are given the relevance.
             masks (mapping or None): What the relevance of some variables is multiplied
                 by before it goes on.
+            keeps_account (bool): Whether applications keep the relevance that they got
+                and gave.
         """
         masks = masks or {}
         relevance: dict[chainer.variable.VariableNode, Array] = {}
@@ -246,6 +253,7 @@ class Graph:
             if all(r is None for r in this.relevance):
                 continue
             result.applications.append(this)
+            this.keeps_account = keeps_account
             lower = of_function.get(self._only_source(function))
             if (
                 is_part_of
@@ -263,8 +271,10 @@ class Graph:
                     continue
                 if is_active:
                     _add(relevance, x, r)
-                else:
+                elif keeps_account:
                     this.bias_relevance.append(r)
+            if not keeps_account:
+                this.relevance, this.input_relevance = [], []
         for node, r in relevance.items():
             if kept is None or node in kept:
                 result.by_node[node] = r
@@ -326,7 +336,7 @@ def _add(
     node: chainer.variable.VariableNode,
     r: Array,
 ) -> None:
-    relevance[node] = relevance[node] + r if node in relevance else r
+    relevance[node] = add(relevance[node], r) if node in relevance else r
 
 
 def _functions_behind(

@@ -45,6 +45,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_choice
+from saliency.lrp.arithmetic import Total, add, divide, negative, positive
 from saliency.lrp.graph import Application, InputRelevance
 
 import chainer
@@ -72,16 +73,6 @@ class Affine(Protocol):
 def every(a: Array) -> Array:
     """Return all of it."""
     return a
-
-
-def positive(a: Array) -> Array:
-    """Return the positive part."""
-    return a.clip(min=0)
-
-
-def negative(a: Array) -> Array:
-    """Return the negative part."""
-    return a.clip(max=0)
 
 
 def square(a: Array) -> Array:
@@ -199,26 +190,31 @@ class Rule(SumRule):
 
     def share(self, this: Application, affine: Affine) -> InputRelevance:
         """Return the shares of :meth:`propagate`, and note that of the bias."""
-        shares, bias_relevance = self.propagate(affine, this.output_relevance)
-        this.bias_relevance.append(bias_relevance)
+        of_bias = Total(this.output_relevance) if this.keeps_account else None
+        shares = self.propagate(affine, this.output_relevance, of_bias)
+        if of_bias is not None:
+            this.bias_relevance.append(of_bias.get())
         return this.at_active(shares)
 
-    def propagate(self, affine: Affine, relevance: Array) -> tuple[list[Array], Array]:
-        """Return the relevance of the inputs, and what the bias took.
+    def propagate(
+        self, affine: Affine, relevance: Array, of_bias: Total | None = None
+    ) -> list[Array]:
+        """Return the relevance of the inputs.
 
         Args:
             affine (Affine): The function.
             relevance (array): Relevance of its output.
+            of_bias (Total or None): What the bias took is added to it.
 
         Returns:
-            tuple: A list of arrays of the shapes of the inputs, and an array of the
-            output's shape; all of the dtype of the relevance.
+            list of array: Of the shapes of the inputs, and the dtype of the relevance.
         """
         xp = chainer.backend.get_array_module(relevance)
-        of_inputs = [_Total(x) for x in affine.xs]
-        of_bias = _Total(relevance)
-        for half in self.halves:
-            terms = _terms_with_inputs(affine, half)
+        of_inputs = [Total(x) for x in affine.xs]
+        halves = self.halves
+        are_not_negative = _select_by_sign(halves) and all(map(_is_positive, affine.xs))
+        for half in halves:
+            terms = _terms_with_inputs(affine, half, are_not_negative)
             z, bias = self._denominator(affine, half, terms)
             s = divide(relevance, z, self.epsilon)
             if half.factor != 1:
@@ -229,9 +225,10 @@ class Rule(SumRule):
             for term, xs in terms:
                 back = affine.transposed(s, term.w)
                 for total, x, b in zip(of_inputs, xs, back):
-                    total.add(x * b, term.sign)
-            of_bias.add(bias * s)
-        return [total.get() for total in of_inputs], of_bias.get()
+                    total.add_product(x, b, term.sign)
+            if of_bias is not None:
+                of_bias.add_product(bias, s)
+        return [total.get() for total in of_inputs]
 
     def _output(self, affine: Affine) -> Array:
         """Return what the forward pass has computed, less the bias if ignored."""
@@ -246,85 +243,58 @@ class Rule(SumRule):
         bias = affine.bias(nothing if self.bias == "ignore" else half.bias)
         if half == _WHOLE:
             return self._output(affine), bias
-        z = bias + chainer.backend.get_array_module(affine.output).zeros_like(
-            affine.output
-        )
+        z = None if isinstance(bias, int) else bias
         for term, xs in terms:
             product = affine.product(xs, term.w)
-            z = z + product if term.sign > 0 else z - product
+            if term.sign < 0:
+                product = -product
+            z = product if z is None else add(z, product)
+        if z is None:
+            z = chainer.backend.get_array_module(affine.output).zeros_like(
+                affine.output
+            )
         return z, bias
-
-
-class _Total:
-    """A sum of arrays that begins at zero; it is not written down as long as it is.
-
-    Args:
-        like (array): Has the shape and the dtype of the sum.
-    """
-
-    def __init__(self, like: Array) -> None:
-        self._like = like
-        self._sum: Array | None = None
-
-    def add(self, array: Any, sign: int = 1) -> None:
-        """Add an array of the sum's shape that nobody else holds, or subtract it."""
-        if self._sum is None and array.dtype == self._like.dtype:
-            xp = chainer.backend.get_array_module(self._like)
-            self._sum = xp.asarray(array if sign > 0 else -array)
-            self._sum += 0  # what is -0 becomes 0, as it does in any other sum
-        elif sign > 0:
-            self._sum = self.get()
-            self._sum += array
-        else:
-            self._sum = self.get()
-            self._sum -= array
-
-    def get(self) -> Array:
-        """Return the sum so far."""
-        if self._sum is None:
-            xp = chainer.backend.get_array_module(self._like)
-            self._sum = xp.zeros_like(self._like)
-        return self._sum
 
 
 _WHOLE = Half((Term(every, every),), every)
 
 
-def _terms_with_inputs(affine: Affine, half: Half) -> list[tuple[Term, list[Array]]]:
-    """Return the terms and what they select of x, without those that are zero."""
+def _terms_with_inputs(
+    affine: Affine, half: Half, are_not_negative: bool
+) -> list[tuple[Term, list[Array]]]:
+    """Return the terms and what they select of x, without those that are zero.
+
+    Args:
+        affine (Affine): The function.
+        half (Half): The terms.
+        are_not_negative (bool): Whether its inputs are known not to be, as behind a
+            rectifier. Then nothing of them has to be selected by its sign.
+    """
     terms = []
     for term in half.terms:
-        xs = [term.x(x) for x in affine.xs]
+        if are_not_negative and term.x is negative:
+            continue
+        is_whole = are_not_negative and term.x is positive
+        xs = affine.xs if is_whole else [term.x(x) for x in affine.xs]
         if any(map(_is_any_not_zero, xs)):
             terms.append((term, xs))
     return terms
 
 
+def _select_by_sign(halves: Sequence[Half]) -> bool:
+    """Tell whether terms select inputs by their sign."""
+    terms = (term for half in halves for term in half.terms)
+    return any(term.x in (positive, negative) for term in terms)
+
+
+def _is_positive(x: Array) -> bool:
+    """Tell whether nothing of an array is negative or NaN."""
+    return x.size > 0 and bool(x.min() >= 0)
+
+
 def _is_any_not_zero(x: Array) -> bool:
     # As a rule, an element of the first example tells it.
     return bool((x.ndim > 0 and x[:1].any()) or x.any())
-
-
-# A denominator below this is zero: dividing by it might overflow in float32.
-_TINY = 1e-30
-
-
-def divide(relevance: Array, z: Array, epsilon: float) -> Array:
-    """Return R / z, with 0 for R / 0 where there is no epsilon."""
-    xp = chainer.backend.get_array_module(z)
-    stabiliser = z.dtype.type(epsilon)
-    if stabiliser:
-        # Several times as fast as to choose between two sums.
-        signed = (z < 0) * (-2 * stabiliser)
-        signed += stabiliser
-        z = z + signed
-    if stabiliser > _TINY:
-        quotient = relevance / z
-    else:
-        is_zero = abs(z) <= _TINY
-        quotient = relevance / (z + is_zero) * ~is_zero
-    # Arithmetic makes a number of an array without axes.
-    return xp.asarray(quotient)
 
 
 def stabilised_quotient(relevance: Array, z: Array, rule: SumRule | None) -> Array:
