@@ -74,7 +74,7 @@ def numbers_in(line):
 @pytest.mark.large
 class TestScripts:
     def test_one_network_serves_several(self, run, capsys):
-        out = run("mnist.py", "--epoch", 12)
+        out = run("mnist.py", "--epoch", 8)
         trained = capsys.readouterr().out
         assert "data: digits" in trained
         accuracy = float(trained.split("test accuracy: ")[1].split()[0])
@@ -126,14 +126,14 @@ class TestScripts:
         assert sizes_of(out).keys() == {"conv1.png", "linear.png"}
 
     def test_two_networks_side_by_side(self, run, capsys):
-        out = run("feature_maps.py", "--most", 40)
+        out = run("feature_maps.py", "--most", 20)
         text = capsys.readouterr().out
         good, bad = (
             float(text.split(f"{name} network: test accuracy ")[1].split()[0])
             for name in ("good", "bad")
         )
         assert bad < good - 0.2
-        assert "99% is not reached in 40 updates" in text
+        assert "99% is not reached in 20 updates" in text
         assert sizes_of(out).keys() == {"feature_maps.png"}
 
     def test_units(self, run, capsys):

@@ -300,10 +300,15 @@ def weights_of_resnet_of_caffe(rng: np.random.Generator, depth: int = 50) -> Arr
 def scaled(
     rng: np.random.Generator, shape: tuple[int, ...], inputs: tuple[int, ...]
 ) -> np.ndarray:
-    """Returns weights that keep the size of what goes through them."""
-    W = rng.standard_normal(shape, dtype=np.float32)
-    W *= np.float32(np.sqrt(2 / np.prod(inputs)))
-    return W
+    """Returns weights that keep the size of what goes through them.
+
+    They are at most a million random numbers, over and over: to draw the 138 million of VGG16
+    takes seconds. That number is a prime, so that no row is like another one.
+    """
+    n_drawn = min(int(np.prod(shape)), 1_000_003)
+    drawn = rng.standard_normal(n_drawn, dtype=np.float32)
+    drawn *= np.float32(np.sqrt(2 / np.prod(inputs)))
+    return np.resize(drawn, shape)
 
 
 def of_layer(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Arrays:
