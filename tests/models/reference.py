@@ -302,8 +302,8 @@ def scaled(
 ) -> np.ndarray:
     """Returns weights that keep the size of what goes through them.
 
-    They are at most a million random numbers, over and over: to draw the 138 million of VGG16
-    takes seconds. That number is a prime, so that no row is like another one.
+    They are at most a million random numbers, over and over: to draw the 138 million
+    of VGG16 takes seconds. How many they are is a prime: no row is like another one.
     """
     n_drawn = min(int(np.prod(shape)), 1_000_003)
     drawn = rng.standard_normal(n_drawn, dtype=np.float32)
