@@ -30,9 +30,9 @@ def negative(a: Array) -> Array:
     return elementwise.negative_part(a) if _pays(a) else a.clip(max=0)
 
 
-def add(x: Any, y: Any) -> Any:
+def add(x: Array, y: Array) -> Array:
     """Return ``x + y``, which broadcast."""
-    if np.size(x) < np.size(y):
+    if x.size < y.size:
         x, y = y, x
     if _pays(x, y):
         if x.shape == y.shape:
@@ -76,10 +76,10 @@ class Total:
         self._like = like
         self._sum: Array | None = None
 
-    def add_product(self, x: Any, y: Any, sign: int = 1) -> None:
+    def add_product(self, x: Any, y: Array, sign: int = 1) -> None:
         """Add a product that has the sum's shape, or subtract it."""
-        shape = self._like.shape
-        if np.shape(x) == np.shape(y) == shape and _pays(self._like, x, y):
+        shapes = (getattr(x, "shape", ()), y.shape)
+        if shapes == (self._like.shape,) * 2 and _pays(self._like, x, y):
             self._sum = elementwise.add_product(x, y, sign, self._sum)
             return
         product = x * y

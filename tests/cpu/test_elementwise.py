@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from saliency.cpu import elementwise
 
-SHAPE = (3, 40, 90, 120)  # 5 MB: several parts, for two threads
+SHAPE = (3, 24, 90, 120)  # 3 MB: several parts, for two threads
 
 
 @pytest.fixture(params=[1, 2], autouse=True)
