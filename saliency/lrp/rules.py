@@ -212,7 +212,7 @@ class Rule(SumRule):
         xp = chainer.backend.get_array_module(relevance)
         of_inputs = [Total(x) for x in affine.xs]
         halves = self.halves
-        are_not_negative = _select_by_sign(halves) and all(map(_is_positive, affine.xs))
+        are_not_negative = _select_by_sign(halves) and _are_not_negative(affine.xs)
         for half in halves:
             terms = _terms_with_inputs(affine, half, are_not_negative)
             z, bias = self._denominator(affine, half, terms)
@@ -287,9 +287,9 @@ def _select_by_sign(halves: Sequence[Half]) -> bool:
     return any(term.x in (positive, negative) for term in terms)
 
 
-def _is_positive(x: Array) -> bool:
-    """Tell whether nothing of an array is negative or NaN."""
-    return x.size > 0 and bool(x.min() >= 0)
+def _are_not_negative(xs: Sequence[Array]) -> bool:
+    """Tell whether nothing of arrays is negative or NaN."""
+    return all(x.size > 0 and bool(x.min() >= 0) for x in xs)
 
 
 def _is_any_not_zero(x: Array) -> bool:
