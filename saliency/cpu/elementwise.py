@@ -42,7 +42,7 @@ def masked(gy: np.ndarray, mask: Mask, out: np.ndarray | None = None) -> np.ndar
     def work(of_gy: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
         replace(mask, y=of_y).multiply(of_gy, (), of_out)
 
-    return _in_parts(work, gy, mask.y, out=out)
+    return in_parts(work, gy, mask.y, out=out)
 
 
 def relu(x: np.ndarray) -> np.ndarray:
@@ -51,16 +51,7 @@ def relu(x: np.ndarray) -> np.ndarray:
     def work(part: np.ndarray, out: np.ndarray) -> None:
         np.maximum(part, 0, out=out)
 
-    return _in_parts(work, x)
-
-
-def negative_part(x: np.ndarray) -> np.ndarray:
-    """Return ``min(x, 0)``."""
-
-    def work(part: np.ndarray, out: np.ndarray) -> None:
-        np.minimum(part, 0, out=out)
-
-    return _in_parts(work, x)
+    return in_parts(work, x)
 
 
 def relu_to_input(gy: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -75,7 +66,7 @@ def clipped_relu(x: np.ndarray, cap: float) -> np.ndarray:
     def work(part: np.ndarray, out: np.ndarray) -> None:
         np.clip(part, low, high, out=out)
 
-    return _in_parts(work, x)
+    return in_parts(work, x)
 
 
 def clipped_relu_to_input(gy: np.ndarray, x: np.ndarray, cap: float) -> np.ndarray:
@@ -98,7 +89,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
         out += 1
         np.reciprocal(out, out=out)
 
-    return _in_parts(work, x)
+    return in_parts(work, x)
 
 
 def tanh(x: np.ndarray) -> np.ndarray:
@@ -108,7 +99,7 @@ def tanh(x: np.ndarray) -> np.ndarray:
         if not compiled.tanh(part, out):
             np.tanh(part, out=out)
 
-    return _in_parts(work, x)
+    return in_parts(work, x)
 
 
 def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
@@ -120,70 +111,7 @@ def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarr
         out (numpy.ndarray or None): Where the sum goes, which may be one of the two;
             new memory if None.
     """
-
-    def work(of_x: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
-        np.add(of_x, of_y, out=of_out)
-
-    return _in_parts(work, x, y, out=out)
-
-
-def add_product(
-    x: np.ndarray, y: np.ndarray, sign: int = 1, total: np.ndarray | None = None
-) -> np.ndarray:
-    """Return ``total + sign * x * y``, for arrays of one shape.
-
-    Args:
-        x (numpy.ndarray): One factor.
-        y (numpy.ndarray): The other one.
-        sign (int): 1 or -1.
-        total (numpy.ndarray or None): What is added to, and written into; zeros if
-            None.
-    """
-
-    def begin(of_y: np.ndarray, of_x: np.ndarray, out: np.ndarray) -> None:
-        np.multiply(of_x, of_y, out=out)
-        if sign < 0:
-            np.negative(out, out=out)
-        out += 0  # what is -0 becomes 0, as it does in a sum
-
-    def go_on(of_y: np.ndarray, of_x: np.ndarray, out: np.ndarray) -> None:
-        (np.add if sign > 0 else np.subtract)(out, of_x * of_y, out=out)
-
-    work = begin if total is None else go_on
-    return _in_parts(work, y, x, out=total, is_one_pass=False)
-
-
-def stabilised_quotient(
-    x: np.ndarray, z: np.ndarray, epsilon: np.floating
-) -> np.ndarray:
-    """Return ``x / (z + epsilon)`` where z is not negative, else ``x / (z - epsilon)``.
-
-    Args:
-        x (numpy.ndarray): The numerator.
-        z (numpy.ndarray): The denominator, of its shape.
-        epsilon (numpy.floating): A number of their dtype.
-    """
-
-    def work(of_x: np.ndarray, of_z: np.ndarray, out: np.ndarray) -> None:
-        # Several times as fast as to choose between two sums.
-        np.multiply(of_z < 0, -2 * epsilon, out=out)
-        out += epsilon
-        out += of_z
-        np.divide(of_x, out, out=out)
-
-    return _in_parts(work, x, z, is_one_pass=False)
-
-
-def quotient_or_zero(x: np.ndarray, z: np.ndarray, tiny: float) -> np.ndarray:
-    """Return ``x / z``, and 0 where the size of z is not more than ``tiny``."""
-
-    def work(of_x: np.ndarray, of_z: np.ndarray, out: np.ndarray) -> None:
-        is_zero = np.abs(of_z, out=out) <= tiny
-        np.add(of_z, is_zero, out=out)
-        np.divide(of_x, out, out=out)
-        np.multiply(out, ~is_zero, out=out)
-
-    return _in_parts(work, x, z, is_one_pass=False)
+    return in_parts(np.add, x, y, out=out)
 
 
 def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
@@ -215,11 +143,7 @@ def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
 
 def shift_channels(x: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """Return ``x + shift``, with a number ``(channel,)`` for each place on axis 1."""
-
-    def work(part: np.ndarray, of_shift: np.ndarray, out: np.ndarray) -> None:
-        np.add(part, of_shift, out=out)
-
-    return _with_channels(work, x, shift)
+    return _with_channels(np.add, x, shift)
 
 
 def scale_channels(x: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -291,7 +215,7 @@ def clear_around(array: np.ndarray, rows: slice, columns: slice) -> None:
         array[rows, columns.stop :] = 0
 
 
-def _in_parts(
+def in_parts(
     work: Callable[..., Any],
     *arrays: np.ndarray,
     whole: int | None = None,
@@ -349,7 +273,7 @@ def _with_channels(
         def work_on_parts(*parts: np.ndarray) -> None:
             work(*parts[:-1], *shaped, parts[-1])
 
-        return _in_parts(work_on_parts, x, *beside, whole=1, out=out, is_one_pass=False)
+        return in_parts(work_on_parts, x, *beside, whole=1, out=out, is_one_pass=False)
     pixels = [array.reshape(-1, n_channel) for array in by_pixel]
     # The innermost loop is to have more to do than the channels of a pixel.
     n_all = len(pixels[0])

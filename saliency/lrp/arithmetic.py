@@ -27,7 +27,11 @@ def positive(a: Array) -> Array:
 
 def negative(a: Array) -> Array:
     """Return the negative part."""
-    return elementwise.negative_part(a) if _pays(a) else a.clip(max=0)
+
+    def work(part: Array, out: Array) -> None:
+        np.minimum(part, 0, out=out)
+
+    return elementwise.in_parts(work, a) if _pays(a) else a.clip(max=0)
 
 
 def add(x: Array, y: Array) -> Array:
@@ -46,23 +50,23 @@ def divide(relevance: Array, z: Array, epsilon: float) -> Array:
     """Return R / z, with 0 for R / 0 where there is no epsilon."""
     xp = chainer.backend.get_array_module(z)
     stabiliser = z.dtype.type(epsilon)
-    if relevance.shape == z.shape and _pays(relevance, z):
+
+    def quotient(r: Array, z: Array, out: Array | None = None) -> Array:
+        if stabiliser:
+            # Several times as fast as to choose between two sums.
+            signed = xp.multiply(z < 0, -2 * stabiliser, out=out)
+            signed += stabiliser
+            z = xp.add(z, signed, out=out)
         if stabiliser > _TINY:
-            return elementwise.stabilised_quotient(relevance, z, stabiliser)
-        if not stabiliser:
-            return elementwise.quotient_or_zero(relevance, z, _TINY)
-    if stabiliser:
-        # Several times as fast as to choose between two sums.
-        signed = (z < 0) * (-2 * stabiliser)
-        signed += stabiliser
-        z = z + signed
-    if stabiliser > _TINY:
-        quotient = relevance / z
-    else:
+            return xp.divide(r, z, out=out)
         is_zero = abs(z) <= _TINY
-        quotient = relevance / (z + is_zero) * ~is_zero
+        z = xp.add(z, is_zero, out=out)
+        return xp.multiply(xp.divide(r, z, out=out), ~is_zero, out=out)
+
+    if relevance.shape == z.shape and _pays(relevance, z):
+        return elementwise.in_parts(quotient, relevance, z, is_one_pass=False)
     # Arithmetic makes a number of an array without axes.
-    return xp.asarray(quotient)
+    return xp.asarray(quotient(relevance, z))
 
 
 class Total:
@@ -78,21 +82,28 @@ class Total:
 
     def add_product(self, x: Any, y: Array, sign: int = 1) -> None:
         """Add a product that has the sum's shape, or subtract it."""
+        like, total = self._like, self._sum
+        xp = chainer.backend.get_array_module(like)
+
+        def begin(y: Array, x: Any, out: Array | None = None) -> Array:
+            product = xp.multiply(x, y, out=out)
+            if sign < 0:
+                product = xp.negative(product, out=out)
+            product += 0  # what is -0 becomes 0, as it does in any other sum
+            return product
+
+        def go_on(y: Array, x: Any, total: Array) -> None:
+            (xp.add if sign > 0 else xp.subtract)(total, x * y, out=total)
+
         shapes = (getattr(x, "shape", ()), y.shape)
-        if shapes == (self._like.shape,) * 2 and _pays(self._like, x, y):
-            self._sum = elementwise.add_product(x, y, sign, self._sum)
-            return
-        product = x * y
-        if self._sum is None and product.dtype == self._like.dtype:
-            xp = chainer.backend.get_array_module(self._like)
-            self._sum = xp.asarray(product if sign > 0 else -product)
-            self._sum += 0  # what is -0 becomes 0, as it does in any other sum
-        elif sign > 0:
-            self._sum = self.get()
-            self._sum += product
+        if shapes == (like.shape,) * 2 and _pays(like, x, y):
+            work = begin if total is None else go_on
+            self._sum = elementwise.in_parts(work, y, x, out=total, is_one_pass=False)
+        elif total is None:
+            # Arithmetic makes a number of an array without axes.
+            self._sum = xp.asarray(begin(y, x)).astype(like.dtype, copy=False)
         else:
-            self._sum = self.get()
-            self._sum -= product
+            go_on(y, x, total)
 
     def get(self) -> Array:
         """Return the sum so far."""
