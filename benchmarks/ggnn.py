@@ -125,7 +125,7 @@ class Molecules(Subject):
         return kind(
             self.model,
             target_extractor=VariableMonitorLinkHook(self.model.embed),
-            class_index=self.classes.tolist(),
+            class_index=self.classes,
             **settings,
         )
 

@@ -86,9 +86,7 @@ class ArraySubject(Subject):
 
     def calculator(self, kind: Any, classes: np.ndarray, **settings: Any) -> Any:
         """Return a calculator of ours."""
-        return kind(
-            self.model, eval_fun=self.forward, class_index=classes.tolist(), **settings
-        )
+        return kind(self.model, eval_fun=self.forward, class_index=classes, **settings)
 
     def _sides(
         self, x: np.ndarray, ours: Run, captum: Run, explicit_loop: Run

@@ -1,7 +1,7 @@
 """Times ours and the peers in turn, and writes a table into RESULTS.md.
 
 A script gives a :class:`Subject`: a model, its data, its PyTorch twin and the rows of
-its table. In each round every side of a row is run once, and ratios are taken round by
+its table. In each round every side of a row is run, and ratios are taken round by
 round. Peak memory is that of a process of its own for each side.
 """
 
@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -30,6 +30,9 @@ from peers import HAS_SHAP, HAS_TORCH
 
 #: Threads of the BLAS and of PyTorch, if not ``--cpu-time``.
 THREADS = 2
+#: For how long a side is run in a round, again and again. A single call of a few
+#: milliseconds tells what the machine was doing just then.
+LEAST_SECONDS = 0.1
 RESULTS = Path(__file__).with_name("RESULTS.md")
 COLUMNS = (
     "method",
@@ -250,9 +253,10 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
         for name, side in row.sides.items()
         if name == "ours" or (name in options.peers and _is_installed(name))
     }
+    least = 0 if options.quick else LEAST_SECONDS
     sizes = {
         name: _best_size(
-            row, side, side.sizes[:1] if options.quick else side.sizes, clock
+            row, side, side.sizes[:1] if options.quick else side.sizes, clock, least
         )
         for name, side in wanted.items()
     }
@@ -265,9 +269,9 @@ def _cells(subject: Subject, row: Row, options: argparse.Namespace) -> list[str]
         order = [name for name in wanted if name not in is_left_out]
         for name in order[i % len(order) :] + order[: i % len(order)]:
             gc.collect()
-            start = clock()
-            results[name] = wanted[name].run(sizes[name], row.amount)
-            seconds[name].append(clock() - start)
+            run = partial(wanted[name].run, sizes[name], row.amount)
+            results[name], needed = _timed(run, clock, least)
+            seconds[name].append(needed)
     memory = {}
     if not options.no_memory:
         for name in wanted:
@@ -326,18 +330,38 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> str:
 
 
 def _best_size(
-    row: Row, side: Side, sizes: Sequence[Size], clock: Callable[[], float]
+    row: Row,
+    side: Side,
+    sizes: Sequence[Size],
+    clock: Callable[[], float],
+    least: float,
 ) -> Size:
     """Warm up, and return the size that is fastest at a trial."""
     side.run(sizes[0], row.trial)
     if len(sizes) == 1:
         return sizes[0]
-    needed = {}
-    for size in sizes:
-        start = clock()
-        side.run(size, row.trial)
-        needed[size] = clock() - start
+    needed = {
+        size: _timed(partial(side.run, size, row.trial), clock, least)[1]
+        for size in sizes
+    }
     return min(needed, key=needed.__getitem__)
+
+
+def _timed(
+    run: Callable[[], np.ndarray], clock: Callable[[], float], least: float
+) -> tuple[np.ndarray, float]:
+    """Run for some seconds, once at least.
+
+    Returns:
+        tuple: What the last call returned, and the seconds of one call.
+    """
+    start = clock()
+    n_call, needed = 0, 0.0
+    while n_call == 0 or needed < least:
+        result = run()
+        n_call += 1
+        needed = clock() - start
+    return result, needed / n_call
 
 
 def _in_another_process(subject: Subject, row: Row, *arguments: str) -> str:

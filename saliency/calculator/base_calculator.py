@@ -224,11 +224,11 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             batchsize (int or None): Largest number of rows in one forward pass. Samples
                 and steps of a few examples are run together up to that number. None
                 chooses it: a first pass of at most 64 rows, or a trial of two, shows
-                how many are fast and fit into 512 MiB (on a GPU 2 GiB) on their way
-                through the model; at most 8192. It does not change the result, unless
-                the output is one value for the whole batch: then each pass is
-                ``batchsize`` consecutive examples, 16 with None, and a mean over the
-                batch is a mean over those.
+                how many are fast and fit into 2 GiB on their way through the model
+                (512 MiB on a CPU, if the method holds all of it); at most 32768. It
+                does not change the result, unless the output is one value for the
+                whole batch: then each pass is ``batchsize`` consecutive examples, 16
+                with None, and a mean over the batch is a mean over those.
             converter (callable): ``converter(examples, device)`` makes a batch. By
                 default examples are stacked; where saliency is read at a link, those
                 of a list that have different lengths stay a list, which is what

@@ -207,10 +207,30 @@ class TestResult:
 
 class TestPasses:
     def test_of_a_table_are_few(self, passes):
-        x = np.random.default_rng(0).normal(size=(10_000, 4))
+        x = np.random.default_rng(0).normal(size=(40_000, 4))
         GradientCalculator(squares(passes)).compute(x)
         # A trial; full ones; one shows that there is a value for a row.
-        assert passes.n_row == [2, 8192, 2, 1808]
+        assert passes.n_row == [2, 32768, 2, 7232]
+
+    def test_of_windows_are_few(self, passes):
+        x = np.random.default_rng(0).normal(size=(10_000, 4))
+        OcclusionCalculator(squares(passes), slide_axis=1).compute(x)
+        # Of 4,096 examples first, as nobody knows yet how many windows there are.
+        assert passes.n_row == [2, 5 * 4096, 2, 5 * (10_000 - 4096)]
+
+    def test_of_the_parts_of_a_file_are_alike(self, passes, tmp_path):
+        """So are its bytes, whether another part was explained before or not."""
+        x = np.random.default_rng(0).normal(size=(64 * 128, 4))
+        W = np.random.default_rng(1).normal(size=(4, 1500))
+
+        def forward(v):
+            return F.sum(F.matmul(passes(v), W) ** 2, axis=1)
+
+        calculator = OcclusionCalculator(forward, slide_axis=1)
+        calculator.compute_aggregate(x, out=tmp_path / "x.npy")
+        of_parts = np.reshape([n for n in passes.n_row if n > 2], (64, -1))
+        assert of_parts.shape[1] > 1
+        assert (of_parts == of_parts[0]).all()
 
     @pytest.mark.parametrize("n", [5, 16])
     def test_of_few_examples_are_not_tried(self, n, table, passes):

@@ -51,9 +51,11 @@ from saliency.progress import Bar, NoBar, name_of_method, progress_bar
 
 import chainer
 
-# Examples of a batch where what each step contributes is kept. Until one has been
-# explained, nobody knows how many steps there are.
-_MOST_WITH_ALL_STEPS = 1024
+# Where what each step contributes is kept, a batch has no more rows than these; and no
+# more examples than those until one was explained, since only then it is known how many
+# steps there are.
+_MOST_KEPT = 1 << 20
+_MOST_OF_UNKNOWN_STEPS = 4096
 
 # What is explained of each example of a batch, or 'argmax' to ask the pass.
 Classes = Union[Explained, str]
@@ -142,7 +144,7 @@ class Job:
         if settings.posterior is not None:
             self._folded = sample_by_sample(self._folded)
         self._plan: PassPlan = self._folded
-        self._rows_of_example = settings.M  # in the batch before, if there was one
+        self._rows_before: int | None = None  # of an example in the batch before
         self.arranged = ArrangedBatches(
             subject, settings, batches, runner, self.run, recipe.reads_graph
         )
@@ -156,6 +158,7 @@ class Job:
         Then how the next is run, and so its last digits, depends on itself alone.
         """
         self._plan = self._folded
+        self._rows_before = None
         self.arranged.learn_anew()
         self._runner.learn_anew()
 
@@ -197,8 +200,16 @@ class Job:
         if shares_start:  # the fewer examples, the more of their samples go in one pass
             n_example = self._runner.examples_of_pass(self._rows_of_example)
         elif self._recipe.keeps_steps:  # what all steps contribute is held
-            n_example = min(n_example // self._rows_of_example, _MOST_WITH_ALL_STEPS)
+            most = _MOST_OF_UNKNOWN_STEPS
+            if self._rows_before is not None:
+                most = _MOST_KEPT // self._rows_before
+            n_example = min(n_example // self._rows_of_example, most)
         return max(n_example, 1)
+
+    @property
+    def _rows_of_example(self) -> int:
+        """How many rows an example has, as far as the batch before shows it."""
+        return self._rows_before or self._settings.M
 
     def _may_fill_passes(self, start: int) -> bool:
         """Tell whether a batch may have as many examples as fill a pass.
@@ -353,7 +364,7 @@ class Job:
         is_last = batch.start + batch.size >= self._stop
         self._runner.pass_size.begin(batch, len(extent), is_last)
         classes = self._classes(batch, extent)
-        self._rows_of_example = extent.n_sample * extent.n_part
+        self._rows_before = extent.n_sample * extent.n_part
         # The bar tells how much is left if all examples are like these.
         self._bar.total = self._bar.n + self._rows_of_example * self._n_left
         self._n_left -= batch.size

@@ -20,7 +20,7 @@ import chainer
 EXAMPLES_OF_BATCH = 16
 
 # More rows are not faster: what Python takes for a pass is nothing beside them.
-_ROWS_AT_MOST = 8192
+_ROWS_AT_MOST = 32768
 # What a function is applied to in a pass, in bytes, as a mean over the functions. With
 # less, what Python takes for each of them is in the way; more is not in the cache. For
 # small networks for tables and graphs of many functions, passes of 2 to 4 MB are the
@@ -35,6 +35,8 @@ _BYTES_OF_FUNCTION_AT_MOST = 10e6
 # at once; methods that hold all arrays need several times as much.
 _ROOM = 2 << 30
 _ROOM_FOR_ALL_ARRAYS = 512 << 20
+# Of a model that applies no function of Chainer's, none of it is seen but the input.
+_ROOM_OF_UNSEEN = 256 << 20
 #: Of the first pass, only the inputs are known. A photograph of 224 x 224 has 0.6 MB,
 #: and a network makes one to two hundred times as much of it.
 FIRST_ROWS_AT_MOST = 64
@@ -186,8 +188,9 @@ class PassSize:
         """
         taken = counted.n_byte / n_row + _COPIES_OF_INPUT * self._bytes_of_input
         taken = max(taken, 1)
-        fitting = min(max(int(self._room / taken), 1), _ROWS_AT_MOST)
         n_function = counted.n_function
+        room = self._room if n_function else _ROOM_OF_UNSEEN
+        fitting = min(max(int(room / taken), 1), _ROWS_AT_MOST)
         if not self._is_on_cpu or n_function == 0:
             return fitting
         worthwhile = min(

@@ -211,9 +211,9 @@ class TargetWindows:
         scores = scores.reshape(n_sample * n_example, n_step, -1)
         maps = np.zeros((len(scores), scores.shape[2], *self.map_shape), dtype)
         for length, windows in self._by_length.items():
-            chosen = np.arange(len(scores))
+            chosen = None
             if self._lengths is not None:
-                chosen = chosen[np.tile(self._lengths == length, n_sample)]
+                chosen = np.flatnonzero(np.tile(self._lengths == length, n_sample))
             until_end: Any = tuple(slice(n) for n in windows.covering.shape)
             for rows, classes in _some_at_a_time(chosen, maps):
                 some = windows.mean_fall(scores[rows, :, classes])
@@ -245,21 +245,25 @@ def _rows_by_step(
 
 
 def _some_at_a_time(
-    chosen: np.ndarray, maps: np.ndarray
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    chosen: np.ndarray | None, maps: np.ndarray
+) -> Iterator[tuple[SomeRows, np.ndarray | int]]:
     """Give the row and the class of as many maps as are made at a time.
 
     Args:
-        chosen (numpy.ndarray): The rows that are wanted.
+        chosen (numpy.ndarray or None): The rows that are wanted; None is all of them.
         maps (numpy.ndarray): ``(n_row, n_class) + map_shape``.
     """
-    n_class = maps.shape[1]
-    n_map, n_byte = maps.shape[0] * n_class, 8 * maps[0, 0].size
-    n = max(1, n_map // _PARTS_OF_ALL, _BYTES_AT_A_TIME // n_byte)
-    for start in range(0, len(chosen) * n_class, n):
-        stop = min(start + n, len(chosen) * n_class)
+    n_row, n_class = maps.shape[:2]
+    n_byte = 8 * maps[0, 0].size
+    n = max(1, n_row * n_class // _PARTS_OF_ALL, _BYTES_AT_A_TIME // n_byte)
+    n_wanted = (n_row if chosen is None else len(chosen)) * n_class
+    for start in range(0, n_wanted, n):
+        stop = min(start + n, n_wanted)
+        if chosen is None and n_class == 1:  # without a copy
+            yield slice(start, stop), 0
+            continue
         row, of_class = np.divmod(np.arange(start, stop), n_class)
-        yield chosen[row], of_class
+        yield row if chosen is None else chosen[row], of_class
 
 
 def _geometry(slide_axis: Any, size: Any, stride: Any) -> Geometry:
