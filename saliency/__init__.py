@@ -10,6 +10,7 @@ import difflib
 import importlib
 import logging
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,8 @@ _PACKAGES = (
 )
 
 __all__ = ["Explanation", "__version__", *_MODULES]
+if find_spec("onnx") is None:  # `import *` loads all of them
+    __all__.remove("load_onnx")
 
 
 def _draw_explanation(
@@ -172,7 +175,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *_PACKAGES, "chainer_compat"})
+    return sorted({*__all__, *_MODULES, *_PACKAGES, "chainer_compat"})
 
 
 def _unknown(name: str) -> AttributeError:

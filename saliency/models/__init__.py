@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
@@ -22,6 +23,8 @@ __all__ = [
     "read_photograph",
     "top_classes",
 ]
+if find_spec("onnx") is None:  # `import *` loads all of them
+    __all__.remove("load_onnx")
 
 
 # What needs packages that may not be installed.
