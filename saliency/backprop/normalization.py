@@ -26,8 +26,7 @@ def fixed_batch_normalization(step: Step) -> InputGradients | None:
     if inv_std is None:
         inv_std = step.xp.sqrt(step.xp.reciprocal(step.x(4) + function.eps))
     scale = gamma * inv_std
-    axis = batch_module._compute_axis(ndim, gamma.ndim, function.axis)
-    key_axis = tuple(batch_module._compute_key_axis(ndim, gamma.ndim, axis))
+    key_axis = tuple(function.key_axis)
     gy_dtype = step.gradient.raw.dtype
     if step.xp is np and key_axis == (1,) and scale.dtype == gy_dtype == step.dtype(0):
         return [step.gradient.scaled(scale)]

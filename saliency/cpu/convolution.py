@@ -72,7 +72,7 @@ def transformed(W: np.ndarray, geometry: Geometry, groups: int) -> np.ndarray | 
     Returns:
         numpy.ndarray or None: An array that is not changed when ``W`` is.
     """
-    if groups == 1 and not geometry.is_pointwise() and _suits_winograd(W, geometry):
+    if groups == 1 and not geometry.is_pointwise and _suits_winograd(W, geometry):
         return _weights.transformed(W)
     return None
 
@@ -123,7 +123,7 @@ def takes_scaled_weights(
 
     Those of Winograd's algorithm are transformed once for all calls, as they are.
     """
-    is_transformed = groups == 1 and _suits_winograd(W, geometry.transposed())
+    is_transformed = groups == 1 and _suits_winograd(W, geometry.transposed)
     return W.size < gy.size and not is_transformed
 
 
@@ -139,8 +139,8 @@ def to_weights(
         groups (int): Groups of channels that are convolved separately.
     """
     if groups == 1:
-        if geometry.is_pointwise():
-            seen = x[(..., *geometry.pixels())]
+        if geometry.is_pointwise:
+            seen = x[(..., *geometry.pixels)]
             return products.matmul(_pixels(gy).T, _pixels(seen))[:, :, None, None]
         return tiles.to_weights(x, gy, geometry)
     if groups == x.shape[1]:
@@ -200,8 +200,8 @@ def _convolve(
     then: Epilogue,
     U: np.ndarray | None,
 ) -> np.ndarray:
-    if geometry.is_pointwise():
-        seen = x[(..., *geometry.pixels())]
+    if geometry.is_pointwise:
+        seen = x[(..., *geometry.pixels)]
         last = then.channels_last()
         pixels = products.matmul(_pixels(seen), W[:, :, 0, 0].T, b, last)
         by_pixel = pixels.reshape(len(x), *geometry.out, len(W))
@@ -224,12 +224,12 @@ def _to_input(
 ) -> np.ndarray:
     # With stride 1 the way back is a convolution, too.
     then = NOTHING if added is None else Epilogue(added)
-    if geometry.is_pointwise() and geometry.out == geometry.size:
+    if geometry.is_pointwise and geometry.out == geometry.size:
         last, of_pixels = then.channels_last(), mask and mask.by_pixel()
         pixels = products.matmul(_pixels(gy), W[:, :, 0, 0], None, last, of_pixels)
         by_pixel = pixels.reshape(len(gy), *geometry.out, W.shape[1])
         return by_pixel.transpose(0, 3, 1, 2)
-    back = geometry.transposed()
+    back = geometry.transposed
     if _suits_winograd(W, back):
         U = _weights.transformed(W)
         by_pixel = winograd.convolve(
@@ -238,7 +238,7 @@ def _to_input(
             is_back=True,
         )
         return by_pixel.transpose(0, 3, 1, 2)
-    if geometry.is_pointwise():
+    if geometry.is_pointwise:
         gx = _to_some_pixels(gy, W, geometry, mask)
     elif geometry.stride == (1, 1) and W.shape[1] >= _MIN_CHANNELS:
         return tiles.convolve(gy, _flip(W), None, back, then, mask)
@@ -263,7 +263,7 @@ def _with_zeros_between(by_pixel: np.ndarray, geometry: Geometry) -> np.ndarray:
 
     def write(some: slice) -> None:
         images[some] = 0
-        images[(some, *geometry.pixels())] = by_pixel[some]
+        images[(some, *geometry.pixels)] = by_pixel[some]
 
     elementwise.over_images(write, images)
     return images

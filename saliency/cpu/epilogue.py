@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from saliency.cpu import compiled
+from saliency.cpu.memory import channels_last
 
 # Bytes that are worked on at a time: they stay in the cache from one step to the next.
 _PART = 1 << 18
@@ -54,7 +55,7 @@ class Epilogue:
         """Return it with the channels, which are on axis 1, on the last axis."""
         if self.added is None:
             return self
-        return replace(self, added=np.moveaxis(self.added, 1, -1))
+        return replace(self, added=channels_last(self.added))
 
     def of_groups(self, groups: int) -> list[Epilogue]:
         """Return the epilogues of groups of channels, which are on axis 1."""

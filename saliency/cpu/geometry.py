@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,8 +41,9 @@ class Geometry:
         reach = (self.kernel[axis] - 1) * self.dilate[axis] + 1
         return (n_window - 1) * self.stride[axis] + reach
 
+    @functools.cached_property
     def is_pointwise(self) -> bool:
-        """Tell whether every window is one pixel of the input."""
+        """Whether every window is one pixel of the input."""
         return (
             self.kernel == (1, 1)
             and self.pad == (0, 0)
@@ -51,16 +53,18 @@ class Geometry:
             )
         )
 
+    @functools.cached_property
     def pixels(self) -> tuple[slice, slice]:
-        """Return which pixels the windows are, if each is one."""
+        """Which pixels the windows are, if each is one."""
         rows, columns = (
             slice(0, (n - 1) * stride + 1, stride)
             for n, stride in zip(self.out, self.stride)
         )
         return rows, columns
 
+    @functools.cached_property
     def transposed(self) -> Geometry:
-        """Return the windows of the way back, whose kernel is flipped; stride 1."""
+        """The windows of the way back, whose kernel is flipped; stride 1."""
         return Geometry(
             size=self.out,
             kernel=self.kernel,
@@ -98,9 +102,24 @@ def windows_of(
     else:
         stride, pad = (function.sy, function.sx), (function.ph, function.pw)
         dilate = getattr(function, "dy", 1), getattr(function, "dx", 1)
+    cover_all = out is None and function.cover_all
+    return _windows(size, kernel, stride, pad, dilate, out, cover_all)
+
+
+@functools.lru_cache(maxsize=1024)
+def _windows(
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    pad: tuple[int, ...],
+    dilate: tuple[int, ...],
+    out: tuple[int, ...] | None,
+    cover_all: bool,
+) -> Geometry | None:
+    """Return where windows lie, which are the same in each pass of equal shapes."""
     if out is None:
         out = tuple(
-            get_conv_outsize(*of_axis[:4], function.cover_all, of_axis[4])
+            get_conv_outsize(*of_axis[:4], cover_all, of_axis[4])
             for of_axis in zip(size, kernel, stride, pad, dilate)
         )
     if len(size) > 2 or min(out) < 1:

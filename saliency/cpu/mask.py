@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from saliency.cpu import compiled
+from saliency.cpu.memory import channels_last
 from saliency.cpu.threads import threads
 
 # Bytes that are worked on at a time.
@@ -37,11 +38,11 @@ class Mask:
 
     def channels_last(self) -> Mask:
         """Return it with the channels, which are on axis 1, on the last axis."""
-        return replace(self, y=np.moveaxis(self.y, 1, -1))
+        return replace(self, y=channels_last(self.y))
 
     def by_pixel(self) -> Mask:
         """Return it for a gradient ``(pixel, channel)``."""
-        y = np.moveaxis(self.y, 1, -1)
+        y = channels_last(self.y)
         return replace(self, y=y.reshape(-1, y.shape[-1]))
 
     def of_groups(self, groups: int) -> list[Mask]:

@@ -251,7 +251,7 @@ def reused() -> Iterator[None]:
 def aligned(n_byte: int) -> np.ndarray:
     """Return bytes of memory, not initialized, of which a vector is one cache line."""
     room = np.empty(n_byte + _LINE, np.uint8)
-    start = -room.ctypes.data % _LINE
+    start = -address_of(room) % _LINE
     return room[start : start + n_byte]
 
 
@@ -276,13 +276,26 @@ def empty_like(array: np.ndarray, shape: Sequence[int] | None = None) -> np.ndar
     if array.flags.c_contiguous:
         return empty(shape, array.dtype)
     order = axes_in_memory(array)
-    in_order = tuple(shape[axis] for axis in order)
-    return empty(in_order, array.dtype).transpose(np.argsort(order))
+    in_order = tuple([shape[axis] for axis in order])
+    back = sorted(range(len(order)), key=order.__getitem__)
+    return empty(in_order, array.dtype).transpose(back)
 
 
 def axes_in_memory(array: np.ndarray) -> list[int]:
     """Return the axes from the largest stride to the smallest."""
-    return sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
+    return sorted(range(array.ndim), key=[-abs(s) for s in array.strides].__getitem__)
+
+
+def channels_last(images: np.ndarray) -> np.ndarray:
+    """Return images ``(n, channel, ...)`` with the channels on the last axis."""
+    return images.transpose(0, *range(2, images.ndim), 1)
+
+
+def address_of(array: np.ndarray) -> int:
+    """Return where in memory the first element of an array is."""
+    # Takes two thirds of the time of array.ctypes.data.
+    address: int = array.__array_interface__["data"][0]
+    return address
 
 
 def zeros(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from saliency.cpu.compiled import activations, kernels
 from saliency.cpu.compiled.code import lanes_of
 from saliency.cpu.geometry import Geometry
+from saliency.cpu.memory import address_of
 
 # Smaller arrays take no longer in NumPy, whose functions are called faster.
 _MIN_BYTES = 1 << 17
@@ -146,7 +147,7 @@ class Finish:
         bias, scale, shift = self._addresses
         offset = first_channel * size
         kernels.finish(x.dtype, adds=added is not None)(
-            *(x.ctypes.data, term.ctypes.data, out.ctypes.data),
+            *(address_of(x), address_of(term), address_of(out)),
             *(bias + offset, scale + offset, shift + offset),
             *x.shape,
             *(x.strides[0] // size, term.strides[0] // size, out.strides[0] // size),
@@ -225,15 +226,15 @@ class Product:
         if len(a) < kernels.ROWS[self._n_vector]:
             raise ValueError(f"{len(a)} rows are too few")
         size, adds = a.itemsize, added is not None
-        of_out = out.ctypes.data
+        of_out = address_of(out)
         of_added, added_row = of_out, 0
         if added is not None:
-            of_added, added_row = added.ctypes.data, added.strides[0]
+            of_added, added_row = address_of(added), added.strides[0]
         strides = *a.strides, self._b.strides[0], added_row, out.strides[0]
         kernels.product(
             *(a.dtype, self._n_vector), finishes=self._finishes or adds, adds=adds
         )(
-            *(a.ctypes.data, self._address, of_added, of_out, *self._addresses),
+            *(address_of(a), self._address, of_added, of_out, *self._addresses),
             *(*a.shape, self.n_column),
             *[stride // size for stride in strides],
             *self._limits,
@@ -280,7 +281,7 @@ class Transform:
             found = [(array.shape, array.strides) for array in (x, out)]
             raise ValueError(f"arrays of {found} do not fit each other")
         kernels.transform(x.dtype, self._matrix)(
-            *(x.ctypes.data, out.ctypes.data, n_outer, n_middle, n_inner),
+            *(address_of(x), address_of(out), n_outer, n_middle, n_inner),
             *[stride // x.itemsize for a in (x, out) for stride in a.strides[:4]],
         )
 
@@ -312,7 +313,7 @@ def multiply_by_mask(
         return False
     shape, strides = found
     kernels.mask(x.dtype)(
-        *(x.ctypes.data, y.ctypes.data, out.ctypes.data),
+        *(address_of(x), address_of(y), address_of(out)),
         *shape,
         *strides,
         floor,
@@ -349,7 +350,7 @@ def _apply(
         return False
     with kernels.lock:
         run = function(x.dtype)
-    run(x.ctypes.data, out.ctypes.data, x.size)
+    run(address_of(x), address_of(out), x.size)
     return True
 
 
@@ -404,7 +405,7 @@ class ChannelFilter:
             *(x.dtype, geometry.kernel[1], column_stride, dilate),
             has_mask=mask is not None,
         )(
-            *(x.ctypes.data, y.ctypes.data, taps, out.ctypes.data, *vectors),
+            *(address_of(x), address_of(y), taps, address_of(out), *vectors),
             *(n_image, n_row, n_channel, geometry.kernel[0]),
             *self._windows,
             *[stride // size for stride in (*x.strides[:3], *out.strides[:3])],
@@ -424,7 +425,7 @@ def _neutral(n_channel: int, dtype: np.dtype) -> tuple[Placed, Placed, Placed]:
 
 
 def _placed(array: np.ndarray) -> Placed:
-    return array, array.ctypes.data
+    return array, address_of(array)
 
 
 def _as_rows(
