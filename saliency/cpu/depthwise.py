@@ -79,22 +79,13 @@ def to_input(
     """
     gx = memory.empty((len(gy), *geometry.size, n_channel), gy.dtype)
     filters = []
-    for rows in _phases(geometry, 0):
-        for columns in _phases(geometry, 1):
-            part = gx[:, rows.pixels, columns.pixels]
-            if not (rows.taps and columns.taps):
-                part[...] = 0
-                continue
-            back = Geometry(
-                size=geometry.out,
-                kernel=(len(rows.taps), len(columns.taps)),
-                stride=(1, 1),
-                pad=(rows.pad, columns.pad),
-                dilate=(rows.dilate, columns.dilate),
-                out=part.shape[1:3],
-            )
-            kernels = W[:, 0, rows.taps][:, :, columns.taps]
-            filters.append(_Filter(kernels, back, part))
+    for rows, columns, back in _ways_back(geometry):
+        part = gx[:, rows.pixels, columns.pixels]
+        if back is None:
+            part[...] = 0
+            continue
+        kernels = W[:, 0, rows.taps][:, :, columns.taps]
+        filters.append(_Filter(kernels, back, part))
     if filters:
         _run(filters, gy, _of_all([each.geometry for each in filters]), mask=mask)
     return gx.transpose(0, 3, 1, 2)
@@ -116,6 +107,33 @@ class _Phase(NamedTuple):
     taps: list[int]
     pad: int
     dilate: int
+
+
+@functools.lru_cache(maxsize=256)
+def _ways_back(geometry: Geometry) -> list[tuple[_Phase, _Phase, Geometry | None]]:
+    """Return the phases of rows and columns, and where the windows of each pair lie.
+
+    These are windows on the output, for pixels of the input; None where no tap sees
+    them.
+    """
+    found = []
+    for rows in _phases(geometry, 0):
+        for columns in _phases(geometry, 1):
+            back = None
+            if rows.taps and columns.taps:
+                back = Geometry(
+                    size=geometry.out,
+                    kernel=(len(rows.taps), len(columns.taps)),
+                    stride=(1, 1),
+                    pad=(rows.pad, columns.pad),
+                    dilate=(rows.dilate, columns.dilate),
+                    out=(
+                        len(range(geometry.size[0])[rows.pixels]),
+                        len(range(geometry.size[1])[columns.pixels]),
+                    ),
+                )
+            found.append((rows, columns, back))
+    return found
 
 
 def _phases(geometry: Geometry, axis: int) -> Iterator[_Phase]:
