@@ -47,6 +47,29 @@ def is_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
+def unmasked(name: str, value: Any) -> Any:
+    """Return the array of a masked array of NumPy; anything else as it is.
+
+    Args:
+        name (str): What it is called in the message.
+        value: What was given.
+
+    Raises:
+        ValueError: If an element is masked: it has no value.
+    """
+    if not isinstance(value, np.ma.MaskedArray):
+        return value
+    is_masked = np.ma.getmaskarray(value)
+    if is_masked.any():
+        first = tuple(np.argwhere(is_masked)[0].tolist())
+        raise ValueError(
+            f"{name} must have a value for every element, but {is_masked.sum()} of "
+            f"{value.size} are masked (first at {first}); fill them, or leave out "
+            "their examples"
+        )
+    return value.data
+
+
 def check_bool(name: str, value: Any) -> None:
     """Raise a ValueError that names the parameter unless it is a bool, or 0 or 1."""
     is_bool = isinstance(value, (bool, np.bool_))

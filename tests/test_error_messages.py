@@ -129,6 +129,9 @@ CASES: dict[str, Callable[[], object]] = {
     "Data that is not finite": lambda: compute(
         GradientCalculator, network(), np.where(X > 0.9, np.nan, X), class_index=0
     ),
+    "Data with masked elements": lambda: compute(
+        GradientCalculator, network(), np.ma.masked_array(X, X > 0.9), class_index=0
+    ),
     "The target has no influence on the output": lambda: compute(
         GradientCalculator, network(lambda h: h.array), class_index=0
     ),

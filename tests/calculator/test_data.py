@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    ExpectedGradientsCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
     IntegratedGradientsCalculator,
@@ -320,6 +321,60 @@ class TestOtherTables:
         frame = polars.DataFrame(x).lazy()
         with pytest.raises(TypeError, match=r"pass data\.collect\(\)"):
             GradientCalculator(build(MLP, n_out=1)).compute(frame)
+
+
+class OfNetCDF4:
+    """An array on a disk that masks what is missing, as those of netCDF4 do."""
+
+    def __init__(self, masked):
+        self.shape, self.dtype, self._masked = masked.shape, masked.dtype, masked
+
+    def __getitem__(self, rows):
+        return self._masked[rows]
+
+
+class TestMaskedArrays:
+    """A masked element has no value, though there is a number in its memory."""
+
+    forms = pytest.mark.parametrize(
+        "form",
+        [lambda z: z, lambda z: [*z], lambda z: (z, z), TupleDataset, OfNetCDF4],
+        ids=["array", "list", "tuple", "dataset", "netCDF4"],
+    )
+
+    def calculator(self):
+        return GradientCalculator(lambda v, *_: F.sum(v**2, axis=1))
+
+    @forms
+    @pytest.mark.parametrize("value", [1.0, np.nan])
+    def test_with_masked_elements_are_refused(self, form, value, x):
+        x[2, 1] = value
+        masked = np.ma.masked_where(x == x[2, 1], x)
+        masked[2, 1] = np.ma.masked
+        with pytest.raises(
+            ValueError, match=r"data must have a value.* 1 of .* masked"
+        ):
+            self.calculator().compute(form(masked))
+
+    @forms
+    def test_without_are_arrays(self, form, x):
+        found = self.calculator().compute(form(np.ma.masked_array(x)))
+        assert type(found) is np.ndarray
+        assert_allclose(found[0], 2 * x)
+
+    @pytest.mark.parametrize(
+        ("kind", "name"),
+        [
+            (IntegratedGradientsCalculator, "baseline"),
+            (ExpectedGradientsCalculator, "background"),
+            (OcclusionCalculator, "fill"),
+        ],
+    )
+    def test_as_references_are_refused_too(self, kind, name, x):
+        masked = np.ma.masked_array(x, x < 0)
+        how = {"slide_axis": 1} if name == "fill" else {}
+        with pytest.raises(ValueError, match=f"{name} must have a value for every"):
+            kind(build(MLP, n_out=1), **{name: masked}, **how).compute(x)
 
 
 def test_a_large_dataset_is_read_in_batches_and_in_order(x):

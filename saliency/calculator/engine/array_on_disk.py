@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from saliency.checks import unmasked
+
 import chainer
 
 # Each read has a price, whatever it brings, and that of one row may bring its chunk.
@@ -66,7 +68,8 @@ class ArrayOnDisk:
             first = start - start % self._n_ahead
             last = min(stop + -stop % self._n_ahead, len(self))
             self._held = self._held[:0]  # before there is another in memory
-            self._held = np.asarray(self._array[first:last])
+            # An array of netCDF4 gives masked ones.
+            self._held = np.asarray(unmasked("data", self._array[first:last]))
             self._start = first
         return self._held[start - self._start : stop - self._start]
 

@@ -9,6 +9,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from saliency.calculator.engine.subject import Subject
+from saliency.checks import unmasked
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,16 @@ def from_table(data: Any) -> Any:
 
     A table becomes an array of floats, ``(n_row, n_column)``, of one floating-point
     dtype if all its columns have it and of float64 otherwise, with NaN for what is
-    missing. A column by itself keeps its dtype: it may hold labels.
+    missing. A column by itself keeps its dtype: it may hold labels. A masked array of
+    NumPy becomes an array.
 
     Raises:
         TypeError: If columns are not numeric, or a table of polars is a lazy one.
+        ValueError: If elements are masked.
     """
     table = as_table(data)
     if table is None:
-        return data
+        return unmasked("data", data)
     table.check()
     return table.to_array()
 
