@@ -43,7 +43,7 @@ class TestData:
         with pytest.raises(ValueError, match="data is empty"):
             new_calculator(model).compute(data)
 
-    @every_calculator_with(every_value, data=[None, 3, ...])
+    @every_calculator_with(every_value, data=[None, 3, ..., "CCO", {"x": np.zeros(3)}])
     def test_of_a_wrong_kind(self, new_calculator, data, model):
         with pytest.raises(TypeError, match="data must be"):
             new_calculator(model).compute(data)
@@ -181,6 +181,26 @@ class TestConstructor:
     def test_a_model_that_is_not_callable(self, new_calculator, value):
         with pytest.raises(TypeError, match="model must be callable"):
             new_calculator(value)
+
+    @pytest.mark.parametrize(
+        ("package", "framework"), [("torch", "PyTorch"), ("keras", "Keras")]
+    )
+    @pytest.mark.parametrize("name", ["model", "eval_fun"])
+    def test_a_network_of_another_framework(self, package, framework, name, model):
+        """Whose package need not be there: a class says where its base is from."""
+        base = type("Module", (), {"__module__": f"{package}.nn", "__call__": id})
+        network = type("Net", (base,), {})()
+        given = {"model": model, name: network}
+        message = f"{name} must be .* got Net, which is of {framework}: .*load_onnx"
+        with pytest.raises(TypeError, match=message):
+            GradientCalculator(**given)
+
+    @pytest.mark.parametrize("of", [lambda e: e, lambda e: e.predict_proba])
+    def test_an_estimator(self, of):
+        estimator = pytest.importorskip("sklearn.neural_network").MLPClassifier()
+        message = "got MLPClassifier, which is of scikit-learn: .*from_sklearn"
+        with pytest.raises(TypeError, match=message):
+            OcclusionCalculator(of(estimator))
 
     @every_calculator
     def test_an_eval_fun_that_is_not_callable(self, new_calculator, model):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Callable
@@ -407,10 +407,14 @@ def _as_dataset(data: Any) -> Any:
             )
         data = TupleDataset(*data) if data else ()
     data = in_memory_or_read_ahead(data)
-    if not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+    has_examples = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if not has_examples or isinstance(data, (Mapping, str, bytes)):
+        hint = ""
+        if isinstance(data, Mapping):
+            hint = "; for several inputs pass their arrays in a tuple, in order"
         raise TypeError(
             "data must be an array, a list of examples, a Chainer dataset, a DataFrame "
-            f"or a tuple of arrays, got {type(data).__name__}"
+            f"or a tuple of arrays, got {type(data).__name__}{hint}"
         )
     if _is_array(data) and data.ndim == 0:
         raise ValueError("data must have a batch axis, got an array of shape ()")

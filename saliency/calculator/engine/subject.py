@@ -11,10 +11,11 @@ import numpy as np
 
 from link_hooks import VariableMonitorLinkHook
 from saliency.calculator.engine.explained_output import ClassIndex, checked_class_index
+from saliency.calculator.engine.foreign_models import check_model
 from saliency.calculator.engine.links_within import links_within
 from saliency.calculator.engine.parts import Parts, array_of, parts_of
 from saliency.chainer_compat import gpu_problem
-from saliency.checks import check_callable, is_int
+from saliency.checks import is_int
 
 import chainer
 
@@ -83,9 +84,9 @@ class Subject:
             TypeError, ValueError: If one of them is not allowed.
         """
         if eval_fun is not None:
-            check_callable("eval_fun", eval_fun)
+            check_model("eval_fun", eval_fun)
         else:
-            check_callable("model", model)
+            check_model("model", model)
         found, gives_tuple = _targets(target_extractor, targets)
         _check_extractor("output_extractor", output_extractor)
         if output_extractor is not None and output_extractor.calls == "stack":
