@@ -58,6 +58,16 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         help="columns of a table that the model does not take, such as the target",
     )
     add(
+        "--encoding",
+        metavar="NAME",
+        help="how a .csv is encoded, if not in UTF-8: cp932 as by Excel in Japan",
+    )
+    add(
+        "--separator",
+        metavar="CHARACTER",
+        help="what is between the columns of a .csv, if not a comma: ';', or 'tab'",
+    )
+    add(
         "--smiles",
         metavar="COLUMN",
         help="column with SMILES, if it is not called smiles",

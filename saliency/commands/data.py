@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import os
 from collections.abc import Iterator, Sequence
@@ -74,9 +75,12 @@ def _check_options(args: argparse.Namespace, read_as: str, kind: str) -> None:
         read_as (str): How the files are read.
         kind (str): What is in them; a table may hold molecules.
     """
+    is_csv = args.data[0].lower().endswith(".csv")
     for option, is_given, fits, of in (
         ("--drop", bool(args.drop), kind == "table", "tables of numbers"),
         ("--index", args.index is not None, kind == "table", "tables of numbers"),
+        ("--encoding", args.encoding is not None, is_csv, "files that end with .csv"),
+        ("--separator", args.separator is not None, is_csv, "files that end with .csv"),
         ("--smiles", args.smiles is not None, read_as == "table", "tables in files"),
         ("--preprocess", args.preprocess is not None, kind == "image", "photographs"),
         ("--size", args.size is not None, kind == "image", "photographs"),
@@ -131,7 +135,7 @@ def _read_photographs(words: Sequence[str], args: argparse.Namespace) -> Example
 
 def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
     (path,) = words
-    frame = _frame_of(path)
+    frame = _frame_of(path, args)
     column = args.smiles or _smiles_column(frame.columns)
     if column is not None:
         _check_columns(frame, [column], "--smiles", path)
@@ -148,7 +152,7 @@ def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
     return Examples("table", frame, list(map(str, frame.index)))
 
 
-def _frame_of(path: str) -> Any:
+def _frame_of(path: str, args: argparse.Namespace) -> Any:
     """Return a table as a DataFrame of pandas.
 
     Raises:
@@ -162,11 +166,12 @@ def _frame_of(path: str) -> Any:
             "tables are read by pandas, which is not installed: pip install "
             "pandas pyarrow"
         ) from None
-    readers = dict(
-        zip(_TABLES, (pandas.read_csv, pandas.read_parquet, pandas.read_feather))
-    )
+    read_csv = functools.partial(_frame_of_csv, pandas, args)
+    readers = dict(zip(_TABLES, (read_csv, pandas.read_parquet, pandas.read_feather)))
     try:
         return readers[os.path.splitext(path)[1].lower()](path)
+    except Unusable:
+        raise
     except ImportError:
         raise ImportError(
             f"{path} is read by pyarrow, which is not installed: pip install "
@@ -174,6 +179,37 @@ def _frame_of(path: str) -> Any:
         ) from None
     except Exception as error:  # pandas and pyarrow have many
         raise Unusable(f"{path} cannot be read as a table: {error}") from error
+
+
+def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
+    """Return the table of a .csv, read as the options say."""
+    separator = {None: ",", "tab": "\t"}.get(args.separator, args.separator)
+    if len(separator) != 1:
+        raise Unusable(
+            f"--separator must be one character or 'tab', got {args.separator!r}"
+        )
+    try:
+        frame = pandas.read_csv(path, encoding=args.encoding or "utf-8", sep=separator)
+    except LookupError:
+        raise Unusable(
+            f"--encoding {args.encoding}: there is no such encoding"
+        ) from None
+    except UnicodeDecodeError as error:
+        if args.encoding is not None:
+            raise Unusable(f"--encoding {args.encoding}: {path}: {error}") from error
+        raise Unusable(
+            f"{path} is not in UTF-8; say how it is encoded, as in --encoding cp932, "
+            "which is how Excel writes in Japan"
+        ) from error
+    name = str(frame.columns[0])
+    found = next((mark for mark in (";", "\t") if mark in name), None)
+    if len(frame.columns) == 1 and found is not None:
+        given = "tab" if found == "\t" else f"'{found}'"
+        raise Unusable(
+            f"{path} has one column, {name!r}; if these are several, pass --separator "
+            f"{given}"
+        )
+    return frame
 
 
 def _check_columns(frame: Any, names: Sequence[str], option: str, path: str) -> None:
