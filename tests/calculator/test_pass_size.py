@@ -215,8 +215,8 @@ class TestPasses:
     def test_of_windows_are_few(self, passes):
         x = np.random.default_rng(0).normal(size=(10_000, 4))
         OcclusionCalculator(squares(passes), slide_axis=1).compute(x)
-        # Of 4,096 examples first, as nobody knows yet how many windows there are.
-        assert passes.n_row == [2, 5 * 4096, 2, 5 * (10_000 - 4096)]
+        # Of 8,192 examples first, as nobody knows yet how many windows there are.
+        assert passes.n_row == [2, 32768, 2, 5 * 8192 - 32768, 5 * (10_000 - 8192)]
 
     def test_of_the_parts_of_a_file_are_alike(self, passes, tmp_path):
         """So are its bytes, whether another part was explained before or not."""

@@ -55,7 +55,7 @@ import chainer
 # more examples than those until one was explained, since only then it is known how many
 # steps there are.
 _MOST_KEPT = 1 << 20
-_MOST_OF_UNKNOWN_STEPS = 4096
+_MOST_OF_UNKNOWN_STEPS = 8192
 
 # What is explained of each example of a batch, or 'argmax' to ask the pass.
 Classes = Union[Explained, str]
