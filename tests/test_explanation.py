@@ -175,9 +175,19 @@ class TestExamples:
             np.testing.assert_array_equal(getattr(some, name), expected)
         assert some.feature_names == NAMES
 
-    @pytest.mark.parametrize("key", [6, "a", np.ones(5, bool), (0, 1, 2), 0.5])
-    def test_examples_that_are_not_there(self, explanation, key):
-        with pytest.raises(IndexError):
+    @pytest.mark.parametrize(
+        ("key", "message"),
+        [
+            (6, "out of bounds"),
+            (np.ones(5, bool), "did not match"),
+            ((0, 1, 2), "got 3 indices"),
+            ("a", "examples are an int, a slice, .*; got 'a'"),
+            (0.5, "; got 0.5"),
+            (["a", "b"], r"; got \['a', 'b'\]"),
+        ],
+    )
+    def test_examples_that_are_not_there(self, explanation, key, message):
+        with pytest.raises(IndexError, match=message):
             explanation[key]
 
     def test_one_after_the_other(self, explanation):

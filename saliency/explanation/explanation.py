@@ -238,8 +238,14 @@ class Explanation:
     def _at(self, key: Any) -> Explanation:
         """Return the explanation of some examples."""
         if not isinstance(key, slice):
-            key = np.asarray(key)
+            given, key = key, np.asarray(key)
             key = key.astype(int) if key.size == 0 else key
+            if key.dtype.kind not in "biu":
+                raise IndexError(
+                    "examples are an int, a slice, or an array of ints or bools, and "
+                    "a class comes behind them, as in explanation[3, 'cat'] or "
+                    f"explanation[:, 'cat']; got {given!r}"
+                )
         rows = np.atleast_1d(np.arange(len(self))[key])
         some: dict[str, Any] = {}
         for name in _OF_EXAMPLES:
