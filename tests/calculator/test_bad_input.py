@@ -71,6 +71,13 @@ class TestData:
         with pytest.raises(ValueError, match=r"data.*input 1 of example 1"):
             new_calculator(lambda v, w: F.sum(v * w, axis=1)).compute((x, z))
 
+    @pytest.mark.parametrize("other", [np.zeros((7, 3)), np.zeros(7)])
+    def test_inputs_in_a_list(self, other, x):
+        calculator = GradientCalculator(lambda v, w: F.sum(v, axis=1) + w)
+        message = r"list of examples of different shapes, .*\(7, 4\) .* in a tuple"
+        with pytest.raises(ValueError, match=message):
+            calculator.compute([x, other])
+
     @every_calculator
     def test_inputs_of_different_lengths(self, new_calculator, model, x):
         with pytest.raises(ValueError, match=r"data is a tuple.*\[7, 6\]"):

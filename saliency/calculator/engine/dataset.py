@@ -345,6 +345,7 @@ class Batches:
             found = [set(lengths) for lengths in of_inputs if lengths is not None]
             different = [lengths for lengths in found if len(lengths) > 1]
             if not different:
+                _refuse_different_shapes(examples, reason)
                 raise
             raise ValueError(
                 "converter does not take examples of different lengths "
@@ -360,6 +361,18 @@ class Batches:
             is_default = self._converter is concat_examples
             self._is_listed = is_list and is_default and self.lengths() is not None
         return self._is_listed
+
+
+def _refuse_different_shapes(examples: list[Any], reason: ValueError) -> None:
+    """Raise a ValueError if examples are arrays of different shapes."""
+    shapes = {x.shape: None for x in examples if _is_array(x)}
+    if len(shapes) > 1:
+        one, another = list(shapes)[:2]
+        raise ValueError(
+            f"data is a list of examples of different shapes, such as {one} and "
+            f"{another}, which cannot be stacked. If they are the inputs of the model, "
+            "pass them in a tuple"
+        ) from reason
 
 
 def list_examples(examples: Sequence[Any], device: Any = None) -> Any:
