@@ -64,8 +64,8 @@ def unmasked(name: str, value: Any) -> Any:
         first = tuple(np.argwhere(is_masked)[0].tolist())
         raise ValueError(
             f"{name} must have a value for every element, but {is_masked.sum()} of "
-            f"{value.size} are masked (first at {first}); fill them, or leave out "
-            "their examples"
+            f"{value.size} are masked (first at {first}); fill them, or leave "
+            "them out"
         )
     return value.data
 

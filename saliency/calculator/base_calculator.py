@@ -39,7 +39,7 @@ from saliency.calculator.results.explain_work import (
     Known,
 )
 from saliency.calculator.results.room import check_room
-from saliency.checks import for_each_target, narrowed
+from saliency.checks import for_each_target, narrowed, unmasked
 from saliency.configured import (
     Configured,
     names_typos,
@@ -540,7 +540,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
     def _aggregate(
         saliency_array: Any, method: str, ch_axis: Any, statistic: str
     ) -> np.ndarray:
-        samples = np.asarray(saliency_array)
+        samples = np.asarray(unmasked("saliency_arrays", saliency_array))
         _check_samples(samples)
         aggregation = Aggregation(method, ch_axis, statistic, len(samples))
         statistics = RunningStatistics(statistic)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.checks import unmasked
 
 
 def as_real_array(value: Array, name: str) -> np.ndarray:
@@ -18,12 +19,13 @@ def as_real_array(value: Array, name: str) -> np.ndarray:
         Array of the same floating dtype; integers and booleans become float64.
 
     Raises:
-        ValueError: ``value`` is ragged.
+        ValueError: ``value`` is ragged, or an element of it is masked.
         TypeError: ``value`` does not hold real numbers.
     """
     # `get` alone would not tell a CuPy array from a dict or a pandas Series.
     if hasattr(value, "__cuda_array_interface__") and hasattr(value, "get"):
         value = value.get()
+    value = unmasked(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:
