@@ -47,8 +47,8 @@ def is_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
-def unmasked(name: str, value: Any) -> Any:
-    """Return the array of a masked array of NumPy; anything else as it is.
+def plain_array(name: str, value: Any) -> Any:
+    """Return a masked array or a matrix of NumPy as an array; all else as it is.
 
     Args:
         name (str): What it is called in the message.
@@ -57,6 +57,8 @@ def unmasked(name: str, value: Any) -> Any:
     Raises:
         ValueError: If an element is masked: it has no value.
     """
+    if isinstance(value, np.matrix):  # of which a row has two axes
+        return np.asarray(value)
     if not isinstance(value, np.ma.MaskedArray):
         return value
     is_masked = np.ma.getmaskarray(value)

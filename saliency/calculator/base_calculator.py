@@ -39,7 +39,7 @@ from saliency.calculator.results.explain_work import (
     Known,
 )
 from saliency.calculator.results.room import check_room
-from saliency.checks import for_each_target, narrowed, unmasked
+from saliency.checks import for_each_target, narrowed, plain_array
 from saliency.configured import (
     Configured,
     names_typos,
@@ -211,13 +211,13 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
 
         Args:
             data: The examples: an array ``(N, ...)``, also one that is not in memory
-                (of h5py or Zarr, or a ``numpy.memmap``), a list of examples, a Chainer
-                dataset, a table with numeric columns (a DataFrame of pandas or polars,
-                a Table of pyarrow), or a tuple of arrays or tables of N rows for models
-                of several inputs. Floating-point inputs
-                are cast to the dtype of the model's floating-point parameters, if
-                they all have one: without a warning, since float64 is NumPy's default
-                and not a choice. The saliency is then of that dtype.
+                (of h5py or Zarr, or a ``numpy.memmap``) or sparse (of SciPy), a list of
+                examples, a Chainer dataset, a table with numeric columns (a DataFrame
+                of pandas or polars, a Table of pyarrow), or a tuple of arrays or tables
+                of N rows for models of several inputs. Floating-point inputs are cast
+                to the dtype of the model's floating-point parameters, if they all have
+                one: without a warning, since float64 is NumPy's default and not a
+                choice. The saliency is then of that dtype.
             M (int): Number of samples. More than one makes sense with ``train``,
                 ``noise_sampler`` or ``posterior``; where all are equal, a warning says
                 why.
@@ -540,7 +540,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
     def _aggregate(
         saliency_array: Any, method: str, ch_axis: Any, statistic: str
     ) -> np.ndarray:
-        samples = np.asarray(unmasked("saliency_arrays", saliency_array))
+        samples = np.asarray(plain_array("saliency_arrays", saliency_array))
         _check_samples(samples)
         aggregation = Aggregation(method, ch_axis, statistic, len(samples))
         statistics = RunningStatistics(statistic)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from saliency.array_types import Array
-from saliency.checks import unmasked
+from saliency.checks import plain_array
 
 
 def as_real_array(value: Array, name: str) -> np.ndarray:
@@ -25,7 +25,7 @@ def as_real_array(value: Array, name: str) -> np.ndarray:
     # `get` alone would not tell a CuPy array from a dict or a pandas Series.
     if hasattr(value, "__cuda_array_interface__") and hasattr(value, "get"):
         value = value.get()
-    value = unmasked(name, value)
+    value = plain_array(name, value)
     try:
         array = np.asarray(value)
     except ValueError as error:

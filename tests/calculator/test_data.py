@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 from link_hooks import VariableMonitorLinkHook
@@ -60,6 +61,9 @@ FORMS = {
     "fortran_order": np.asfortranarray,
     "view": lambda x: np.repeat(x, 2, axis=0)[::2],
     "read_only": lambda x: np.frombuffer(x.tobytes()).reshape(x.shape),
+    "matrix": np.asmatrix,
+    "sparse": scipy.sparse.csr_matrix,
+    "sparse_without_rows": scipy.sparse.coo_matrix,
 }
 
 
@@ -375,6 +379,17 @@ class TestMaskedArrays:
         how = {"slide_axis": 1} if name == "fill" else {}
         with pytest.raises(ValueError, match=f"{name} must have a value for every"):
             kind(build(MLP, n_out=1), **{name: masked}, **how).compute(x)
+
+
+def test_a_sparse_matrix_is_explained_into_a_file(tmp_path, x):
+    x[x < 0] = 0
+    sparse = scipy.sparse.csr_matrix(x)
+    calculator = GradientCalculator(build(MLP, n_out=1))
+    found = calculator.compute_aggregate(sparse, out=tmp_path / "x.npy")
+    # It is the same call, whose work is done.
+    again = calculator.compute_aggregate(x, out=tmp_path / "x.npy")
+    assert_array_equal(found, again)
+    assert_array_equal(found, calculator.compute(x)[0])
 
 
 def test_a_large_dataset_is_read_in_batches_and_in_order(x):

@@ -1,4 +1,4 @@
-"""Arrays that are not in memory, as h5py and Zarr have them."""
+"""Arrays that are read row by row: those of h5py and Zarr, and sparse ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.checks import unmasked
+from saliency.checks import plain_array
 
 import chainer
 
@@ -17,10 +17,12 @@ _BYTES_AT_MOST = 64 << 20
 
 
 def in_memory_or_read_ahead(data: Any) -> Any:
-    """Return an array that is not in memory as an :class:`ArrayOnDisk`.
+    """Return an array that is not in memory, or sparse, as an :class:`ArrayOnDisk`.
 
     Anything else is returned as it is.
     """
+    if hasattr(data, "tocsr"):  # of SciPy, in one of many forms
+        return ArrayOnDisk(data.tocsr())
     if isinstance(data, (*chainer.get_array_types(), chainer.Variable)):
         return data
     shape, dtype = getattr(data, "shape", None), getattr(data, "dtype", None)
@@ -31,7 +33,7 @@ def in_memory_or_read_ahead(data: Any) -> Any:
 
 
 class ArrayOnDisk:
-    """Rows of an array that is not in memory, which are read some way ahead.
+    """Rows of an array that is not in memory as such, which are read some way ahead.
 
     What was read last is kept, so that rows that are asked for one after the other are
     read, and chunks unpacked, once.
@@ -68,8 +70,11 @@ class ArrayOnDisk:
             first = start - start % self._n_ahead
             last = min(stop + -stop % self._n_ahead, len(self))
             self._held = self._held[:0]  # before there is another in memory
+            some = self._array[first:last]
+            if hasattr(some, "toarray"):  # of a sparse array
+                some = some.toarray()
             # An array of netCDF4 gives masked ones.
-            self._held = np.asarray(unmasked("data", self._array[first:last]))
+            self._held = np.asarray(plain_array("data", some))
             self._start = first
         return self._held[start - self._start : stop - self._start]
 

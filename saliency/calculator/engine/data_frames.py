@@ -9,7 +9,7 @@ from typing import Any, Callable, Optional
 import numpy as np
 
 from saliency.calculator.engine.subject import Subject
-from saliency.checks import unmasked
+from saliency.checks import plain_array
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def from_table(data: Any) -> Any:
     """
     table = as_table(data)
     if table is None:
-        return unmasked("data", data)
+        return plain_array("data", data)
     table.check()
     return table.to_array()
 

@@ -11,7 +11,7 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.rows import NoBatchAxis
-from saliency.checks import is_finite, unmasked
+from saliency.checks import is_finite, plain_array
 
 import chainer
 
@@ -220,7 +220,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _as_finite_array(name: str, value: Any) -> Any:
-    value = unmasked(name, value)
+    value = plain_array(name, value)
     if not isinstance(value, chainer.get_array_types()):
         value = np.asarray(value)
     if value.dtype.kind not in "fiu":
