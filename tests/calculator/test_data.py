@@ -61,7 +61,7 @@ FORMS = {
     "fortran_order": np.asfortranarray,
     "view": lambda x: np.repeat(x, 2, axis=0)[::2],
     "read_only": lambda x: np.frombuffer(x.tobytes()).reshape(x.shape),
-    "matrix": np.asmatrix,
+    "matrix": lambda x: x.view(np.matrix),
     "sparse": scipy.sparse.csr_matrix,
     "sparse_without_rows": scipy.sparse.coo_matrix,
 }
