@@ -182,14 +182,22 @@ def _frame_of(path: str, args: argparse.Namespace) -> Any:
 
 
 def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
-    """Return the table of a .csv, read as the options say."""
+    """Return the table of a .csv, read as the options say.
+
+    With another separator than a comma, a comma may be the decimal point.
+    """
     separator = {None: ",", "tab": "\t"}.get(args.separator, args.separator)
     if len(separator) != 1:
         raise Unusable(
             f"--separator must be one character or 'tab', got {args.separator!r}"
         )
+    read = functools.partial(
+        pandas.read_csv, path, encoding=args.encoding or "utf-8", sep=separator
+    )
     try:
-        frame = pandas.read_csv(path, encoding=args.encoding or "utf-8", sep=separator)
+        frame = read()
+        if separator != ",":
+            frame = max(frame, read(decimal=","), key=_number_of_numeric_columns)
     except LookupError:
         raise Unusable(
             f"--encoding {args.encoding}: there is no such encoding"
@@ -210,6 +218,10 @@ def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
             f"{given}"
         )
     return frame
+
+
+def _number_of_numeric_columns(frame: Any) -> int:
+    return len(frame.select_dtypes("number").columns)
 
 
 def _check_columns(frame: Any, names: Sequence[str], option: str, path: str) -> None:

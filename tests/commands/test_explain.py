@@ -220,12 +220,13 @@ class TestTables:
         self, separator: str, name: str, folder: Path, tmp_path: Path
     ) -> None:
         columns = "年齢", "身長", "体重", "血圧"
-        rows = [separator.join(row) for row in (columns, "1234", "5678")]
+        numbers = ["1,5", "2", "3", "-4,25"], ["5", "6", "7", "8"]
+        rows = [separator.join(row) for row in (columns, *numbers)]
         (tmp_path / "a.csv").write_text("\n".join(rows), encoding="cp932")
         line = f"{tmp_path / 'a.csv'} --encoding cp932 --separator {name}"
         found = explain(f"{line} --model iris.onnx --class 0", tmp_path / "out")
         assert found.feature_names == columns
-        np.testing.assert_array_equal(found.data, [[1, 2, 3, 4], [5, 6, 7, 8]])
+        np.testing.assert_array_equal(found.data, [[1.5, 2, 3, -4.25], [5, 6, 7, 8]])
 
     @pytest.mark.parametrize("kind", ["parquet", "feather"])
     @pytest.mark.usefixtures("undrawn")
