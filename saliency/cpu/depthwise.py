@@ -110,7 +110,9 @@ class _Phase(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
-def _ways_back(geometry: Geometry) -> list[tuple[_Phase, _Phase, Geometry | None]]:
+def _ways_back(
+    geometry: Geometry,
+) -> tuple[tuple[_Phase, _Phase, Geometry | None], ...]:
     """Return the phases of rows and columns, and where the windows of each pair lie.
 
     These are windows on the output, for pixels of the input; None where no tap sees
@@ -133,7 +135,7 @@ def _ways_back(geometry: Geometry) -> list[tuple[_Phase, _Phase, Geometry | None
                     ),
                 )
             found.append((rows, columns, back))
-    return found
+    return tuple(found)
 
 
 def _phases(geometry: Geometry, axis: int) -> Iterator[_Phase]:

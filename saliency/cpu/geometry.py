@@ -103,7 +103,9 @@ def windows_of(
         stride, pad = (function.sy, function.sx), (function.ph, function.pw)
         dilate = getattr(function, "dy", 1), getattr(function, "dx", 1)
     cover_all = out is None and function.cover_all
-    return _windows(size, kernel, stride, pad, dilate, out, cover_all)
+    # Chainer keeps some of them as the user gave them, which may be lists.
+    lengths = (tuple(v) for v in (size, kernel, stride, pad, dilate))
+    return _windows(*lengths, None if out is None else tuple(out), cover_all)
 
 
 @functools.lru_cache(maxsize=1024)

@@ -205,12 +205,13 @@ class TestConvolution:
         rng = np.random.default_rng(0)
         x = rng.standard_normal((2, 4, 5, 5)).astype("f")
         W = rng.standard_normal((4, 3, 3, 3)).astype("f")
-        for outsize in [(11, 11), (12, 12)]:
-            assert_as_chainer(
-                lambda *a, o=outsize: F.deconvolution_2d(*a, stride=2, outsize=o),
-                *(x, W),
-                rtol=TILES,
-            )
+        for deconvolution in (F.deconvolution_2d, F.deconvolution_nd):
+            for outsize in [(11, 11), (12, 12), [12, 12]]:
+                assert_as_chainer(
+                    lambda *a, f=deconvolution, o=outsize: f(*a, stride=2, outsize=o),
+                    *(x, W),
+                    rtol=TILES,
+                )
 
     def test_double_backward(self):
         rng = np.random.default_rng(0)
