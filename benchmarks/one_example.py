@@ -1,6 +1,6 @@
 """One explained example of a small network, beside the loop that one writes by hand.
 
-What a call costs beside the network shows here. Each time is that of many calls.
+What a call costs beside the network shows here.
 
 python benchmarks/one_example.py --cpu-time
 """
@@ -27,8 +27,6 @@ import chainer
 import chainer.functions as F
 import chainer.links as L
 
-#: Calls that are timed together, and those of a trial.
-CALLS, TRIAL = 50, 5
 #: Of SmoothGrad's noise.
 SIGMA = 0.1
 STEPS = 16
@@ -86,7 +84,7 @@ class OneExample(table.Subject):
     """A row for each network and method."""
 
     name = "one_example"
-    title = f"One example of a small network, {CALLS} calls, beside the plain loop"
+    title = "One example of a small network, beside the plain loop"
     about = "`benchmarks/one_example.py`. Weights are random, the same on both sides."
     rounds = (9, 9)
 
@@ -128,17 +126,15 @@ class OneExample(table.Subject):
             made = kind(model, class_index=CLASS, **given)
             sides = {
                 "ours": table.Side(
-                    _many(lambda: made.compute(x, M=M, seed=0, show_progress=False))
+                    lambda *_: made.compute(x, M=M, seed=0, show_progress=False)
                 ),
-                "loop": table.Side(_many(by_hand)),
+                "loop": table.Side(lambda *_: by_hand()),
             }
             return table.Row(
                 f"{network}-{name}",
                 f"{type(model).__name__} on {' x '.join(map(str, shape))}, {title}",
                 sides,
                 _unknown if kind is SmoothGradCalculator else table.same,
-                amount=CALLS,
-                trial=TRIAL,
             )
 
         def smooth_grad(M: int) -> table.Row:
@@ -181,17 +177,6 @@ class OneExample(table.Subject):
                 lambda: loop.lrp_epsilon(model.layers(), x, classes),
             ),
         ]
-
-
-def _many(call: Callable[[], np.ndarray]) -> table.Run:
-    """Return what calls something several times, and returns what the last gave."""
-
-    def run(size: int, amount: int) -> np.ndarray:
-        for _ in range(amount):
-            result = call()
-        return result
-
-    return run
 
 
 def _unknown(results: dict[str, np.ndarray]) -> str:

@@ -118,6 +118,14 @@ def test_one_sample_has_no_spread(aggregate, statistic):
         aggregate(np.ones((1, 2, 3)), statistic=statistic)
 
 
+def test_masked_samples_are_refused(aggregate, rng):
+    samples = np.ma.masked_array(rng.normal(size=(2, 3, 4)))
+    assert type(aggregate(samples)) is np.ndarray
+    samples[1, 2, 3] = np.ma.masked
+    with pytest.raises(ValueError, match="saliency_arrays must have a value for every"):
+        aggregate(samples)
+
+
 def test_an_unknown_statistic(aggregate):
     with pytest.raises(ValueError, match=r"statistic.*'mean', 'std', 'lcb', 'ucb'"):
         aggregate(np.ones((2, 2, 3)), statistic="median")
