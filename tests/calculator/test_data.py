@@ -381,6 +381,12 @@ class TestMaskedArrays:
             kind(build(MLP, n_out=1), **{name: masked}, **how).compute(x)
 
 
+def test_a_row_of_a_matrix_has_one_axis_as_that_of_an_array(x):
+    calculator = GradientCalculator(lambda v: F.sum(v**3, axis=1))
+    found = calculator.compute(x.view(np.matrix))
+    assert_allclose(found[0], 3 * x**2)
+
+
 def test_a_sparse_matrix_is_explained_into_a_file(tmp_path, x):
     x[x < 0] = 0
     sparse = scipy.sparse.csr_matrix(x)

@@ -31,7 +31,7 @@ WRONG = {
     "explain iris.csv CCO --model logp-ggnn": "of one kind, got iris.csv (table) and C",
     "explain iris.csv iris.csv --model iris.onnx": "must be one table, got 2 files",
     "explain head.csv --model iris.onnx": "head.csv has no rows",
-    "explain sjis.csv --model iris.onnx": "is not in UTF-8; say how it is encoded, as",
+    "explain sjis.csv --model iris.onnx": "error: sjis.csv is not in UTF-8; say how it",
     "explain sjis.csv --encoding no --model iris.onnx": "--encoding no: there is no su",
     "explain sjis.csv --encoding ascii --model iris.onnx": "--encoding ascii: sjis.csv",
     "explain semicolons.csv --model iris.onnx": "'a;b'; if these are several, pass --s",
