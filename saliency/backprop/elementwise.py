@@ -12,7 +12,8 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
-from saliency.cpu.elementwise import is_large
+from saliency.cpu import is_fast
+from saliency.cpu.elementwise import is_large, sigmoid_to_input, tanh_to_input
 from saliency.cpu.mask import Mask
 
 import chainer.functions as F
@@ -73,7 +74,10 @@ def sigmoid(step: Step) -> InputGradients:
     """The gradient times ``y (1 - y)``."""
     y = step.y()
     if step.xp is np:
-        gx = np.multiply(step.gy, y, out=step.workspace(y.dtype))
+        gy, out = step.gy, step.workspace(y.dtype)
+        if is_large(y) and is_fast(gy, y):
+            return [sigmoid_to_input(gy, y, out)]
+        gx = np.multiply(gy, y, out=out)
         gx *= y.dtype.type(1) - y
         return [gx]
     x = step.x() if step.function._use_cudnn else None
@@ -85,7 +89,10 @@ def tanh(step: Step) -> InputGradients:
     """The gradient times ``1 - y**2``."""
     y = step.y()
     if step.xp is np:
-        return [(y.dtype.type(1) - y * y) * step.gy]
+        gy = step.gy
+        if is_large(y) and is_fast(gy, y):
+            return [tanh_to_input(gy, y, step.workspace(y.dtype))]
+        return [(y.dtype.type(1) - y * y) * gy]
     x = step.x() if step.function._use_cudnn else None
     return applied(activation.tanh.TanhGrad(x), y, step.gy)
 

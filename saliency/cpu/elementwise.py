@@ -102,6 +102,38 @@ def tanh(x: np.ndarray) -> np.ndarray:
     return in_parts(work, x)
 
 
+def sigmoid_to_input(
+    gy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return ``gy y (1 - y)``, the gradient at the input of a sigmoid.
+
+    Args:
+        gy (numpy.ndarray): The gradient at the output.
+        y (numpy.ndarray): The output, of the same shape.
+        out (numpy.ndarray or None): Where the result goes, which may be ``gy``; new
+            memory if None.
+    """
+
+    def work(of_gy: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
+        if not compiled.sigmoid_to_input(of_gy, of_y, of_out):
+            np.multiply(of_gy, of_y, out=of_out)
+            of_out *= of_y.dtype.type(1) - of_y
+
+    return in_parts(work, gy, y, out=out)
+
+
+def tanh_to_input(
+    gy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return ``gy (1 - y**2)``, that of tanh: see :func:`sigmoid_to_input`."""
+
+    def work(of_gy: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
+        if not compiled.tanh_to_input(of_gy, of_y, of_out):
+            np.multiply(of_y.dtype.type(1) - of_y * of_y, of_gy, out=of_out)
+
+    return in_parts(work, gy, y, out=out)
+
+
 def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """Return ``x + y``, for arrays of one shape.
 

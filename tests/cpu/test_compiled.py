@@ -10,7 +10,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from saliency import GradientCalculator
-from saliency.cpu import compiled, depthwise, elementwise, products
+from saliency.backprop import gradients
+from saliency.cpu import compiled, depthwise, elementwise, fast_cpu, products
 from saliency.cpu.compiled import Steps, kernels
 from saliency.cpu.epilogue import NOTHING, Epilogue
 from saliency.cpu.geometry import Geometry
@@ -331,6 +332,35 @@ def test_without_it_activations_are_those_of_numpy(name, monkeypatch):
     monkeypatch.setattr(compiled, "is_available", lambda: False)
     results.append(getattr(elementwise, name)(x))
     np.testing.assert_allclose(*results, 1e-6, 1e-37)
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("function", [F.sigmoid, F.tanh])
+def test_gradients_of_activations_are_chainers(
+    function, dtype, is_compiled, monkeypatch
+):
+    if not is_compiled:
+        monkeypatch.setattr(compiled, "is_available", lambda: False)
+    rng = np.random.default_rng(0)
+    # Contiguous arrays of a length that no vector divides, and others.
+    contiguous = rng.standard_normal((3, 26667)).astype(dtype)
+    others = rng.standard_normal((300, 17, 40)).astype(dtype)[:, 1:16]
+    for array in (3 * contiguous, others):
+        gy = rng.standard_normal(array.shape).astype(dtype)
+        gy.ravel()[:3] = np.nan, np.inf, 0
+        x = chainer.Variable(array)
+        y = function(x)
+        (expected,) = chainer.grad([y], [x], [chainer.Variable(gy)])
+        given = gy.copy()
+        with fast_cpu():
+            (found,) = gradients([y], [x], [gy])
+            # The gradient that comes from above is written into: it is that of 2 y.
+            (doubled,) = gradients([2 * function(x)], [x], [gy])
+        np.testing.assert_array_equal(gy, given)
+        np.testing.assert_array_equal(found, expected.array)
+        eps = np.finfo(dtype).eps
+        np.testing.assert_allclose(doubled, 2 * expected.array, 8 * eps, 40 * eps)
 
 
 def test_without_it_numpy_gives_the_same(monkeypatch):

@@ -340,17 +340,35 @@ def tanh(x: np.ndarray, out: np.ndarray) -> bool:
     return _apply(activations.tanh, x, out)
 
 
+def sigmoid_to_input(gy: np.ndarray, y: np.ndarray, out: np.ndarray) -> bool:
+    """Write ``gy y (1 - y)``, the gradient at the input of a sigmoid.
+
+    Args:
+        gy (numpy.ndarray): The gradient at the output.
+        y (numpy.ndarray): The output, of the same shape.
+        out (numpy.ndarray): Where the result goes, which may be ``gy``.
+
+    Returns:
+        bool: Whether it has been done, which it is for contiguous arrays.
+    """
+    return _apply(activations.sigmoid_to_input, gy, y, out)
+
+
+def tanh_to_input(gy: np.ndarray, y: np.ndarray, out: np.ndarray) -> bool:
+    """Write ``gy (1 - y**2)``, that of tanh: see :func:`sigmoid_to_input`."""
+    return _apply(activations.tanh_to_input, gy, y, out)
+
+
 def _apply(
-    function: Callable[[np.dtype], Callable[..., None]], x: np.ndarray, out: np.ndarray
+    function: Callable[[np.dtype], Callable[..., None]], *arrays: np.ndarray
 ) -> bool:
-    is_plain = all(
-        array.flags.c_contiguous and array.flags.aligned for array in (x, out)
-    )
-    if not (is_plain and _are_covered(x, out)):
+    is_plain = all(array.flags.c_contiguous and array.flags.aligned for array in arrays)
+    if not (is_plain and _are_covered(*arrays)):
         return False
+    first = arrays[0]
     with kernels.lock:
-        run = function(x.dtype)
-    run(address_of(x), address_of(out), x.size)
+        run = function(first.dtype)
+    run(*map(address_of, arrays), first.size)
     return True
 
 

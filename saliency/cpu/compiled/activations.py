@@ -1,4 +1,7 @@
-"""Sigmoid and hyperbolic tangent: by polynomials, in one pass over the memory."""
+"""Sigmoid and hyperbolic tangent, and their gradients: in one pass over the memory.
+
+The functions themselves are computed by polynomials.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,21 @@ def sigmoid(dtype: np.dtype) -> Callable[..., None]:
         power = _exp_of_negative(code, x.at_most(zero - x), lanes)
         return x.if_less(zero, power, one) / (one + power)
 
-    return _elementwise(dtype, of)
+    return _elementwise(dtype, ("x",), of)
+
+
+@functools.cache
+def sigmoid_to_input(dtype: np.dtype) -> Callable[..., None]:
+    """Return what writes ``gy y (1 - y)`` to ``out``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n,)``.
+    """
+
+    def of(code: Code, gy: Value, y: Value, lanes: int) -> Value:
+        return gy * y * (code.constant(1, lanes) - y)
+
+    return _elementwise(dtype, ("gy", "y"), of)
 
 
 @functools.cache
@@ -78,16 +95,31 @@ def tanh(dtype: np.dtype) -> Callable[..., None]:
         of_far = x.if_less(zero, zero - of_far, of_far)
         return size.if_less(code.constant(_NEAR, lanes), of_near, of_far)
 
-    return _elementwise(dtype, of)
+    return _elementwise(dtype, ("x",), of)
+
+
+@functools.cache
+def tanh_to_input(dtype: np.dtype) -> Callable[..., None]:
+    """Return what writes ``gy (1 - y**2)`` to ``out``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n,)``.
+    """
+
+    def of(code: Code, gy: Value, y: Value, lanes: int) -> Value:
+        return (code.constant(1, lanes) - y * y) * gy
+
+    return _elementwise(dtype, ("gy", "y"), of)
 
 
 def _elementwise(
-    dtype: np.dtype, of: Callable[[Code, Value, int], Value]
+    dtype: np.dtype, names: tuple[str, ...], of: Callable[..., Value]
 ) -> Callable[..., None]:
-    code = Code(dtype, ("x", "out"), ("n",), ())
+    """Return what writes ``of(code, *numbers, lanes)`` for the numbers of arrays."""
+    code = Code(dtype, (*names, "out"), ("n",), ())
     for place, lanes in code.in_vectors(code["n"]):
-        y = of(code, code.load("x", place, lanes), lanes)
-        code.store(y, "out", place, lanes)
+        numbers = [code.load(name, place, lanes) for name in names]
+        code.store(of(code, *numbers, lanes), "out", place, lanes)
     return code.compiled()
 
 
