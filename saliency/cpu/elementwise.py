@@ -111,15 +111,15 @@ def sigmoid_to_input(
         gy (numpy.ndarray): The gradient at the output.
         y (numpy.ndarray): The output, of the same shape.
         out (numpy.ndarray or None): Where the result goes, which may be ``gy``; new
-            memory if None.
+            memory, in the layout of ``y``, if None.
     """
 
-    def work(of_gy: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
+    def work(of_y: np.ndarray, of_gy: np.ndarray, of_out: np.ndarray) -> None:
         if not compiled.sigmoid_to_input(of_gy, of_y, of_out):
             np.multiply(of_gy, of_y, out=of_out)
             of_out *= of_y.dtype.type(1) - of_y
 
-    return in_parts(work, gy, y, out=out)
+    return in_parts(work, y, gy, out=out)
 
 
 def tanh_to_input(
@@ -127,11 +127,11 @@ def tanh_to_input(
 ) -> np.ndarray:
     """Return ``gy (1 - y**2)``, that of tanh: see :func:`sigmoid_to_input`."""
 
-    def work(of_gy: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
+    def work(of_y: np.ndarray, of_gy: np.ndarray, of_out: np.ndarray) -> None:
         if not compiled.tanh_to_input(of_gy, of_y, of_out):
             np.multiply(of_y.dtype.type(1) - of_y * of_y, of_gy, out=of_out)
 
-    return in_parts(work, gy, y, out=out)
+    return in_parts(work, y, gy, out=out)
 
 
 def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:

@@ -363,6 +363,16 @@ def test_gradients_of_activations_are_chainers(
         np.testing.assert_allclose(doubled, 2 * expected.array, 8 * eps, 40 * eps)
 
 
+def test_a_gradient_that_is_the_same_for_all_rows_is_taken_back_row_by_row():
+    x = chainer.Variable(np.random.default_rng(0).standard_normal((3000, 64), "f"))
+    for function in (F.sigmoid, F.tanh):
+        with fast_cpu():
+            (found,) = gradients([F.sum(function(x), axis=0)], [x])
+        assert found.flags.c_contiguous  # as the output is, not by column
+        (expected,) = chainer.grad([F.sum(function(x))], [x])
+        np.testing.assert_allclose(found, expected.array, 1e-6, 1e-6)
+
+
 def test_without_it_numpy_gives_the_same(monkeypatch):
     model = MobileNet()
     x = np.random.default_rng(1).standard_normal((2, 3, 64, 64)).astype("f")
