@@ -21,6 +21,10 @@ from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.job import running_job
 from saliency.calculator.engine.padding import join_padded, join_targets
 from saliency.calculator.engine.pass_size import EXAMPLES_OF_BATCH
+from saliency.calculator.engine.preparation import (
+    check_prepared,
+    check_tables_of_settings,
+)
 from saliency.calculator.engine.recipe import Recipe
 from saliency.calculator.engine.run import Lengths, Run
 from saliency.calculator.engine.settings import ComputeSettings
@@ -214,10 +218,12 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 (of h5py or Zarr, or a ``numpy.memmap``) or sparse (of SciPy), a list of
                 examples, a Chainer dataset, a table with numeric columns (a DataFrame
                 of pandas or polars, a Table of pyarrow), or a tuple of arrays or tables
-                of N rows for models of several inputs. Floating-point inputs are cast
-                to the dtype of the model's floating-point parameters, if they all have
-                one: without a warning, since float64 is NumPy's default and not a
-                choice. The saliency is then of that dtype.
+                of N rows for models of several inputs. If the model has
+                ``column_names``, the columns of a table must be those, in this order.
+                Floating-point inputs are cast to the dtype of the model's
+                floating-point parameters, if they all have one: without a warning,
+                since float64 is NumPy's default and not a choice. The saliency is then
+                of that dtype.
             M (int): Number of samples. More than one makes sense with ``train``,
                 ``noise_sampler`` or ``posterior``; where all are equal, a warning says
                 why.
@@ -589,6 +595,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
     ) -> Batches:
         """Return the data in batches, once all else has been checked."""
         self.check()
+        check_prepared(data, subject, settings)
+        check_tables_of_settings(self.settings(), data, subject)
         return Batches(
             data,
             settings.batchsize or EXAMPLES_OF_BATCH,

@@ -16,6 +16,7 @@ from saliency import (
     GradientCalculator,
     IntegratedGradientsCalculator,
     OcclusionCalculator,
+    ShapleyCalculator,
 )
 from tests.calculator.every_calculator import (
     DISTURBANCES,
@@ -186,6 +187,20 @@ class TestDtype:
             calculator.compute(x)
 
 
+@pytest.mark.parametrize(
+    "data", [["a good film", "a bad one"], np.array(["good", "bad"]), [["a", 1.0]]]
+)
+def test_texts(data):
+    calculator = GradientCalculator(build(MLP, n_out=1))
+    with pytest.raises(TypeError, match=r"must be numeric, got the str 'a?.*converter"):
+        calculator.compute(data)
+
+    def lengths(examples, device):
+        return np.array([[len(str(x)), 1, 1, 1] for x in examples], np.float32)
+
+    assert calculator.compute(data, converter=lengths).shape == (1, len(data), 4)
+
+
 class TestPandas:
     @pytest.fixture
     def pandas(self):
@@ -236,6 +251,53 @@ class TestPandas:
             calculator.compute(frame)
         with pytest.raises(TypeError, match=r"Series 'name' is of dtype"):
             calculator.compute((x, frame["name"]))
+
+    def test_a_model_may_name_its_columns(self, pandas, x):
+        model = build(MLP, n_out=1)
+        model.column_names = [*"abcd"]
+        frame = pandas.DataFrame(x, columns=[*"abcd"])
+        wrong = r"data must have the columns.* 'a', 'b', 'c', 'd'; got 'b', 'a', 'd', "
+        for eval_fun in (None, model.forward, lambda v: model(v) * 2):
+            calculator = GradientCalculator(model, eval_fun=eval_fun)
+            expected = calculator.compute(x)
+            assert_array_equal(calculator.compute(frame), expected)
+            for call in (calculator.compute, calculator.explain):
+                with pytest.raises(ValueError, match=wrong):
+                    call(frame[[*"badc"]])
+            # A table without names, or one that the user's function turns round.
+            assert_array_equal(calculator.compute(pandas.DataFrame(x)), expected)
+            turned = calculator.compute(
+                frame[[*"badc"]], preprocess_fn=lambda v: v[:, [1, 0, 3, 2]]
+            )
+            assert_array_equal(turned, expected)
+
+    @pytest.mark.parametrize("name", ["baseline", "background"])
+    def test_a_setting_has_the_columns_of_the_data(self, pandas, x, name):
+        frame = pandas.DataFrame(x, columns=[*"abcd"])
+        calculator = ShapleyCalculator(build(MLP, n_out=1), baseline=None)
+        expected = calculator.replace(**{name: x[:1]}).compute(frame)
+        rows = [frame[:1], pandas.DataFrame(x[:1])]
+        turned = [frame[[*"badc"]][:1], frame.rename(columns={"a": "e"})[:1]]
+        if name == "baseline":
+            rows.append(frame.loc[0])
+            turned.append(frame[[*"badc"]].loc[0])
+        for row in rows:
+            samples = calculator.replace(**{name: row}).compute(frame)
+            assert_array_equal(samples, expected)
+        for row in turned:
+            calculator = calculator.replace(**{name: row})
+            with pytest.raises(ValueError, match=rf"{name} must have the columns of"):
+                calculator.compute(frame)
+            for unnamed in (x, pandas.DataFrame(x)):  # nothing to be compared with
+                calculator.compute(unnamed)
+
+    def test_a_series_of_classes_belongs_to_rows(self, pandas, x):
+        frame = pandas.DataFrame(x[:4], columns=[*"abcd"])
+        classes = pandas.Series([0, 1, 2, 1], index=[*"badc"])
+        calculator = GradientCalculator(build(MLP), class_index=classes)
+        samples = calculator.compute(frame)
+        expected = calculator.replace(class_index=[0, 1, 2, 1]).compute(x[:4])
+        assert_array_equal(samples, expected)
 
     def test_missing_values(self, pandas, x):
         frame = pandas.DataFrame(x)

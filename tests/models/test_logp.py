@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -39,3 +41,23 @@ def test_smiles_and_molecules_are_the_same_to_it() -> None:
     assert of_text[0].tolist() == [5 * 6 + 3, 5 * 6, 5 * 7]
     with pytest.raises(ValueError, match="molecule='C1CC' cannot be read by RDKit"):
         model.prepare("C1CC")
+
+
+@pytest.mark.parametrize("name", ["list", "array", "series", "molecules"])
+def test_molecules_have_to_be_prepared(name: str) -> None:
+    smiles = ["CCO", "CC#N"]
+    data: Any = {
+        "list": lambda: smiles,
+        "array": lambda: np.array(smiles),
+        "series": lambda: pytest.importorskip("pandas").Series(smiles),
+        "molecules": lambda: [chem.MolFromSmiles(one) for one in smiles],
+    }[name]()
+    model = saliency.load_logp_network()
+    calculator = saliency.GradientCalculator(
+        model, target_extractor=saliency.VariableMonitorLinkHook(model.embed)
+    )
+    with pytest.raises(TypeError, match=r"pass \[model\.prepare\(one\) for one"):
+        calculator.compute(data)
+    prepared = [model.prepare(one) for one in data]
+    samples = calculator.compute(prepared, converter=model.converter)
+    assert samples.shape[:3] == (1, 2, 3)

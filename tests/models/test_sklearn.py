@@ -515,6 +515,46 @@ def test_tables_that_do_not_fit(
         model.encode(table)
 
 
+def test_a_table_has_the_columns_that_the_estimator_was_fitted_to() -> None:
+    numbers = TABLE[["age", "income", "floor"]]
+    model = from_sklearn(fitted(make_pipeline(StandardScaler(), network()), numbers))
+    calculator = GradientCalculator(model, class_index=1)
+    expected = calculator.compute(numbers)
+    turned = numbers[["income", "age", "floor"]]
+    for wrong in (turned, numbers[["age", "income"]], numbers.assign(more=1)):
+        with pytest.raises(ValueError, match=r"in this order: 'age'.*model\.encode\("):
+            calculator.compute(wrong)
+        wrong_array = wrong.to_numpy(float)
+        if wrong_array.shape[1] != 3:
+            with pytest.raises(ValueError, match=r"x must have 3 columns, as what"):
+                calculator.compute(wrong_array)
+    np.testing.assert_array_equal(calculator.compute(model.encode(turned)), expected)
+    probabilities = calculator.replace(eval_fun=model.probabilities)
+    with pytest.raises(ValueError, match=r"in this order: 'age', 'income', 'floor'"):
+        probabilities.compute(turned)
+
+
+def test_an_estimator_that_was_fitted_to_an_array_knows_no_names() -> None:
+    numbers = TABLE[["age", "income", "floor"]]
+    model = from_sklearn(fitted(network(), numbers.to_numpy(float)))
+    assert model.column_names is None
+    calculator = GradientCalculator(model, class_index=1)
+    samples = calculator.compute(numbers)
+    np.testing.assert_array_equal(samples, calculator.compute(numbers.to_numpy(float)))
+
+
+@pytest.mark.parametrize(
+    "as_data", [lambda t: t, np.array, lambda t: t.values.tolist()]
+)
+def test_a_raw_table_has_to_be_encoded(as_data: Any) -> None:
+    model = from_sklearn(fitted(mixed()))
+    calculator = GradientCalculator(model, class_index=1)
+    for call in (calculator.compute, calculator.explain):
+        with pytest.raises(TypeError, match=r"must be numeric.*pass model\.encode\(d"):
+            call(as_data(TABLE))
+    calculator.compute(model.encode(TABLE))
+
+
 def test_an_unknown_category_that_is_ignored_has_zeros() -> None:
     encoder = OneHotEncoder(handle_unknown="ignore")
     columns = columns_of((encoder, ["city"]), remainder="drop")

@@ -24,6 +24,8 @@ class Table:
         drop (str): How such columns are dropped, for messages.
         to_array (callable): Returns the numbers.
         dtype (object): That of the column, if it is one alone; None for a table.
+        are_numbered (bool): Whether its columns have numbers, which are no names that
+            could be compared.
     """
 
     what: str
@@ -33,20 +35,33 @@ class Table:
     drop: str
     to_array: Callable[[], np.ndarray]
     dtype: Any = None
+    are_numbered: bool = False
 
-    def check(self) -> None:
-        """Raise a TypeError if columns are not numeric."""
+    def names_along_row(self) -> list[str] | None:
+        """Return what the numbers of a row are called; None if they have no names.
+
+        A row by itself is a Series, whose index has the names of columns.
+        """
+        if self.dtype is None:
+            return None if self.are_numbered else self.names
+        has_names = self.index is not None and all(
+            isinstance(name, str) for name in self.index
+        )
+        return list(self.index) if has_names else None
+
+    def check(self, name: str = "data") -> None:
+        """Raise a TypeError that names the parameter if columns are not numeric."""
         if not self.others:
             return
         if self.dtype is not None:
             raise TypeError(
-                f"data must be numeric, but the {self.what} is of dtype {self.dtype}"
+                f"{name} must be numeric, but the {self.what} is of dtype {self.dtype}"
             )
         more = ", ..." if len(self.others) > 4 else ""
         raise TypeError(
-            f"data must be numeric, but the {self.what} has the columns "
+            f"{name} must be numeric, but the {self.what} has the columns "
             f"{', '.join(map(repr, self.others[:4]))}{more}; drop or encode them: "
-            f"data.{self.drop.format(self.others[:4])}"
+            f"{name}.{self.drop.format(self.others[:4])}"
         )
 
 
@@ -62,18 +77,26 @@ def names_in(data: Any, subject: Subject) -> tuple[list[str] | None, Any]:
         at a link, or there are several targets. And what the data calls its rows, if it
         is a table of pandas, or None.
     """
-    if subject.gives_tuple:
+    table = explained_table(data, subject)
+    if table is None:
         return None, None
+    return None if subject.is_of_one_link else table.names, table.index
+
+
+def explained_table(data: Any, subject: Subject) -> Table | None:
+    """Return the table of the input that is explained, or of the first for a link.
+
+    None where it is no table, or there are several targets.
+    """
+    if subject.gives_tuple:
+        return None
     target = subject.targets[0]
     if isinstance(data, tuple) and data:
         data = data[target if isinstance(target, int) else 0]
-    table = as_table(data)
-    if table is None:
-        return None, None
-    return table.names if isinstance(target, int) else None, table.index
+    return as_table(data)
 
 
-def from_table(data: Any) -> Any:
+def from_table(data: Any, name: str = "data") -> Any:
     """Return the array that a table or a column holds; anything else as it is.
 
     A table becomes an array of floats, ``(n_row, n_column)``, of one floating-point
@@ -81,14 +104,18 @@ def from_table(data: Any) -> Any:
     missing. A column by itself keeps its dtype: it may hold labels. A masked array of
     NumPy becomes an array.
 
+    Args:
+        data: What the user gave.
+        name (str): What it is called in messages.
+
     Raises:
         TypeError: If columns are not numeric, or a table of polars is a lazy one.
         ValueError: If elements are masked.
     """
     table = as_table(data)
     if table is None:
-        return plain_array("data", data)
-    table.check()
+        return plain_array(name, data)
+    table.check(name)
     return table.to_array()
 
 
@@ -130,6 +157,7 @@ def _of_pandas(pandas: Any, data: Any) -> Table | None:
         [str(name) for name, dtype in data.dtypes.items() if not is_numeric(dtype)],
         "drop(columns={})",
         lambda: data.to_numpy(only if is_float else np.float64, na_value=np.nan),
+        are_numbered=not all(isinstance(name, (str, tuple)) for name in data.columns),
     )
 
 

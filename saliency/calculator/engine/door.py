@@ -78,7 +78,7 @@ class Door:
                 f"{type(called).__name__} takes (x, t) and returns a loss, but data "
                 "has no t: to explain scores pass model.predictor in place of model"
             )
-        function = _first_called(called)
+        function = first_called(called)
         if _requires_just(function, len(inputs)):
             return
         name = "the model" if called is self._subject.model else "eval_fun"
@@ -167,7 +167,7 @@ class _Parameters:
         ]
 
 
-def _first_called(called: Callable[..., Any]) -> Callable[..., Any]:
+def first_called(called: Callable[..., Any]) -> Callable[..., Any]:
     """Return the function that gets the inputs of a model."""
     while isinstance(called, chainer.Sequential) and len(called):
         called = called[0]

@@ -10,7 +10,7 @@ from saliency.array_types import Array
 from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.paths.reference import Reference
-from saliency.checks import is_finite, plain_array
+from saliency.checks import is_finite
 
 import chainer
 
@@ -114,7 +114,7 @@ class Background:
 def _checked(name: str, value: Any) -> Array:
     if isinstance(value, chainer.Variable):
         value = value.array
-    array = from_table(plain_array(name, value))
+    array = from_table(value, name)
     if not isinstance(array, chainer.get_array_types()):
         array = np.asarray(array)
     if array.dtype.kind not in "fiu":

@@ -8,10 +8,11 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.rows import NoBatchAxis
-from saliency.checks import is_finite, plain_array
+from saliency.checks import is_finite
 
 import chainer
 
@@ -220,7 +221,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def _as_finite_array(name: str, value: Any) -> Any:
-    value = plain_array(name, value)
+    value = from_table(value, name)
     if not isinstance(value, chainer.get_array_types()):
         value = np.asarray(value)
     if value.dtype.kind not in "fiu":

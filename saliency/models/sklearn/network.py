@@ -53,6 +53,7 @@ class SklearnNetwork(chainer.Chain):
     def __init__(self, preprocessing: Preprocessing, network: Any) -> None:
         super().__init__()
         self._encoding = Encoding(preprocessing)
+        self._are_named = preprocessing.are_named
         self._activation = network.activation
         self._out_activation = network.out_activation_
         self._before: list[str] = []
@@ -91,6 +92,14 @@ class SklearnNetwork(chainer.Chain):
     def feature_names(self) -> tuple[str, ...]:
         """The names of the encoded columns."""
         return self._encoding.names
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """The names that the columns of a table must have, in this order.
+
+        Calculators refuse others. None if the estimator was fitted to an array.
+        """
+        return self.feature_names if self._are_named else None
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:
@@ -140,6 +149,11 @@ class SklearnNetwork(chainer.Chain):
 
     def forward(self, x: Any) -> chainer.Variable:
         """Return the scores of encoded rows ``(N, n_feature)``, ``(N, n_output)``."""
+        if x.ndim != 2 or x.shape[1] != len(self.feature_names):
+            raise ValueError(
+                f"x must have {len(self.feature_names)} columns, as what model.encode "
+                f"returns, got shape {x.shape}"
+            )
         h = x
         for name in self._before:
             h = self[name](h)
