@@ -20,6 +20,8 @@ from saliency.cpu.threads import even_parts, threads
 _UNIT = 16
 # From how many products of numbers on OpenBLAS takes several threads.
 _BLAS_OF_MATRICES, _BLAS_OF_VECTOR = 1 << 18, 9216
+# With fewer products in all matrices of stacks, deciding takes longer than is gained.
+_FEWEST_OF_STACKS = 1 << 18
 # Bytes of a result that are still in a cache, of the second or third level, when they
 # are finished. With fewer rows at a time a BLAS loses more than that gains.
 _TILE = 1 << 21
@@ -93,12 +95,17 @@ def of_stacks(
     """
     shape = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     n_product = a.shape[-2] * a.shape[-1] * b.shape[-1]  # of numbers, in each of them
-    n_thread = threads.for_work(2 * n_product * math.prod(shape))
-    if n_product > _BLAS_OF_MATRICES or n_thread == 1:
+    n_all = n_product * math.prod(shape)
+    if n_product > _BLAS_OF_MATRICES or n_all < _FEWEST_OF_STACKS or not shape:
         return None
-    longest = max(range(len(shape)), key=shape.__getitem__)
+    n_thread = threads.for_work(2 * n_all)
     if out is None:
         out = memory.empty((*shape, a.shape[-2], b.shape[-1]), a.dtype)
+    stacks = compiled.Stacks.of(a, b, out)
+    if stacks is not None:
+        threads.run(stacks, even_parts(stacks.n_outer, n_thread), n_thread)
+        return out
+    longest = max(range(len(shape)), key=shape.__getitem__)
 
     def some_of(stack: np.ndarray, some: slice) -> np.ndarray:
         axis = longest - len(shape) + stack.ndim - 2  # shapes are aligned at their ends

@@ -33,6 +33,13 @@ _MOST_ADDED = 64
 _COSTS = {2: 1.0, 3: 1.1, 1: 1.5}
 _DTYPES = (np.dtype("f4"), np.dtype("f8"))
 
+# Products of numbers in two matrices of stacks, up to which a BLAS is slower, and how
+# many numbers may be worked on for each that is wanted.
+_MOST_OF_STACK = 1 << 17
+_MOST_AGAIN = 1.6
+
+# The length of an axis, and its strides in bytes in several arrays.
+Axis = tuple[int, tuple[int, ...]]
 # An array, and where it is in memory.
 Placed = tuple[np.ndarray, int]
 
@@ -201,7 +208,9 @@ class Product:
         self._vectors, self._addresses = steps.placed(n_column, b.dtype)
         self._limits = steps.limits()
         self._finishes = any(step is not None for step in steps[1:])
-        self._n_vector = _n_vector_for(n_column, lanes_of(b.dtype))
+        n_vector = _n_vector_for(n_column, lanes_of(b.dtype))
+        assert n_vector is not None  # see can_multiply
+        self._n_vector = n_vector
 
     def __call__(
         self, a: np.ndarray, added: np.ndarray | None, out: np.ndarray
@@ -241,16 +250,100 @@ class Product:
         )
 
 
+# As if there were many rows: a multiple of any number that is worked on at once.
+_MANY_ROWS = math.lcm(*kernels.ROWS.values())
+
+
 @functools.lru_cache(maxsize=256)
-def _n_vector_for(n_column: int, n_lane: int) -> int:
-    """Return how many vectors of a row to work on at once, for the least time."""
+def _n_vector_for(n_column: int, n_lane: int, n_row: int = _MANY_ROWS) -> int | None:
+    """Return how many vectors of a row to work on at once, for the least time.
+
+    None where there are fewer columns, or rows, than are worked on at once.
+    """
+    fitting = [v for v in _COSTS if v * n_lane <= n_column and kernels.ROWS[v] <= n_row]
 
     def cost(n_vector: int) -> float:
-        # The last ones of a row are worked on with some before them, once more.
-        n_block = -(-n_column // (n_vector * n_lane))
-        return n_block * n_vector * _COSTS[n_vector]
+        return _n_worked_on(n_vector, n_column, n_lane, n_row) * _COSTS[n_vector]
 
-    return min((v for v in _COSTS if v * n_lane <= n_column), key=cost)
+    return min(fitting, key=cost, default=None)
+
+
+def _n_worked_on(n_vector: int, n_column: int, n_lane: int, n_row: int) -> int:
+    """Return how many numbers of a product are worked on.
+
+    The last ones of a row or a column are, with some before them, once more.
+    """
+    n_side, n_above = n_vector * n_lane, kernels.ROWS[n_vector]
+    return -(-n_column // n_side) * n_side * -(-n_row // n_above) * n_above
+
+
+class Stacks:
+    """Multiplies the matrices of two stacks.
+
+    Args:
+        arrays (tuple of numpy.ndarray): As :meth:`of` takes them.
+        axes (list of tuple): The two axes of the stacks: how long they are, and their
+            strides in the three arrays.
+        n_vector (int): Vectors of a row that are worked on at once.
+
+    Attributes:
+        n_outer (int): How many parts the stacks can be divided into.
+    """
+
+    def __init__(
+        self,
+        arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
+        axes: list[Axis],
+        n_vector: int,
+    ) -> None:
+        self._arrays, self._n_vector = arrays, n_vector
+        (self.n_outer, self._outer), (self._n_inner, self._inner) = axes
+
+    @classmethod
+    def of(cls, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Stacks | None:
+        """Return what multiplies; None where a BLAS is faster, or arrays do not fit.
+
+        Args:
+            a (numpy.ndarray): ``(..., n, k)``.
+            b (numpy.ndarray): ``(..., k, m)``. As in NumPy, an axis of a stack that is
+                missing or of length 1 goes with any length of the other's.
+            out (numpy.ndarray): Where the products go, ``(..., n, m)``. It has no
+                memory in common with the others.
+        """
+        (n_row, n_term), n_column = a.shape[-2:], b.shape[-1]
+        if n_row * n_term * n_column > _MOST_OF_STACK or b.shape[-2] != n_term:
+            return None
+        if not (suits(b, out) and a.dtype == b.dtype and n_term):
+            return None
+        n_lane = lanes_of(a.dtype)
+        n_vector = _n_vector_for(n_column, n_lane, n_row)
+        if n_vector is None or not all(x.flags.aligned for x in (a, b, out)):
+            return None
+        n_worked_on = _n_worked_on(n_vector, n_column, n_lane, n_row)
+        if n_worked_on > _MOST_AGAIN * n_row * n_column:
+            return None
+        stack = out.shape[:-2]
+        shapes = [(*stack, *x.shape[-2:]) for x in (a, b, out)]
+        arrays = tuple(np.broadcast_to(x, s) for x, s in zip((a, b), shapes))
+        order = sorted(range(len(stack)), key=lambda axis: -abs(out.strides[axis]))
+        axes = _merged((*arrays, out), order)
+        if len(axes) > 2:
+            return None
+        axes += [(1, (0, 0, 0))] * (2 - len(axes))
+        axes.sort(key=lambda axis: -axis[0])  # it is the longest that is divided
+        return cls((a, b, out), axes, n_vector)
+
+    def __call__(self, start: int, stop: int) -> None:
+        """Write the products of a part of the stacks."""
+        a, b, out = self._arrays
+        size = a.itemsize
+        strides = *self._outer, *self._inner
+        kernels.stacks(a.dtype, self._n_vector)(
+            *(address_of(x) + start * s for x, s in zip(self._arrays, self._outer)),
+            *(stop - start, self._n_inner, *(s // size for s in strides)),
+            *(*a.shape[-2:], b.shape[-1]),
+            *(s // size for s in (*a.strides[-2:], b.strides[-2], out.strides[-2])),
+        )
 
 
 class Transform:
@@ -462,21 +555,32 @@ def _as_rows(
     if all(array.flags.c_contiguous for array in arrays):
         return (1, 1, x.size), (0,) * 6
     order = sorted(range(len(shape)), key=lambda a: -abs(out.strides[a]))
-    # From the innermost axis on: its length, and its strides in all arrays.
-    merged: list[tuple[int, tuple[int, ...]]] = []
-    for axis in reversed(order):
-        if shape[axis] == 1:
-            continue
-        strides = tuple(array.strides[axis] for array in arrays)
-        if merged:
-            length, inner = merged[-1]
-            if all(s == length * i for s, i in zip(strides, inner)):
-                merged[-1] = shape[axis] * length, inner
-                continue
-        merged.append((shape[axis], strides))
+    merged = _merged(arrays, order)
     if not merged or len(merged) > 3 or set(merged[0][1]) != {itemsize}:
         return None
     merged += [(1, (0,) * len(arrays))] * (3 - len(merged))
     (n_column, _), (n_row, of_row), (n_outer, of_outer) = merged
     in_elements = tuple(s // itemsize for s in (*of_outer, *of_row))
     return (n_outer, n_row, n_column), in_elements
+
+
+def _merged(arrays: tuple[np.ndarray, ...], order: list[int]) -> list[Axis]:
+    """Return axes from the innermost one on, with those as one that can be.
+
+    Args:
+        arrays (tuple of numpy.ndarray): Of one length along these axes.
+        order (list of int): The axes, from the outermost one on.
+    """
+    merged: list[Axis] = []
+    for axis in reversed(order):
+        n = arrays[0].shape[axis]
+        if n == 1:
+            continue
+        strides = tuple(array.strides[axis] for array in arrays)
+        if merged:
+            length, inner = merged[-1]
+            if all(s == length * i for s, i in zip(strides, inner)):
+                merged[-1] = n * length, inner
+                continue
+        merged.append((n, strides))
+    return merged

@@ -82,6 +82,20 @@ def product(
         return _product(dtype, n_vector, finishes, adds)
 
 
+def stacks(dtype: np.dtype, n_vector: int) -> Callable[..., None]:
+    """Return ``out = x @ W`` for stacks of small matrices.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays: ``x`` of ``(n_outer, n_inner, n_row,
+            n_term)``, ``W`` of ``(n_outer, n_inner, n_term, n_column)``, with columns
+            side by side in memory, and ``out``. There are at least as many rows as
+            :data:`ROWS` has, and as many columns as the vectors have numbers.
+        n_vector (int): Vectors of a row that are worked on at once.
+    """
+    with lock:
+        return _stacks(dtype, n_vector)
+
+
 def transform(dtype: np.dtype, matrix: Matrix) -> Callable[..., None]:
     """Return ``out = A @ x @ A.T`` for many small matrices ``x``.
 
@@ -354,19 +368,8 @@ class _Product:
         """
         code, lanes = self.code, self.lanes
         places = [column + v * lanes for v in range(self.n_vector)]
-
-        def add_term(term: Value, sums: list[Value]) -> list[Value]:
-            at, of_term = term * code["W_term"], term * code["x_term"]
-            W = [code.load("W", at + place, lanes) for place in places]
-            remaining = iter(sums)
-            results = []
-            for of_row in of_rows:
-                x = code.repeated(code.load("x", of_row + of_term, 1), lanes)
-                results += [x.times_plus(w, next(remaining)) for w in W]
-            return results
-
         bias = [code.load("bias", place, lanes) for place in places] * len(rows)
-        sums = code.accumulated(0, code["n_term"], bias, add_term)
+        sums = _sums_of_products(code, of_rows, places, bias, lanes)
         for y, (row, place) in zip(sums, itertools.product(rows, places)):
             result = self._finished(y, row, place) if self.finishes else y
             code.store(result, "out", row * code["out_row"] + place, lanes)
@@ -379,6 +382,69 @@ class _Product:
         if self.adds:
             y += code.load("added", row * code["added_row"] + column, lanes)
         return _limited(code, y, lanes)
+
+
+def _sums_of_products(
+    code: Code, of_rows: list[Value], places: list[Value], before: list[Value], n: int
+) -> list[Value]:
+    """Return sums over the terms of a product of matrices, and what they begin with.
+
+    Args:
+        code (Code): Has ``x``, ``W``, ``n_term``, ``x_term`` and ``W_term``.
+        of_rows (list of Value): Where rows of the first matrix begin.
+        places (list of Value): Where vectors of the second one's first row are.
+        before (list of Value): What is added, for each of the rows one for each vector.
+        n (int): Lanes of the vectors.
+    """
+
+    def add_term(term: Value, sums: list[Value]) -> list[Value]:
+        at, of_term = term * code["W_term"], term * code["x_term"]
+        W = [code.load("W", at + place, n) for place in places]
+        remaining = iter(sums)
+        results = []
+        for of_row in of_rows:
+            x = code.repeated(code.load("x", of_row + of_term, 1), n)
+            results += [x.times_plus(w, next(remaining)) for w in W]
+        return results
+
+    return code.accumulated(0, code["n_term"], before, add_term)
+
+
+@functools.cache
+def _stacks(dtype: np.dtype, n_vector: int) -> Callable[..., None]:
+    arrays = ("x", "W", "out")
+    of_stack = [f"{array}_{axis}" for axis in ("outer", "inner") for array in arrays]
+    code = Code(
+        dtype,
+        arrays,
+        (
+            *("n_outer", "n_inner", *of_stack, "n_row", "n_term", "n_column"),
+            *("x_row", "x_term", "W_term", "out_row"),
+        ),
+        (),
+    )
+    n_row, lanes = ROWS[n_vector], code.lanes[0]
+    n_column = n_vector * lanes
+    last_row, last_column = code["n_row"] - n_row, code["n_column"] - n_column
+    with code.loop(0, code["n_outer"]) as outer, code.loop(0, code["n_inner"]) as inner:
+        of_x, of_W, of_out = (
+            outer * code[f"{array}_outer"] + inner * code[f"{array}_inner"]
+            for array in arrays
+        )
+        with code.loop(0, code["n_row"], n_row) as first_row:
+            rows = [first_row.at_most(last_row) + i for i in range(n_row)]
+            of_rows = [of_x + row * code["x_row"] for row in rows]
+            with code.loop(0, code["n_column"], n_column) as first:
+                column = first.at_most(last_column)
+                places = [column + v * lanes for v in range(n_vector)]
+                zeros = [code.zero(lanes)] * (n_row * n_vector)
+                sums = _sums_of_products(
+                    code, of_rows, [of_W + place for place in places], zeros, lanes
+                )
+                for y, (row, place) in zip(sums, itertools.product(rows, places)):
+                    at = of_out + row * code["out_row"] + place
+                    code.store(y, "out", at, lanes)
+    return code.compiled()
 
 
 @functools.cache
