@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from saliency.backprop.gradient import Gradient
 from saliency.cpu import elementwise, is_fast
 
@@ -24,7 +26,9 @@ def _sum(a: Gradient, b: Gradient) -> Gradient:
     if x.shape == y.shape and x.dtype == y.dtype:
         out = x if a.is_owned else y if b.is_owned else None
         if elementwise.is_large(x) and is_fast(x, y):
-            return Gradient(elementwise.add(x, y, out), is_owned=True)
+            return Gradient(
+                elementwise.arithmetic(np.add, x, y, out=out), is_owned=True
+            )
     if out is not None:
         out += y if out is x else x
     return Gradient(x + y if out is None else out, is_owned=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from saliency.array_types import Array
 from saliency.backprop.registry import InputGradients, Memory, Step, vjp
+from saliency.cpu import elementwise, is_fast
+from saliency.cpu.elementwise import is_large
 
 import chainer.functions as F
 from chainer.functions.math import basic_math
@@ -27,14 +31,14 @@ def subtraction(step: Step) -> InputGradients:
     """The gradient itself, and its negative."""
     return step.at(
         lambda: sum_to(step.gy, step.shape(0)),
-        lambda: -sum_to(step.gy, step.shape(1)),
+        lambda: _computed(step, "negative", sum_to(step.gy, step.shape(1))),
     )
 
 
 @vjp(basic_math.Neg, basic_math.SubFromConstant, memory=Memory.NEW)
 def negation(step: Step) -> InputGradients:
     """The negative of the gradient."""
-    return [step.xp.negative(step.gy, out=step.workspace())]
+    return [_computed(step, "negative", step.gy, out=step.workspace())]
 
 
 @vjp(basic_math.MulConstant, memory=Memory.NEW)
@@ -53,7 +57,7 @@ def multiplication(step: Step) -> InputGradients:
     for i in step.indexes:
         # The gradient itself is not needed any more for the last one.
         out = step.workspace(step.dtype(1 - i)) if i == last else None
-        product = step.xp.multiply(gy, step.x(1 - i), out=out)
+        product = _computed(step, "multiply", gy, step.x(1 - i), out=out)
         results.append(sum_to(product, step.shape(i)))
     return results
 
@@ -114,6 +118,23 @@ def linear_interpolation(step: Step) -> InputGradients:
         lambda: step.x(0) * gy,
         lambda: gy - step.x(0) * gy,
     )
+
+
+def _computed(step: Step, name: str, *arrays: Array, out: Array | None = None) -> Array:
+    """Return what a function of arrays gives, on all cores where they are large.
+
+    Args:
+        step (Step): The function.
+        name (str): What NumPy and CuPy call it.
+        arrays (array): What it takes.
+        out (array or None): Where the result goes; new memory if None.
+    """
+    first = arrays[0]
+    are_alike = all(array.shape == first.shape for array in arrays)
+    if are_alike and is_large(first) and is_fast(*arrays):
+        return elementwise.arithmetic(getattr(np, name), *arrays, out=out)
+    result: Array = getattr(step.xp, name)(*arrays, out=out)
+    return result
 
 
 def _selected(step: Step, is_first: Array) -> list[Array]:

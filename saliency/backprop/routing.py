@@ -10,6 +10,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
+from saliency.cpu import is_fast, memory
 
 import chainer
 from chainer import utils
@@ -143,7 +144,8 @@ def stack(step: Step) -> InputGradients:
 def split(step: Step) -> InputGradients:
     """The gradients of all parts, one behind the other."""
     parts = _or_zeros(step, step.function._shapes)
-    return [step.xp.concatenate(parts, step.function.axis)]
+    out = memory.empty(step.shape(0), step.dtype(0)) if is_fast(*parts) else None
+    return [step.xp.concatenate(parts, step.function.axis, out=out)]
 
 
 @vjp(A.separate.Separate, memory=Memory.NEW)

@@ -113,7 +113,7 @@ def to_input(
             )
         ]
         gx = _channels_last(parts)
-    return gx if added is None else elementwise.add(gx, added, out=gx)
+    return gx if added is None else elementwise.arithmetic(np.add, gx, added, out=gx)
 
 
 def takes_scaled_weights(
@@ -244,7 +244,7 @@ def _to_input(
         return tiles.convolve(gy, _flip(W), None, back, then, mask)
     else:
         gx = tiles.to_input(gy, W, geometry, mask)
-    return gx if added is None else elementwise.add(gx, added, out=gx)
+    return gx if added is None else elementwise.arithmetic(np.add, gx, added, out=gx)
 
 
 def _to_some_pixels(

@@ -134,16 +134,27 @@ def tanh_to_input(
     return in_parts(work, y, gy, out=out)
 
 
-def add(x: np.ndarray, y: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """Return ``x + y``, for arrays of one shape.
+def arithmetic(
+    operation: np.ufunc, *arrays: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Return what an operation of NumPy makes of arrays of one shape, such as a sum.
 
     Args:
-        x (numpy.ndarray): One array.
-        y (numpy.ndarray): The other one.
-        out (numpy.ndarray or None): Where the sum goes, which may be one of the two;
-            new memory if None.
+        operation (numpy.ufunc): ``operation(*arrays, out)``.
+        arrays (numpy.ndarray): What it takes.
+        out (numpy.ndarray or None): Where the result goes, which may be one of the
+            arrays; new memory if None.
     """
-    return in_parts(np.add, x, y, out=out)
+    return in_parts(operation, *arrays, out=out)
+
+
+def with_constant(operation: np.ufunc, constant: Any, x: np.ndarray) -> np.ndarray:
+    """Return ``operation(constant, x)``, for a number of the dtype of x."""
+
+    def work(part: np.ndarray, out: np.ndarray) -> None:
+        operation(constant, part, out)
+
+    return in_parts(work, x)
 
 
 def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
@@ -256,6 +267,8 @@ def in_parts(
 ) -> np.ndarray:
     """Return what ``work(*parts, out)`` writes, part by part, like the first array.
 
+    That is the first one that is not the same everywhere along an axis.
+
     Args:
         work (callable): Works on parts of the arrays, and of the result.
         arrays (numpy.ndarray): All of one shape.
@@ -265,7 +278,9 @@ def in_parts(
             thread makes without cutting anything.
     """
     if out is None:
-        out = memory.empty_like(arrays[0])
+        like = next((array for array in arrays if all(array.strides)), None)
+        shape, dtype = arrays[0].shape, arrays[0].dtype
+        out = memory.empty(shape, dtype) if like is None else memory.empty_like(like)
     if out.nbytes <= PART or (is_one_pass and threads.for_work(COST * out.size) == 1):
         work(*arrays, out)
     else:
@@ -366,12 +381,12 @@ def over_images(work: Callable[[slice], None], images: np.ndarray) -> None:
 
 def _to_be_cut(arrays: list[np.ndarray], whole: int | None) -> list[Any]:
     """Return the arrays in a form that can be cut finely, and along which axis."""
-    first = arrays[0]
-    order = memory.axes_in_memory(first)
+    result = arrays[-1]
+    order = memory.axes_in_memory(result)
     in_order = [array.transpose(order) for array in arrays]
     if whole is None and all(array.flags.c_contiguous for array in in_order):
         return [*(array.reshape(-1) for array in in_order), 0]
     # Along the axis of the largest stride, parts are whole pieces of memory.
-    axes = [a for a in range(first.ndim) if a != whole]
-    axis = max(axes, key=lambda a: (first.shape[a] > 1) * first.strides[a])
+    axes = [a for a in range(result.ndim) if a != whole]
+    axis = max(axes, key=lambda a: (result.shape[a] > 1) * result.strides[a])
     return [*arrays, axis]

@@ -35,7 +35,15 @@ from chainer.functions.connection.linear import (
     LinearGradData,
     LinearGradWeight,
 )
-from chainer.functions.math.basic_math import Add
+from chainer.functions.math.basic_math import (
+    Add,
+    AddConstant,
+    Div,
+    Mul,
+    MulConstant,
+    Sub,
+    SubFromConstant,
+)
 from chainer.functions.math.matmul import MatMul
 from chainer.functions.normalization.batch_normalization import (
     FixedBatchNormalization,
@@ -362,11 +370,38 @@ def _pad(function: Any, inputs: Arrays) -> Arrays | None:
     return (elementwise.pad(x, widths.tolist(), value),)
 
 
-def _add(function: Any, inputs: Arrays) -> Arrays | None:
-    x, y = inputs
-    if not (elementwise.is_large(x) and x.shape == y.shape and are_covered(x, y)):
-        return None
-    return (elementwise.add(x, y),)
+def _arithmetic(operation: np.ufunc, *, retains: bool) -> Replacement:
+    """Return the forward pass of a function of two arrays, if they are of one shape.
+
+    Args:
+        operation (numpy.ufunc): What it does.
+        retains (bool): Whether its backward needs the arrays.
+    """
+
+    def forward(function: Any, inputs: Arrays) -> Arrays | None:
+        x, y = inputs
+        if not (elementwise.is_large(x) and x.shape == y.shape and are_covered(x, y)):
+            return None
+        if retains:
+            function.retain_inputs((0, 1))
+        return (elementwise.arithmetic(operation, x, y),)
+
+    return forward
+
+
+def _with_constant(operation: np.ufunc) -> Replacement:
+    """Return the forward pass of a function of a number and an array."""
+
+    def forward(function: Any, inputs: Arrays) -> Arrays | None:
+        (x,) = inputs
+        if not (elementwise.is_large(x) and are_covered(x)):
+            return None
+        constant = x.dtype.type(function.value)
+        if np.ndim(constant):
+            return None
+        return (elementwise.with_constant(operation, constant, x),)
+
+    return forward
 
 
 def _normalization(function: Any, inputs: Arrays) -> Arrays | None:
@@ -452,7 +487,13 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (AveragePooling2DGrad, "forward_cpu"): _average_pooling_gradient,
     (FixedBatchNormalization, "forward"): _normalization,
     (FixedBatchNormalization, "backward"): _normalization_gradient,
-    (Add, "forward"): _add,
+    (Add, "forward"): _arithmetic(np.add, retains=False),
+    (Sub, "forward"): _arithmetic(np.subtract, retains=False),
+    (Mul, "forward"): _arithmetic(np.multiply, retains=True),
+    (Div, "forward"): _arithmetic(np.divide, retains=True),
+    (AddConstant, "forward"): _with_constant(np.add),
+    (SubFromConstant, "forward"): _with_constant(np.subtract),
+    (MulConstant, "forward"): _with_constant(np.multiply),
     (Pad, "forward"): _pad,
     (ReLU, "forward_cpu"): _relu,
     (ReLU, "backward"): _relu_to_input,

@@ -40,7 +40,7 @@ def add(x: Array, y: Array) -> Array:
         x, y = y, x
     if _pays(x, y):
         if x.shape == y.shape:
-            return elementwise.add(x, y)
+            return elementwise.arithmetic(np.add, x, y)
         if x.ndim > 1 and y.shape == (1, x.shape[1], *(1,) * (x.ndim - 2)):
             return elementwise.shift_channels(x, y.ravel())
     return x + y

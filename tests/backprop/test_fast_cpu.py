@@ -142,7 +142,7 @@ def test_the_switch_of_the_fast_code_is_honoured(monkeypatch):
         lambda x: F.relu(normalized(layer((16, 8, 3, 3))(F.relu(2 * x)) + 1)),
         normal(1, 8, 80, 80),
     )
-    for name in ("scaled", "masked", "add"):
+    for name in ("scaled", "masked", "arithmetic"):
         monkeypatch.setattr(elementwise, name, refuse)
     monkeypatch.setattr(convolution, "to_input", refuse)
     with chainer.using_config("fast_cpu", False), fast_cpu():

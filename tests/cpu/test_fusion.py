@@ -235,7 +235,7 @@ def test_normalization_of_what_has_been_computed_is_one_pass_as_well(
 
     expected = run()
     passes = []
-    for name in ("normalized", "add", "relu"):
+    for name in ("normalized", "arithmetic", "relu"):
         function = getattr(elementwise, name)
 
         def counted(*args: Any, name: str = name, function: Any = function) -> Any:
