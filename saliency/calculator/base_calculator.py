@@ -596,7 +596,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
         """Return the data in batches, once all else has been checked."""
         self.check()
         check_prepared(data, subject, settings)
-        check_tables_of_settings(self.settings(), data, subject)
+        check_tables_of_settings(vars(self), data, subject)
         return Batches(
             data,
             settings.batchsize or EXAMPLES_OF_BATCH,

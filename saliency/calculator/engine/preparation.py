@@ -61,7 +61,7 @@ def check_tables_of_settings(
     Such as one of baselines, or a Series with the mean of each column.
 
     Args:
-        settings (dict): The settings of a calculator.
+        settings (dict): The settings of a calculator, and whatever else it holds.
         data: The data as the user gave it.
         subject (Subject): What is explained.
     """
