@@ -735,3 +735,37 @@ def test_shap_has_classes_last(of_classes):
 def test_arguments_that_do_not_fit(arguments, error, message):
     with pytest.raises(error, match=message):
         Explanation(**{"values": np.zeros((2, 3)), **arguments})
+
+
+def test_features_outside_of_groups_stay_apart_although_two_have_one_name():
+    explanation = Explanation(
+        np.array([[1.0, 2, 10, 20]]),
+        data=np.array([[1.0, 2, 3, 4]]),
+        feature_names=["a", "c", "b", "b"],
+    )
+    grouped = explanation.grouped({"g": ["a"]})
+    assert grouped.feature_names == ("g", "c", "b", "b")
+    np.testing.assert_array_equal(grouped.values, [[1, 2, 10, 20]])
+    np.testing.assert_array_equal(grouped.data, [[np.nan, 2, 3, 4]])
+    with pytest.raises(ValueError, match="'c' would be a group and a feature outside"):
+        explanation.grouped({"c": ["a"]})
+
+
+def test_a_group_beyond_its_dtype_is_an_error():
+    explanation = Explanation(np.full((2, 3), 40000, np.float16))
+    with pytest.raises(ValueError, match="a group's value is 80000, but the largest"):
+        explanation.grouped({"g": ["0", "1"]})
+
+
+@pytest.mark.parametrize("key", [[[0, 1], [2, 3]], True, np.bool_(False), [[True]]])
+def test_what_examples_are_not_indexed_by(key):
+    explanation = Explanation(np.arange(20.0).reshape(5, 4), index=[*"abcde"])
+    with pytest.raises(IndexError, match="examples are an int, a slice, or an array"):
+        explanation[key]
+
+
+def test_one_number_for_each_example_can_be_drawn():
+    explanation = Explanation(
+        np.arange(5.0), data=np.arange(5.0), feature_names=["only"]
+    )
+    assert isinstance(explanation.plot(), Figure)

@@ -137,7 +137,8 @@ def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
     (path,) = words
     frame = _frame_of(path, args)
     column = args.smiles or _smiles_column(frame.columns)
-    if column is not None:
+    is_told = args.smiles is None and column in (*args.drop, args.index)
+    if column is not None and not is_told:
         _check_columns(frame, [column], "--smiles", path)
         smiles = list(map(str, frame[column]))
         mols = [_molecule(one, f" in {path}") for one in smiles]
@@ -198,6 +199,10 @@ def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
         frame = read()
         if separator != ",":
             frame = max(frame, read(decimal=","), key=_number_of_numeric_columns)
+        if args.index in frame.columns:
+            # Names of rows stay as they are written: 001, or NA, which is Namibia.
+            as_written = {"dtype": str, "keep_default_na": False}
+            frame[args.index] = read(usecols=[args.index], **as_written)[args.index]
     except LookupError:
         raise Unusable(
             f"--encoding {args.encoding}: there is no such encoding"
@@ -218,6 +223,23 @@ def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
             f"{given}"
         )
     return frame
+
+
+def lines_of(path: str | Path, option: str = "") -> list[str]:
+    """Return the lines of a text in UTF-8 that are not empty, without space around.
+
+    Args:
+        path (path): The file.
+        option (str): What it was given as, for messages, with a space behind.
+
+    Raises:
+        Unusable: If it is in another encoding.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # as Notepad writes it, too
+    except UnicodeDecodeError as error:
+        raise Unusable(f"{option}{path} is not in UTF-8: {error}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _number_of_numeric_columns(frame: Any) -> int:
@@ -261,11 +283,10 @@ def _molecules_of(word: str) -> Iterator[tuple[Any, str, Any]]:
             name = mol.GetProp("_Name") if is_named else f"record {i + 1}"
             yield mol, name, mol
     elif os.path.exists(word) and word.lower().endswith(".smi"):
-        for line in Path(word).read_text(encoding="utf-8").splitlines():
-            if line.strip():
-                smiles, _, name = line.strip().partition(" ")
-                mol = _molecule(smiles, f" in {word}")
-                yield mol, name.strip() or smiles, smiles
+        for line in lines_of(word):
+            smiles, *name = line.split(None, 1)
+            mol = _molecule(smiles, f" in {word}")
+            yield mol, name[0] if name else smiles, smiles
     else:
         yield _molecule(word, ""), word, word
 

@@ -14,7 +14,7 @@ import numpy as np
 
 import saliency
 from saliency.commands.arguments import NETWORKS
-from saliency.commands.data import Examples
+from saliency.commands.data import Examples, lines_of
 from saliency.commands.errors import Unusable, one_line
 from saliency.commands.printing import tell
 
@@ -251,8 +251,7 @@ def _labels(network: Network, args: argparse.Namespace) -> list[str] | None:
     """Return the names of the classes: those of --classes, or of the network."""
     if args.classes is None:
         return None if network.labels is None else list(map(str, network.labels))
-    lines = args.classes.read_text(encoding="utf-8").splitlines()
-    labels = [line.strip() for line in lines if line.strip()]
+    labels = lines_of(args.classes, "--classes ")
     if not labels:
         raise Unusable(f"--classes {args.classes} has no names")
     return labels

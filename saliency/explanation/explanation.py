@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from saliency.checks import check_positive, checked_text, is_int
+from saliency.checks import check_positive, checked_text, is_int, narrowed
 from saliency.explanation.files import read_file, write_file
 from saliency.explanation.groups import GroupedColumns, Groups
 from saliency.explanation.images import checked_images
@@ -240,7 +240,8 @@ class Explanation:
         if not isinstance(key, slice):
             given, key = key, np.asarray(key)
             key = key.astype(int) if key.size == 0 else key
-            if key.dtype.kind not in "biu":
+            is_index = key.ndim == 1 or (key.ndim == 0 and key.dtype.kind != "b")
+            if key.dtype.kind not in "biu" or not is_index:
                 raise IndexError(
                     "examples are an int, a slice, or an array of ints or bools, and "
                     "a class comes behind them, as in explanation[3, 'cat'] or "
@@ -649,10 +650,11 @@ class Explanation:
         """
         columns = self._columns()
         grouped = GroupedColumns(groups, self.names_of_features())
+        dtype = np.result_type(columns, np.float16)
         given = self._table()
         return replace(
             self,
-            values=grouped.sums(columns).astype(np.result_type(columns, np.float16)),
+            values=narrowed(grouped.sums(columns), dtype, "a group's value"),
             errors=None,
             data=self.data if given is None else grouped.data(given),
             feature_names=grouped.names,

@@ -34,15 +34,18 @@ class GroupedColumns:
 
     def __init__(self, groups: Groups, names: Sequence[str]) -> None:
         group_of = _group_of_names(groups, names)
-        merged = list(dict.fromkeys(group_of.get(name, (name,)) for name in names))
-        self.names = [title[0] for title in merged]
-        if len(set(self.names)) < len(self.names):
-            twice = next(t for t in self.names if self.names.count(t) > 1)
-            raise ValueError(
-                f"groups: {twice!r} would be a group and a feature outside of it"
-            )
+        titles = {title for title, _ in group_of.values()}
+        for name in names:
+            if name not in group_of and name in titles:
+                raise ValueError(
+                    f"groups: {name!r} would be a group and a feature outside of it"
+                )
+        # Features outside of groups stay apart, also where two have one name.
+        keys = [group_of.get(name, (name, str(i))) for i, name in enumerate(names)]
+        merged = list(dict.fromkeys(keys))
+        self.names = [title for title, _ in merged]
         self.n_feature = len(names)
-        self.places = [merged.index(group_of.get(name, (name,))) for name in names]
+        self.places = [merged.index(key) for key in keys]
         self._is_alone = [name not in group_of for name in names]
 
     def sums(self, values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from saliency.calculator import BaseCalculator
 from saliency.calculator.randomness.random_streams import METHOD, RandomStreams
 from saliency.checks import check_choice, check_positive
 from saliency.configured import names_typos, positional
+from saliency.explanation import Explanation
 from saliency.metrics.again import check_seed
 from saliency.metrics.metric import Metric
 from saliency.metrics.rank_correlation import rank_correlations
@@ -97,8 +98,9 @@ class Agreement(Metric):
 
         Raises:
             TypeError: If one of the two is none of these.
-            ValueError: If they do not have the same shape, scores are not finite, or an
-                example has fewer than k features.
+            ValueError: If they do not have the same shape, or explanations the same
+                features; scores are not finite, or an example has fewer than k
+                features.
         """
         self.check()
         check_seed(seed)
@@ -117,6 +119,7 @@ class Agreement(Metric):
                 f"explained must have the shape {second.shape} of other, got "
                 f"{first.shape}"
             )
+        _check_features(explained, self.other)
         if self.measure == "correlation":
             taken = (transformed(one, self.transform) for one in pair)
             return self._result(rank_correlations(*taken))
@@ -149,3 +152,18 @@ class Agreement(Metric):
         """Return the first k features, those that are tied in a random order."""
         values = transformed(map_.ravel(), self.transform)
         return np.lexsort((rng.random(values.size), -values))[: self.k]
+
+
+def _check_features(explained: Any, other: Any) -> None:
+    """Raise a ValueError if two explanations say that their features are others."""
+    of_both = [
+        one.feature_names
+        for one in (explained, other)
+        if isinstance(one, Explanation) and one.feature_names is not None
+    ]
+    if len(set(of_both)) > 1:
+        first, second = (", ".join(names[:8]) for names in of_both)
+        raise ValueError(
+            "explained must have the features of other in the same order, "
+            f"{second}; got {first}"
+        )

@@ -64,11 +64,23 @@ class LocalisationMetric(ScoreMetric):
 
     def _values(self, scores: np.ndarray) -> np.ndarray:
         masks = self._masks()
-        is_of_examples = masks.ndim == scores.ndim or (
-            masks.ndim == scores.ndim - 1
-            and len(masks) == len(scores)
-            and masks.shape != scores.shape[1:]
+        is_of_examples = (
+            masks.ndim == scores.ndim
+            or (
+                masks.ndim == scores.ndim - 1
+                and len(masks) == len(scores)
+                # As many examples as channels, or features: a mask for each channel of
+                # images is nothing that anybody has, but one for each feature is.
+                and (masks.shape != scores.shape[1:] or scores.ndim == 4)
+            )
         )
+        if masks.ndim == 2 and masks.shape == scores.shape[1:] == scores.shape[:2]:
+            raise ValueError(
+                f"truth of the shape {masks.shape} may be one mask for each of "
+                f"{len(scores)} examples, without channels, or one for all of them. If "
+                "it is one for all, pass np.broadcast_to(truth, scores.shape); else "
+                "pass scores that are summed over channels"
+            )
         if is_of_examples and len(masks) != len(scores):
             raise ValueError(
                 f"truth must hold one mask for each of the {len(scores)} examples, got "

@@ -361,3 +361,51 @@ class TestPhotographs:
         # A third of the pixels, where the dog is.
         middle = found.values[0, 30:180, 60:170].sum() / found.values.sum()
         assert middle > 0.5
+
+
+def names_of_rows(folder: Path, *words: str) -> list[str]:
+    """Return how the rows are called in the table that a command writes."""
+    assert main(["explain", *words, "--quiet", "--out", str(folder)]) == 0
+    with (folder / "scores.csv").open(encoding="utf-8", newline="") as file:
+        return list(dict.fromkeys(row[0] for row in list(csv.reader(file))[1:]))
+
+
+def test_names_of_rows_stay_as_they_are_written(folder, tmp_path):
+    path = tmp_path / "rows.csv"
+    ids = ["001", "NA", "90071992547409931", "1e5"]
+    rows = [f"{one},1,2,3,{i}" for i, one in enumerate(ids)]
+    path.write_text("\n".join(["id,a,b,c,d", *rows]), encoding="utf-8-sig")
+    found = names_of_rows(
+        *(tmp_path / "out", str(path), "--index", "id"),
+        *("--model", "iris.onnx", "--class", "1"),
+    )
+    assert found == ids
+
+
+def test_molecules_with_names_behind_a_tab(folder, tmp_path):
+    path = tmp_path / "some.smi"
+    path.write_text("CCO\tethyl alcohol\nc1ccccc1\n", encoding="utf-8-sig")
+    found = names_of_rows(tmp_path / "out", str(path), "--model", "logp-ggnn")
+    assert found == ["ethyl alcohol", "c1ccccc1"]
+
+
+@pytest.mark.parametrize("option", ["--drop", "--index"])
+def test_a_column_of_smiles_that_is_told_apart_leaves_a_table(folder, tmp_path, option):
+    path = tmp_path / "rows.csv"
+    path.write_text("smiles,a,b,c,d\nCCO,1,2,3,4\nN,3,4,5,6\n")
+    found = names_of_rows(
+        *(tmp_path / "out", str(path), option, "smiles"),
+        *("--model", "iris.onnx", "--class", "1"),
+    )
+    assert found == (["0", "1"] if option == "--drop" else ["CCO", "N"])
+
+
+def test_names_of_classes_as_notepad_writes_them(folder, tmp_path, capsys):
+    path, out = tmp_path / "classes.txt", tmp_path / "out"
+    line = "explain iris.csv --drop species --model iris.onnx --quiet --limit 3"
+    words = [*line.split(), "--classes", str(path), "--out", str(out)]
+    path.write_text("\n".join(SPECIES), encoding="utf-8-sig")
+    assert main([*words, "--class", "setosa"]) == 0
+    path.write_bytes(b"b\xe9b\nx\ny\n")
+    assert main([*words, "--class", "0"]) == 2
+    assert f"--classes {path} is not in UTF-8" in capsys.readouterr().err

@@ -165,3 +165,28 @@ class TestMasks:
 def test_settings_are_checked(kind, settings, message):
     with pytest.raises(ValueError, match=message):
         kind(TRUTH, **settings)
+
+
+@pytest.mark.parametrize(
+    "Metric", [PointingGame, RelevanceMass, RelevanceRank, LocalisationAUC]
+)
+def test_as_many_examples_as_channels(Metric):
+    scores = np.zeros((3, 3, 8, 8))
+    truth = masks_of_boxes([(0, 0, 3, 3), (4, 4, 8, 8), (0, 5, 2, 8)], (8, 8))
+    for of_channels, mask in zip(scores, truth):
+        of_channels[:, mask] = 1
+    assert_array_equal(Metric(truth).compute(scores).values, 1)
+    assert_array_equal(Metric(truth).compute(scores.sum(axis=1)).values, 1)
+
+
+@pytest.mark.parametrize(
+    "Metric", [PointingGame, RelevanceMass, RelevanceRank, LocalisationAUC]
+)
+def test_as_many_examples_as_features(Metric):
+    scores, truth = np.eye(3) + np.eye(3)[0], np.array([1, 0, 0])
+    values = Metric(truth).compute(scores).values
+    assert_array_equal(
+        values, [Metric(truth).compute(s[None]).values[0] for s in scores]
+    )
+    with pytest.raises(ValueError, match="one mask for each of 3 examples, without"):
+        Metric(np.eye(3, dtype=int)).compute(np.ones((3, 3, 3)))

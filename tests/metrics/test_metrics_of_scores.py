@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import Explanation, GradientCalculator, VariableMonitorLinkHook
-from saliency.metrics import Completeness, Complexity, Sparseness
+from saliency.metrics import Agreement, Completeness, Complexity, Sparseness
 from tests.networks import MLP, Tokens, build
 
 import chainer
@@ -259,3 +259,13 @@ class TestClasses:
         explanation = GradientCalculator(model, class_index=[0, 1, 2]).explain(self.X)
         with pytest.warns(UserWarning, match="pass the same to both"):
             Completeness(model, class_index=1).compute(explanation, self.X)
+
+
+def test_agreement_of_explanations_with_other_features():
+    values = np.random.default_rng(0).normal(size=(6, 4))
+    one = Explanation(values, feature_names=[*"abcd"])
+    turned = Explanation(values[:, ::-1], feature_names=[*"dcba"])
+    agreement = Agreement(one, measure="correlation")
+    with pytest.raises(ValueError, match="features of other in the same order, a, b"):
+        agreement.compute(turned)
+    assert_allclose(agreement.compute(Explanation(values)).values, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
@@ -171,3 +173,33 @@ def test_wrong_arguments(how, error, message):
     how = {"features": X, "feature": 0, "feature_names": NAMES, **how}
     with pytest.raises(error, match=message):
         TableVisualizer().visualize_dependence(X, **how)
+
+
+@pytest.mark.parametrize("scale", [1e6, 1e-7])
+def test_labels_beside_missing_values_say_what_they_are_multiples_of(scale):
+    features = np.random.default_rng(0).uniform(2 * scale, 9 * scale, (60, 2))
+    features[:6, 0] = np.nan
+    figure = TableVisualizer().visualize_dependence(
+        np.ones((60, 2)), features, 0, color_by=None
+    )
+    axis = figure.axes[0].xaxis
+    figure.savefig(io.BytesIO())  # which places the texts
+    offset = axis.get_offset_text().get_text()
+    factor = float(offset.replace("\N{MINUS SIGN}", "-") or 1)
+    missing, *labels = [label.get_text() for label in axis.get_ticklabels()]
+    assert missing == "missing" and len(labels) > 1
+    values = [float(label.replace("\N{MINUS SIGN}", "-")) * factor for label in labels]
+    np.testing.assert_allclose(values, figure.axes[0].get_xticks()[1:])
+
+
+def test_categories_are_named_in_full():
+    codes = np.random.default_rng(0).integers(100001, 100013, (80, 2)).astype(float)
+    figure = TableVisualizer().visualize_dependence(np.ones((80, 2)), codes, 0)
+    figure.savefig(io.BytesIO())  # which places the texts
+    axis = figure.axes[0].xaxis
+    labels = [label.get_text() for label in axis.get_ticklabels()]
+    assert labels == [str(code) for code in range(100001, 100013)]
+    assert axis.get_offset_text().get_text() == ""
+    boxes = [label.get_window_extent() for label in axis.get_ticklabels()]
+    assert all(label.get_rotation() == 30 for label in axis.get_ticklabels())
+    assert all(a.x0 < b.x0 for a, b in zip(boxes, boxes[1:]))

@@ -176,3 +176,11 @@ def test_resizing_interpolates_and_keeps_the_orientation():
     assert (np.diff(larger, axis=0) >= 0).all() and (np.diff(larger, axis=1) >= 0).all()
     nearest = resized(array, (4, 6), Image.Resampling.NEAREST)
     assert_array_equal(nearest, np.kron(array, np.ones((2, 3))))
+
+
+@pytest.mark.parametrize("factor", [2.0**-170, 1.0, 2.0**190])
+def test_numbers_beyond_those_of_float32_are_resized(factor):
+    array = np.random.default_rng(0).normal(size=(5, 7))
+    expected = resized(array, (11, 13))
+    assert_array_equal(resized(array * factor, (11, 13)), expected * factor)
+    assert not resized(np.zeros((5, 7)), (11, 13)).any()

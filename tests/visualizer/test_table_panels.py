@@ -420,3 +420,40 @@ class TestNamesOfDataFrames:
             "0",
             "1",
         }
+
+
+ROWS = pd.DataFrame({"a": [3.0, 3.5], "b": [1.0, 1.5]})
+TURNED = ROWS[["b", "a"]]
+ROW, ROW_TURNED = ROWS.loc[0], TURNED.loc[0]
+WITH_TABLES = {
+    "visualize": lambda t, row, turned, *_: t.visualize(row, errors=turned),
+    "grid": lambda t, row, turned, *_: t.visualize_grid({"m": row, "n": turned}),
+    "waterfall": lambda t, row, turned, *_: t.visualize_waterfall(
+        row, score=4.0, features=turned
+    ),
+    "mean": lambda t, _, __, rows, turned: t.visualize_mean({"m": rows, "n": turned}),
+    "summary": lambda t, _, __, rows, turned: t.visualize_summary(rows, turned),
+    "dependence": lambda t, _, __, rows, turned: t.visualize_dependence(
+        rows, turned, "a"
+    ),
+    "heatmap": lambda t, _, __, rows, turned: t.visualize_heatmap(
+        {"m": rows, "n": turned}
+    ),
+    "decision": lambda t, _, __, rows, turned: t.visualize_decision(
+        {"m": rows, "n": turned},
+        base_values={"m": 0.0, "n": 0.0},
+        scores={"m": [4.0, 5.0], "n": [4.0, 5.0]},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_TABLES)
+def test_tables_with_columns_in_another_order_are_refused(kind):
+    draw = WITH_TABLES[kind]
+    with pytest.raises(
+        ValueError, match="same columns in the same order, got 'a', 'b'"
+    ):
+        draw(TableVisualizer(), ROW, ROW_TURNED, ROWS, TURNED)
+    unnamed = pd.DataFrame(ROWS.to_numpy())
+    for row, rows in ((ROW, ROWS), (ROW.to_numpy(), unnamed)):
+        draw(TableVisualizer(), ROW, row, ROWS, rows)

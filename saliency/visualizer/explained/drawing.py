@@ -95,7 +95,7 @@ def _kind_of(explanation: Explanation, arguments: dict[str, Any]) -> str:
         return "text"
     values, data = explanation.values, explanation.data
     of_class = values[:, 0] if explanation.has_class_axis else values
-    if explanation.lengths is None and of_class.ndim == 2:
+    if explanation.lengths is None and of_class.ndim in (1, 2):
         has_data = data is not None and data.shape == of_class.shape
         return "beeswarm" if has_data and len(values) > 1 else "bar"
     if explanation.lengths is None and of_tables.is_of_matrices(explanation):

@@ -141,5 +141,9 @@ def resized(
         Float64 array of that shape, with the precision of float32.
     """
     height, width = shape
-    image = Image.fromarray(np.ascontiguousarray(array, np.float32))
-    return np.asarray(image.resize((width, height), how), "d")
+    largest = np.abs(array, dtype="d").max(initial=0, where=np.isfinite(array))
+    # Numbers may be beyond those of float32; a power of two changes no digit.
+    power = int(np.frexp(largest)[1])
+    image = Image.fromarray(np.ldexp(np.asarray(array, "d"), -power).astype("f"))
+    enlarged = np.asarray(image.resize((width, height), how), "d")
+    return np.asarray(np.ldexp(enlarged, power))

@@ -94,7 +94,8 @@ def compute_bars(
     values = [checked_scores(s, ("n_feature",), name) for name, s in saliency.items()]
     of_magnitudes = sort == "magnitude"
     strength = common_strengths([np.abs(v) if of_magnitudes else v for v in values])
-    names = checked_names(feature_names, len(strength), *saliency.values())
+    tables = (*saliency.values(), *errors.values())
+    names = checked_names(feature_names, len(strength), *tables)
     order = order_of_features(strength, sort, num_visualize)
     note = note_on_more(len(names), len(order))
     names = [names[i] for i in order]

@@ -37,6 +37,7 @@ SWARM_HALF_WIDTH = 0.4  # in rows: less than 0.5, or neighbours would touch
 SWARM_COLUMNS = 90  # about the number of dots that fit side by side
 SWARM_LAYERS = 5  # of feature values within a column
 COLOR_BAR_WIDTH = 0.12  # inches
+_FEW = 2  # rows, beside which the label of the colour bar is longer than the bar
 
 # Purple to orange: none of its colours reads as the sign of a score. The yellow end of
 # plasma is left out, since it is too pale for dots on white.
@@ -251,7 +252,8 @@ def draw_swarms(sheet: Sheet, panels: Sequence[Swarms], limit: float | None) -> 
     label = max((swarms.color_label for swarms in panels), key=len)
     bar = draw_bar_of_features(sheet, dots, label)
     bar.set_ticks([0, 1], labels=["low", "high"])
-    bar.ax.yaxis.labelpad = -10
+    if len(panels[0].names) > _FEW:  # the bar is higher than its label is long
+        bar.ax.yaxis.labelpad = -10
 
 
 def _draw_dots(ax: Axes, swarms: Swarms) -> ScalarMappable:

@@ -18,7 +18,7 @@ from saliency.visualizer.tables.beeswarm import (
     checked_samples,
     draw_bar_of_features,
 )
-from saliency.visualizer.tables.feature_rows import checked_names
+from saliency.visualizer.tables.feature_rows import checked_names, written
 from saliency.visualizer.tables.interactions import interactions
 from saliency.visualizer.tables.panels import SCORE_MARGIN, Sheet, common_strengths
 from saliency.visualizer.tables.score_keys import draw_all_zero, draw_key_beside
@@ -28,6 +28,8 @@ DOT_DIAMETER = 4.2  # points
 STRONGEST = "strongest"
 # A feature of whole numbers is categorical if there are at most so many of them.
 MANY_CATEGORIES = 12
+# Letters of all labels of the axis that stand side by side.
+_LETTERS_OF_AXIS = 56
 CATEGORY_SPREAD = 0.3  # of the way to the next category
 MISSING_GAP = 0.08  # between the values and those that are missing, as a share
 
@@ -223,7 +225,11 @@ class _Places(NamedTuple):
         if ticks is None:
             ticks = ax.get_xticks()
             ticks = ticks[(ticks >= self.low) & (ticks <= self.high)]
-        labels = ax.xaxis.get_major_formatter().format_ticks(ticks)
+        formatter = ax.xaxis.get_major_formatter()
+        labels = formatter.format_ticks(ticks)
+        offset = formatter.get_offset()  # as 1e6, of which labels are multiples
+        if self.categories is not None:  # codes, of which every digit counts
+            labels, offset = [written(x, ".15g") for x in self.categories], ""
         if self.missing is not None:
             if len(ticks):
                 between = (self.missing + self.low) / 2
@@ -231,6 +237,9 @@ class _Places(NamedTuple):
             ticks, labels = np.append(self.missing, ticks), ["missing", *labels]
         if self.missing is not None or self.categories is not None:
             ax.set_xticks(ticks, labels)
+            ax.xaxis.get_major_formatter().set_offset_string(offset)
+        if sum(map(len, labels)) > _LETTERS_OF_AXIS:
+            ax.tick_params(axis="x", labelrotation=30)
 
 
 def _scale_of(colors: np.ndarray) -> Normalize:

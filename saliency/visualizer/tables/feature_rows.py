@@ -68,12 +68,14 @@ def checked_names(
 
     Raises:
         TypeError: ``feature_names`` is not a list or an array.
-        ValueError: There are not as many names as features.
+        ValueError: There are not as many names as features, or tables have different
+            ones, or in another order.
     """
+    known = [_names_in(table) for table in tables]
+    fitting = [names for names in known if len(names) == n_feature]
+    _check_same([names for names in fitting if not _are_numbers(names)])
     if feature_names is None:
-        known = [_names_in(table) for table in tables]
-        fitting = (names for names in known if len(names) == n_feature)
-        feature_names = next(fitting, range(n_feature))
+        feature_names = fitting[0] if fitting else range(n_feature)
     if isinstance(feature_names, str) or not isinstance(feature_names, Iterable):
         raise TypeError(
             f"feature_names must be a list or an array of names, got {feature_names!r}"
@@ -87,9 +89,27 @@ def checked_names(
     return [textwrap.fill(plain(name), NAME_LENGTH) for name in names]
 
 
+def _check_same(tables: list[list[Any]]) -> None:
+    """Raise a ValueError unless all tables have the same names in the same order."""
+    for names in tables[1:]:
+        if names != tables[0]:
+            one, other = (", ".join(map(repr, some[:8])) for some in (tables[0], names))
+            raise ValueError(
+                "tables must have the same columns in the same order, got "
+                f"{one} and {other}"
+            )
+
+
+def _are_numbers(names: list[Any]) -> bool:
+    """Tell whether columns have no names but numbers, as pandas gives them."""
+    return all(isinstance(name, (int, np.integer)) for name in names)
+
+
 def _names_in(table: Any) -> list[Any]:
-    """Return what a DataFrame calls its columns, or a Series of pandas its rows."""
-    names: Any = getattr(table, "columns", None)
+    """Return what a table calls its columns, or a Series of pandas its rows."""
+    names: Any = getattr(table, "column_names", None)  # of pyarrow
+    if names is None:
+        names = getattr(table, "columns", None)
     if names is None and hasattr(table, "to_numpy"):
         names = getattr(table, "index", None)
     return [] if names is None or callable(names) else list(names)
