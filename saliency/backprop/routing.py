@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.backprop.padding import to_input
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
 from saliency.cpu import is_fast, memory
 
@@ -185,12 +186,8 @@ def scattered_addition(step: Step) -> InputGradients:
 
 @vjp(A.pad.Pad, memory=Memory.PASSED_ON)
 def padding(step: Step) -> InputGradients:
-    """The gradient without the edges."""
-    shape = step.shape(0)
-    widths = np.asarray(step.function.pad_bw)
-    if widths.ndim == 1:
-        widths = np.tile(widths, (len(shape), 1))
-    return [step.gy[tuple(slice(w[0], w[0] + n) for n, w in zip(shape, widths))]]
+    """The gradient without the edges, which are added where they were copied from."""
+    return [to_input(step.function, step.shape(0), step.gy)]
 
 
 @vjp(A.pad_sequence.PadSequence, memory=Memory.PASSED_ON)

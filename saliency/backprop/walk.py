@@ -12,6 +12,7 @@ import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
 from saliency.array_types import Array
 from saliency.backprop.accumulation import Gradients
 from saliency.backprop.gradient import Gradient
+from saliency.backprop.padding import right_padding
 from saliency.backprop.registry import Known, Memory, Step, known_of
 from saliency.settings_of_thread import settings_of_thread
 
@@ -128,7 +129,8 @@ def _by_chainer(
     grad_outputs = [
         None if w is None else chainer.Variable(w, requires_grad=False) for w in weights
     ]
-    grads = chainer.grad(list(outputs), list(targets), grad_outputs=grad_outputs)
+    with right_padding():
+        grads = chainer.grad(list(outputs), list(targets), grad_outputs=grad_outputs)
     return [None if g is None else g.array for g in grads]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from saliency.array_types import Array
+from saliency.backprop.padding import right_padding
 from saliency.calculator.base_calculator import Samples
 from saliency.calculator.baseline_calculator import run_of
 from saliency.calculator.engine.clean_passes import CleanPasses
@@ -177,7 +178,7 @@ def _integrand(
     xp = chainer.backend.get_array_module(way)
     n = way.shape[1]
     hessian = xp.zeros((*way.shape, n), way.dtype)
-    with chainer.using_config("enable_backprop", True):
+    with chainer.using_config("enable_backprop", True), right_padding():
         (gradient,) = chainer.grad(
             outputs,
             [x],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from saliency.backprop.padding import copies_elements
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.registry import handles
 
@@ -76,20 +77,10 @@ def routing(this: Application, rule: Any) -> InputRelevance:
 def padding(this: Application, rule: Any) -> InputRelevance:
     """Relevance goes to the element that was copied, or stays with the constant."""
     function = this.function
-    if function.mode == "constant":
-        return routing(this, rule)
-    is_copy = function.mode in ("edge", "reflect", "symmetric", "wrap")
-    if not is_copy or function.keywords.get("reflect_type", "even") != "even":
+    if not (function.mode == "constant" or copies_elements(function)):
         raise ValueError(
             f"no relevance goes through {this.label} of mode {function.mode!r}, which "
             "does not copy elements; use 'constant', 'edge', 'reflect', 'symmetric' "
             "or 'wrap'"
         )
-    (x,), r = this.inputs, this.output_relevance
-    xp = this.xp
-    came_from = xp.arange(x.size).reshape(x.shape)
-    came_from = xp.pad(
-        came_from, function.pad_width, mode=function.mode, **function.keywords
-    )
-    total = xp.bincount(came_from.ravel(), weights=r.ravel(), minlength=x.size)
-    return [total.reshape(x.shape).astype(r.dtype)]
+    return routing(this, rule)
