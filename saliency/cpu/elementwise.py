@@ -158,7 +158,7 @@ def with_constant(operation: np.ufunc, constant: Any, x: np.ndarray) -> np.ndarr
 
 
 def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
-    """Return what an epilogue with scale and shift makes of an array.
+    """Return what an epilogue with offset, scale and shift makes of an array.
 
     Args:
         x (numpy.ndarray): ``(n, channel, ...)``.
@@ -168,20 +168,23 @@ def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
     limits = then.limits(x.dtype)
 
     def work(part: np.ndarray, *rest: np.ndarray) -> None:
-        *added, scale, of_shift, out = rest
+        *added, offset, scale, of_shift, out = rest
         if scale.ndim == 1 and compiled.can_finish(part, *added, out):
-            steps = compiled.Steps(None, scale, of_shift, then.floor, then.ceiling)
+            steps = compiled.Steps(
+                None, offset, scale, of_shift, then.floor, then.ceiling
+            )
             finish = compiled.Finish(steps, len(scale), part.dtype)
             finish(part, added[0] if added else None, out)
             return
-        np.multiply(part, scale, out=out)
+        np.add(part, offset, out=out)
+        out *= scale
         out += of_shift
         for term in added:
             out += term
         limit(out, *limits)
 
-    assert then.scale is not None and then.shift is not None
-    return _with_channels(work, x, then.scale, then.shift, beside=beside)
+    vectors = then.offset, then.scale, then.shift
+    return _with_channels(work, x, *vectors, beside=beside)  # type: ignore[arg-type]
 
 
 def shift_channels(x: np.ndarray, shift: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,9 @@ _BLOCK, _SHORT = 512, 32
 class Epilogue:
     """``min(max(y + added, floor), ceiling)`` for a result ``y``: steps that are given.
 
-    A scale and a shift come before all of them, behind a bias.
+    An offset, a scale and a shift come before all of them, behind a bias. Normalization
+    subtracts a mean before it scales: where the mean is large beside the deviation,
+    one sum for both loses most digits.
 
     NaN goes through, as it does through Chainer's ``relu`` (``floor=0``) and
     ``clipped_relu`` (``floor=0, ceiling=z``).
@@ -35,6 +38,7 @@ class Epilogue:
         ceiling: The largest value.
         scale: What the result, with its bias, is multiplied by, ``(channel,)``.
         shift: What is added then, ``(channel,)``.
+        offset: What is added before that, ``(channel,)``.
     """
 
     added: np.ndarray | None = None
@@ -42,6 +46,13 @@ class Epilogue:
     ceiling: float | None = None
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
+    offset: np.ndarray | None = None
+
+    def steps(self, bias: np.ndarray | None) -> compiled.Steps:
+        """Return what is done to each number, with a bias before it."""
+        return compiled.Steps(
+            bias, self.offset, self.scale, self.shift, self.floor, self.ceiling
+        )
 
     def limits(self, dtype: np.dtype) -> tuple[np.generic | None, np.generic | None]:
         """Return floor and ceiling as numbers of a dtype."""
@@ -59,13 +70,16 @@ class Epilogue:
 
     def of_groups(self, groups: int) -> list[Epilogue]:
         """Return the epilogues of groups of channels, which are on axis 1."""
-        none: list[np.ndarray | None] = [None] * groups
-        added = none if self.added is None else np.split(self.added, groups, 1)
-        scales = none if self.scale is None else np.split(self.scale, groups)
-        shifts = none if self.shift is None else np.split(self.shift, groups)
+
+        def parts(array: np.ndarray | None, axis: int = 0) -> list[Any]:
+            return [None] * groups if array is None else np.split(array, groups, axis)
+
         return [
-            replace(self, added=part, scale=scale, shift=shift)
-            for part, scale, shift in zip(added, scales, shifts)
+            replace(self, added=added, scale=scale, shift=shift, offset=offset)
+            for added, scale, shift, offset in zip(
+                parts(self.added, 1),
+                *map(parts, (self.scale, self.shift, self.offset)),
+            )
         ]
 
 
@@ -95,10 +109,13 @@ class Finish:
         if then.added is not None:
             self._added = then.added.reshape(-1, n_channel)
         self._limits = then.limits(y.dtype)
-        self.steps = compiled.Steps(b, then.scale, then.shift, then.floor, then.ceiling)
+        self.steps = then.steps(b)
         # So few channels make short loops: several pixels are worked on at once.
         n = self._n_repeated = _BLOCK // n_channel if n_channel <= _SHORT else 1
-        operations = (np.add, b), (np.multiply, then.scale), (np.add, then.shift)
+        operations = (
+            *((np.add, b), (np.add, then.offset)),
+            *((np.multiply, then.scale), (np.add, then.shift)),
+        )
         self._by_channel = [
             (operation, vector, vector if n == 1 else np.tile(vector, n))
             for operation, vector in operations

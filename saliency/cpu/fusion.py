@@ -72,12 +72,13 @@ class Pending:
         source (_Convolution, _Product or _HeldArray): What it starts with.
         scale (numpy.ndarray or None): What its channels are multiplied by.
         shift (numpy.ndarray or None): What is added to them then.
+        offset (numpy.ndarray or None): What is added to them before that.
         added (Hold or None): What is added to the result.
     """
 
     __slots__ = (
         *("__weakref__", "_array", "_lock", "_node", "_source", "_variable"),
-        *("added", "dtype", "scale", "shape", "shift"),
+        *("added", "dtype", "offset", "scale", "shape", "shift"),
     )
 
     def __init__(
@@ -85,11 +86,13 @@ class Pending:
         source: _Source,
         scale: np.ndarray | None = None,
         shift: np.ndarray | None = None,
+        offset: np.ndarray | None = None,
         added: Hold | None = None,
     ) -> None:
         self.shape, self.dtype = source.shape, source.dtype
         self._source: _Source | None = source
-        self.scale, self.shift, self.added = scale, shift, added
+        self.scale, self.shift, self.offset = scale, shift, offset
+        self.added = added
         self._array: np.ndarray | None = None
         self._lock = threading.Lock()
         for held in (source.held, added):
@@ -142,7 +145,7 @@ class Pending:
         """Return the result, and what an epilogue makes of it."""
         if self.added is not None:
             added = self.added.array
-        steps = added, floor, ceiling, self.scale, self.shift
+        steps = added, floor, ceiling, self.scale, self.shift, self.offset
         is_bare = all(step is None for step in steps)
         return self.source.compute(NOTHING if is_bare else Epilogue(*steps))
 
@@ -575,7 +578,7 @@ def _put_off_normalized(
         return None
     _check(function, (x, *vectors), config)
     scale = prepare_normalization(function, x.ndim, gamma, var)
-    pending = Pending(source, scale, beta - mean * scale)
+    pending = Pending(source, scale, beta.copy(), -mean)
     return _pending_result(function, variables, pending, config)
 
 
@@ -598,7 +601,7 @@ def _add(function: Any, inputs: Any, config: dict[str, Any], last: Pending) -> R
         # Somebody might write into the other term before the sum is continued.
         y = last.computed(array)
         return _computed_result(function, variables, y, config)
-    pending = Pending(last.source, last.scale, last.shift, hold(other))
+    pending = Pending(last.source, last.scale, last.shift, last.offset, hold(other))
     return _pending_result(function, variables, pending, config)
 
 

@@ -50,8 +50,8 @@ def matmul(
         added = then.added.reshape(-1, b.shape[1])  # a copy, in some layouts
         then = replace(then, added=added)
     if compiled.can_multiply(a, b, added):
-        steps = compiled.Steps(bias, then.scale, then.shift, then.floor, then.ceiling)
-        return _compiled(a, compiled.Product(b, steps), added, mask, n_thread)
+        product = compiled.Product(b, then.steps(bias))
+        return _compiled(a, product, added, mask, n_thread)
     n_byte = len(a) * b.shape[1] * a.itemsize
     if n_thread == 1 and n_byte <= _TILE and then is NOTHING and mask is None:
         return _in_one_piece(a, b, bias)

@@ -409,7 +409,7 @@ def _normalization(function: Any, inputs: Arrays) -> Arrays | None:
     if not are_covered(*inputs) or not is_of_channels(function, x.ndim, gamma):
         return None
     scale = prepare_normalization(function, x.ndim, gamma, var)
-    then = Epilogue(scale=scale, shift=beta - mean * scale)
+    then = Epilogue(scale=scale, shift=beta, offset=-mean)
     return (elementwise.normalized(x, then),)
 
 

@@ -269,11 +269,12 @@ class TestElementwise:
         rng = np.random.default_rng(0)
         x, added = rng.standard_normal((2, 6, 43)).astype("f")
         x[:, 0] = [np.nan, np.inf, -np.inf, -0.0, 0.0, 1]
-        b, scale, shift = rng.standard_normal((3, 43)).astype("f")
+        b, offset, scale, shift = rng.standard_normal((4, 43)).astype("f")
         out = np.empty_like(x)
-        steps = Steps(b, scale, shift, -0.25, 0.7)
+        steps = Steps(b, offset, scale, shift, -0.25, 0.7)
         compiled.Finish(steps, 43, x.dtype)(x, added, out)
-        expected = np.clip((x + b) * scale + shift + added, -0.25, np.float32(0.7))
+        finished = (x + b + offset) * scale + shift + added
+        expected = np.clip(finished, -0.25, np.float32(0.7))
         np.testing.assert_array_equal(out, expected)
 
     @pytest.mark.parametrize("ceiling", [None, 1.0])

@@ -737,3 +737,28 @@ def test_what_a_linear_layer_is_computed_from_may_be_changed(change: str) -> Non
     expected = run()
     with fast_cpu(), chainer.no_backprop_mode():
         assert_close(run(), expected)
+
+
+@pytest.mark.parametrize("mean, deviation", [(2000.0, 3.0), (1e7, 50.0)])
+@pytest.mark.parametrize("shape", [(6, 4), (600, 4), (2, 32, 40, 40)])
+def test_normalization_by_a_large_mean_keeps_its_digits(
+    mean: float, deviation: float, shape: tuple[int, ...]
+) -> None:
+    n = shape[1]
+    bn = L.BatchNormalization(n)
+    bn.avg_mean[...], bn.avg_var[...] = mean, deviation**2
+    bn.beta.array[...] = np.arange(n) / n
+    rng = np.random.default_rng(0)
+    x = np.round(mean + deviation * rng.standard_normal(shape)).astype("f")
+    in_front = L.Convolution2D(
+        n, n, 1, nobias=True, initialW=np.eye(n)[..., None, None]
+    )
+    beta = bn.beta.array.reshape(-1, *[1] * (x.ndim - 2)).astype("d")
+    expected = (x.astype("d") - mean) / np.sqrt(deviation**2 + bn.eps) + beta
+    with fast_cpu(), chainer.using_config("train", False), chainer.no_backprop_mode():
+        results = [bn(x).array, F.relu(bn(x)).array]
+        if x.ndim == 4:  # put off, with a convolution or without
+            results += [bn(in_front(x)).array, F.relu(bn(in_front(x))).array]
+    for i, result in enumerate(results):
+        wanted = np.maximum(expected, 0) if i % 2 else expected
+        np.testing.assert_allclose(result, wanted, rtol=2e-6, atol=2e-6)

@@ -45,10 +45,13 @@ Placed = tuple[np.ndarray, int]
 
 
 class Steps(NamedTuple):
-    """``min(max((x + bias) * scale + shift, floor), ceiling)``: steps that are given.
+    """``min(max((x + bias + offset) * scale + shift, floor), ceiling)``.
+
+    Those steps are made that are given.
 
     Attributes:
         bias (numpy.ndarray or None): ``(channel,)``.
+        offset (numpy.ndarray or None): ``(channel,)``.
         scale (numpy.ndarray or None): ``(channel,)``.
         shift (numpy.ndarray or None): ``(channel,)``.
         floor (float or None): The smallest value.
@@ -56,6 +59,7 @@ class Steps(NamedTuple):
     """
 
     bias: np.ndarray | None = None
+    offset: np.ndarray | None = None
     scale: np.ndarray | None = None
     shift: np.ndarray | None = None
     floor: float | None = None
@@ -64,14 +68,14 @@ class Steps(NamedTuple):
     def placed(
         self, n_channel: int, dtype: np.dtype
     ) -> tuple[list[np.ndarray], list[int]]:
-        """Return bias, scale and shift, and where they are in memory.
+        """Return bias, offset, scale and shift, and where they are in memory.
 
         Where there is none, it is what changes no value.
 
         Raises:
             ValueError: If one of them is not of that many channels, or of that dtype.
         """
-        given = self.bias, self.scale, self.shift
+        given = self.bias, self.offset, self.scale, self.shift
         for vector in given:
             if vector is None or (*vector.shape, vector.dtype) == (n_channel, dtype):
                 continue
@@ -151,11 +155,10 @@ class Finish:
         """
         size = x.itemsize
         term = x if added is None else added
-        bias, scale, shift = self._addresses
-        offset = first_channel * size
+        start = first_channel * size
         kernels.finish(x.dtype, adds=added is not None)(
             *(address_of(x), address_of(term), address_of(out)),
-            *(bias + offset, scale + offset, shift + offset),
+            *(address + start for address in self._addresses),
             *x.shape,
             *(x.strides[0] // size, term.strides[0] // size, out.strides[0] // size),
             *self._limits,
@@ -529,10 +532,10 @@ class ChannelFilter:
 
 
 @functools.lru_cache(maxsize=64)
-def _neutral(n_channel: int, dtype: np.dtype) -> tuple[Placed, Placed, Placed]:
+def _neutral(n_channel: int, dtype: np.dtype) -> tuple[Placed, ...]:
     # Adding -0.0 leaves all numbers as they are, zeros of both signs among them.
     nothing = _placed(np.full(n_channel, -0.0, dtype))
-    return nothing, _placed(np.ones(n_channel, dtype)), nothing
+    return nothing, nothing, _placed(np.ones(n_channel, dtype)), nothing
 
 
 def _placed(array: np.ndarray) -> Placed:

@@ -17,7 +17,7 @@ _PIXELS = 4
 #: as many sums as there are registers for on a machine without AVX-512.
 ROWS = {1: 8, 2: 6, 3: 4}
 
-_FINISH = ("bias", "scale", "shift")
+_FINISH = ("bias", "offset", "scale", "shift")
 _LIMITS = ("floor", "ceiling")
 _OF_MASK = ("mask_floor", "mask_ceiling")
 #: A matrix whose numbers are known when it is compiled.
@@ -27,7 +27,9 @@ lock = threading.Lock()
 
 
 def finish(dtype: np.dtype, *, adds: bool) -> Callable[..., None]:
-    """Return ``out = min(max((x + bias) * scale + shift + added, floor), ceiling)``.
+    """Return what an epilogue makes of an array: see :class:`.Steps`.
+
+    That is ``min(max((x + bias + offset) * scale + shift + added, floor), ceiling)``.
 
     Args:
         dtype (numpy.dtype): Of the arrays, ``(n_row, n_channel)``.
@@ -151,8 +153,8 @@ def _masked(code: Code, at_x: Value, at_y: Value, lanes: int) -> Value:
 
 
 def _scaled(code: Code, y: Value, channel: Value, lanes: int) -> Value:
-    bias, scale, shift = (code.load(name, channel, lanes) for name in _FINISH)
-    return (y + bias) * scale + shift
+    bias, offset, scale, shift = (code.load(name, channel, lanes) for name in _FINISH)
+    return (y + bias + offset) * scale + shift
 
 
 def _limited(code: Code, y: Value, lanes: int) -> Value:
@@ -377,8 +379,9 @@ class _Product:
     def _finished(self, y: Value, row: Value, column: Value) -> Value:
         """Return numbers of the product as they are written."""
         code, lanes = self.code, self.lanes
-        scale, shift = (code.load(name, column, lanes) for name in ("scale", "shift"))
-        y = y * scale + shift
+        _, *rest = _FINISH
+        offset, scale, shift = (code.load(name, column, lanes) for name in rest)
+        y = (y + offset) * scale + shift
         if self.adds:
             y += code.load("added", row * code["added_row"] + column, lanes)
         return _limited(code, y, lanes)
