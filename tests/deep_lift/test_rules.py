@@ -194,3 +194,41 @@ def test_what_has_no_multipliers_is_named(f, message):
     calculator = DeepLiftCalculator(f, class_index="sum", baseline=x[:, ::-1] ** 2)
     with pytest.raises(ValueError, match=message):
         calculator.compute(x, show_progress=False)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d"])
+@pytest.mark.parametrize("slope", [0.01, 0.1, 0.2])
+@pytest.mark.parametrize("baseline", [0, -1.5])
+def test_rounding_does_not_decide_on_the_multiplier_of_a_mask(dtype, slope, baseline):
+    def leaky(x):
+        return x * np.where(x.array >= 0, 1, slope).astype(x.dtype)
+
+    x = -abs(np.random.default_rng(0).standard_normal((20, 50))).astype(dtype)
+    calculator = DeepLiftCalculator(leaky, baseline=baseline, class_index="sum")
+    samples = calculator.compute(x)
+    eps = np.finfo(dtype).eps
+    assert_allclose(
+        samples[0], slope * (x - x.dtype.type(baseline)), 1e3 * eps, 8 * eps
+    )
+
+
+@pytest.mark.parametrize("f", [
+    lambda x: F.max(x, axis=1),
+    lambda x: F.max_pooling_1d(x.transpose(0, 2, 1), x.shape[1])[:, :, 0],
+    lambda x: -F.min(-x, axis=1),
+    lambda x: F.maximum(F.maximum(x[:, 0], x[:, 1]), x[:, 2]),
+])  # fmt: skip
+def test_a_maximum_behind_a_mask_of_minus_infinity(f):
+    x = np.random.default_rng(0).standard_normal((3, 3, 4)).astype("f")
+    is_there = np.array([[1, 1, 0], [1, 1, 1], [1, 0, 0]], bool)
+
+    def model(v, m):
+        masked = np.broadcast_to(np.where(m, 0, -np.inf)[..., None], v.shape)
+        return f(v + masked.astype("f"))
+
+    samples = DeepLiftCalculator(model, baseline=0, class_index=1).compute(
+        (x, is_there)
+    )
+    expected = np.where(is_there, x[..., 1], -np.inf).max(axis=1)
+    assert_allclose(samples[0].sum(axis=(1, 2)), expected, 1e-5)
+    assert not samples[0][~is_there].any()

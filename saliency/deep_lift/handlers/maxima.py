@@ -94,7 +94,8 @@ def _of_two(pair: Pair, sign: int) -> Multipliers:
     share = m / (winners[0].astype(m.dtype) + winners[1])
     return pair.at_active(
         chainer.utils.sum_to(
-            share * winners[i] * maxima.quotient(*ends[i]), pair.inputs[i].shape
+            share * pair.xp.where(winners[i], maxima.quotient(*ends[i]), 0),
+            pair.inputs[i].shape,
         )
         for i in pair.active_indexes
     )
@@ -113,7 +114,9 @@ def maximum_over_axes(pair: Pair) -> Multipliers:
     maxima = _Maxima(pair.xp, y, y0)
     winners = maxima.is_winner(x, x0)
     n_winner = winners.sum(axis=pair.function.axis, keepdims=True, dtype=m.dtype)
-    return [m / n_winner * winners * maxima.quotient(x, x0)]
+    # Masked elements are infinite at both ends, and no winners.
+    share = pair.xp.where(winners, maxima.quotient(x, x0), 0)
+    return [m / n_winner * share.astype(m.dtype)]
 
 
 @multiplies(pooling.max_pooling_nd.MaxPoolingND)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from saliency.array_types import Array
 from saliency.deep_lift.handlers.elementwise import rescaled
 from saliency.deep_lift.pair import Pair
@@ -10,6 +12,8 @@ from saliency.deep_lift.registry import Multipliers, multiplies
 
 import chainer
 import chainer.functions as F
+
+_ROUNDING = 16  # times the last digit
 
 
 @multiplies("product")
@@ -42,12 +46,16 @@ def _masked(pair: Pair, i: int) -> Array:
     )
     delta = xp.broadcast_to(pair.dx(i), m.shape)
     is_zero = delta == 0
-    found = pair.dy / xp.where(is_zero, 1, delta)
-    is_between = (found >= xp.minimum(other, other0)) & (
-        found <= xp.maximum(other, other0)
-    )
+    delta = xp.where(is_zero, 1, delta)
+    found = pair.dy / delta
+    # By how much rounding may have moved it: it must not decide.
+    (y,), (y0,) = pair.outputs, pair.outputs0
+    digits = m.dtype.type(_ROUNDING * np.finfo(m.dtype).eps)
+    slack = digits * ((abs(y) + abs(y0)) / abs(delta) + abs(found))
+    low, high = xp.minimum(other, other0), xp.maximum(other, other0)
+    is_between = (found >= low - slack) & (found <= high + slack)
     mean = (other + other0) * m.dtype.type(0.5)
-    found = xp.where(is_zero | ~is_between, mean, found)
+    found = xp.where(is_zero | ~is_between, mean, xp.clip(found, low, high))
     return chainer.utils.sum_to(m * found, pair.inputs[i].shape)
 
 
