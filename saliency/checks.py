@@ -72,6 +72,23 @@ def plain_array(name: str, value: Any) -> Any:
     return value.data
 
 
+def one_array(name: str, value: Any) -> np.ndarray:
+    """Return a list, or anything else that NumPy makes an array of, as one.
+
+    Raises:
+        ValueError: If its parts are of different shapes.
+    """
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        shapes = [np.shape(part) for part in value]
+        raise ValueError(
+            f"{name} must be one array, got a {type(value).__name__} of "
+            f"{len(shapes)} parts of different shapes: "
+            f"{', '.join(map(str, shapes[:4]))}{', ...' if len(shapes) > 4 else ''}"
+        ) from error
+
+
 def check_bool(name: str, value: Any) -> None:
     """Raise a ValueError that names the parameter unless it is a bool, or 0 or 1."""
     is_bool = isinstance(value, (bool, np.bool_))

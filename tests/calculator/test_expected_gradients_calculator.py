@@ -129,6 +129,11 @@ def test_a_hidden_target_and_rows_that_are_broadcast(x):
         (np.zeros((0, 4)), ValueError, "background must hold at least one row"),
         ("mean", TypeError, "background must hold rows of numbers"),
         ([np.nan], ValueError, "background must be finite"),
+        (
+            [[1], [1, 2]],
+            ValueError,
+            r"one array, got a list of 2 parts.*\(1,\), \(2,\)",
+        ),
     ],
 )
 def test_a_background_that_is_none(background, error, message):

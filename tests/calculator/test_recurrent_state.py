@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import collections
+import functools
+
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import GaussianNoiseSampler, GradientCalculator, LRPCalculator
@@ -214,3 +218,31 @@ def test_a_state_that_is_reset_in_forward_is_put_back(x):
     calculator = GradientCalculator(model, eval_fun=from_the_beginning, class_index=0)
     np.testing.assert_array_equal(calculator.compute(x), expected)
     assert states_of(model) == before
+
+
+@pytest.mark.parametrize("container", [
+    dict, list, collections.OrderedDict, collections.deque,
+    functools.partial(collections.defaultdict, int),
+])  # fmt: skip
+def test_what_a_link_keeps_in_containers_is_put_back(container):
+    class Counting(chainer.Chain):
+        def __init__(self):
+            super().__init__()
+            self.kept = container()
+            with self.init_scope():
+                self.l = L.Linear(3, 2)
+
+        def forward(self, x):
+            if isinstance(self.kept, dict):
+                self.kept["n"] = self.kept.get("n", 0) + 1
+            else:
+                self.kept.append(1)
+            n = self.kept["n"] if isinstance(self.kept, dict) else len(self.kept)
+            return self.l(x) * n
+
+    model = Counting()
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("f")
+    calculator = GradientCalculator(model, class_index=0)
+    first = calculator.compute(x)
+    assert_array_equal(calculator.compute(x), first)
+    assert len(model.kept) == 0

@@ -571,3 +571,17 @@ def test_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ImportError, match="pip install scikit-learn"):
         importlib.import_module("saliency.models.sklearn")
+
+
+def test_what_encode_returns_fits_a_network_of_another_dtype() -> None:
+    numbers = TABLE[["age", "income", "floor"]].to_numpy("f")
+    estimator = fitted(network(), numbers / numbers.max(axis=0))
+    model = from_sklearn(estimator)
+    assert model.output.W.dtype == np.float32
+    rows = model.encode(numbers / numbers.max(axis=0))
+    assert rows.dtype == np.float64
+    found = model.probabilities(rows).array
+    expected = estimator.predict_proba(numbers / numbers.max(axis=0))
+    np.testing.assert_allclose(found, expected, 1e-5)
+    samples = GradientCalculator(model, class_index=1).compute(rows)
+    assert samples.dtype == np.float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import operator
 from collections.abc import Iterator
@@ -223,6 +224,13 @@ class _Attributes:
                 now[name] = value
 
 
+# Of others, such as objects of the user's own, is not known what copies them.
+_CONTAINERS = (
+    *(list, dict, set, collections.deque, collections.OrderedDict),
+    *(collections.defaultdict, collections.Counter),
+)
+
+
 def _what_can_be_written(values: Any) -> Iterator[_Written]:
     """Give arrays and containers among values, with a copy of what they hold."""
     for value in values:
@@ -232,7 +240,7 @@ def _what_can_be_written(values: Any) -> Iterator[_Written]:
             value = value.array
         if isinstance(value, chainer.get_array_types()):
             yield _Written(value, value.copy())
-        elif type(value) in (list, dict, set):
+        elif type(value) in _CONTAINERS:
             yield _Written(value, value.copy())
             yield from _what_can_be_written(
                 value.values() if isinstance(value, dict) else value
@@ -240,9 +248,10 @@ def _what_can_be_written(values: Any) -> Iterator[_Written]:
 
 
 def _write_back(value: Any, held: Any) -> None:
-    if isinstance(value, list):
+    if isinstance(value, (list, collections.deque)):
         if len(value) != len(held) or any(a is not b for a, b in zip(value, held)):
-            value[:] = held
+            value.clear()
+            value.extend(held)
     elif isinstance(value, (dict, set)):
         if value != held if isinstance(value, set) else not _holds(value, held):
             value.clear()

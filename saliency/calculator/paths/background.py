@@ -10,7 +10,7 @@ from saliency.array_types import Array
 from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.paths.reference import Reference
-from saliency.checks import is_finite
+from saliency.checks import is_finite, one_array
 
 import chainer
 
@@ -116,7 +116,7 @@ def _checked(name: str, value: Any) -> Array:
         value = value.array
     array = from_table(value, name)
     if not isinstance(array, chainer.get_array_types()):
-        array = np.asarray(array)
+        array = one_array(name, array)
     if array.dtype.kind not in "fiu":
         raise TypeError(
             f"{name} must hold rows of numbers, as the data does, got {value!r}"

@@ -12,7 +12,7 @@ from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.rows import NoBatchAxis
-from saliency.checks import is_finite
+from saliency.checks import is_finite, one_array
 
 import chainer
 
@@ -223,7 +223,7 @@ def _checked(name: str, value: Any) -> Any:
 def _as_finite_array(name: str, value: Any) -> Any:
     value = from_table(value, name)
     if not isinstance(value, chainer.get_array_types()):
-        value = np.asarray(value)
+        value = one_array(name, value)
     if value.dtype.kind not in "fiu":
         raise ValueError(
             f"{name} must be a number, an array, 'mean' or a callable, got {value!r}"

@@ -154,7 +154,9 @@ class SklearnNetwork(chainer.Chain):
                 f"x must have {len(self.feature_names)} columns, as what model.encode "
                 f"returns, got shape {x.shape}"
             )
-        h = x
+        dtype = self.output.W.dtype
+        # What encode returns is of float64, whatever the estimator's weights are of.
+        h = x if x.dtype == dtype or x.dtype.kind != "f" else F.cast(x, dtype)
         for name in self._before:
             h = self[name](h)
         activation = ACTIVATIONS[self._activation]
