@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+
 import numpy as np
 
 from saliency.array_types import Array
@@ -9,6 +11,7 @@ from saliency.backprop.registry import InputGradients, Memory, Step, applied, vj
 from saliency.cpu import is_fast, memory
 from saliency.cpu.products import of_stacks
 
+import chainer
 from chainer import utils
 from chainer.functions.activation import log_softmax as log_softmax_module
 from chainer.functions.activation import softmax as softmax_module
@@ -112,19 +115,37 @@ def einsum(step: Step) -> InputGradients:
 
     Of one operand it may be a view of the gradient.
     """
-    function = step.function
-    subscripts = function.in_subs.split(",")
-    arrays = [step.x(i) for i in range(len(subscripts))]
+    arrays = [step.x(i) for i in range(len(step.function.inputs))]
+    *subscripts, of_output = _spelled_out(step.function, [x.ndim for x in arrays])
 
     def to_input(i: int) -> Array:
         operands, names = list(arrays), list(subscripts)
-        operands[i], names[i] = step.gy, function.out_sub
+        operands[i], names[i] = step.gy, of_output
         kernel = einsum_module.DiagEinSum(
             in_subs=",".join(names), out_sub=subscripts[i], out_shape=step.shape(i)
         )
         return kernel.forward(tuple(operands))[0]
 
     return [to_input(i) for i in step.indexes]
+
+
+def _spelled_out(function: chainer.FunctionNode, n_axis: list[int]) -> list[str]:
+    """Return the subscripts of operands and output with letters in place of dots.
+
+    Chainer's own way back confuses axes behind dots with those that only one operand
+    has, if that sums them up.
+
+    Args:
+        function (chainer.functions.math.einsum.EinSum): The function.
+        n_axis (list of int): How many axes each operand has.
+    """
+    subscripts = [*function.in_subs.split(","), function.out_sub]
+    # For Chainer, dots are the same axes in all operands.
+    n_hidden = max(
+        [n - len(s) + 1 for n, s in zip(n_axis, subscripts) if "@" in s], default=0
+    )
+    unused = [c for c in string.ascii_letters if c not in "".join(subscripts)]
+    return [names.replace("@", "".join(unused[:n_hidden])) for names in subscripts]
 
 
 @vjp(softmax_module.Softmax, memory=Memory.NEW)
