@@ -32,6 +32,8 @@ _BROADCAST = frozenset(
         *("PRelu", "MatMul", "Expand", "GatherND"),
     )
 )
+# What works along the first axis, unless it says along which.
+_ALONG_FIRST = frozenset({"ArgMax", "ArgMin", "Gather", "GatherElements"})
 
 #: What puts elements into the places that integers name.
 SCATTERING = frozenset({"Scatter", "ScatterElements", "ScatterND"})
@@ -110,7 +112,7 @@ def _in_gathered(
 
 def _mixes(node: Node, ndim: int, batch: int) -> bool:
     """Tell whether a node works along the axis of the batch, and so mixes examples."""
-    axis = node.attributes.get("axis")
+    axis = node.attributes.get("axis", 0 if node.type in _ALONG_FIRST else None)
     if node.type in ("Flatten", "Unsqueeze"):
         return False
     if axis is None:

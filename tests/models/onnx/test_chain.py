@@ -512,6 +512,26 @@ class TestBatches:
     @pytest.mark.parametrize(
         "nodes",
         [
+            [node("Gather", "x zero", "y")],
+            [node("ArgMax", "x", "y", keepdims=0)],
+            [node("ArgMin", "x", "y", keepdims=0)],
+            [node("ArgMax", "x", "top", axis=1), node("GatherElements", "x top", "y")],
+        ],
+    )
+    def test_a_batch_as_long_as_an_example_gets_lost_as_well(self, nodes):
+        """What has no `axis` works along the first one, which is that of the batch."""
+        proto = model_of(nodes, [info("x", 1, 3)], [info("y")], zero=np.array(0))
+        model = saliency.load_onnx(proto)
+        x = np.array([[3, 2, 1], [4, 6, 5], [9, 8, 7]], "f")
+        model(x[:1])
+        with pytest.raises(
+            ValueError, match=r"written for a batch of 1, .* 3 examples"
+        ):
+            model(x)
+
+    @pytest.mark.parametrize(
+        "nodes",
+        [
             [node("ScatterND", "x first nine", "y")],
             [node("ScatterND", "x first nine", "y", reduction="add")],
             [node("ScatterND", "x example row", "y")],
