@@ -32,6 +32,11 @@ _BROADCAST = frozenset(
         *("PRelu", "MatMul", "Expand", "GatherND"),
     )
 )
+# What works along the first axis, unless it says along which.
+_ALONG_FIRST = frozenset({"ArgMax", "ArgMin", "Gather", "GatherElements"})
+
+#: What puts elements into the places that integers name.
+SCATTERING = frozenset({"Scatter", "ScatterElements", "ScatterND"})
 
 
 def place_behind(
@@ -70,6 +75,32 @@ def place_behind(
     return place if is_kept and (axis == 0 or len(output) == len(shape)) else None
 
 
+def is_tied(node: Node, inputs: Sequence[tuple[Shape, Place | None]]) -> bool:
+    """Tell whether a node scatters into the examples of the file's batch alone.
+
+    Its integers may name examples, or something that it is given may have a row for
+    each example of the file. What the integers name is trusted if they are computed
+    from shapes, or from where elements are.
+
+    Args:
+        node (Node): One of :data:`SCATTERING`.
+        inputs (sequence of tuple): As :func:`place_behind` takes them.
+    """
+    (data, place), (indices, named), (_, new) = inputs
+    places = {p for p in (place, named, new) if p is not None}
+    if not places:
+        return False
+    if node.type != "ScatterND":
+        along = node.attributes.get("axis", 0) % len(data)
+        return bool(node.fixed) or len(places) > 1 or places.pop().axis == along
+    # The last axis of the integers names places in the first axes of the data; along
+    # the others, slices are put there, as they are in the last axes of what is new.
+    n_slice = len(data) - indices[-1]
+    from_behind = [len(shape) - p.axis for shape, p in (inputs[0], inputs[2]) if p]
+    is_named = not all(distance <= n_slice for distance in from_behind)
+    return named is not None or bool(node.fixed - (set() if is_named else {1}))
+
+
 def _in_gathered(
     node: Node, indices: Shape, place: Place, output: Shape
 ) -> Place | None:
@@ -81,7 +112,7 @@ def _in_gathered(
 
 def _mixes(node: Node, ndim: int, batch: int) -> bool:
     """Tell whether a node works along the axis of the batch, and so mixes examples."""
-    axis = node.attributes.get("axis")
+    axis = node.attributes.get("axis", 0 if node.type in _ALONG_FIRST else None)
     if node.type in ("Flatten", "Unsqueeze"):
         return False
     if axis is None:

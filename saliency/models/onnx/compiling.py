@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Iterable
+from collections import ChainMap
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,11 +16,13 @@ from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.folding import anonymous, check_size, evaluate, n_byte_of
 from saliency.models.onnx.functions import is_of_onnx, is_quantised
 from saliency.models.onnx.links import OperatorLink, SharedParameters
-from saliency.models.onnx.names import link_name
+from saliency.models.onnx.names import link_name, value_name
 from saliency.models.onnx.operators import MakeLink, Node, Operator, number
 from saliency.models.onnx.protos import (
     attribute_value,
+    constant_names,
     has_graphs,
+    names_made,
     names_used,
     needed_nodes,
     text_of,
@@ -70,7 +74,9 @@ class Compiler:
         self._taken = {*taken, SHARED}
         self._constants: dict[str, np.ndarray] = {}
         self._variables: set[str] = set()
-        self._aliases: dict[str, str] = {}
+        # What values are called, by their names in the graph at hand and those around.
+        self._scope: ChainMap[str, str] = ChainMap()
+        self._value_names: set[str] = set()  # of all graphs
         self._n_byte = 0  # of arrays that were computed
         self._weights = Weights()
 
@@ -89,16 +95,30 @@ class Compiler:
 
     def _drafts(self, graph: onnx.GraphProto) -> Plan:
         """Return the plan of a graph without links, computing what is constant."""
-        self._read_constants(graph)
-        inputs = [i for i in graph.input if i.name not in self._constants]
-        self._variables.update(i.name for i in inputs if _is_float(i))
-        steps = self._steps(graph)
-        return Plan(
-            tuple(i.name for i in inputs),
-            tuple(self._source(o.name) for o in graph.output),
-            tuple(steps),
-            {},
-        )
+        with self._within(graph):
+            self._read_constants(graph)
+            constants = set(constant_names(graph))
+            given = [i for i in graph.input if i.name not in constants]
+            inputs = self._sources(i.name for i in given)
+            self._variables.update(x for x, i in zip(inputs, given) if _is_float(i))
+            steps = tuple(self._steps(graph))
+            outputs = self._sources(o.name for o in graph.output)
+        return Plan(inputs, outputs, steps, {})
+
+    @contextlib.contextmanager
+    def _within(self, graph: onnx.GraphProto) -> Iterator[None]:
+        """Give what a graph makes names that are those of nothing in other graphs.
+
+        Graphs side by side, such as the branches of an If, do not see each other, and
+        may have the same names for different things.
+        """
+        scope = {}
+        for name in dict.fromkeys(names_made(graph)):
+            scope[name] = value_name(name, self._value_names)
+            self._value_names.add(scope[name])
+        self._scope = self._scope.new_child(scope)
+        yield
+        self._scope = self._scope.parents
 
     def _read_constants(self, graph: onnx.GraphProto) -> None:
         used = {name for node in needed_nodes(graph) for name in names_used(node)}
@@ -106,14 +126,15 @@ class Compiler:
         for tensor in graph.initializer:
             if tensor.name not in used:
                 continue
+            name = self._source(tensor.name)
             try:
-                self._constants[tensor.name] = self._tensors.read(tensor)
+                self._constants[name] = self._tensors.read(tensor)
             except ValueError as reason:
                 self.problems.append(str(reason))
-                self._constants[tensor.name] = np.zeros(0)
+                self._constants[name] = np.zeros(0)
         for sparse in graph.sparse_initializer:
             self.problems.append(f"tensor {sparse.values.name!r} is sparse")
-            self._constants[sparse.values.name] = np.zeros(0)
+            self._constants[self._source(sparse.values.name)] = np.zeros(0)
 
     def _steps(self, graph: onnx.GraphProto) -> list[Step]:
         """Return the steps of a graph's nodes, without links."""
@@ -123,11 +144,15 @@ class Compiler:
         self.problems.append(f"{node.type} ({node.name}): {problem}")
 
     def _source(self, name: str) -> str:
-        return self._aliases.get(name, name)
+        """Return what the value is called that a name of the file means here."""
+        return self._scope.get(name, name)
+
+    def _sources(self, names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self._source(name) for name in names)
 
     def _draft(self, proto: onnx.NodeProto) -> list[Step]:
         """Return the step of a node, without its link; none if it is done with."""
-        inputs = tuple(self._source(name) for name in proto.input)
+        inputs = self._sources(proto.input)
         node = self._node(proto, inputs)
         if node.type not in OPERATORS and self._fold(proto, node, inputs):
             return []
@@ -136,10 +161,10 @@ class Compiler:
             for problem in problems:
                 self._refuse(node, problem)
             # Whatever else is wrong behind it is to be told as well.
-            self._variables.update(proto.output)
+            self._variables.update(self._sources(proto.output))
             return []
         if node.type == "Identity" and inputs[0]:
-            self._aliases[proto.output[0]] = inputs[0]
+            self._scope[proto.output[0]] = inputs[0]
             return []
         if node.type == "If" and 0 in node.constants:
             return self._branch(proto, node)
@@ -151,14 +176,15 @@ class Compiler:
         """Return the steps of the branch of an If whose condition is constant."""
         taken = "then_branch" if number(node.constants[0]) else "else_branch"
         graph = next(a.g for a in proto.attribute if a.name == taken)
-        self._read_constants(graph)
-        steps = self._steps(graph)
-        for name, output in zip(proto.output, graph.output):
-            self._aliases[name] = self._source(output.name)
+        with self._within(graph):
+            self._read_constants(graph)
+            steps = self._steps(graph)
+            outputs = self._sources(output.name for output in graph.output)
+        self._scope.update(zip(proto.output, outputs))
         return steps
 
     def _node(self, proto: onnx.NodeProto, inputs: tuple[str, ...]) -> Node:
-        outputs = [name for name in proto.output if name]
+        outputs = [name for name in self._sources(proto.output) if name]
         name = text_of(proto.name or (outputs or [""])[0])
         attributes: dict[str, Any] = {}
         for attribute in proto.attribute:
@@ -201,7 +227,7 @@ class Compiler:
                 return False
             self.problems.append(str(reason))
             values = [np.zeros(0)] * len(proto.output)
-        for name, value in zip(proto.output, values):
+        for name, value in zip(self._sources(proto.output), values):
             if name and value is not None:
                 self._constants[name] = value
         return True
@@ -224,11 +250,11 @@ class Compiler:
         if bodies:
             attributes = {k: v for k, v in node.attributes.items() if k not in bodies}
             node = dataclasses.replace(node, attributes=attributes)
-        step = Step(node, inputs, tuple(proto.output), bodies=bodies)
+        step = Step(node, inputs, self._sources(proto.output), bodies=bodies)
         if bodies:
             self._variables.update(self._variables_of(step))
         elif self._is_variable(operator, node, inputs):
-            self._variables.update(name for name in proto.output if name)
+            self._variables.update(name for name in step.outputs if name)
             self._weights.count(operator, step)
         return step
 

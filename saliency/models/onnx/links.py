@@ -68,6 +68,11 @@ class OperatorLink(chainer.Link):
             )
         return outputs if len(outputs) > 1 else outputs[0]
 
+    def shape_of(self, i: int) -> tuple[int, ...]:
+        """Return the shape of an input that it holds."""
+        shape: tuple[int, ...] = self._constant(i).shape
+        return shape
+
     def _constant(self, i: int) -> Any:
         return self._fixed[i] if i in self._fixed else getattr(self, self._held[i])
 

@@ -1,4 +1,4 @@
-"""Names of links for nodes."""
+"""Names of links for nodes, and of values."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def link_name(node: str, operator: str, taken: Container[str]) -> str:
         name = f"{operator}_{name}".rstrip("_")
     stem, count = name, 1
     while name in taken or keyword.iskeyword(name):
+        count += 1
+        name = f"{stem}_{count}"
+    return name
+
+
+def value_name(name: str, taken: Container[str]) -> str:
+    """Return a name for a value: the file's, or that with a number if it is taken."""
+    stem, count = name, 1
+    while name in taken:
         count += 1
         name = f"{stem}_{count}"
     return name

@@ -56,14 +56,31 @@ def needed_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 def names_used(node: onnx.NodeProto) -> set[str]:
-    """Return the names that a node uses, within its graphs as well."""
+    """Return the names that a node uses of the graph around it, in its graphs too."""
     found = {name for name in node.input if name}
     for attribute in node.attribute:
         if attribute.type == AttributeProto.GRAPH:
-            found.update(output.name for output in attribute.g.output)
-            for inner in attribute.g.node:
-                found |= names_used(inner)
+            graph = attribute.g
+            used = {output.name for output in graph.output}
+            used = used.union(*(names_used(inner) for inner in graph.node))
+            found |= used.difference(names_made(graph))
     return found
+
+
+def names_made(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the names of what a graph is given, holds and computes itself.
+
+    A constant that is listed as an input comes twice.
+    """
+    yield from (info.name for info in graph.input)
+    yield from constant_names(graph)
+    yield from (name for node in graph.node for name in node.output if name)
+
+
+def constant_names(graph: onnx.GraphProto) -> Iterator[str]:
+    """Yield the names of the tensors that a graph holds."""
+    yield from (tensor.name for tensor in graph.initializer)
+    yield from (sparse.values.name for sparse in graph.sparse_initializer)
 
 
 def constants_of(graph: onnx.GraphProto) -> Iterator[tuple[str, onnx.TensorProto]]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from saliency.models.onnx.batch_axes import cannot_grow, place_behind
+from saliency.models.onnx.batch_axes import (
+    SCATTERING,
+    Shape,
+    cannot_grow,
+    is_tied,
+    place_behind,
+)
 from saliency.models.onnx.families import OPERATORS
 from saliency.models.onnx.folding import evaluate
 from saliency.models.onnx.inputs import Input
@@ -46,6 +52,7 @@ class Run:
         """Return what a plan gives, and add what it computes to the values."""
         values.update(plan.constants)
         for step in plan.steps:
+            self._check_scattering(step, values)
             outputs = self._step(step, values)
             self._follow(step, values, outputs)
             values.update((k, v) for k, v in zip(step.outputs, outputs) if k)
@@ -100,6 +107,32 @@ class Run:
         first = next((place for place in places if place is not None), None)
         return self._growth._replace(place=first)
 
+    def _placed(
+        self, step: Step, values: Mapping[str, Any]
+    ) -> list[tuple[Shape, Place | None]]:
+        """Return the shape of each input, and where the batch is in it."""
+        link = None if step.link is None else self._model[step.link]
+        return [
+            (
+                link.shape_of(i)
+                if i in step.held and isinstance(link, OperatorLink)
+                else getattr(values.get(name), "shape", ()),
+                self._places.get(name),
+            )
+            for i, name in enumerate(step.inputs)
+        ]
+
+    def _check_scattering(self, step: Step, values: Mapping[str, Any]) -> None:
+        """Raise a ValueError if a step would leave out examples, or change others.
+
+        What it gives has the shape of its data, so that it would not be noticed behind.
+        """
+        node = step.node
+        if self._growth is None or node.type not in SCATTERING:
+            return
+        if is_tied(node, self._placed(step, values)):
+            raise cannot_grow(f"{node.type} ({node.name})", self._growth)
+
     def _follow(
         self, step: Step, values: Mapping[str, Any], outputs: Sequence[Any]
     ) -> None:
@@ -108,10 +141,7 @@ class Run:
             return
         if step.node.type in ("Shape", "Size"):
             return
-        inputs = [
-            (getattr(values.get(name), "shape", ()), self._places.get(name))
-            for name in step.inputs
-        ]
+        inputs = self._placed(step, values)
         for name, output in zip(step.outputs, outputs):
             if name and hasattr(output, "shape"):
                 self._places[name] = place_behind(

@@ -509,6 +509,109 @@ class TestBatches:
         ):
             model(x)
 
+    @pytest.mark.parametrize(
+        "nodes",
+        [
+            [node("Gather", "x zero", "y")],
+            [node("ArgMax", "x", "y", keepdims=0)],
+            [node("ArgMin", "x", "y", keepdims=0)],
+            [node("ArgMax", "x", "top", axis=1), node("GatherElements", "x top", "y")],
+        ],
+    )
+    def test_a_batch_as_long_as_an_example_gets_lost_as_well(self, nodes):
+        """What has no `axis` works along the first one, which is that of the batch."""
+        proto = model_of(nodes, [info("x", 1, 3)], [info("y")], zero=np.array(0))
+        model = saliency.load_onnx(proto)
+        x = np.array([[3, 2, 1], [4, 6, 5], [9, 8, 7]], "f")
+        model(x[:1])
+        with pytest.raises(
+            ValueError, match=r"written for a batch of 1, .* 3 examples"
+        ):
+            model(x)
+
+    @pytest.mark.parametrize(
+        "nodes",
+        [
+            [node("ScatterND", "x first nine", "y")],
+            [node("ScatterND", "x first nine", "y", reduction="add")],
+            [node("ScatterND", "x example row", "y")],
+            [node("ScatterND", "x first nine", "s"), node("Add", "s x", "y")],
+            [node("ScatterND", "x rows row", "y")],
+            [node("ScatterND", "row example x", "y")],
+            [node("Transpose", "x", "t"), node("ScatterND", "t example nines", "y")],
+            [node("ScatterElements", "x place nines", "y", axis=1)],
+            [node("ScatterElements", "x zeros row", "y", axis=0)],
+            [node("ScatterElements", "x zeros row", "y")],
+            [node("ScatterElements", "x zeros x", "s"), node("Mul", "s x", "y")],
+            [node("ScatterElements", "row top nines", "y", axis=1)],
+            [node("ScatterElements", "x top nines", "y", axis=1)],
+            [node("ScatterElements", "x rows largest", "y", axis=0)],
+        ],
+    )
+    def test_integers_that_name_examples_are_an_error_that_says_so(self, nodes):
+        """Examples behind those of the file would stay as they are."""
+        nodes = [
+            node("ArgMax", "x", "top", axis=1),
+            node("ReduceMax", "x", "largest", axes=[1]),
+            # As many as there are in the batch, and each names the first example.
+            node("Sub", "top top", "rows"),
+            *nodes,
+        ]
+        proto = model_of(
+            nodes,
+            [info("x", 1, 3)],
+            [info("y")],
+            first=np.array([[0, 1]]),
+            example=np.array([[0]]),
+            place=np.array([[1]]),
+            zeros=np.zeros((1, 3), int),
+            nine=np.array([9], "f"),
+            nines=np.array([[9]], "f"),
+            row=np.array([[7, 8, 9]], "f"),
+        )
+        model = saliency.load_onnx(proto)
+        x = np.arange(6.0, dtype="f").reshape(2, 3)
+        assert model(x[:1]).shape in ((1, 3), (3, 1))
+        with pytest.raises(
+            ValueError, match=r"batch of 1, and its Scatter.* \([ys]\) .*batchsize=1"
+        ):
+            model(x)
+
+    @pytest.mark.parametrize(
+        "nodes",
+        [
+            [node("ScatterElements", "x top largest", "y", axis=1, reduction="add")],
+            # The batch is behind what the integers name.
+            [
+                node("Transpose", "x", "t"),
+                node("Transpose", "largest", "l"),
+                node("ScatterND", "t example l", "s", reduction="add"),
+                node("Transpose", "s", "y"),
+            ],
+            # Where elements are says which example they are of.
+            [
+                node("Greater", "x nine", "large"),
+                node("NonZero", "large", "where"),
+                node("Transpose", "where", "rows"),
+                node("GatherND", "x rows", "old"),
+                node("Neg", "old", "new"),
+                node("ScatterND", "x rows new", "y"),
+            ],
+        ],
+    )
+    def test_what_is_scattered_within_each_example(self, nodes):
+        nodes = [
+            node("ArgMax", "x", "top", axis=1),
+            node("ReduceMax", "x", "largest", axes=[1]),
+            *nodes,
+        ]
+        constants = {"example": np.array([[0]]), "nine": np.float32(9)}
+        proto = model_of(nodes, [info("x", 1, 3)], [info("y", 1, 3)], **constants)
+        model = saliency.load_onnx(proto)
+        x = 6 * rounded(RNG, 5, 3) + 9
+        rows = [model(row[None]).array for row in x]
+        assert_allclose(model(x).array, np.concatenate(rows))
+
 
 @pytest.mark.parametrize(
     ("inputs", "error", "reason"),
