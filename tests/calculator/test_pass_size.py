@@ -6,7 +6,7 @@ import gc
 import json
 import tracemalloc
 import weakref
-from collections import deque
+from collections import UserList
 from functools import partial
 
 import numpy as np
@@ -403,7 +403,7 @@ class TestTrial:
                 self.linear = L.Linear(4, 3)
             self.n_repeated = 1
             # No list, which calculators would put back.
-            self.n_row = deque()
+            self.n_row = UserList()
 
         def forward(self, v):
             self.n_row.append(len(v))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import UserList
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ class Network(chainer.Chain):
             self.l3 = L.Linear(12, 3, initialW=rng.randn(3, 12) / 3)
         self.kind = kind
         # No list, which calculators would put back.
-        self.n_row: deque[int] = deque()
+        self.n_row: UserList[int] = UserList()
 
     def forward(self, x: Any, weight: Any = None) -> Any:
         self.n_row.append(len(x))
