@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import saliency
-from tests.models.onnx.graphs import info, model_of, node, rounded
+from tests.models.onnx.graphs import INT64, info, model_of, node, rounded
 
 import chainer
 
@@ -314,3 +316,43 @@ def test_normalization_by_an_even_number_of_neighbours():
         near = IMAGES[:, max(c - 1, 0) : c + 3]
         scale = 2 + 0.3 / 4 * (near**2).sum(axis=1)
         assert_allclose(found[:, c], IMAGES[:, c] / scale**0.7, rtol=1e-5)
+
+
+# The element at each place, of n that become m, in whole numbers.
+ELEMENTS = {
+    "asymmetric": lambda i, n, m: i * n // m,
+    "align_corners": lambda i, n, m: i * (n - 1) // max(m - 1, 1),
+    "half_pixel": lambda i, n, m: ((2 * i + 1) * n - m) // (2 * m),
+    "half_pixel_symmetric": lambda i, n, m: ((2 * i + 1) * n - m) // (2 * m),
+    "tf_half_pixel_for_nn": lambda i, n, m: (2 * i + 1) * n // (2 * m),
+}
+
+
+@pytest.mark.parametrize("mode", ELEMENTS)
+def test_sizes_give_places_that_are_not_rounded(mode):
+    """onnxruntime rounds in float32, and gives other elements of 14 that become 4."""
+    options = {"coordinate_transformation_mode": mode, "nearest_mode": "floor"}
+    proto = model_of(
+        [node("Resize", "x   sizes", "y", **options)],
+        [info("x", 1, "n"), info("sizes", 2, dtype=INT64)],
+        [info("y", 1, "m")],
+    )
+    model = saliency.load_onnx(proto)
+    pairs = itertools.product(range(1, 65, 7), range(1, 65))
+    for n, m in [*pairs, (14, 18), (21, 27)]:
+        found = model(np.arange(n, dtype="f")[None], np.array([1, m]))
+        expected = np.clip(ELEMENTS[mode](np.arange(m), n, m), 0, n - 1)
+        assert_array_equal(found.array[0], expected, f"{n} elements that become {m}")
+
+
+def test_a_half_is_rounded_up_where_the_ratio_of_the_sides_is_kept():
+    """0.7 of 45 is 31.5, but less in floating point."""
+    options = {"keep_aspect_ratio_policy": "not_larger"}
+    proto = model_of(
+        [node("Resize", "x   sizes", "y", **options)],
+        [info("x", "n", "m")],
+        [info("y", "a", "b")],
+        18,
+        sizes=np.array([7, 99]),
+    )
+    assert saliency.load_onnx(proto)(np.zeros((10, 45), "f")).shape == (7, 32)

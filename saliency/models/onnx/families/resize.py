@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,14 +48,22 @@ class _Axis(NamedTuple):
     Attributes:
         n_in (int): How long it is.
         n_out (int): How long it becomes.
-        scale (float): By how much, as the file says.
+        scale (Fraction or float): By how much. Of lengths it is their ratio, so that no
+            place is rounded across the border of an element.
         roi (tuple of float): The part of it that is resized, from 0 to 1.
     """
 
     n_in: int
     n_out: int
-    scale: float
+    scale: Fraction | float
     roi: tuple[float, float] = (0.0, 1.0)
+
+    def back(self, places: np.ndarray) -> np.ndarray:
+        """Return places divided by the scale."""
+        if isinstance(self.scale, Fraction):
+            quotient: np.ndarray = places * self.scale.denominator
+            return quotient / self.scale.numerator
+        return places / self.scale
 
 
 @operator("Upsample", refuses=_refuse_modes, settings=("scales",))
@@ -105,7 +114,7 @@ def resize(
     if options.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         has_sizes = sizes is not None and on_host(sizes).size > 0
         changed = _cropped(changed, on_host(roi).reshape(2, -1).T.tolist(), has_sizes)
-    every = [_Axis(n, n, 1.0) for n in X.shape]
+    every = [_Axis(n, n, Fraction(1)) for n in X.shape]
     for axis, new in zip(found, changed):
         every[axis] = new
     return _resized(call, X, every, options)
@@ -113,11 +122,11 @@ def resize(
 
 def _by_sizes(lengths: Sequence[int], sizes: Sequence[int], policy: str) -> list[_Axis]:
     """Return axes that get these sizes, or those that keep the ratio of the sides."""
-    factors = [m / n for n, m in zip(lengths, sizes)]
+    factors = [Fraction(m, n) for n, m in zip(lengths, sizes)]
     if policy == "stretch":
         return [_Axis(n, m, f) for n, m, f in zip(lengths, sizes, factors)]
     factor = min(factors) if policy == "not_larger" else max(factors)
-    return [_Axis(n, math.floor(n * factor + 0.5), factor) for n in lengths]
+    return [_Axis(n, math.floor(n * factor + Fraction(1, 2)), factor) for n in lengths]
 
 
 def _cropped(
@@ -154,26 +163,24 @@ def _places(axis: _Axis, options: dict[str, Any]) -> np.ndarray:
     """Return where in the input each output lies."""
     mode = options.get("coordinate_transformation_mode", "half_pixel")
     i: np.ndarray = np.arange(axis.n_out)
-    n_in, n_out, scale = axis.n_in, axis.n_out, axis.scale
+    n_in, n_out = axis.n_in, axis.n_out
     if mode == "asymmetric":
-        return i / scale
+        return axis.back(i)
     if mode == "align_corners":
-        return i * ((n_in - 1) / (n_out - 1) if n_out > 1 else 0.0)
+        return i * (n_in - 1) / max(n_out - 1, 1)
     if mode == "pytorch_half_pixel" and n_out == 1:
         return np.zeros(1)
     if mode == "tf_half_pixel_for_nn":
-        return (i + 0.5) / scale
+        return axis.back(i + 0.5)
     if mode == "tf_crop_and_resize":
         start, end = axis.roi
         if n_out == 1:
             return np.full(1, 0.5 * (start + end) * (n_in - 1))
-        step = (end - start) * (n_in - 1) / (n_out - 1)
-        return start * (n_in - 1) + i * step
+        return start * (n_in - 1) + i * ((end - start) * (n_in - 1)) / (n_out - 1)
     if mode == "half_pixel_symmetric":
-        adjustment = n_out / (scale * n_in)
-        offset = n_in / 2 * (1 - adjustment)
-        return offset + (i + 0.5) / scale - 0.5
-    return (i + 0.5) / scale - 0.5
+        # Both middles are the same place.
+        return axis.back(i + 0.5 - n_out / 2) + n_in / 2 - 0.5
+    return axis.back(i + 0.5) - 0.5
 
 
 def _nearest(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.ndarray:
@@ -195,7 +202,7 @@ def _weights(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.nda
     is_cubic = options.get("mode") == "cubic"
     # Where it becomes smaller, an output that is not to alias is a wider mean.
     is_wider = options.get("antialias", 0) and axis.scale < 1
-    stretch = axis.scale if is_wider else 1.0
+    stretch = float(axis.scale) if is_wider else 1.0
     reach = math.ceil((2 if is_cubic else 1) / stretch)
     first = np.floor(places).astype(np.int64)
     members = first[:, None] + np.arange(-reach + 1, reach + 1)
