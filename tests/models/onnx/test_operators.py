@@ -96,6 +96,14 @@ CASES = {
         strides=[2, 2],
         auto_pad="SAME_UPPER",
     ),
+    "transposed convolution, larger than its windows reach": of_images(
+        "ConvTranspose",
+        "x w b",
+        constants={"w": rounded(RNG, 4, 2, 1, 2), "b": rounded(RNG, 2)},
+        strides=[3, 4],
+        auto_pad="SAME_UPPER",
+        output_shape=[21, 25],
+    ),
     "transposed convolution of one axis": (
         [node("ConvTranspose", "x w b", "y", strides=[2], pads=[1, 0])],
         rounded(RNG, 2, 4, 7),
@@ -302,6 +310,27 @@ def test_it_gives_what_onnxruntime_gives(name):
         if y.shape != z.shape and z.min() == np.finfo(z.dtype).min:
             pytest.skip("this version of onnxruntime has windows that hold no pixel")
         assert_allclose(y.array, z, rtol=1e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dilations": [2], "output_padding": [1]}, {"output_shape": [8]}],
+)
+def test_a_transposed_convolution_can_be_longer_than_a_step(options):
+    """As PyTorch has it; onnxruntime takes no more than a step behind the windows."""
+    proto = model_of(
+        [node("ConvTranspose", "x w b", "y", **options)],
+        [info("x", "n", 1, 3)],
+        [info("y", "n", 1, "m")],
+        w=np.array([[[1, 10]]], "f"),
+        b=np.array([0.5], "f"),
+    )
+    x = np.array([[[1, 2, 3]]], "f")
+    found = saliency.load_onnx(proto)(x).array[0, 0]
+    whole = (
+        [1, 2, 13, 20, 30, 0] if "dilations" in options else [1, 12, 23, 30, 0, 0, 0, 0]
+    )
+    assert_allclose(found, np.array(whole) + 0.5)
 
 
 def test_normalization_by_an_even_number_of_neighbours():
