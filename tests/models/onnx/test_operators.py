@@ -312,6 +312,48 @@ def test_it_gives_what_onnxruntime_gives(name):
         assert_allclose(y.array, z, rtol=1e-5, atol=2e-6)
 
 
+def pooled_with_places(x, **options):
+    """Returns the largest elements of windows, and where they are in x."""
+    axes = ["n", "c", "h", "w"][: x.ndim]
+    proto = model_of(
+        [node("MaxPool", "x", "y places", **options)],
+        [info("x", *x.shape)],
+        [info("y", *axes), info("places", *axes, dtype=INT64)],
+    )
+    y, places = saliency.load_onnx(proto)(x)
+    return y.array, places
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"strides": [2, 3]},
+        {"pads": [1, 0, 2, 1]},
+        {"auto_pad": "SAME_LOWER", "strides": [2, 1]},
+        {"auto_pad": "SAME_UPPER", "dilations": [1, 2]},
+        {"strides": [3, 2], "dilations": [2, 1], "ceil_mode": 1},
+    ],
+)
+def test_places_of_the_largest_elements_have_them(options, order):
+    options = {"kernel_shape": [3, 2], "storage_order": int(order == "F"), **options}
+    y, places = pooled_with_places(IMAGES, **options)
+    # No two elements are equal, so that a place is known by what is there.
+    assert len(np.unique(IMAGES)) == IMAGES.size
+    images = IMAGES.transpose(0, 1, 3, 2) if order == "F" else IMAGES
+    assert places.dtype == np.int64
+    assert_array_equal(images.reshape(-1)[places], y)
+
+
+@pytest.mark.parametrize("elements", [[1, 1, 0, 0], [-np.inf] * 4])
+def test_the_first_of_equal_elements_is_the_largest(elements):
+    """Of those in the image, even if they are no larger than the border."""
+    x = np.array([[elements, elements]], "f")
+    _, places = pooled_with_places(x, kernel_shape=[2], pads=[1, 0])
+    assert_array_equal(places, [[[0, 0, 1, 2], [4, 4, 5, 6]]])
+
+
 @pytest.mark.parametrize(
     "options",
     [{"dilations": [2], "output_padding": [1]}, {"output_shape": [8]}],
