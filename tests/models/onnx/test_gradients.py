@@ -321,3 +321,27 @@ def test_norms_of_zeros_have_a_gradient(operator, options):
     if not operator.endswith("Normalization"):
         assert gradient.array[0].any()
         assert not gradient.array[1].any()
+
+
+@pytest.mark.parametrize(
+    ("operator", "place", "slope"),
+    [
+        ("Asinh", 0.0, 1),
+        ("Asinh", -0.0, 1),
+        ("Asinh", -0.75, 0.8),
+        ("Acosh", 1.25, 4 / 3),
+        ("Acosh", 1.0, np.inf),
+        ("Atanh", 0.0, 1),
+        ("Atanh", 1.0, np.inf),
+        ("Celu", 0.0, 1),
+        ("Mish", 0.0, 0.6),
+        ("Softsign", 0.0, 1),
+    ],
+)
+def test_slopes_of_functions_at_zero_and_at_their_edges(operator, place, slope):
+    proto = of_doubles([node(operator, "x", "y")], (1,), (1,))
+    model = saliency.load_onnx(proto)
+    with np.errstate(divide="ignore"):
+        (gradient,) = Probe(model, [np.array([place])], [0]).gradients()
+    weight = np.random.default_rng(0).normal()  # that of Probe.total
+    assert_allclose(gradient.array, [slope * weight], rtol=1e-12)
