@@ -345,3 +345,17 @@ def test_slopes_of_functions_at_zero_and_at_their_edges(operator, place, slope):
         (gradient,) = Probe(model, [np.array([place])], [0]).gradients()
     weight = np.random.default_rng(0).normal()  # that of Probe.total
     assert_allclose(gradient.array, [slope * weight], rtol=1e-12)
+
+
+@pytest.mark.parametrize("exponents", [0.0, [0.0], [0.0, 1.0, 2.0]])
+def test_powers_of_zero_have_a_gradient(exponents):
+    exponents = np.array(exponents)
+    proto = of_doubles([node("Pow", "x e", "y")], (2, 3), (2, 3), e=exponents)
+    model = saliency.load_onnx(proto)
+    x = chainer.Variable(np.array([[0.0, 0.0, 0.0], [2.0, 3.0, 4.0]]))
+    y = model(x)
+    assert_allclose(y.array, x.array**exponents)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of the exponents' gradient
+        (gradient,) = chainer.grad([F.sum(y)], [x])
+    assert_allclose(gradient.array[0], np.broadcast_to(exponents == 1, 3))
+    assert_allclose(gradient.array[1], exponents * x.array[1] ** (exponents - 1))
