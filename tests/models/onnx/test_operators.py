@@ -375,6 +375,51 @@ def test_a_transposed_convolution_can_be_longer_than_a_step(options):
     assert_allclose(found, np.array(whole) + 0.5)
 
 
+@pytest.mark.parametrize("scale", [0.3, 1 / 3, 0.58, 0.7, 18 / 14, 1.4, 2.1])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "ceil"},
+        {"nearest_mode": "floor"},
+        {"nearest_mode": "round_prefer_floor"},
+        {"nearest_mode": "round_prefer_ceil"},
+        {"mode": "linear"},
+        {"mode": "cubic"},
+    ],
+)
+def test_scales_are_those_of_onnxruntime(scale, options):
+    runtime = pytest.importorskip("onnxruntime")
+    proto = model_of(
+        [node("Resize", "x  scales", "y", **options)],
+        [info("x", 1, "n")],
+        [info("y", 1, "m")],
+        scales=np.array([1, scale], "f"),
+    )
+    model = saliency.load_onnx(proto)
+    session = runtime.InferenceSession(proto.SerializeToString())
+    for n in (9, 10, 14, 21, 50):
+        x = np.arange(n, dtype="f")[None]
+        (expected,) = session.run(None, {"x": x})
+        found = model(x).array
+        assert found.shape == expected.shape
+        assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_lengths_in_old_opsets_are_rounded_before_they_are_cut():
+    """1.4 in float32 is less than 1.4, but ten times that is 14 there."""
+    proto = model_of(
+        [node("Upsample", "x scales", "y")],
+        [info("x", 1, "n")],
+        [info("y", 1, "m")],
+        9,
+        scales=np.array([1, 1.4], "f"),
+    )
+    found = saliency.load_onnx(proto)(np.arange(10, dtype="f")[None])
+    expected = [0, 0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 7, 8, 9]
+    assert_array_equal(found.array[0], expected)
+
+
 def test_normalization_by_an_even_number_of_neighbours():
     """onnxruntime has no such windows: one more channel behind than in front."""
     proto = model_of(

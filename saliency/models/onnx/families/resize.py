@@ -29,6 +29,10 @@ _COORDINATES = (
 # What every interpolation was before opset 11.
 _BEFORE_11 = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
+# By how much a scale in float32 may have moved what is half way between two elements;
+# that of onnxruntime.
+_SLIP = 1e-6
+
 
 def _refuse_modes(node: Node) -> Any:
     known = {
@@ -48,14 +52,14 @@ class _Axis(NamedTuple):
     Attributes:
         n_in (int): How long it is.
         n_out (int): How long it becomes.
-        scale (Fraction or float): By how much. Of lengths it is their ratio, so that no
-            place is rounded across the border of an element.
+        scale (Fraction or numpy.float32): By how much. Of lengths it is their ratio, so
+            that no place is rounded across the border of an element.
         roi (tuple of float): The part of it that is resized, from 0 to 1.
     """
 
     n_in: int
     n_out: int
-    scale: Fraction | float
+    scale: Fraction | np.float32
     roi: tuple[float, float] = (0.0, 1.0)
 
     def back(self, places: np.ndarray) -> np.ndarray:
@@ -63,7 +67,9 @@ class _Axis(NamedTuple):
         if isinstance(self.scale, Fraction):
             quotient: np.ndarray = places * self.scale.denominator
             return quotient / self.scale.numerator
-        return places / self.scale
+        # In float32, as onnxruntime does: a third is more than a third there, and 1
+        # divided by it is 3 only if it is rounded again.
+        return (places.astype(np.float32) / self.scale).astype(np.float64)
 
 
 @operator("Upsample", refuses=_refuse_modes, settings=("scales",))
@@ -77,7 +83,7 @@ def upsample(
 ) -> Any:
     """What became Resize: nearest or linear interpolation."""
     factors = np.asarray(scales_) if scales is None else on_host(scales)
-    axes = [_Axis(n, math.floor(n * s), s) for n, s in zip(X.shape, factors.tolist())]
+    axes = _by_scales(X.shape, factors)
     return _resized(call, X, axes, {"mode": mode, **_BEFORE_11})
 
 
@@ -109,8 +115,7 @@ def resize(
     if sizes is not None and on_host(sizes).size:
         changed = _by_sizes(lengths, integers(sizes), keep_aspect_ratio_policy)
     else:
-        factors = on_host(scales).reshape(-1).tolist()
-        changed = [_Axis(n, math.floor(n * s), s) for n, s in zip(lengths, factors)]
+        changed = _by_scales(lengths, on_host(scales))
     if options.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         has_sizes = sizes is not None and on_host(sizes).size > 0
         changed = _cropped(changed, on_host(roi).reshape(2, -1).T.tolist(), has_sizes)
@@ -118,6 +123,15 @@ def resize(
     for axis, new in zip(found, changed):
         every[axis] = new
     return _resized(call, X, every, options)
+
+
+def _by_scales(lengths: Sequence[int], scales: np.ndarray) -> list[_Axis]:
+    """Return axes that become longer or shorter by these factors."""
+    factors = scales.reshape(-1).astype(np.float32)
+    # Rounded to float32 before it is cut, as onnxruntime does: 0.7 in float32 is less
+    # than 0.7, but ten times that is 7.
+    products = np.array(lengths, np.float32) * factors
+    return [_Axis(*axis) for axis in zip(lengths, map(math.floor, products), factors)]
 
 
 def _by_sizes(lengths: Sequence[int], sizes: Sequence[int], policy: str) -> list[_Axis]:
@@ -135,8 +149,10 @@ def _cropped(
     """Return axes of which a region is resized."""
     result = []
     for axis, (start, end) in zip(axes, regions):
-        n_out = math.floor(axis.n_in * (end - start) * axis.scale)
-        n_out = axis.n_out if has_sizes else n_out
+        n_out = axis.n_out
+        if not has_sizes:
+            length = np.float32(axis.n_in * (end - start))
+            n_out = math.floor(length * np.float32(axis.scale))
         result.append(axis._replace(n_out=n_out, roi=(start, end)))
     return result
 
@@ -190,9 +206,9 @@ def _nearest(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.nda
     elif mode == "ceil":
         found = np.ceil(places)
     elif mode == "round_prefer_ceil":
-        found = np.floor(places + 0.5)
+        found = np.floor(places + (0.5 + _SLIP))
     else:
-        found = np.ceil(places - 0.5)
+        found = np.ceil(places - (0.5 + _SLIP))
     nearest: np.ndarray = np.clip(found, 0, axis.n_in - 1).astype(np.int64)
     return nearest
 
