@@ -139,6 +139,13 @@ CASES = {
     "softmax of several axes": of_images("Softmax", opset=11, axis=2),
     "logarithm of softmax": of_images("LogSoftmax", opset=11, axis=-1),
     "clipped by attributes": of_images("Clip", opset=7, min=-0.5, max=0.3),
+    "clipped to one value": of_images(
+        "Clip", "x a b", constants={"a": np.float32(0.5), "b": np.float32(0.5)}
+    ),
+    "clipped to one value by attributes": of_images("Clip", opset=7, min=0.0, max=0.0),
+    "clipped to an end below the other": of_images(
+        "Clip", "x a b", constants={"a": np.float32(0.5), "b": np.float32(-0.5)}
+    ),
     "relu by clipping": of_images("Clip", "x zero", constants={"zero": np.float32(0)}),
     "relu by a maximum": of_images("Max", "x zero", constants={"zero": np.float32(0)}),
     "padding that cuts": of_images(
@@ -211,6 +218,30 @@ CASES = {
         [node("Gemm", "x w b", "y", transA=1, beta=0.5)],
         rounded(RNG, 4, 2),
         {"w": rounded(RNG, 4, 3), "b": rounded(RNG, 2, 3)},
+        {},
+    ),
+    "product of a vector and a matrix": (
+        [node("MatMul", "x w", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 4, 3)},
+        {},
+    ),
+    "product of two vectors": (
+        [node("MatMul", "x w", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 4)},
+        {},
+    ),
+    "product of a vector and matrices": (
+        [node("MatMul", "x w", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 2, 4, 3)},
+        {},
+    ),
+    "products of matrices and a vector": (
+        [node("MatMul", "w x", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 2, 3, 4)},
         {},
     ),
     "a matrix in front": (

@@ -125,10 +125,9 @@ def clip(
         return F.minimum(input, _full(call, input, high))
     if low == 0 < high:
         return F.clipped_relu(input, high)
-    if low > high:  # ONNX gives the upper end everywhere
-        return F.minimum(
-            F.maximum(input, _full(call, input, low)), _full(call, input, high)
-        )
+    if low >= high:  # ONNX gives the upper end everywhere
+        nowhere = call.xp.zeros(input.shape, bool)
+        return F.where(nowhere, input, _full(call, input, high))
     return F.clip(input, low, high)
 
 
