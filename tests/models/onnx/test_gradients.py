@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnx
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import saliency
 from saliency.models.onnx.families import OPERATORS
@@ -321,3 +321,80 @@ def test_norms_of_zeros_have_a_gradient(operator, options):
     if not operator.endswith("Normalization"):
         assert gradient.array[0].any()
         assert not gradient.array[1].any()
+
+
+@pytest.mark.parametrize(
+    ("operator", "place", "slope"),
+    [
+        ("Asinh", 0.0, 1),
+        ("Asinh", -0.0, 1),
+        ("Asinh", -0.75, 0.8),
+        ("Acosh", 1.25, 4 / 3),
+        ("Acosh", 1.0, np.inf),
+        ("Atanh", 0.0, 1),
+        ("Atanh", 1.0, np.inf),
+        ("Celu", 0.0, 1),
+        ("Mish", 0.0, 0.6),
+        ("Softsign", 0.0, 1),
+    ],
+)
+def test_slopes_of_functions_at_zero_and_at_their_edges(operator, place, slope):
+    proto = of_doubles([node(operator, "x", "y")], (1,), (1,))
+    model = saliency.load_onnx(proto)
+    with np.errstate(divide="ignore"):
+        (gradient,) = Probe(model, [np.array([place])], [0]).gradients()
+    weight = np.random.default_rng(0).normal()  # that of Probe.total
+    assert_allclose(gradient.array, [slope * weight], rtol=1e-12)
+
+
+@pytest.mark.parametrize("exponents", [0.0, [0.0], [0.0, 1.0, 2.0]])
+def test_powers_of_zero_have_a_gradient(exponents):
+    exponents = np.array(exponents)
+    proto = of_doubles([node("Pow", "x e", "y")], (2, 3), (2, 3), e=exponents)
+    model = saliency.load_onnx(proto)
+    x = chainer.Variable(np.array([[0.0, 0.0, 0.0], [2.0, 3.0, 4.0]]))
+    y = model(x)
+    assert_allclose(y.array, x.array**exponents)
+    with np.errstate(divide="ignore", invalid="ignore"):  # of the exponents' gradient
+        (gradient,) = chainer.grad([F.sum(y)], [x])
+    assert_allclose(gradient.array[0], np.broadcast_to(exponents == 1, 3))
+    assert_allclose(gradient.array[1], exponents * x.array[1] ** (exponents - 1))
+
+
+@pytest.mark.parametrize("place", [0.25, 0.5, 2.0])
+def test_what_is_clipped_to_one_value_has_no_gradient(place):
+    nodes = [node("Clip", "x a a", "y")]
+    proto = of_doubles(nodes, (1,), (1,), a=np.array(0.5))
+    probe = Probe(saliency.load_onnx(proto), [np.array([place])], [0])
+    (gradient,) = probe.gradients()
+    assert_array_equal(gradient.array, [0.0])
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("i...->...", [(2, 3, 4)]),
+        ("...i->...", [(2, 3, 4)]),
+        ("i...->...i", [(2, 3, 4)]),
+        ("i...->i...", [(2,)]),
+        ("i...i->...", [(2, 3, 4, 2)]),
+        ("...ij,...jk", [(2, 3, 4), (2, 4, 5)]),
+        ("...a,...a", [(2, 3, 4), (2, 3, 4)]),
+        ("b...,...a->b...", [(2, 3), (3, 4)]),
+        ("Aa...,...b -> b...A", [(2, 3, 4, 2), (4, 2, 3)]),
+        ("...i,...i->...", [(2, 3, 4), (4,)]),
+        ("ij,j", [(2, 3), (3,)]),
+    ],
+)
+def test_gradients_of_sums_of_products(equation, shapes):
+    rng = np.random.default_rng(0)
+    arrays = [drawn(rng, *shape) for shape in shapes]
+    names = [f"x{i}" for i in range(len(shapes))]
+    inputs = [info(n, *s, dtype=DOUBLE) for n, s in zip(names, shapes)]
+    nodes = [node("Einsum", " ".join(names), "y", equation=equation)]
+    expected = np.einsum(equation, *arrays)
+    outputs = [info("y", *expected.shape, dtype=DOUBLE)]
+    model = saliency.load_onnx(model_of(nodes, inputs, outputs, 20))
+    probe = Probe(model, arrays, list(range(len(arrays))))
+    assert_allclose(model(*arrays).array, expected)
+    assert_allclose(*probe.derivatives(rng), rtol=1e-5)

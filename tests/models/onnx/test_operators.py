@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import saliency
-from tests.models.onnx.graphs import info, model_of, node, rounded
+from tests.models.onnx.graphs import INT64, info, model_of, node, rounded
 
 import chainer
 
@@ -94,6 +96,14 @@ CASES = {
         strides=[2, 2],
         auto_pad="SAME_UPPER",
     ),
+    "transposed convolution, larger than its windows reach": of_images(
+        "ConvTranspose",
+        "x w b",
+        constants={"w": rounded(RNG, 4, 2, 1, 2), "b": rounded(RNG, 2)},
+        strides=[3, 4],
+        auto_pad="SAME_UPPER",
+        output_shape=[21, 25],
+    ),
     "transposed convolution of one axis": (
         [node("ConvTranspose", "x w b", "y", strides=[2], pads=[1, 0])],
         rounded(RNG, 2, 4, 7),
@@ -129,6 +139,13 @@ CASES = {
     "softmax of several axes": of_images("Softmax", opset=11, axis=2),
     "logarithm of softmax": of_images("LogSoftmax", opset=11, axis=-1),
     "clipped by attributes": of_images("Clip", opset=7, min=-0.5, max=0.3),
+    "clipped to one value": of_images(
+        "Clip", "x a b", constants={"a": np.float32(0.5), "b": np.float32(0.5)}
+    ),
+    "clipped to one value by attributes": of_images("Clip", opset=7, min=0.0, max=0.0),
+    "clipped to an end below the other": of_images(
+        "Clip", "x a b", constants={"a": np.float32(0.5), "b": np.float32(-0.5)}
+    ),
     "relu by clipping": of_images("Clip", "x zero", constants={"zero": np.float32(0)}),
     "relu by a maximum": of_images("Max", "x zero", constants={"zero": np.float32(0)}),
     "padding that cuts": of_images(
@@ -201,6 +218,30 @@ CASES = {
         [node("Gemm", "x w b", "y", transA=1, beta=0.5)],
         rounded(RNG, 4, 2),
         {"w": rounded(RNG, 4, 3), "b": rounded(RNG, 2, 3)},
+        {},
+    ),
+    "product of a vector and a matrix": (
+        [node("MatMul", "x w", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 4, 3)},
+        {},
+    ),
+    "product of two vectors": (
+        [node("MatMul", "x w", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 4)},
+        {},
+    ),
+    "product of a vector and matrices": (
+        [node("MatMul", "x w", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 2, 4, 3)},
+        {},
+    ),
+    "products of matrices and a vector": (
+        [node("MatMul", "w x", "y")],
+        rounded(RNG, 4),
+        {"w": rounded(RNG, 2, 3, 4)},
         {},
     ),
     "a matrix in front": (
@@ -302,6 +343,114 @@ def test_it_gives_what_onnxruntime_gives(name):
         assert_allclose(y.array, z, rtol=1e-5, atol=2e-6)
 
 
+def pooled_with_places(x, **options):
+    """Returns the largest elements of windows, and where they are in x."""
+    axes = ["n", "c", "h", "w"][: x.ndim]
+    proto = model_of(
+        [node("MaxPool", "x", "y places", **options)],
+        [info("x", *x.shape)],
+        [info("y", *axes), info("places", *axes, dtype=INT64)],
+    )
+    y, places = saliency.load_onnx(proto)(x)
+    return y.array, places
+
+
+@pytest.mark.parametrize("order", "CF")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"strides": [2, 3]},
+        {"pads": [1, 0, 2, 1]},
+        {"auto_pad": "SAME_LOWER", "strides": [2, 1]},
+        {"auto_pad": "SAME_UPPER", "dilations": [1, 2]},
+        {"strides": [3, 2], "dilations": [2, 1], "ceil_mode": 1},
+    ],
+)
+def test_places_of_the_largest_elements_have_them(options, order):
+    options = {"kernel_shape": [3, 2], "storage_order": int(order == "F"), **options}
+    y, places = pooled_with_places(IMAGES, **options)
+    # No two elements are equal, so that a place is known by what is there.
+    assert len(np.unique(IMAGES)) == IMAGES.size
+    images = IMAGES.transpose(0, 1, 3, 2) if order == "F" else IMAGES
+    assert places.dtype == np.int64
+    assert_array_equal(images.reshape(-1)[places], y)
+
+
+@pytest.mark.parametrize("elements", [[1, 1, 0, 0], [-np.inf] * 4])
+def test_the_first_of_equal_elements_is_the_largest(elements):
+    """Of those in the image, even if they are no larger than the border."""
+    x = np.array([[elements, elements]], "f")
+    _, places = pooled_with_places(x, kernel_shape=[2], pads=[1, 0])
+    assert_array_equal(places, [[[0, 0, 1, 2], [4, 4, 5, 6]]])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dilations": [2], "output_padding": [1]}, {"output_shape": [8]}],
+)
+def test_a_transposed_convolution_can_be_longer_than_a_step(options):
+    """As PyTorch has it; onnxruntime takes no more than a step behind the windows."""
+    proto = model_of(
+        [node("ConvTranspose", "x w b", "y", **options)],
+        [info("x", "n", 1, 3)],
+        [info("y", "n", 1, "m")],
+        w=np.array([[[1, 10]]], "f"),
+        b=np.array([0.5], "f"),
+    )
+    x = np.array([[[1, 2, 3]]], "f")
+    found = saliency.load_onnx(proto)(x).array[0, 0]
+    whole = (
+        [1, 2, 13, 20, 30, 0] if "dilations" in options else [1, 12, 23, 30, 0, 0, 0, 0]
+    )
+    assert_allclose(found, np.array(whole) + 0.5)
+
+
+@pytest.mark.parametrize("scale", [0.3, 1 / 3, 0.58, 0.7, 18 / 14, 1.4, 2.1])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
+        {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "ceil"},
+        {"nearest_mode": "floor"},
+        {"nearest_mode": "round_prefer_floor"},
+        {"nearest_mode": "round_prefer_ceil"},
+        {"mode": "linear"},
+        {"mode": "cubic"},
+    ],
+)
+def test_scales_are_those_of_onnxruntime(scale, options):
+    runtime = pytest.importorskip("onnxruntime")
+    proto = model_of(
+        [node("Resize", "x  scales", "y", **options)],
+        [info("x", 1, "n")],
+        [info("y", 1, "m")],
+        scales=np.array([1, scale], "f"),
+    )
+    model = saliency.load_onnx(proto)
+    session = runtime.InferenceSession(proto.SerializeToString())
+    for n in (9, 10, 14, 21, 50):
+        x = np.arange(n, dtype="f")[None]
+        (expected,) = session.run(None, {"x": x})
+        found = model(x).array
+        assert found.shape == expected.shape
+        assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_lengths_in_old_opsets_are_rounded_before_they_are_cut():
+    """1.4 in float32 is less than 1.4, but ten times that is 14 there."""
+    proto = model_of(
+        [node("Upsample", "x scales", "y")],
+        [info("x", 1, "n")],
+        [info("y", 1, "m")],
+        9,
+        scales=np.array([1, 1.4], "f"),
+    )
+    found = saliency.load_onnx(proto)(np.arange(10, dtype="f")[None])
+    expected = [0, 0, 1, 2, 2, 3, 4, 5, 5, 6, 7, 7, 8, 9]
+    assert_array_equal(found.array[0], expected)
+
+
 def test_normalization_by_an_even_number_of_neighbours():
     """onnxruntime has no such windows: one more channel behind than in front."""
     proto = model_of(
@@ -314,3 +463,43 @@ def test_normalization_by_an_even_number_of_neighbours():
         near = IMAGES[:, max(c - 1, 0) : c + 3]
         scale = 2 + 0.3 / 4 * (near**2).sum(axis=1)
         assert_allclose(found[:, c], IMAGES[:, c] / scale**0.7, rtol=1e-5)
+
+
+# The element at each place, of n that become m, in whole numbers.
+ELEMENTS = {
+    "asymmetric": lambda i, n, m: i * n // m,
+    "align_corners": lambda i, n, m: i * (n - 1) // max(m - 1, 1),
+    "half_pixel": lambda i, n, m: ((2 * i + 1) * n - m) // (2 * m),
+    "half_pixel_symmetric": lambda i, n, m: ((2 * i + 1) * n - m) // (2 * m),
+    "tf_half_pixel_for_nn": lambda i, n, m: (2 * i + 1) * n // (2 * m),
+}
+
+
+@pytest.mark.parametrize("mode", ELEMENTS)
+def test_sizes_give_places_that_are_not_rounded(mode):
+    """onnxruntime rounds in float32, and gives other elements of 14 that become 4."""
+    options = {"coordinate_transformation_mode": mode, "nearest_mode": "floor"}
+    proto = model_of(
+        [node("Resize", "x   sizes", "y", **options)],
+        [info("x", 1, "n"), info("sizes", 2, dtype=INT64)],
+        [info("y", 1, "m")],
+    )
+    model = saliency.load_onnx(proto)
+    pairs = itertools.product(range(1, 65, 7), range(1, 65))
+    for n, m in [*pairs, (14, 18), (21, 27)]:
+        found = model(np.arange(n, dtype="f")[None], np.array([1, m]))
+        expected = np.clip(ELEMENTS[mode](np.arange(m), n, m), 0, n - 1)
+        assert_array_equal(found.array[0], expected, f"{n} elements that become {m}")
+
+
+def test_a_half_is_rounded_up_where_the_ratio_of_the_sides_is_kept():
+    """0.7 of 45 is 31.5, but less in floating point."""
+    options = {"keep_aspect_ratio_policy": "not_larger"}
+    proto = model_of(
+        [node("Resize", "x   sizes", "y", **options)],
+        [info("x", "n", "m")],
+        [info("y", "a", "b")],
+        18,
+        sizes=np.array([7, 99]),
+    )
+    assert saliency.load_onnx(proto)(np.zeros((10, 45), "f")).shape == (7, 32)

@@ -51,6 +51,11 @@ def power(call: Call, X: Any, Y: Any) -> Any:
         y = y.astype(x.dtype)
     elif y.dtype != x.dtype:
         y = F.cast(y, x.dtype)
+    is_flat = call.array(y) == 0
+    if is_flat.any():
+        # All powers of 0 are 1, of slope 0. Chainer has 0 / 0 where the base is 0, too.
+        is_flat = is_flat & (call.array(x) == 0)
+        x = F.where(is_flat, call.xp.ones((), x.dtype), variable(call, x))
     x, y = operands(call, x, y)
     return x**y
 

@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from saliency.models.onnx.families.operands import variable
-from saliency.models.onnx.families.windows import Windows, padded, refuse_padding
+from saliency.models.onnx.families.windows import (
+    Widths,
+    Windows,
+    padded,
+    refuse_padding,
+)
 from saliency.models.onnx.operators import Call, LinkWith, MakeLink, Node, operator
 
 import chainer
@@ -132,25 +137,36 @@ class Transposed:
         self._shape = attributes.get("output_shape")
         self._auto_pad = attributes.get("auto_pad", "NOTSET")
 
-    def sizes(self, sizes: Sequence[int]) -> tuple[tuple[int, ...], list[slice]]:
-        """Return what is computed, without padding, and which part of it is wanted."""
-        whole, cuts = [], []
+    def sizes(
+        self, sizes: Sequence[int]
+    ) -> tuple[tuple[int, ...], list[slice], Widths]:
+        """Return what is computed of images of these sizes.
+
+        Returns:
+            tuple: The sizes without padding, which part of them is wanted, and the
+            zeros behind the image from which what lies beyond its windows comes.
+        """
+        whole, cuts, behind = [], [], []
         for i, (n, span, stride) in enumerate(
             zip(sizes, self.windows.spans, self.windows.strides)
         ):
             full = (n - 1) * stride + span
             low, high = self._pads(i, full, n * stride)
             wanted = full + self._more[i] - low - high
-            whole.append(full + max(0, self._more[i] - high))
+            if self._shape is not None:
+                wanted = self._shape[i]
+            whole.append(max(full, low + wanted))
             cuts.append(slice(low, low + wanted))
-        return tuple(whole), cuts
+            # Chainer has at most `stride - 1` elements behind the last window.
+            behind.append((0, (whole[-1] - full) // stride))
+        return tuple(whole), cuts, behind
 
     def apply(self, x: Any, W: Any, b: Any, groups: int) -> chainer.Variable:
         """Return the transposed convolution of ``(n, channel, ...)``."""
-        outsize, cuts = self.sizes(x.shape[2:])
+        outsize, cuts, behind = self.sizes(x.shape[2:])
         function = F.deconvolution_2d if x.ndim == 4 else F.deconvolution_nd
         y = function(
-            x,
+            padded(x, behind),
             W,
             b,
             self.windows.strides,
@@ -166,9 +182,7 @@ class Transposed:
         if shape is None and not self._auto_pad.startswith("SAME"):
             return self.windows.pads[i]
         wanted = same if shape is None else shape[i]
-        total = full + self._more[i] - wanted
-        if shape is None:
-            total = max(total, 0)
+        total = max(full + self._more[i] - wanted, 0)
         small, large = total // 2, total - total // 2
         return (small, large) if self._auto_pad == "SAME_UPPER" else (large, small)
 

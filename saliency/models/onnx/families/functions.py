@@ -58,8 +58,9 @@ def rounded(call: Call, X: Any) -> Any:
 @operator("Asinh")
 def area_sine(call: Call, input: Any) -> Any:
     """``log(x + sqrt(x^2 + 1))``, with the sign of x."""
-    positive = F.absolute(input)
-    sign = call.xp.sign(input.array)
+    # The sign of 0 is 1 here: with a sign of 0 the slope there would be 0, too.
+    sign = call.xp.where(input.array < 0, -1, 1).astype(input.dtype)
+    positive = input * sign
     return sign * F.log(positive + F.sqrt(F.square(positive) + 1))
 
 
@@ -124,10 +125,9 @@ def clip(
         return F.minimum(input, _full(call, input, high))
     if low == 0 < high:
         return F.clipped_relu(input, high)
-    if low > high:  # ONNX gives the upper end everywhere
-        return F.minimum(
-            F.maximum(input, _full(call, input, low)), _full(call, input, high)
-        )
+    if low >= high:  # ONNX gives the upper end everywhere
+        nowhere = call.xp.zeros(input.shape, bool)
+        return F.where(nowhere, input, _full(call, input, high))
     return F.clip(input, low, high)
 
 

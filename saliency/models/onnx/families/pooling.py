@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from saliency.array_types import Array
 from saliency.models.onnx.families.operands import root
 from saliency.models.onnx.families.windows import (
     Widths,
@@ -14,8 +16,7 @@ from saliency.models.onnx.families.windows import (
     padded,
     refuse_padding,
 )
-from saliency.models.onnx.folding import evaluate
-from saliency.models.onnx.operators import Call, on_host, operator
+from saliency.models.onnx.operators import Call, array_of, operator
 
 import chainer
 import chainer.functions as F
@@ -39,7 +40,7 @@ def max_pool(
     y = _largest(X, windows)
     if call.n_output == 1:
         return y
-    return y, evaluate(call.node, [on_host(X)])[1]
+    return y, _places_of_largest(call, X, windows, "F" if storage_order else "C")
 
 
 def _largest(x: chainer.Variable, windows: Windows) -> chainer.Variable:
@@ -52,6 +53,41 @@ def _largest(x: chainer.Variable, windows: Windows) -> chainer.Variable:
     if is_dense:
         return F.max_pooling_nd(x, windows.kernel, windows.strides, cover_all=False)
     return F.max(_stacked(x, windows, counts), axis=0)
+
+
+def _places_of_largest(
+    call: Call, x: chainer.Variable, windows: Windows, order: Literal["C", "F"]
+) -> Array:
+    """Return where the largest element of each window is: the first, if there are more.
+
+    Args:
+        call (Call): The node as it is run.
+        x (chainer.Variable): ``(n, channel, ...)``.
+        windows (Windows): As for the largest elements themselves.
+        order (str): Whether the last axis of an image is counted fastest, or its first.
+
+    Returns:
+        array: Numbers of elements in the whole of x, whose images follow one another.
+    """
+    xp, sizes = call.xp, x.shape[2:]
+    n_pixel = math.prod(sizes)
+    bordered, counts = _with_border(x, windows, -np.inf)
+    elements = array_of(bordered)
+    widths = windows.reaching(counts, sizes, windows.widths(sizes))
+    pixels = np.arange(n_pixel).reshape(sizes, order=order)
+    pixels = call.array(np.pad(pixels, widths, constant_values=-1))
+    shape = (*x.shape[:2], *counts)
+    largest = xp.full(shape, -np.inf, x.dtype)
+    found = xp.full(shape, -1, "int64")
+    for place in windows.slices(counts):
+        value = elements[(slice(None), slice(None), *place)]
+        pixel = pixels[place]
+        # An element of the border is none of x, even if no other is larger.
+        is_larger = (pixel >= 0) & ((value > largest) | (found < 0))
+        largest = xp.where(is_larger, value, largest)
+        found = xp.where(is_larger, pixel, found)
+    images = xp.arange(math.prod(x.shape[:2])).reshape(x.shape[:2])
+    return found + n_pixel * images.reshape(images.shape + (1,) * len(sizes))
 
 
 def _with_border(

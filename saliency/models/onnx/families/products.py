@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ class Dense(L.Linear):
 
     def forward(self, x: Any, n_batch_axes: int | None = None) -> chainer.Variable:
         """Return ``x W^T + b``."""
+        if x.ndim == 1:
+            return F.reshape(super().forward(F.expand_dims(x, 0)), (-1,))
         return super().forward(x, x.ndim - 1 if n_batch_axes is None else n_batch_axes)
 
 
@@ -106,8 +110,34 @@ def gemm(
 @operator("Einsum")
 def einsum(call: Call, *Inputs_0: Any, equation: str) -> Any:
     """A sum of products over the indexes that an equation names."""
-    plain = equation.replace(" ", "")
-    return F.einsum(plain, *[variable(call, x) for x in Inputs_0])
+    inputs = [variable(call, x) for x in Inputs_0]
+    plain = _without_ellipses(equation.replace(" ", ""), [x.ndim for x in inputs])
+    return F.einsum(plain, *inputs)
+
+
+def _without_ellipses(equation: str, ndims: Sequence[int]) -> str:
+    """Return an equation that has a letter for each axis.
+
+    Chainer takes an ellipsis for one axis where an input has been summed over an axis
+    that the gradient is to have again.
+
+    Args:
+        equation (str): Without spaces.
+        ndims (sequence of int): How many axes each input has.
+    """
+    if "..." not in equation:
+        return equation
+    inputs, arrow, output = equation.partition("->")
+    terms = inputs.split(",")
+    if not arrow:
+        named = inputs.replace("...", "").replace(",", "")
+        output = "..." + "".join(sorted(c for c in named if named.count(c) == 1))
+    covered = [n + len("...") - len(term) for term, n in zip(terms, ndims)]
+    most = max((n for t, n in zip(terms, covered) if "..." in t), default=0)
+    letters = "".join(c for c in string.ascii_letters if c not in equation)[:most]
+    # An ellipsis for fewer axes is for the last of them.
+    full = [t.replace("...", letters[most - n :]) for t, n in zip(terms, covered)]
+    return f"{','.join(full)}->{output.replace('...', letters)}"
 
 
 @operator("Det")

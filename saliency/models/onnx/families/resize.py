@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,6 +29,10 @@ _COORDINATES = (
 # What every interpolation was before opset 11.
 _BEFORE_11 = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 
+# By how much a scale in float32 may have moved what is half way between two elements;
+# that of onnxruntime.
+_SLIP = 1e-6
+
 
 def _refuse_modes(node: Node) -> Any:
     known = {
@@ -47,14 +52,24 @@ class _Axis(NamedTuple):
     Attributes:
         n_in (int): How long it is.
         n_out (int): How long it becomes.
-        scale (float): By how much, as the file says.
+        scale (Fraction or numpy.float32): By how much. Of lengths it is their ratio, so
+            that no place is rounded across the border of an element.
         roi (tuple of float): The part of it that is resized, from 0 to 1.
     """
 
     n_in: int
     n_out: int
-    scale: float
+    scale: Fraction | np.float32
     roi: tuple[float, float] = (0.0, 1.0)
+
+    def back(self, places: np.ndarray) -> np.ndarray:
+        """Return places divided by the scale."""
+        if isinstance(self.scale, Fraction):
+            quotient: np.ndarray = places * self.scale.denominator
+            return quotient / self.scale.numerator
+        # In float32, as onnxruntime does: a third is more than a third there, and 1
+        # divided by it is 3 only if it is rounded again.
+        return (places.astype(np.float32) / self.scale).astype(np.float64)
 
 
 @operator("Upsample", refuses=_refuse_modes, settings=("scales",))
@@ -68,7 +83,7 @@ def upsample(
 ) -> Any:
     """What became Resize: nearest or linear interpolation."""
     factors = np.asarray(scales_) if scales is None else on_host(scales)
-    axes = [_Axis(n, math.floor(n * s), s) for n, s in zip(X.shape, factors.tolist())]
+    axes = _by_scales(X.shape, factors)
     return _resized(call, X, axes, {"mode": mode, **_BEFORE_11})
 
 
@@ -100,24 +115,32 @@ def resize(
     if sizes is not None and on_host(sizes).size:
         changed = _by_sizes(lengths, integers(sizes), keep_aspect_ratio_policy)
     else:
-        factors = on_host(scales).reshape(-1).tolist()
-        changed = [_Axis(n, math.floor(n * s), s) for n, s in zip(lengths, factors)]
+        changed = _by_scales(lengths, on_host(scales))
     if options.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         has_sizes = sizes is not None and on_host(sizes).size > 0
         changed = _cropped(changed, on_host(roi).reshape(2, -1).T.tolist(), has_sizes)
-    every = [_Axis(n, n, 1.0) for n in X.shape]
+    every = [_Axis(n, n, Fraction(1)) for n in X.shape]
     for axis, new in zip(found, changed):
         every[axis] = new
     return _resized(call, X, every, options)
 
 
+def _by_scales(lengths: Sequence[int], scales: np.ndarray) -> list[_Axis]:
+    """Return axes that become longer or shorter by these factors."""
+    factors = scales.reshape(-1).astype(np.float32)
+    # Rounded to float32 before it is cut, as onnxruntime does: 0.7 in float32 is less
+    # than 0.7, but ten times that is 7.
+    products = np.array(lengths, np.float32) * factors
+    return [_Axis(*axis) for axis in zip(lengths, map(math.floor, products), factors)]
+
+
 def _by_sizes(lengths: Sequence[int], sizes: Sequence[int], policy: str) -> list[_Axis]:
     """Return axes that get these sizes, or those that keep the ratio of the sides."""
-    factors = [m / n for n, m in zip(lengths, sizes)]
+    factors = [Fraction(m, n) for n, m in zip(lengths, sizes)]
     if policy == "stretch":
         return [_Axis(n, m, f) for n, m, f in zip(lengths, sizes, factors)]
     factor = min(factors) if policy == "not_larger" else max(factors)
-    return [_Axis(n, math.floor(n * factor + 0.5), factor) for n in lengths]
+    return [_Axis(n, math.floor(n * factor + Fraction(1, 2)), factor) for n in lengths]
 
 
 def _cropped(
@@ -126,8 +149,10 @@ def _cropped(
     """Return axes of which a region is resized."""
     result = []
     for axis, (start, end) in zip(axes, regions):
-        n_out = math.floor(axis.n_in * (end - start) * axis.scale)
-        n_out = axis.n_out if has_sizes else n_out
+        n_out = axis.n_out
+        if not has_sizes:
+            length = np.float32(axis.n_in * (end - start))
+            n_out = math.floor(length * np.float32(axis.scale))
         result.append(axis._replace(n_out=n_out, roi=(start, end)))
     return result
 
@@ -154,26 +179,24 @@ def _places(axis: _Axis, options: dict[str, Any]) -> np.ndarray:
     """Return where in the input each output lies."""
     mode = options.get("coordinate_transformation_mode", "half_pixel")
     i: np.ndarray = np.arange(axis.n_out)
-    n_in, n_out, scale = axis.n_in, axis.n_out, axis.scale
+    n_in, n_out = axis.n_in, axis.n_out
     if mode == "asymmetric":
-        return i / scale
+        return axis.back(i)
     if mode == "align_corners":
-        return i * ((n_in - 1) / (n_out - 1) if n_out > 1 else 0.0)
+        return i * (n_in - 1) / max(n_out - 1, 1)
     if mode == "pytorch_half_pixel" and n_out == 1:
         return np.zeros(1)
     if mode == "tf_half_pixel_for_nn":
-        return (i + 0.5) / scale
+        return axis.back(i + 0.5)
     if mode == "tf_crop_and_resize":
         start, end = axis.roi
         if n_out == 1:
             return np.full(1, 0.5 * (start + end) * (n_in - 1))
-        step = (end - start) * (n_in - 1) / (n_out - 1)
-        return start * (n_in - 1) + i * step
+        return start * (n_in - 1) + i * ((end - start) * (n_in - 1)) / (n_out - 1)
     if mode == "half_pixel_symmetric":
-        adjustment = n_out / (scale * n_in)
-        offset = n_in / 2 * (1 - adjustment)
-        return offset + (i + 0.5) / scale - 0.5
-    return (i + 0.5) / scale - 0.5
+        # Both middles are the same place.
+        return axis.back(i + 0.5 - n_out / 2) + n_in / 2 - 0.5
+    return axis.back(i + 0.5) - 0.5
 
 
 def _nearest(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.ndarray:
@@ -183,9 +206,9 @@ def _nearest(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.nda
     elif mode == "ceil":
         found = np.ceil(places)
     elif mode == "round_prefer_ceil":
-        found = np.floor(places + 0.5)
+        found = np.floor(places + (0.5 + _SLIP))
     else:
-        found = np.ceil(places - 0.5)
+        found = np.ceil(places - (0.5 + _SLIP))
     nearest: np.ndarray = np.clip(found, 0, axis.n_in - 1).astype(np.int64)
     return nearest
 
@@ -195,7 +218,7 @@ def _weights(places: np.ndarray, axis: _Axis, options: dict[str, Any]) -> np.nda
     is_cubic = options.get("mode") == "cubic"
     # Where it becomes smaller, an output that is not to alias is a wider mean.
     is_wider = options.get("antialias", 0) and axis.scale < 1
-    stretch = axis.scale if is_wider else 1.0
+    stretch = float(axis.scale) if is_wider else 1.0
     reach = math.ceil((2 if is_cubic else 1) / stretch)
     first = np.floor(places).astype(np.int64)
     members = first[:, None] + np.arange(-reach + 1, reach + 1)
