@@ -37,6 +37,10 @@ def test_it_gives_what_comes_with_it(name):
     model = saliency.load_onnx(FOLDER / f"light_{name}.onnx")
     tensor = onnx.load_tensor(str(FOLDER / f"light_{name}_output_0.pb"))
     x = np.linspace(0, 1, 3 * 224 * 224, dtype="f").reshape(1, 3, 224, 224)
+    if name == "squeezenet":  # its scores are 1e10 each: softmax of their last digits
+        for parameter in model.params():
+            parameter.array = parameter.array.astype("d")
+        x = x.astype("d")
     with chainer.no_backprop_mode(), saliency.fast_cpu():
         y = model(x).array
     assert_allclose(y, numpy_helper.to_array(tensor), rtol=1e-5, atol=1e-7)
