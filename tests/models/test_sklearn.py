@@ -585,3 +585,13 @@ def test_what_encode_returns_fits_a_network_of_another_dtype() -> None:
     np.testing.assert_allclose(found, expected, 1e-5)
     samples = GradientCalculator(model, class_index=1).compute(rows)
     assert samples.dtype == np.float32
+
+
+@pytest.mark.parametrize("package", ["polars", "pyarrow"])
+def test_tables_of_other_packages_are_encoded_as_those_of_pandas(package: str) -> None:
+    module = pytest.importorskip(package, reason=f"needs {package}")
+    columns = {name: TABLE[name].tolist() for name in TABLE.columns[::-1]}
+    make = module.table if package == "pyarrow" else module.DataFrame
+    model = from_sklearn(fitted(mixed()))
+    found = np.asarray(model.encode(make(columns)))
+    np.testing.assert_array_equal(found, model.encode(TABLE).to_numpy())

@@ -55,7 +55,8 @@ class Encoding:
         """Return the columns that the network takes, in float64.
 
         Args:
-            table: A DataFrame of pandas or polars, or an array ``(N, n_raw_column)``.
+            table: A DataFrame of pandas or polars, a Table of pyarrow, or an array
+                ``(N, n_raw_column)``.
 
         Raises:
             TypeError: If the table is neither, or a column that is to hold numbers does
@@ -63,6 +64,8 @@ class Encoding:
             ValueError: If a column is missing, a category unknown, or a number NaN or
                 infinite.
         """
+        if hasattr(table, "column_names") and hasattr(table, "to_pandas"):
+            table = table.to_pandas()  # of pyarrow, whose columns are no names
         rows = self._checked(table)
         results: list[np.ndarray] = []
         for step in self._steps:

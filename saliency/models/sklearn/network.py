@@ -130,10 +130,10 @@ class SklearnNetwork(chainer.Chain):
         is a zero in all columns of its group.
 
         Args:
-            table (pandas.DataFrame, polars.DataFrame or numpy.ndarray): The rows, as
-                the estimator takes them, ``(N, n_raw_column)``. The columns of a
-                DataFrame are found by their names if the estimator knows names; those
-                that it does not use may be missing.
+            table (pandas.DataFrame, polars.DataFrame, pyarrow.Table or numpy.ndarray):
+                The rows, as the estimator takes them, ``(N, n_raw_column)``. The
+                columns of a table are found by their names if the estimator knows
+                names; those that it does not use may be missing.
 
         Returns:
             pandas.DataFrame or numpy.ndarray: ``(N, n_feature)`` in float64; a
