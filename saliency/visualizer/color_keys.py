@@ -65,13 +65,17 @@ def ends_of(scale: ColorScale, keeps_signs: bool) -> tuple[str, str]:
     return UNSIGNED_KEY if keeps_signs and scale.low == 0 else UNKNOWN_KEY
 
 
-def draw_color_bar(axes: Sequence[Axes], key: Key, has_ends: bool = True) -> None:
+def draw_color_bar(
+    axes: Sequence[Axes], key: Key, has_ends: bool = True, is_alone: bool = True
+) -> None:
     """Draw a colour bar, as high as the picture, to the right of axes.
 
     Args:
         axes: Those that it is for, which make room for it.
         key: What it says.
         has_ends: Whether words at both ends say what they mean.
+        is_alone: Whether it is the only one; beside others, there is room for one word
+            in a line.
     """
     figure = axes[0].figure
     height = figure.bbox.height / figure.dpi
@@ -89,8 +93,10 @@ def draw_color_bar(axes: Sequence[Axes], key: Key, has_ends: bool = True) -> Non
         bar.ax.set_axes_locator(_Beside(bar.ax, axes))
     if has_ends:
         style = {"loc": "left", "fontsize": _SMALL}
-        bar.ax.set_title(key.high, pad=_distance(key, "max"), **style)
-        bar.ax.set_xlabel(key.low, labelpad=_distance(key, "min"), **style)
+        space = " " if is_alone else "\n"
+        high, low = (word.replace(" ", space) for word in (key.high, key.low))
+        bar.ax.set_title(high, pad=_distance(key, "max"), **style)
+        bar.ax.set_xlabel(low, labelpad=_distance(key, "min"), **style)
 
 
 def draw_keys(axes: Sequence[Axes], keys: Sequence[Key], note: str = "") -> None:

@@ -288,7 +288,7 @@ class ImageVisualizer(BaseVisualizer):
             ax.set_xlabel(text, fontsize="small", labelpad=2, **AS_IT_IS)
         if has_one_bar:
             for key in keys:
-                draw_color_bar(list(axes.flat), key)
+                draw_color_bar(list(axes.flat), key, is_alone=len(keys) == 1)
         elif show_colorbar:
             _draw_color_bars(of_maps, maps, scales, scaler, mode)
         if has_keys:

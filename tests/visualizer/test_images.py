@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -184,3 +186,17 @@ def test_numbers_beyond_those_of_float32_are_resized(factor):
     expected = resized(array, (11, 13))
     assert_array_equal(resized(array * factor, (11, 13)), expected * factor)
     assert not resized(np.zeros((5, 7)), (11, 13)).any()
+
+
+def test_words_beside_two_colour_bars_do_not_touch():
+    rng = np.random.default_rng(0)
+    maps = {"signed": [rng.normal(size=(8, 8))], "other": [rng.random((8, 8))]}
+    figure = ImageVisualizer().visualize_grid(maps, scale="all", show_colorbar=True)
+    figure.savefig(io.BytesIO())
+    bars = figure.axes[-2:]
+    for texts in ([ax._left_title for ax in bars], [ax.xaxis.label for ax in bars]):
+        assert all(text.get_text() for text in texts)
+        left, right = sorted(
+            text.get_window_extent().extents[[0, 2]].tolist() for text in texts
+        )
+        assert left[1] < right[0]
