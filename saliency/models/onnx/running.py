@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from saliency.models.onnx.batch_axes import (
     SCATTERING,
     Shape,
@@ -142,11 +144,28 @@ class Run:
         if step.node.type in ("Shape", "Size"):
             return
         inputs = self._placed(step, values)
+        # What is scattered has been checked: its integers say where it belongs.
+        is_lost = step.node.type not in SCATTERING and any(
+            self._is_lost(name, values) for name in step.inputs
+        )
         for name, output in zip(step.outputs, outputs):
             if name and hasattr(output, "shape"):
-                self._places[name] = place_behind(
-                    step.node, inputs, output.shape, self._growth.size
+                self._places[name] = (
+                    None
+                    if is_lost
+                    else place_behind(
+                        step.node, inputs, output.shape, self._growth.size
+                    )
                 )
+
+    def _is_lost(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Tell whether numbers come from the batch, but not one row of each example.
+
+        What they are added to, or the like, mixes examples: ``x - x[0]``. Integers are
+        shapes, as a rule.
+        """
+        is_float = getattr(values.get(name), "dtype", np.dtype(int)).kind == "f"
+        return is_float and name in self._places and self._places[name] is None
 
     def check_growth(self, outputs: Iterable[str]) -> None:
         """Raise a ValueError if the batch is not that of the file, and gets lost."""

@@ -509,6 +509,38 @@ class TestBatches:
         ):
             model(x)
 
+    @pytest.mark.parametrize("operation", ["Sub", "Mul", "Max"])
+    @pytest.mark.parametrize(
+        "lost",
+        [
+            node("Gather", "x zero", "g"),
+            node("Gather", "x axes", "g"),
+            node("Slice", "x axes one", "g"),
+            node("ReduceMean", "x", "g", axes=[0], keepdims=1),
+            node("ReduceMax", "x", "g", keepdims=0),
+            node("Softmax", "x", "g", axis=0),
+        ],
+    )
+    def test_what_mixes_examples_is_an_error_although_it_has_their_shape(
+        self, lost, operation
+    ):
+        model = saliency.load_onnx(
+            model_of(
+                [lost, node(operation, "x g", "h"), node("Relu", "h", "y")],
+                [info("x", 1, 6)],
+                [info("y", 1, 6)],
+                axes=np.array([0]),
+                zero=np.array(0),
+                one=np.array([1]),
+            )
+        )
+        x = rounded(RNG, 3, 6)
+        model(x[:1])
+        with pytest.raises(
+            ValueError, match=r"written for a batch of 1, .* 3 examples"
+        ):
+            model(x)
+
     @pytest.mark.parametrize(
         "nodes",
         [
