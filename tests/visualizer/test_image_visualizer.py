@@ -593,8 +593,8 @@ class TestGrid:
         )
         signed, other = figure.axes[6:]
         assert (signed.get_title("left"), other.get_title("left")) == (
-            "speaks for",
-            "strong influence",
+            "speaks\nfor",
+            "strong\ninfluence",
         )
         low, high = signed.get_ylim()
         assert -low == high == other.get_ylim()[1]
