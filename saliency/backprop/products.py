@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from saliency.backprop.registry import InputGradients, Memory, Step, applied, vj
 from saliency.cpu import is_fast, memory
 from saliency.cpu.products import of_stacks
 
-import chainer
 from chainer import utils
 from chainer.functions.activation import log_softmax as log_softmax_module
 from chainer.functions.activation import softmax as softmax_module
@@ -116,7 +116,9 @@ def einsum(step: Step) -> InputGradients:
     Of one operand it may be a view of the gradient.
     """
     arrays = [step.x(i) for i in range(len(step.function.inputs))]
-    *subscripts, of_output = _spelled_out(step.function, [x.ndim for x in arrays])
+    function = step.function
+    terms = [*function.in_subs.split(","), function.out_sub]
+    *subscripts, of_output = with_letters(terms, [x.ndim for x in arrays], "@")
 
     def to_input(i: int) -> Array:
         operands, names = list(arrays), list(subscripts)
@@ -129,23 +131,25 @@ def einsum(step: Step) -> InputGradients:
     return [to_input(i) for i in step.indexes]
 
 
-def _spelled_out(function: chainer.FunctionNode, n_axis: list[int]) -> list[str]:
-    """Return the subscripts of operands and output with letters in place of dots.
+def with_letters(terms: Sequence[str], n_axis: Sequence[int], dots: str) -> list[str]:
+    """Return the terms of an Einstein sum with a letter for each axis behind dots.
 
-    Chainer's own way back confuses axes behind dots with those that only one operand
-    has, if that sums them up.
+    Chainer's own way back confuses these axes with those that only one operand has, if
+    that sums them up.
 
     Args:
-        function (chainer.functions.math.einsum.EinSum): The function.
-        n_axis (list of int): How many axes each operand has.
+        terms (sequence of str): Those of the operands, and that of the output.
+        n_axis (sequence of int): How many axes each operand has.
+        dots (str): What stands for the axes that have no letters.
     """
-    subscripts = [*function.in_subs.split(","), function.out_sub]
-    # For Chainer, dots are the same axes in all operands.
-    n_hidden = max(
-        [n - len(s) + 1 for n, s in zip(n_axis, subscripts) if "@" in s], default=0
-    )
-    unused = [c for c in string.ascii_letters if c not in "".join(subscripts)]
-    return [names.replace("@", "".join(unused[:n_hidden])) for names in subscripts]
+    *operands, output = terms
+    n_behind = [n + len(dots) - len(term) for term, n in zip(operands, n_axis)]
+    most = max((n for t, n in zip(operands, n_behind) if dots in t), default=0)
+    used = "".join(terms)
+    letters = "".join(c for c in string.ascii_letters if c not in used)[:most]
+    # Dots for fewer axes are the last of them.
+    spelled = [t.replace(dots, letters[most - n :]) for t, n in zip(operands, n_behind)]
+    return [*spelled, output.replace(dots, letters)]
 
 
 @vjp(softmax_module.Softmax, memory=Memory.NEW)

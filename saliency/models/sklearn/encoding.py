@@ -31,12 +31,13 @@ class Encoding:
             columns of the table, each of them once.
         groups (dict): The names of the columns of each raw column that has several, or
             one by another name.
+        are_named (bool): Whether the estimator knows the names of columns.
         selection (tuple of int): The encoded column that each input of the network is.
     """
 
     def __init__(self, preprocessing: Preprocessing) -> None:
         self._inputs = preprocessing.inputs
-        self._are_named = preprocessing.are_named
+        self.are_named = preprocessing.are_named
         self._steps = preprocessing.steps
         unscaled = [column.unscaled() for column in preprocessing.columns]
         encoded = sorted(set(unscaled), key=lambda c: (c.feature, c.source))
@@ -78,7 +79,7 @@ class Encoding:
     def _checked(self, table: Any) -> Any:
         if not _is_frame(table):
             return self._checked_array(table)
-        if not self._are_named:
+        if not self.are_named:
             if len(table.columns) != len(self._inputs):
                 raise self._wrong_number(len(table.columns))
             # Not the frame: the transformers have seen no names.

@@ -53,7 +53,6 @@ class SklearnNetwork(chainer.Chain):
     def __init__(self, preprocessing: Preprocessing, network: Any) -> None:
         super().__init__()
         self._encoding = Encoding(preprocessing)
-        self._are_named = preprocessing.are_named
         self._activation = network.activation
         self._out_activation = network.out_activation_
         self._before: list[str] = []
@@ -99,7 +98,7 @@ class SklearnNetwork(chainer.Chain):
 
         Calculators refuse others. None if the estimator was fitted to an array.
         """
-        return self.feature_names if self._are_named else None
+        return self.feature_names if self._encoding.are_named else None
 
     @property
     def groups(self) -> dict[str, tuple[str, ...]]:

@@ -347,6 +347,13 @@ def test_parameters_have_the_dtype_of_the_file(kind):
     assert {p.dtype for p in model.params()} == {np.dtype(numpy_dtype)}
 
 
+def assert_no_place(model, x):
+    """Check that a file for one example is refused for several."""
+    several = rf"written for a batch of 1, .* {len(x)} examples"
+    with pytest.raises(ValueError, match=several):
+        model(x)
+
+
 class TestBatches:
     """Any batch size, whether the file leaves it open or not."""
 
@@ -471,10 +478,7 @@ class TestBatches:
         )
         x = np.ones((2, 6), "f")
         assert model(x[:1]).shape == (6,)
-        with pytest.raises(
-            ValueError, match=r"written for a batch of 1, .* 2 examples"
-        ):
-            model(x)
+        assert_no_place(model, x)
 
     @pytest.mark.parametrize(
         "nodes",
@@ -504,10 +508,7 @@ class TestBatches:
         )
         x = np.ones((3, 6), "f")
         model(x[:1])
-        with pytest.raises(
-            ValueError, match=r"written for a batch of 1, .* 3 examples"
-        ):
-            model(x)
+        assert_no_place(model, x)
 
     @pytest.mark.parametrize("operation", ["Sub", "Mul", "Max"])
     @pytest.mark.parametrize(
@@ -536,10 +537,7 @@ class TestBatches:
         )
         x = rounded(RNG, 3, 6)
         model(x[:1])
-        with pytest.raises(
-            ValueError, match=r"written for a batch of 1, .* 3 examples"
-        ):
-            model(x)
+        assert_no_place(model, x)
 
     @pytest.mark.parametrize(
         "nodes",
@@ -556,10 +554,7 @@ class TestBatches:
         model = saliency.load_onnx(proto)
         x = np.array([[3, 2, 1], [4, 6, 5], [9, 8, 7]], "f")
         model(x[:1])
-        with pytest.raises(
-            ValueError, match=r"written for a batch of 1, .* 3 examples"
-        ):
-            model(x)
+        assert_no_place(model, x)
 
     @pytest.mark.parametrize(
         "nodes",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from saliency.backprop.products import with_letters
 from saliency.models.onnx.families.operands import operand, variable
 from saliency.models.onnx.operators import Call, LinkWith, MakeLink, Node, operator
 
@@ -118,8 +118,7 @@ def einsum(call: Call, *Inputs_0: Any, equation: str) -> Any:
 def _without_ellipses(equation: str, ndims: Sequence[int]) -> str:
     """Return an equation that has a letter for each axis.
 
-    Chainer takes an ellipsis for one axis where an input has been summed over an axis
-    that the gradient is to have again.
+    For Chainer, an ellipsis is the same axes in all inputs.
 
     Args:
         equation (str): Without spaces.
@@ -132,12 +131,8 @@ def _without_ellipses(equation: str, ndims: Sequence[int]) -> str:
     if not arrow:
         named = inputs.replace("...", "").replace(",", "")
         output = "..." + "".join(sorted(c for c in named if named.count(c) == 1))
-    covered = [n + len("...") - len(term) for term, n in zip(terms, ndims)]
-    most = max((n for t, n in zip(terms, covered) if "..." in t), default=0)
-    letters = "".join(c for c in string.ascii_letters if c not in equation)[:most]
-    # An ellipsis for fewer axes is for the last of them.
-    full = [t.replace("...", letters[most - n :]) for t, n in zip(terms, covered)]
-    return f"{','.join(full)}->{output.replace('...', letters)}"
+    *terms, output = with_letters([*terms, output], ndims, "...")
+    return f"{','.join(terms)}->{output}"
 
 
 @operator("Det")
