@@ -74,7 +74,7 @@ def numbers_in(line):
 @pytest.mark.large
 class TestScripts:
     def test_one_network_serves_several(self, run, capsys):
-        out = run("mnist.py", "--epoch", 8)
+        out = run("mnist.py", "--epoch", 5)
         trained = capsys.readouterr().out
         assert "data: digits" in trained
         accuracy = float(trained.split("test accuracy: ")[1].split()[0])

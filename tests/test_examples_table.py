@@ -31,7 +31,7 @@ def run(script: str, *arguments: object) -> str:
 @pytest.mark.large
 def test_posteriors(tmp_path: Path) -> None:
     printed = run(
-        *("posteriors.py", "--epoch", 5, "--n-member", 2, "--M", 4),
+        *("posteriors.py", "--epoch", 4, "--n-member", 2, "--M", 2),
         *("--out", tmp_path),
     )
     rows = dict(re.findall(r"^(\S.*?) {2,}(\d\.\d+) ", printed, re.MULTILINE))
@@ -59,7 +59,7 @@ def test_pictures_have_the_values_that_the_names_of_columns_say() -> None:
 def test_importances_of_a_regression(tmp_path: Path) -> None:
     """Those of a classification are drawn by `make demo`, which has a test."""
     printed = run(
-        *("iris.py", "--dataset", "diabetes", "--epoch", 30, "--M", 3),
+        *("iris.py", "--dataset", "diabetes", "--epoch", 15, "--M", 2),
         *("--out", tmp_path),
     )
     reached = re.search(r"^test R2: (\S+)$", printed, re.MULTILINE)

@@ -170,6 +170,16 @@ def test_a_device_that_the_model_is_not_on(new_calculator):
     assert "\n" not in str(e.value)
 
 
+class CalledAsBefore(chainer.Chain):
+    """Has ``__call__``, as links had before Chainer 5."""
+
+    def __init__(self, network):
+        super().__init__(network=network)
+
+    def __call__(self, x):
+        return self.network(x)
+
+
 class TestNumberOfInputs:
     def error_of(self, model, data, **arguments):
         with pytest.raises(TypeError) as caught:
@@ -183,8 +193,9 @@ class TestNumberOfInputs:
             lambda m: lambda x: m(x),
             lambda m: chainer.Sequential(m.l1, F.relu, L.Linear(6, 1)),
             lambda m: chainer.Sequential(chainer.Sequential(F.relu, m)),
+            lambda m: CalledAsBefore(m),
         ],
-        ids=["link", "function", "sequential", "nested_sequential"],
+        ids=["link", "function", "sequential", "nested_sequential", "call"],
     )
     def test_labels_too_many(self, model):
         error = self.error_of(model(table_model()), [*zip(table(), labels())])

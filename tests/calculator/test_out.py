@@ -593,7 +593,7 @@ for first in firsts:
         n += 151
 assert n_kill > 2 * len(firsts), n_kill
 """
-STEP = 97  # lines from one first kill to the next; no part of what is added after each
+STEP = 193  # lines from one first kill to the next; no part of what is added after each
 
 
 @every_kind

@@ -83,8 +83,8 @@ def run_here(script, monkeypatch, *arguments):
 
 def test_substructure(few_molecules, tmp_path, monkeypatch, capsys):
     run_here(
-        *(substructure, monkeypatch, "--n-train", 40, "--run", 2, "--iteration", 3),
-        *("--M", 2, "--n-explain", 8, "--out", tmp_path),
+        *(substructure, monkeypatch, "--n-train", 24, "--run", 2, "--iteration", 3),
+        *("--M", 2, "--n-explain", 6, "--out", tmp_path),
     )
     printed = capsys.readouterr().out.splitlines()
     assert len([row for row in printed if "Grad | 0." in row]) == 4
@@ -97,7 +97,7 @@ def test_logp_of_a_network_that_is_trained(
 ):
     """Not by default: below, a GGNN is trained with a random split."""
     run_here(
-        *(logp, monkeypatch, "--train", "--epoch", 6, "--n-explain", 25, "--M", 2),
+        *(logp, monkeypatch, "--train", "--epoch", 4, "--n-explain", 12, "--M", 2),
         *("--out", tmp_path, "--split", "scaffold", "--network", "nfp"),
     )
     printed = capsys.readouterr().out

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Iterator, Sequence
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, Callable
 
 from saliency.calculator.engine.dataset import UserBatch
@@ -101,9 +101,11 @@ class Door:
 def _requires_just(function: Callable[..., Any], n_input: int) -> bool:
     """Tell whether a function has as many parameters without a default as inputs.
 
-    It sees that of plain functions and methods, in a small part of the time that their
-    signature takes.
+    It sees that of plain functions and methods, and of objects whose class has such a
+    ``__call__``, in a small part of the time that their signature takes.
     """
+    if not isinstance(function, (FunctionType, MethodType, type)):
+        function = function.__call__
     is_method = inspect.ismethod(function)
     plain: Any = getattr(function, "__func__", None) if is_method else function
     if type(plain) is not FunctionType:
