@@ -105,7 +105,7 @@ def _requires_just(function: Callable[..., Any], n_input: int) -> bool:
     ``__call__``, in a small part of the time that their signature takes.
     """
     if not isinstance(function, (FunctionType, MethodType, type)):
-        function = function.__call__
+        function = function.__call__  # type: ignore[operator]
     is_method = inspect.ismethod(function)
     plain: Any = getattr(function, "__func__", None) if is_method else function
     if type(plain) is not FunctionType:
