@@ -34,9 +34,11 @@ def folder_of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "text.jpg").write_text("no image")
     (folder / "text.onnx").write_text("no network")
+    (folder / "text.xlsx").write_text("no workbook")
     (folder / "head.csv").write_text("a,b\n")
     (folder / "sjis.csv").write_text("年齢,身長\n1,2\n", encoding="cp932")
     (folder / "semicolons.csv").write_text("a;b\n1;2\n")
+    (folder / "commas.tsv").write_text("a,b\n1,2\n")
     (folder / "empty").mkdir()
     write_photographs(folder / "photographs")
     return folder

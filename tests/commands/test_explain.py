@@ -228,6 +228,14 @@ class TestTables:
         assert found.feature_names == columns
         np.testing.assert_array_equal(found.data, [[1.5, 2, 3, -4.25], [5, 6, 7, 8]])
 
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_tsv_has_tabs(self, folder: Path, tmp_path: Path) -> None:
+        path = tmp_path / "iris.tsv"
+        load_iris(as_frame=True).data.to_csv(path, sep="\t", index=False)
+        found = explain(f"{path} --model iris.onnx --class 0", tmp_path / "out")
+        assert found.feature_names == tuple(load_iris().feature_names)
+        np.testing.assert_array_equal(found.data, load_iris().data.astype("f"))
+
     @pytest.mark.parametrize("kind", ["parquet", "feather"])
     @pytest.mark.usefixtures("undrawn")
     def test_other_files(self, kind: str, folder: Path, tmp_path: Path) -> None:

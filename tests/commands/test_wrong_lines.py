@@ -28,6 +28,8 @@ WRONG = {
     "explain missing --model logp-ggnn": "missing: there is no such file, and RDKit",
     "explain empty --model logp-ggnn": "empty: there is no photograph in this folder",
     "explain text.jpg --model logp-ggnn": "text.jpg is not an image",
+    "explain text.xlsx --model iris.onnx": "other files must end with one of .csv, .ts",
+    "explain commas.tsv --model iris.onnx": "'a,b'; if these are several, pass --sepa",
     "explain iris.csv CCO --model logp-ggnn": "of one kind, got iris.csv (table) and C",
     "explain iris.csv iris.csv --model iris.onnx": "must be one table, got 2 files",
     "explain head.csv --model iris.onnx": "head.csv has no rows",
