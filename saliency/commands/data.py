@@ -271,8 +271,12 @@ def _check_columns(frame: Any, names: Sequence[str], option: str, path: str) -> 
 
 def _smiles_column(columns: Sequence[str]) -> str | None:
     """Return the name of the column that holds SMILES, if one is called so."""
-    found = [c for c in columns if str(c).lower() in ("smiles", "canonical_smiles")]
-    return found[0] if found else None
+    return next((c for c in columns if _is_called_smiles(str(c))), None)
+
+
+def _is_called_smiles(name: str) -> bool:
+    """Tell whether a column of that name holds SMILES; the name itself is none."""
+    return name.lower() in ("smiles", "canonical_smiles")
 
 
 def _read_molecules(words: Sequence[str], args: argparse.Namespace) -> Examples:
@@ -299,8 +303,10 @@ def _molecules_of(word: str) -> Iterator[tuple[Any, str, Any]]:
             name = mol.GetProp("_Name") if is_named else f"record {i + 1}"
             yield mol, name, mol
     elif os.path.exists(word) and word.lower().endswith(".smi"):
-        for line in lines_of(word):
+        for i, line in enumerate(lines_of(word)):
             smiles, *name = line.split(None, 1)
+            if i == 0 and _is_called_smiles(smiles):
+                continue  # the names of the columns, as RDKit writes them
             mol = _molecule(smiles, f" in {word}")
             yield mol, name[0] if name else smiles, smiles
     else:

@@ -308,6 +308,20 @@ class TestMolecules:
         assert_allclose(values["sdf"], values["smi"], rtol=1e-5, atol=1e-6)
         assert_allclose(values["csv"], values["smi"], rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_file_that_rdkit_has_written_with_a_header(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        chem = pytest.importorskip("rdkit.Chem")
+        path = tmp_path / "a.smi"
+        with chem.SmilesWriter(str(path)) as writer:
+            for smiles in ("CCO", "c1ccccc1"):
+                writer.write(chem.MolFromSmiles(smiles))
+        assert path.read_text().startswith("SMILES Name")
+        line = f"{path} --model logp-ggnn --method gradient"
+        found = explain(line, tmp_path / "out")
+        assert list(found.molecules) == ["CCO", "c1ccccc1"]
+
 
 class TestPhotographs:
     @pytest.mark.large
