@@ -121,8 +121,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--class",
         dest="which_class",
         metavar="CLASS",
-        help="number or name of a class; predicted, the class predicted for each "
-        "example, which is the default where there are several; sum; or all",
+        help="number or name of a class, the name where names are numbers; predicted, "
+        "the class predicted for each example, which is the default where there are "
+        "several; sum; or all",
     )
     add(
         "--classes",

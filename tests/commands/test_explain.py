@@ -214,6 +214,26 @@ class TestTables:
         found = explain(line, tmp_path)
         assert found.index.tolist() == ["setosa", "setosa"]
 
+    @pytest.mark.parametrize(
+        ("names", "asked", "expected"),
+        [
+            ("0 1 2", "1", 1),
+            ("a b c", "1", 1),
+            ("1 2 3", "1", 0),  # grades: the name, not the number of the second
+            ("1 2 0", "0", 2),
+            ("3.0 4.0 5.0", "4", 1),
+            ("-1 1 unknown", "1", 1),
+        ],
+    )
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_number_is_the_name_where_names_are_numbers(
+        self, names: str, asked: str, expected: int, folder: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "names.txt").write_text("\n".join(names.split()))
+        line = f"iris.csv --drop species --model iris.onnx --class {asked} --limit 2"
+        found = explain(f"{line} --classes {tmp_path / 'names.txt'}", tmp_path / "out")
+        assert found.classes.tolist() == [expected] * 2
+
     @pytest.mark.parametrize(("separator", "name"), [(";", "';'"), ("\t", "tab")])
     @pytest.mark.usefixtures("undrawn")
     def test_files_of_excel(
