@@ -20,6 +20,7 @@ from tests.commands.files import SMILES, SPECIES, pipeline, scores_of_iris
 
 import chainer
 import chainer.links as L
+from chainer.links.model.vision import vgg
 
 
 def explain(line: str, out: Path) -> Explanation:
@@ -369,6 +370,25 @@ class TestPhotographs:
         found = explain(f"{line} --preprocess {how} --method occlusion", tmp_path)
         seen = np.array([30, 220]) / 255 * (high - low) + low
         assert_allclose([found.data.min(), found.data.max()], seen, rtol=0.1)
+
+    @pytest.mark.large
+    @pytest.mark.usefixtures("undrawn")
+    def test_the_size_is_that_of_what_resnet_takes(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Chainer's own preparation brings all images to 224 x 224."""
+        monkeypatch.setattr(
+            saliency.models.photographs,
+            "load_pretrained",
+            lambda name, path: L.ResNet50Layers(pretrained_model=None),
+        )
+        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        line = f"{tmp_path / 'a.png'} --model resnet50 --size 64 --method grad-cam"
+        found = explain(f"{line} --class 0", tmp_path / "out")
+        assert found.values.shape == (1, 64, 64)
+        expected = vgg.prepare(pixels, size=None)
+        assert_allclose(found.data, expected[None], atol=1e-4)
 
     def test_an_array_of_images(self, folder: Path, tmp_path: Path) -> None:
         images = np.random.default_rng(0).normal(size=(3, 3, 16, 16))
