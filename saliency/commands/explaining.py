@@ -69,7 +69,10 @@ class Task(NamedTuple):
             )
         try:
             return saliency.class_index_of(asked, labels)
-        except ValueError:
+        except ValueError as error:
+            reason = str(error).removeprefix(f"name={asked!r} ")
+            if "Did you mean" in reason:  # with the numbers of these classes
+                raise Unusable(f"--class {asked} {reason}") from None
             raise _no_such_class(asked, labels) from None
 
     @property

@@ -33,6 +33,7 @@ def folder_of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder / "linear.npz", chainer.Sequential(L.Linear(4, 3))
     )
     (folder / "grades.txt").write_text("1\n2\n3")
+    (folder / "cranes.txt").write_text("crane, bird\ncrane\ncrane")
     (folder / "text.jpg").write_text("no image")
     (folder / "text.onnx").write_text("no network")
     (folder / "text.xlsx").write_text("no workbook")

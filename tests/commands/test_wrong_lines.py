@@ -79,6 +79,8 @@ WRONG = {
     f"{ONNX} --class \u00b2": "the classes have no names",
     f"{ONNX} --class all --workers 2": "--class all: with --workers, one class",
     f"{ONNX} --classes species.txt --class rose": "no such class; they are setosa, ",
+    f"{ONNX} --classes species.txt --class vir": "you mean one of these? 2: virginica",
+    f"{ONNX} --classes cranes.txt --class crane": "crane is the name of several",
     f"{ONNX} --classes grades.txt --class 0": "no such class; they are 1, 2, 3",
     f"{ONNX} --classes head.csv": "--classes must name all 3 outputs, got 1",
     # How.
