@@ -612,6 +612,20 @@ class TestPictures:
         with pytest.raises(ValueError, match="each of the 2 examples, got 1"):
             maps.plot(images=photographs[:1])
 
+    @pytest.mark.parametrize("n", [1, 2])
+    def test_one_limit_is_the_same_for_strong_and_for_weak_maps(self, n):
+        weak = Explanation(np.linspace(-1, 1, n * 56).reshape(n, 7, 8))
+        strong = dataclasses.replace(weak, values=10 * weak.values)
+        photographs = [Image.new("L", (8, 7))] * n
+        strongest = []
+        for maps in (weak, strong):
+            figure = maps.plot(images=photographs, mode="heatmap", limit=20)
+            shown = [ax.images[0] for ax in figure.axes if ax.images]
+            shown = [one for one in shown if one.get_array().ndim == 2]
+            assert {one.get_clim() for one in shown} >= {(-20, 20)}
+            strongest.append(max(abs(one.get_array()).max() for one in shown))
+        np.testing.assert_allclose(strongest, [1, 10])
+
     def test_photographs_lie_under_their_maps(self):
         rng = np.random.default_rng(0)
         photographs = [Image.new(mode, (9, 7), 200) for mode in ("L", "P")]

@@ -37,9 +37,9 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "data",
         nargs="+",
         metavar="DATA",
-        help="photographs, or folders of them; a table (.csv, .parquet, .feather); "
-        "SMILES, or molecules in files (.smi, .sdf, or a .csv with a column of SMILES);"
-        " an array (.npy)",
+        help="photographs, or folders of them; a table (.csv, .tsv, .parquet, "
+        ".feather); SMILES, or molecules in files (.smi, .sdf, or a table with a column"
+        " of SMILES); an array (.npy)",
     )
     group = parser.add_argument_group("data")
     add = group.add_argument
@@ -65,7 +65,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add(
         "--separator",
         metavar="CHARACTER",
-        help="what is between the columns of a .csv, if not a comma: ';', or 'tab'",
+        help="what is between the columns of a .csv, if not a comma: ';', or 'tab', "
+        "which it is in a .tsv",
     )
     add(
         "--smiles",
@@ -120,8 +121,9 @@ def add_model(parser: argparse.ArgumentParser) -> None:
         "--class",
         dest="which_class",
         metavar="CLASS",
-        help="number or name of a class; predicted, the class predicted for each "
-        "example, which is the default where there are several; sum; or all",
+        help="number or name of a class, the name where names are numbers; predicted, "
+        "the class predicted for each example, which is the default where there are "
+        "several; sum; or all",
     )
     add(
         "--classes",

@@ -15,7 +15,8 @@ import numpy as np
 import saliency
 from saliency.commands.errors import Unusable
 
-_TABLES = (".csv", ".parquet", ".feather")
+_TEXTS = (".csv", ".tsv")
+_TABLES = (*_TEXTS, ".parquet", ".feather")
 _MOLECULES = (".smi", ".sdf", ".sdf.gz")
 _ARRAYS = (".npy",)
 _KINDS = {
@@ -23,6 +24,11 @@ _KINDS = {
     **dict.fromkeys(_MOLECULES, "molecule"),
     **dict.fromkeys(_ARRAYS, "array"),
 }
+#: What may be meant by a file that is no photograph and does not end as one.
+_OTHERS = (
+    f"; other files must end with one of {', '.join(_KINDS)}: save a workbook of Excel "
+    "as .csv"
+)
 
 
 class Examples(NamedTuple):
@@ -75,12 +81,13 @@ def _check_options(args: argparse.Namespace, read_as: str, kind: str) -> None:
         read_as (str): How the files are read.
         kind (str): What is in them; a table may hold molecules.
     """
-    is_csv = args.data[0].lower().endswith(".csv")
+    is_text = args.data[0].lower().endswith(_TEXTS)
+    texts = f"files that end with {' or '.join(_TEXTS)}"
     for option, is_given, fits, of in (
         ("--drop", bool(args.drop), kind == "table", "tables of numbers"),
         ("--index", args.index is not None, kind == "table", "tables of numbers"),
-        ("--encoding", args.encoding is not None, is_csv, "files that end with .csv"),
-        ("--separator", args.separator is not None, is_csv, "files that end with .csv"),
+        ("--encoding", args.encoding is not None, is_text, texts),
+        ("--separator", args.separator is not None, is_text, texts),
         ("--smiles", args.smiles is not None, read_as == "table", "tables in files"),
         ("--preprocess", args.preprocess is not None, kind == "image", "photographs"),
         ("--size", args.size is not None, kind == "image", "photographs"),
@@ -128,8 +135,11 @@ def _read_photographs(words: Sequence[str], args: argparse.Namespace) -> Example
             photographs.append(saliency.read_photograph(word))
         except (OSError, ValueError) as error:
             reason = str(error)
-            is_said = word in reason
-            raise Unusable(reason if is_said else f"{word}: {reason}") from error
+            if word not in reason:
+                reason = f"{word}: {reason}"
+            if isinstance(error, ValueError) and not _is_image(word):
+                reason += _OTHERS
+            raise Unusable(reason) from error
     return Examples("image", photographs, [Path(word).name for word in words])
 
 
@@ -168,7 +178,11 @@ def _frame_of(path: str, args: argparse.Namespace) -> Any:
             "pandas pyarrow"
         ) from None
     read_csv = functools.partial(_frame_of_csv, pandas, args)
-    readers = dict(zip(_TABLES, (read_csv, pandas.read_parquet, pandas.read_feather)))
+    readers = {
+        **dict.fromkeys(_TEXTS, read_csv),
+        ".parquet": pandas.read_parquet,
+        ".feather": pandas.read_feather,
+    }
     try:
         return readers[os.path.splitext(path)[1].lower()](path)
     except Unusable:
@@ -183,11 +197,12 @@ def _frame_of(path: str, args: argparse.Namespace) -> Any:
 
 
 def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
-    """Return the table of a .csv, read as the options say.
+    """Return the table of a .csv or .tsv, read as the options say.
 
     With another separator than a comma, a comma may be the decimal point.
     """
-    separator = {None: ",", "tab": "\t"}.get(args.separator, args.separator)
+    usual = "\t" if path.lower().endswith(".tsv") else ","
+    separator = {None: usual, "tab": "\t"}.get(args.separator, args.separator)
     if len(separator) != 1:
         raise Unusable(
             f"--separator must be one character or 'tab', got {args.separator!r}"
@@ -215,7 +230,8 @@ def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
             "which is how Excel writes in Japan"
         ) from error
     name = str(frame.columns[0])
-    found = next((mark for mark in (";", "\t") if mark in name), None)
+    marks = (mark for mark in (";", "\t", ",") if mark != separator)
+    found = next((mark for mark in marks if mark in name), None)
     if len(frame.columns) == 1 and found is not None:
         given = "tab" if found == "\t" else f"'{found}'"
         raise Unusable(
@@ -255,8 +271,12 @@ def _check_columns(frame: Any, names: Sequence[str], option: str, path: str) -> 
 
 def _smiles_column(columns: Sequence[str]) -> str | None:
     """Return the name of the column that holds SMILES, if one is called so."""
-    found = [c for c in columns if str(c).lower() in ("smiles", "canonical_smiles")]
-    return found[0] if found else None
+    return next((c for c in columns if _is_called_smiles(str(c))), None)
+
+
+def _is_called_smiles(name: str) -> bool:
+    """Tell whether a column of that name holds SMILES; the name itself is none."""
+    return name.lower() in ("smiles", "canonical_smiles")
 
 
 def _read_molecules(words: Sequence[str], args: argparse.Namespace) -> Examples:
@@ -283,8 +303,10 @@ def _molecules_of(word: str) -> Iterator[tuple[Any, str, Any]]:
             name = mol.GetProp("_Name") if is_named else f"record {i + 1}"
             yield mol, name, mol
     elif os.path.exists(word) and word.lower().endswith(".smi"):
-        for line in lines_of(word):
+        for i, line in enumerate(lines_of(word)):
             smiles, *name = line.split(None, 1)
+            if i == 0 and _is_called_smiles(smiles):
+                continue  # the names of the columns, as RDKit writes them
             mol = _molecule(smiles, f" in {word}")
             yield mol, name[0] if name else smiles, smiles
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -60,7 +61,7 @@ class Task(NamedTuple):
         if asked in ("sum", "all"):
             return asked
         if asked.isdecimal():
-            return int(asked)
+            return _class_of_number(int(asked), labels or ())
         if labels is None:
             raise Unusable(
                 f"--class {asked}: the classes have no names; pass a number, or the "
@@ -68,11 +69,11 @@ class Task(NamedTuple):
             )
         try:
             return saliency.class_index_of(asked, labels)
-        except ValueError:
-            some = ", ".join(labels[:10]) + ", ..." * (len(labels) > 10)
-            raise Unusable(
-                f"--class {asked}: there is no such class; they are {some}"
-            ) from None
+        except ValueError as error:
+            reason = str(error).removeprefix(f"name={asked!r} ")
+            if "Did you mean" in reason:  # with the numbers of these classes
+                raise Unusable(f"--class {asked} {reason}") from None
+            raise _no_such_class(asked, labels) from None
 
     @property
     def batches(self) -> dict[str, Any]:
@@ -158,6 +159,35 @@ class Task(NamedTuple):
             class_index=index,
             **of_calculator,
         )
+
+
+def _class_of_number(number: int, labels: Sequence[str]) -> int:
+    """Return the index of a class: a number, unless numbers are the names of others.
+
+    Of the grades 3 to 8 of a wine, 5 is the third and not the last one.
+
+    Raises:
+        Unusable: If classes are named by numbers, and not one of them by this one.
+    """
+    named = [_number_in(label) for label in labels]
+    if all(one is None or one == i for i, one in enumerate(named)):
+        return number
+    if named.count(number) != 1:
+        raise _no_such_class(str(number), labels)
+    return named.index(number)
+
+
+def _number_in(label: str) -> float | None:
+    """Return the number that a label is, if it is one."""
+    try:
+        return float(label)
+    except ValueError:
+        return None
+
+
+def _no_such_class(asked: str, labels: Sequence[str]) -> Unusable:
+    some = ", ".join(labels[:10]) + ", ..." * (len(labels) > 10)
+    return Unusable(f"--class {asked}: there is no such class; they are {some}")
 
 
 def read_task(args: argparse.Namespace) -> Task:

@@ -279,11 +279,18 @@ def _how_to_see(
 
     from saliency.models.photographs import PREPARATIONS, square
 
+    from chainer.links.model.vision import vgg
+
     if network.photographs is not None:
         if args.preprocess is not None:
             raise Unusable(f"--preprocess: {args.model} has a preprocessing of its own")
         found = network.photographs
-        return found.crop, found.prepare, args.size or found.size
+        if args.size is None:
+            return found.crop, found.prepare, found.size
+        # Chainer's own function brings all images to 224 x 224.
+        keeps_size = PREPARATIONS["caffe"]
+        prepare = keeps_size if found.prepare is vgg.prepare else found.prepare
+        return found.crop, prepare, args.size
     model = network.model
     size = args.size or getattr(model, "size", None) or _size_of_inputs(model)
     own = getattr(model, "prepare", None)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.checks import check_positive
+from saliency.image_depths import as_eight_bits
 from saliency.models.imagenet import imagenet_labels
 
 import chainer
@@ -218,7 +219,8 @@ class EfficientNetLite0(chainer.Chain):
 
         Raises:
             TypeError: If an array is not 8-bit.
-            ValueError: If an array is of another shape.
+            ValueError: If an array is of another shape, or the numbers of an image are
+                those of no depth, such as negative ones.
         """
         return as_input(self.crop(image))
 
@@ -238,7 +240,7 @@ class EfficientNetLite0(chainer.Chain):
 
         Raises:
             TypeError: If an array is not 8-bit.
-            ValueError: If an array is of another shape, or ``size`` is not at least 1.
+            ValueError: As :meth:`prepare`, or if ``size`` is not at least 1.
         """
         from PIL import Image
 
@@ -247,7 +249,7 @@ class EfficientNetLite0(chainer.Chain):
         if isinstance(image, np.ndarray):
             _check_image(image)
             image = Image.fromarray(image)
-        image = _middle(image.convert("RGB"), min(image.size))
+        image = _middle(as_eight_bits(image).convert("RGB"), min(image.size))
         resized = round(size * 256 / 224)
         image = image.resize((resized, resized), Image.Resampling.BICUBIC)
         return np.asarray(_middle(image, size))

@@ -87,6 +87,8 @@ def layout_of(name: str, arrays: Collection[str]) -> Layout:
     for sign, layout in layouts:
         if any(key.startswith(sign) for key in arrays):
             return layout(depth, arrays)
+    if not arrays:
+        raise ValueError("it holds no arrays with names")
     some = ", ".join(sorted(arrays)[:5])
     raise ValueError(
         f"this is no file of {name} in a known layout; its arrays are called {some}, "

@@ -43,20 +43,57 @@ class LogPNetwork(GGNN):
             float32. The atoms are in the order of RDKit.
 
         Raises:
-            ImportError: If it is a SMILES, and RDKit is not installed.
-            ValueError: If it cannot be read, has no atoms, or a dummy atom.
+            ImportError: If RDKit is not installed.
+            TypeError: If it is neither; None is what RDKit reads of a broken SMILES.
+            ValueError: If it cannot be read, has no atoms, or a dummy atom; or if it is
+                not as RDKit reads a SMILES: with hydrogens as atoms, or with aromatic
+                bonds as single and double ones.
         """
-        if isinstance(molecule, str):
-            from rdkit import Chem
+        from rdkit import Chem
 
+        if isinstance(molecule, str):
             read = Chem.MolFromSmiles(molecule)
             if read is None:
                 raise ValueError(f"molecule={molecule!r} cannot be read by RDKit")
             molecule = read
+        elif isinstance(molecule, Chem.Mol):
+            _check_form(molecule)
+        else:
+            raise TypeError(
+                "molecule must be a SMILES or an rdkit.Chem.Mol, got "
+                f"{type(molecule).__name__}"
+            )
         return to_graph(molecule, count_hydrogens=True)
 
     #: Makes a batch of what :meth:`prepare` returns.
     converter = staticmethod(concat_mols)
+
+
+def _check_form(mol: Any) -> None:
+    """Check that a molecule is of the form of those that the network has learned from.
+
+    Raises:
+        ValueError: If it is not: the network would give another number.
+    """
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        try:
+            learned = Chem.RemoveHs(mol)  # and sanitizes it
+        except ValueError as error:
+            raise ValueError(f"mol cannot be sanitized by RDKit: {error}") from error
+    n_hydrogen = mol.GetNumAtoms() - learned.GetNumAtoms()
+    if n_hydrogen:
+        raise ValueError(
+            f"mol must not have hydrogens as atoms, got {n_hydrogen}; pass "
+            "Chem.RemoveHs(mol)"
+        )
+    pairs = zip(mol.GetBonds(), learned.GetBonds())
+    if any(one.GetBondType() != other.GetBondType() for one, other in pairs):
+        raise ValueError(
+            "mol must have aromatic bonds, got single and double ones in their place, "
+            "as Chem.Kekulize makes them; pass a copy after Chem.SanitizeMol(copy)"
+        )
 
 
 def load_logp_network() -> LogPNetwork:

@@ -10,6 +10,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from saliency.checks import check_choice
+from saliency.image_depths import as_eight_bits
 from saliency.models import efficientnet
 from saliency.models.imagenet import imagenet_labels
 from saliency.models.pretrained import load_pretrained
@@ -118,6 +119,9 @@ def _of_caffe(name: str, model: chainer.Chain) -> PhotographNetwork:
 def read_photograph(path: str | PathLike[str]) -> Any:
     """Return the photograph of a file: upright, in RGB, white where it is transparent.
 
+    Grey images of 16 bits, and of floats, are brought to 8 bits: white is the largest
+    number of their depth.
+
     Args:
         path (path): An image of any kind that Pillow reads.
 
@@ -126,16 +130,21 @@ def read_photograph(path: str | PathLike[str]) -> Any:
 
     Raises:
         OSError: If there is no such file, or it cannot be read to its end.
-        ValueError: If it is no image, or of an unknown kind.
+        ValueError: If it is no image, or of an unknown kind, or its numbers are those
+            of no depth, such as negative ones.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     path = Path(fspath(path))
     try:
         with Image.open(path) as image:
-            photograph = ImageOps.exif_transpose(image).convert("RGBA")
+            upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image, or of an unknown kind") from None
+    try:
+        photograph = as_eight_bits(upright).convert("RGBA")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     white = Image.new("RGBA", photograph.size, "white")
     return Image.alpha_composite(white, photograph).convert("RGB")
 

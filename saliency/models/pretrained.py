@@ -502,7 +502,7 @@ def _misfit(name: str, size: int, weights: Weights) -> str | None:
         return f"{name} is missing"
     shape, dtype, _ = weights[name]
     if dtype not in NUMBERS:
-        return f"{name} is of dtype {dtype}, which no weights have"
+        return f"{name} is of dtype {dtype}, which is not read; save it as float32"
     if math.prod(shape) != size:
         return f"{name} has shape {shape}, {math.prod(shape)} values in place of {size}"
     return None

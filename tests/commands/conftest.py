@@ -32,11 +32,15 @@ def folder_of_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chainer.serializers.save_npz(
         folder / "linear.npz", chainer.Sequential(L.Linear(4, 3))
     )
+    (folder / "grades.txt").write_text("1\n2\n3")
+    (folder / "cranes.txt").write_text("crane, bird\ncrane\ncrane")
     (folder / "text.jpg").write_text("no image")
     (folder / "text.onnx").write_text("no network")
+    (folder / "text.xlsx").write_text("no workbook")
     (folder / "head.csv").write_text("a,b\n")
     (folder / "sjis.csv").write_text("年齢,身長\n1,2\n", encoding="cp932")
     (folder / "semicolons.csv").write_text("a;b\n1;2\n")
+    (folder / "commas.tsv").write_text("a,b\n1,2\n")
     (folder / "empty").mkdir()
     write_photographs(folder / "photographs")
     return folder

@@ -20,6 +20,7 @@ from tests.commands.files import SMILES, SPECIES, pipeline, scores_of_iris
 
 import chainer
 import chainer.links as L
+from chainer.links.model.vision import vgg
 
 
 def explain(line: str, out: Path) -> Explanation:
@@ -214,6 +215,26 @@ class TestTables:
         found = explain(line, tmp_path)
         assert found.index.tolist() == ["setosa", "setosa"]
 
+    @pytest.mark.parametrize(
+        ("names", "asked", "expected"),
+        [
+            ("0 1 2", "1", 1),
+            ("a b c", "1", 1),
+            ("1 2 3", "1", 0),  # grades: the name, not the number of the second
+            ("1 2 0", "0", 2),
+            ("3.0 4.0 5.0", "4", 1),
+            ("-1 1 unknown", "1", 1),
+        ],
+    )
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_number_is_the_name_where_names_are_numbers(
+        self, names: str, asked: str, expected: int, folder: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "names.txt").write_text("\n".join(names.split()))
+        line = f"iris.csv --drop species --model iris.onnx --class {asked} --limit 2"
+        found = explain(f"{line} --classes {tmp_path / 'names.txt'}", tmp_path / "out")
+        assert found.classes.tolist() == [expected] * 2
+
     @pytest.mark.parametrize(("separator", "name"), [(";", "';'"), ("\t", "tab")])
     @pytest.mark.usefixtures("undrawn")
     def test_files_of_excel(
@@ -227,6 +248,14 @@ class TestTables:
         found = explain(f"{line} --model iris.onnx --class 0", tmp_path / "out")
         assert found.feature_names == columns
         np.testing.assert_array_equal(found.data, [[1.5, 2, 3, -4.25], [5, 6, 7, 8]])
+
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_tsv_has_tabs(self, folder: Path, tmp_path: Path) -> None:
+        path = tmp_path / "iris.tsv"
+        load_iris(as_frame=True).data.to_csv(path, sep="\t", index=False)
+        found = explain(f"{path} --model iris.onnx --class 0", tmp_path / "out")
+        assert found.feature_names == tuple(load_iris().feature_names)
+        np.testing.assert_array_equal(found.data, load_iris().data.astype("f"))
 
     @pytest.mark.parametrize("kind", ["parquet", "feather"])
     @pytest.mark.usefixtures("undrawn")
@@ -300,6 +329,20 @@ class TestMolecules:
         assert_allclose(values["sdf"], values["smi"], rtol=1e-5, atol=1e-6)
         assert_allclose(values["csv"], values["smi"], rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_file_that_rdkit_has_written_with_a_header(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        chem = pytest.importorskip("rdkit.Chem")
+        path = tmp_path / "a.smi"
+        with chem.SmilesWriter(str(path)) as writer:
+            for smiles in ("CCO", "c1ccccc1"):
+                writer.write(chem.MolFromSmiles(smiles))
+        assert path.read_text().startswith("SMILES Name")
+        line = f"{path} --model logp-ggnn --method gradient"
+        found = explain(line, tmp_path / "out")
+        assert list(found.molecules) == ["CCO", "c1ccccc1"]
+
 
 class TestPhotographs:
     @pytest.mark.large
@@ -327,6 +370,25 @@ class TestPhotographs:
         found = explain(f"{line} --preprocess {how} --method occlusion", tmp_path)
         seen = np.array([30, 220]) / 255 * (high - low) + low
         assert_allclose([found.data.min(), found.data.max()], seen, rtol=0.1)
+
+    @pytest.mark.large
+    @pytest.mark.usefixtures("undrawn")
+    def test_the_size_is_that_of_what_resnet_takes(
+        self, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Chainer's own preparation brings all images to 224 x 224."""
+        monkeypatch.setattr(
+            saliency.models.photographs,
+            "load_pretrained",
+            lambda name, path: L.ResNet50Layers(pretrained_model=None),
+        )
+        pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "a.png")
+        line = f"{tmp_path / 'a.png'} --model resnet50 --size 64 --method grad-cam"
+        found = explain(f"{line} --class 0", tmp_path / "out")
+        assert found.values.shape == (1, 64, 64)
+        expected = vgg.prepare(pixels, size=None)
+        assert_allclose(found.data, expected[None], atol=1e-4)
 
     def test_an_array_of_images(self, folder: Path, tmp_path: Path) -> None:
         images = np.random.default_rng(0).normal(size=(3, 3, 16, 16))

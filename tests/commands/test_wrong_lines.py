@@ -28,6 +28,8 @@ WRONG = {
     "explain missing --model logp-ggnn": "missing: there is no such file, and RDKit",
     "explain empty --model logp-ggnn": "empty: there is no photograph in this folder",
     "explain text.jpg --model logp-ggnn": "text.jpg is not an image",
+    "explain text.xlsx --model iris.onnx": "other files must end with one of .csv, .ts",
+    "explain commas.tsv --model iris.onnx": "'a,b'; if these are several, pass --sepa",
     "explain iris.csv CCO --model logp-ggnn": "of one kind, got iris.csv (table) and C",
     "explain iris.csv iris.csv --model iris.onnx": "must be one table, got 2 files",
     "explain head.csv --model iris.onnx": "head.csv has no rows",
@@ -77,6 +79,9 @@ WRONG = {
     f"{ONNX} --class \u00b2": "the classes have no names",
     f"{ONNX} --class all --workers 2": "--class all: with --workers, one class",
     f"{ONNX} --classes species.txt --class rose": "no such class; they are setosa, ",
+    f"{ONNX} --classes species.txt --class vir": "you mean one of these? 2: virginica",
+    f"{ONNX} --classes cranes.txt --class crane": "crane is the name of several",
+    f"{ONNX} --classes grades.txt --class 0": "no such class; they are 1, 2, 3",
     f"{ONNX} --classes head.csv": "--classes must name all 3 outputs, got 1",
     # How.
     f"{ONNX} --method nope": "nope: there is no such method",

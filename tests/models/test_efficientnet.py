@@ -223,6 +223,8 @@ class TestPrepare:
             self.model.prepare(Image.fromarray(grey)), of_array
         )
         np.testing.assert_array_equal(of_array[0], (grey[16:-16, 16:-16] - 127.0) / 128)
+        of_16_bits = Image.fromarray(grey.astype(np.uint16) * 257)
+        np.testing.assert_array_equal(self.model.prepare(of_16_bits), of_array)
 
     def test_it_is_the_crop_as_input(self):
         image = np.random.default_rng(0).integers(0, 256, (99, 120, 3), np.uint8)

@@ -430,7 +430,7 @@ REFUSED = {
     long_line_in_pth: (".pth", "in its description has 10001 bytes"),
     copied_pairs_in_pth: (".pth", "its pickle does not end with one value"),
     high_memo_in_pth: (".pth", "it holds no state dict"),
-    deep_in_pth: (".pth", "called , ..."),
+    deep_in_pth: (".pth", "it holds no arrays with names"),
     compressed_pth: (".pth", "its member x/data.pkl is compressed"),
     endless: (".npz", "has 1099511627776 bytes, and at most"),
 }
@@ -620,6 +620,15 @@ class TestMembersOfNpz:
         np.savez(tmp_path / "x.npz", **{**arrays, "fc6/b": np.full(1000, 1e300)})
         with pytest.raises(ValueError, match="fc6/b has values that are not finite"):
             load_pretrained("resnet50", tmp_path / "x.npz")
+
+    def test_weights_of_keras_3_are_told_from_its_models(self, tmp_path):
+        """What ``save_weights`` writes has numbers in the place of names."""
+        path = tmp_path / "vgg16.weights.h5"
+        with h5py.File(path, "w") as file:
+            group = file.create_group("layers/conv2d/vars")
+            group["0"], group["1"] = np.zeros((3, 3, 3, 64), "f"), np.zeros(64, "f")
+        with pytest.raises(ValueError, match=r"not read: .* model\.save\('name\.h5'"):
+            load_pretrained("vgg16", path)
 
     def test_no_pickle_is_executed(self, arrays, tmp_path):
         np.savez(tmp_path / "x.npz", **{**arrays, "fc6/b": np.array([Opens(tmp_path)])})

@@ -43,6 +43,35 @@ def test_smiles_and_molecules_are_the_same_to_it() -> None:
         model.prepare("C1CC")
 
 
+def test_molecules_in_another_form_than_it_has_learned() -> None:
+    """Each has other atoms or bonds than the same molecule as a SMILES."""
+    model = saliency.load_logp_network()
+    phenol = chem.MolFromSmiles("Oc1ccccc1")
+    with pytest.raises(ValueError, match=r"got 6; pass Chem\.RemoveHs\(mol\)"):
+        model.prepare(chem.AddHs(phenol))
+    for clears_flags in (False, True):
+        other = chem.Mol(phenol)
+        chem.Kekulize(other, clearAromaticFlags=clears_flags)
+        with pytest.raises(ValueError, match="mol must have aromatic bonds, got"):
+            model.prepare(other)
+    chem.SanitizeMol(other)
+    for found, expected in zip(model.prepare(other), model.prepare("Oc1ccccc1")):
+        np.testing.assert_array_equal(found, expected)
+    broken = chem.MolFromSmiles("c1cccc1", sanitize=False)
+    with pytest.raises(ValueError, match="cannot be sanitized by RDKit: Can't kekul"):
+        model.prepare(broken)
+    with pytest.raises(TypeError, match=r"a SMILES or an rdkit\.Chem\.Mol, got None"):
+        model.prepare(None)
+
+
+@pytest.mark.parametrize("smiles", ["[2H]C", "[H][H]", "[H+]", "N->[Cu]", "[Na+].[F-]"])
+def test_hydrogens_that_a_smiles_keeps(smiles: str) -> None:
+    model = saliency.load_logp_network()
+    of_molecule = model.prepare(chem.MolFromSmiles(smiles))
+    for found, expected in zip(of_molecule, model.prepare(smiles)):
+        np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("name", ["list", "array", "series", "molecules"])
 def test_molecules_have_to_be_prepared(name: str) -> None:
     smiles = ["CCO", "CC#N"]

@@ -33,6 +33,33 @@ class TestReadPhotograph:
         expected[0] = 255
         np.testing.assert_array_equal(np.asarray(found), np.rot90(expected, -1))
 
+    @pytest.mark.parametrize(
+        ("dtype", "depth", "suffix"),
+        [
+            ("u2", 65535, "png"),
+            ("u2", 65535, "tif"),
+            ("i4", 65535, "tif"),
+            ("i4", 255, "tif"),
+            ("f4", 255, "tif"),
+            ("f4", 1, "tif"),
+        ],
+    )
+    def test_deep_grey_images_are_not_cut_off_at_255(
+        self, dtype: str, depth: int, suffix: str, tmp_path: Path
+    ) -> None:
+        grey = np.arange(256, dtype=np.uint8).reshape(8, 32)
+        path = tmp_path / f"a.{suffix}"
+        Image.fromarray((grey / 255 * depth).astype(dtype)).save(path)
+        found = read_photograph(path)
+        expected = np.repeat(grey[..., None], 3, axis=2)
+        np.testing.assert_array_equal(np.asarray(found), expected)
+
+    def test_deep_images_of_no_depth(self, tmp_path: Path) -> None:
+        path = tmp_path / "heights.tif"
+        Image.fromarray(np.full((2, 2), -3, np.int32)).save(path)
+        with pytest.raises(ValueError, match=r"heights\.tif: .*'I', got -3 to -3"):
+            read_photograph(path)
+
     def test_what_cannot_be_read(self, tmp_path: Path) -> None:
         path = tmp_path / "a.png"
         with pytest.raises(FileNotFoundError):

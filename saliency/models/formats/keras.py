@@ -42,7 +42,7 @@ def open_keras(path: Path) -> Iterator[Weights]:
     Raises:
         KeyError: If a layer names an array that is not there.
         OSError: If it is no HDF5 file.
-        Refused: If anything of it is in another file.
+        Refused: If anything of it is in another file, or it has no layers with arrays.
     """
     import h5py
 
@@ -58,6 +58,11 @@ def open_keras(path: Path) -> Iterator[Weights]:
             for role, name in zip(*_arrays_of(group)):
                 dataset = functools.reduce(_member, name.strip("/").split("/"), group)
                 add(weights, f"{layer}/{role}", _stored(dataset))
+        if not weights:
+            raise Refused(
+                "it has no layers that name their arrays; Keras 3 writes such files by "
+                "model.save('name.h5'), and others by save_weights"
+            )
         yield weights
 
 

@@ -17,6 +17,9 @@ from saliency.models.onnx.operators import DTYPES, Node
 _LARGEST = 2**31
 # What can give much of little while a model runs, from the shapes of its inputs.
 _GROWING = frozenset(("ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Tile"))
+# Operators that the reference implementation lacks in older versions, though all that
+# these take is computed in the same way by that of the opset here.
+_IMPLEMENTED_FROM = {"DequantizeLinear": 19}
 # Numbers of an input that may decide on the shape of an output.
 _MOST_SIZES = 1000
 
@@ -50,9 +53,10 @@ def evaluate(
     """
     if node.type in _GROWING:
         check_size(node, n_byte_of(node, inputs))
-    evaluator, outputs = _evaluator(node.proto, node.opset)
+    opset = max(node.opset, _IMPLEMENTED_FROM.get(node.type, 0))
     feeds = {f"i{k}": x for k, x in enumerate(inputs) if x is not None}
     try:
+        evaluator, outputs = _evaluator(node.proto, opset)
         with np.errstate(all="ignore"):
             found = evaluator.run(None, feeds)
     except Exception as reason:  # of as many kinds as there are operators

@@ -38,7 +38,8 @@ def draw_image(
     images = _images_of(explanation, arguments, n_all)
     if len(explanation) == 1 and not explanation.has_class_axis:
         image = None if images is None else images[0]
-        settings = {"title": title, **arguments}
+        # Scores as they are, as in grids: one limit is the same in all pictures.
+        settings = {"title": title, "scaler": None, **arguments}
         return visualizer.visualize(explanation.values[0], image, **settings)
     if images is None:
         raise ValueError(

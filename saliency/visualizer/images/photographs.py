@@ -7,12 +7,10 @@ from PIL import Image
 
 from saliency.array_types import Array
 from saliency.checks import check_choice
+from saliency.image_depths import grey_of_deep, is_deep
 
 #: How many channels an image may have: grey, colours, colours and opacity.
 CHANNELS = (1, 3, 4)
-
-# The largest numbers of floats, and of integers of 8 and of 16 bits.
-_DEPTHS = (1, 255, 65535)
 
 
 def as_rgb(image: Image.Image | Array, image_layout: str | None = None) -> np.ndarray:
@@ -48,20 +46,9 @@ def as_rgb(image: Image.Image | Array, image_layout: str | None = None) -> np.nd
 
 def _as_hwc_of_pil(image: Image.Image) -> np.ndarray:
     """Return a PIL image as ``(h, w, 4)`` of uint8, or ``(h, w, 1)`` in [0, 1]."""
-    if image.mode not in ("I", "F") and not image.mode.startswith("I;16"):
-        return np.asarray(image.convert("RGBA"))
-    # What `convert` does is to cut them off at 255.
-    array = np.asarray(image).astype(np.float64)[..., None]
-    if image.mode.startswith("I;16"):
-        return array / _DEPTHS[-1]
-    low, high = (array.min(), array.max()) if array.size else (0, 0)
-    depths = [depth for depth in _DEPTHS[image.mode == "I" :] if high <= depth]
-    if not (np.isfinite(array).all() and low >= 0 and depths):
-        raise ValueError(
-            f"image must lie in [0, {_DEPTHS[-1]}] if it is a PIL image of mode "
-            f"{image.mode!r}, got {low:g} to {high:g}"
-        )
-    return array / depths[0]
+    if is_deep(image):
+        return grey_of_deep(image)[..., None]
+    return np.asarray(image.convert("RGBA"))
 
 
 def _as_real_image(image: Image.Image | Array) -> np.ndarray:

@@ -138,6 +138,28 @@ def test_versions_that_are_not_known(opset):
         saliency.load_onnx(model)
 
 
+@pytest.mark.parametrize("opset", [10, 12, 13, 17, 18, 19, 21])
+def test_weights_in_8_bits_are_those_that_they_stand_for(opset):
+    """ONNX's reference implementation knows the operator from opset 19 on."""
+    rng = np.random.default_rng(0)
+    has_axis = opset >= 13
+    n = 3 if has_axis else 1
+    q = {
+        "w": rng.integers(-128, 128, (4, 3)).astype(np.int8),
+        "s": rng.uniform(0.05, 0.2, n).astype("f").reshape((n,) if has_axis else ()),
+        "z": rng.integers(-9, 9, n).astype(np.int8).reshape((n,) if has_axis else ()),
+    }
+    axis = {"axis": 1} if has_axis else {}
+    nodes = [
+        node("DequantizeLinear", "w s z", "v", **axis),
+        node("MatMul", "x v", "y"),
+    ]
+    model = model_of(nodes, [info("x", "n", 4)], [info("y", "n", 3)], opset, **q)
+    x = rng.normal(size=(2, 4)).astype("f")
+    expected = x @ ((q["w"] - q["z"].astype("f")) * q["s"])
+    assert_allclose(saliency.load_onnx(model)(x).array, expected, rtol=1e-5)
+
+
 def test_one_error_lists_all_nodes_that_cannot_be_loaded():
     nodes = [
         node("QuantizeLinear", "x s", "q", "to_int8"),
