@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
@@ -15,6 +14,7 @@ from saliency.lrp.graph import Application, Graph, Relevances, function_of
 from saliency.lrp.registry import kind_of
 from saliency.user_warnings import warn_user
 
+import chainer
 import chainer.functions as F
 
 
@@ -43,7 +43,9 @@ class GuidedBackpropCalculator(GraphCalculator):
     ``crelu``, ``leaky_relu``, ``prelu``, ``rrelu``, and those written as
     ``maximum(h, 0)``, ``where(h > 0, h, 0)`` and ``clip(h, 0, b)``. The negative part
     of what comes from above is cut off, and the rest is multiplied by the rectifier's
-    own derivative, so that a leaky one hands on a share where it is not active. Zennit
+    own derivative, so that a leaky one hands on a share where it is not active.
+    (``where`` is one in the examples in which it leaves something negative out; in
+    others it may as well be a mask.) Zennit
     does so at every activation, Captum at ReLU alone. At functions that are smooth
     (``elu``, ``softplus``, ``swish``, ``tanh``) it is the gradient. Where no rectifier
     is on the way from the target to the output, the result is the plain gradient, and
@@ -66,10 +68,15 @@ class GuidedBackpropCalculator(GraphCalculator):
 
         def handle(application: Application) -> Sequence[Array | None]:
             _check_is_open(application)
-            if not _is_rectifier(application):
+            rows = _rows_of_sign(application)
+            if not (_is_rectifier(application) if rows is None else rows.any()):
                 return application.gradient()
             run.n_rectifier += 1
-            return self.at_relu(application, application.output_relevance)
+            guided = self.at_relu(application, application.output_relevance)
+            if rows is None or rows.all():
+                return guided
+            pairs = zip(guided, application.gradient())
+            return [None if g is None else _in_rows(rows, g, h) for g, h in pairs]
 
         found = graph.walk(this.weights(classes), handle, keeps_account=False)
         if not (run.n_rectifier or run.has_warned):
@@ -122,9 +129,6 @@ def _is_rectifier(this: Application) -> bool:
         return function.x_min is not None and bool(function.x_min == 0)
     if isinstance(function, F.math.maximum.Maximum):
         return _signal_beside_zero(this) is not None
-    if isinstance(function, F.array.where.Where):
-        signal = _signal_beside_zero(this)
-        return signal is not None and _is_sign(this, function.condition, signal)
     return isinstance(function, _RECTIFIERS)
 
 
@@ -138,17 +142,38 @@ def _signal_beside_zero(this: Application) -> int | None:
     return None if this.inputs[1 - signal].any() or not is_whole else signal
 
 
-def _is_sign(this: Application, condition: Any, signal: int) -> bool:
-    """Tell whether ``where`` chooses the signal exactly where that is positive.
+def _rows_of_sign(this: Application) -> Array | None:
+    """Return in which rows ``where`` chooses its signal exactly where that is positive.
 
     The graph has the condition as an array. A mask that lets everything through is
-    not mistaken for a sign, since something negative must have been left out.
+    not mistaken for a sign, since something negative must have been left out: of the
+    row itself, as what is done with an example must not depend on others.
+
+    Args:
+        this (Application): Any function.
+
+    Returns:
+        array or None: One bool for each row; None if this is no ``where`` of a signal
+        and zero.
     """
+    function = function_of(this.function)
+    if not isinstance(function, F.array.where.Where):
+        return None
+    signal = _signal_beside_zero(this)
+    if signal is None:
+        return None
     x = this.inputs[signal]
-    condition = this.xp.broadcast_to(condition, x.shape)
+    condition = this.xp.broadcast_to(function.condition, x.shape)
     is_chosen = condition if signal == 0 else ~condition
     agrees = (is_chosen == (x > 0)) | (x == 0)
-    return bool(agrees.all()) and bool((x < 0).any())
+    inner = tuple(range(1, x.ndim))
+    return agrees.all(axis=inner) & (x < 0).any(axis=inner)
+
+
+def _in_rows(rows: Array, yes: Array, no: Array) -> Array:
+    """Return one array in the rows that are chosen, and another one in all others."""
+    xp = chainer.backend.get_array_module(yes)
+    return xp.where(rows.reshape(-1, *(1,) * (yes.ndim - 1)), yes, no)
 
 
 def _check_is_open(this: Application) -> None:

@@ -181,6 +181,21 @@ def test_without_a_rectifier_it_is_the_gradient_and_says_so(
         assert_allclose(samples, expected if samples.ndim == 3 else expected[0])
 
 
+@pytest.mark.filterwarnings("ignore:no rectifier")
+@pytest.mark.parametrize("calculator_class", CALCULATORS)
+def test_an_example_whose_units_are_all_on_has_nothing_of_others(calculator_class, rng):
+    """A ``where`` that leaves nothing out may be a mask, also beside other examples."""
+    weights = [rng.normal(size=(3, 4)) * [[1], [1], [-1]], rng.normal(size=(2, 3))]
+    x = np.linalg.pinv(weights[0]) @ np.array([[1, 2, 3], [1, -2, 3], [-1, 2, -3]]).T
+    for relu in (WRITTEN["where"][0], WRITTEN["where_not"][0]):
+        calculator = calculator_class(network(weights, relu), class_index=1)
+        found = calculator.compute(x.T)
+        alone = [calculator.compute(row[None])[:, 0] for row in x.T]
+        assert_allclose(found, np.stack(alone, axis=1), rtol=1e-10)
+        usual = calculator_class(network(weights, F.relu), class_index=1).compute(x.T)
+        assert_allclose(found[:, 1:], usual[:, 1:], rtol=1e-10)
+
+
 def test_one_rectifier_is_enough(weights, x, recwarn):
     activations = iter([F.tanh, F.relu] * 9)
     model = network(weights, lambda h: next(activations)(h))
