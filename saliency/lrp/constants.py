@@ -38,7 +38,7 @@ _RESHAPING = (reshape.Reshape, expand_dims.ExpandDims, squeeze.Squeeze)
 _Varies = tuple[bool, ...]
 
 
-def channel_constant(this: Application, i: int) -> Array | None:
+def channel_constant(this: Application, i: int, axis: int = 1) -> Array | None:
     """Return what an input is in each channel, if it is nothing but that by design.
 
     It has to be a parameter, or a vector among the persistent values of the link that
@@ -48,9 +48,10 @@ def channel_constant(this: Application, i: int) -> Array | None:
     Args:
         this (Application): A function with one output.
         i (int): Which of its inputs; one that does not depend on the target.
+        axis (int): The axis of the channels.
 
     Returns:
-        array or None: One value for each element of axis 1 of the output; None where
+        array or None: One value for each element of that axis of the output; None where
         the input may differ along another axis, or between the rows of a batch.
     """
     shape = this.outputs[0].shape
@@ -58,11 +59,26 @@ def channel_constant(this: Application, i: int) -> Array | None:
     if varies is None or len(shape) < 2:
         return None
     in_front = len(shape) - len(varies)
-    if any(v for axis, v in enumerate(varies, in_front) if axis != 1):
+    if any(v for own, v in enumerate(varies, in_front) if own != axis):
         return None
     array = this.inputs[i].reshape((1,) * in_front + this.inputs[i].shape)
-    vector = array[(0, slice(None)) + (0,) * (len(shape) - 2)]
-    return this.xp.broadcast_to(vector, shape[1:2])
+    vector = this.xp.moveaxis(array, axis, 0)[(slice(None), *(0,) * (len(shape) - 1))]
+    return this.xp.broadcast_to(vector, shape[axis : axis + 1])
+
+
+def is_made_of_parameters(node: chainer.variable.VariableNode) -> bool:
+    """Tell whether a variable is a parameter, or computed from parameters alone."""
+    waiting, seen = [node], {node}
+    while waiting:
+        one = waiting.pop()
+        if one.creator_node is None:
+            if not _is_parameter(one):
+                return False
+            continue
+        new = set(one.creator_node.inputs) - seen
+        seen |= new
+        waiting.extend(new)
+    return True
 
 
 def _varying_axes(
