@@ -16,7 +16,13 @@ from saliency.lrp.graph import Application
 
 import chainer
 from chainer.functions.activation import relu, sigmoid, softplus, tanh
-from chainer.functions.array import broadcast, expand_dims, reshape, squeeze
+from chainer.functions.array import (
+    broadcast,
+    expand_dims,
+    get_item,
+    reshape,
+    squeeze,
+)
 from chainer.functions.math import basic_math, exponential, sqrt
 
 # What gives each element from one element, as a learned scale exp(log_scale) is made.
@@ -89,7 +95,8 @@ def _varying_axes(
     if function is None:
         is_constant = _is_parameter(node) or _is_persistent(node, this)
         return tuple(n > 1 for n in node.shape) if is_constant else None
-    if not isinstance(function, (broadcast.BroadcastTo, *_ELEMENTWISE, *_RESHAPING)):
+    known = (broadcast.BroadcastTo, *_ELEMENTWISE, *_RESHAPING)
+    if not (isinstance(function, known) or _adds_axes(function)):
         return None
     (x,) = function.inputs
     varies = _varying_axes(x, this)
@@ -98,6 +105,16 @@ def _varying_axes(
     if isinstance(function, broadcast.BroadcastTo):
         return (False,) * (len(node.shape) - len(varies)) + varies
     return _reshaped(varies, x.shape, node.shape)
+
+
+def _adds_axes(function: chainer.FunctionNode) -> bool:
+    """Tell whether a function is an index such as ``[:, None, None]``: a reshaping."""
+    return isinstance(function, get_item.GetItem) and all(
+        one is None
+        or one is Ellipsis
+        or (isinstance(one, slice) and one == slice(None))
+        for one in function.slices
+    )
 
 
 def _reshaped(varies: _Varies, shape: tuple[int, ...], to: tuple[int, ...]) -> _Varies:

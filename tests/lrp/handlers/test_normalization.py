@@ -291,6 +291,16 @@ ONE_WITH_THE_LAYER = {
         (normal(1), 0),
     ),
     "parameter, reshaped between": (reshaped_between, {}, (normal(4), 0)),
+    "parameter with new axes": (
+        lambda k, h: h + k.learned[:, None, None],
+        {},
+        (1, normal(4)),
+    ),
+    "parameter with new axes in all places": (
+        lambda k, h: h * F.broadcast_to(k.learned[None, ..., None, None], h.shape),
+        {},
+        (normal(4), 0),
+    ),
     "persistent": (lambda k, h: h + k.p, {"p": normal(4, 1, 1)}, (1, normal(4))),
     "view of a persistent": (
         lambda k, h: h + k.p[:, None, None],
@@ -324,6 +334,10 @@ BY_ITSELF = {
     "persistent that is looked up": (
         lambda k, h: h + k.p[: len(h), :, None, None],
         {"p": normal(9, 4)},
+    ),
+    "parameter in the order of the rows": (
+        lambda k, h: h + k.learned[:, None, None, None][: len(h)],
+        {"learned": normal(9)},
     ),
     "parameter for each place": (
         lambda k, h: h + F.broadcast_to(k.learned, h.shape),
