@@ -11,7 +11,7 @@ from saliency.array_types import Array
 from saliency.backprop import input_gradients
 from saliency.lrp.constants import channel_constant, is_made_of_parameters
 from saliency.lrp.graph import Application, InputRelevance
-from saliency.lrp.rules import Affine, Norm, Selection, SumRule, nothing
+from saliency.lrp.rules import Affine, Norm, Selection, SumRule, every, nothing
 
 import chainer
 from chainer.functions.connection import deconvolution_2d, deconvolution_nd
@@ -193,11 +193,12 @@ class Scaled:
 
 
 class Standardized:
-    """Centred and scaled over axes, with the deviation taken as constant.
+    r"""Centred and scaled over axes, with the deviation taken as constant.
 
     Layer and group normalization, ``scale * (x - mean) / std + shift``, as in Ali et
     al. (2022), "XAI for transformers: better explanations through conservative
-    propagation". Rules take the weights as they are.
+    propagation". The weights are :math:`w_{jk} = s_k (\delta_{jk} - 1 / n)` for n
+    elements that are normalized together, and :math:`s_k` the scale over the deviation.
 
     Args:
         this (Application): The function; its first input is x.
@@ -214,20 +215,40 @@ class Standardized:
         self._shape, self._scale, self._shift = shape, scale, shift
 
     def product(self, xs: Sequence[Array], select: Selection) -> Array:
-        """Return the centred and scaled x."""
-        return self._scale * self._centred(xs[0])
+        """Return the sum of x times what is selected of the weights."""
+        (x,) = xs
+        if select is every:  # has fewer rounding errors
+            return self._scale * (x - self._total(x) / self._shape[-1])
+        own, common = self._weights(select)
+        return own * x + common * self._total(x)
 
     def transposed(self, s: Array, select: Selection) -> list[Array]:
         """Return the transpose of that."""
-        return [self._centred(self._scale * s)]
+        if select is every:
+            scaled = self._scale * s
+            return [scaled - self._total(scaled) / self._shape[-1]]
+        own, common = self._weights(select)
+        return [own * s + self._total(common * s)]
 
     def bias(self, select: Selection) -> Array:
         """Return what is selected of the shift."""
         return 0 if select is nothing else select(self._shift)
 
-    def _centred(self, x: Array) -> Array:
+    def _weights(self, select: Selection) -> tuple[Array, Array]:
+        """Return what an element's own weight has besides, and the common weight."""
+        n = self._shape[-1]
+        common = select(-self._scale / n)
+        return select(self._scale * (1 - 1 / n)) - common, common
+
+    def _total(self, x: Array) -> Array:
+        """Return the sum over the elements that are normalized together."""
         rows = x.reshape(self._shape)
-        return (rows - rows.mean(axis=-1, keepdims=True)).reshape(x.shape)
+        total = rows.sum(axis=-1, keepdims=True)
+        return (
+            chainer.backend.get_array_module(x)
+            .broadcast_to(total, self._shape)
+            .reshape(x.shape)
+        )
 
 
 def share(this: Application, rule: SumRule | None, affine: Affine) -> InputRelevance:
