@@ -68,7 +68,7 @@ class GuidedBackpropCalculator(GraphCalculator):
 
         def handle(application: Application) -> Sequence[Array | None]:
             _check_is_open(application)
-            rows = _rows_of_sign(application)
+            rows = _rectified_rows(application)
             if not (_is_rectifier(application) if rows is None else rows.any()):
                 return application.gradient()
             run.n_rectifier += 1
@@ -123,51 +123,48 @@ _RECTIFIERS = (
 
 
 def _is_rectifier(this: Application) -> bool:
-    """Tell whether a function is ReLU or one of its kin, however it was written."""
+    """Tell whether a function is ReLU or one of its kin, in all rows."""
     function = function_of(this.function)
     if isinstance(function, F.math.clip.Clip):
         return function.x_min is not None and bool(function.x_min == 0)
-    if isinstance(function, F.math.maximum.Maximum):
-        return _signal_beside_zero(this) is not None
     return isinstance(function, _RECTIFIERS)
 
 
-def _signal_beside_zero(this: Application) -> int | None:
-    """Return which of two inputs is the only active one if the other is zero."""
-    active = this.active_indexes
-    if len(active) != 1:
-        return None
-    (signal,) = active
-    is_whole = this.inputs[signal].shape == this.output_relevance.shape
-    return None if this.inputs[1 - signal].any() or not is_whole else signal
+def _rectified_rows(this: Application) -> Array | None:
+    """Return in which rows a maximum, or ``where``, is the rectifier of a signal.
 
-
-def _rows_of_sign(this: Application) -> Array | None:
-    """Return in which rows ``where`` chooses its signal exactly where that is positive.
-
-    The graph has the condition as an array. A mask that lets everything through is
-    not mistaken for a sign, since something negative must have been left out: of the
-    row itself, as what is done with an example must not depend on others.
+    That is told from values, and from those of the row itself: what is done with an
+    example must not depend on others. Beside the signal there must be zeros. The graph
+    has the condition of ``where`` as an array, which must choose the signal exactly
+    where that is positive. A mask that lets everything through is not mistaken for
+    that, since something negative must have been left out.
 
     Args:
         this (Application): Any function.
 
     Returns:
-        array or None: One bool for each row; None if this is no ``where`` of a signal
-        and zero.
+        array or None: One bool for each row; None if this is no function of one signal
+        and something else.
     """
     function = function_of(this.function)
-    if not isinstance(function, F.array.where.Where):
+    is_where = isinstance(function, F.array.where.Where)
+    if not (is_where or isinstance(function, F.math.maximum.Maximum)):
         return None
-    signal = _signal_beside_zero(this)
-    if signal is None:
+    active = this.active_indexes
+    if len(active) != 1:
         return None
-    x = this.inputs[signal]
-    condition = this.xp.broadcast_to(function.condition, x.shape)
-    is_chosen = condition if signal == 0 else ~condition
-    agrees = (is_chosen == (x > 0)) | (x == 0)
+    (signal,) = active
+    x, other = this.inputs[signal], this.inputs[1 - signal]
+    if x.shape != this.output_relevance.shape:
+        return None
     inner = tuple(range(1, x.ndim))
-    return agrees.all(axis=inner) & (x < 0).any(axis=inner)
+    rows: Array = ~this.xp.broadcast_to(other, x.shape).any(axis=inner)
+    if is_where:
+        condition = this.xp.broadcast_to(function.condition, x.shape)
+        is_chosen = condition if signal == 0 else ~condition
+        agrees = (is_chosen == (x > 0)) | (x == 0)
+        rows &= agrees.all(axis=inner) & (x < 0).any(axis=inner)
+    return rows
 
 
 def _in_rows(rows: Array, yes: Array, no: Array) -> Array:

@@ -196,6 +196,29 @@ def test_an_example_whose_units_are_all_on_has_nothing_of_others(calculator_clas
         assert_allclose(found[:, 1:], usual[:, 1:], rtol=1e-10)
 
 
+@pytest.mark.parametrize("calculator_class", CALCULATORS)
+def test_a_maximum_is_a_rectifier_for_the_examples_whose_bound_is_zero(
+    calculator_class, weights, x
+):
+    """The bound may be a part of the data."""
+    bound = np.array([0.0, 0, -0.5, 0, 0.2, 0, -9])[:, None]
+    first, last = weights[0], weights[-1][:, :5]
+
+    def model(v, least):
+        h = F.matmul(v, first, transb=True)
+        h = F.maximum(h, F.broadcast_to(least, h.shape))
+        return F.matmul(h, last, transb=True)
+
+    calculator = calculator_class(model, class_index=1)
+    found = calculator.compute((x, bound))
+    alone = [calculator.compute((x[i : i + 1], bound[i : i + 1])) for i in (0, 1, 3)]
+    assert_allclose(found[:, [0, 1, 3]], np.concatenate(alone, axis=1), rtol=1e-10)
+    plain = GradientCalculator(model, class_index=1).compute((x, bound))
+    others = bound[:, 0] != 0
+    assert_allclose(found[:, others], plain[:, others])
+    assert (abs(found - plain).max(axis=(0, 2))[~others] > 1e-3).all()
+
+
 def test_one_rectifier_is_enough(weights, x, recwarn):
     activations = iter([F.tanh, F.relu] * 9)
     model = network(weights, lambda h: next(activations)(h))
