@@ -21,6 +21,7 @@ from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
 from saliency.calculator.graph_calculator import GraphCalculator, GraphRun
+from saliency.calculator.paths.background import Background
 from saliency.calculator.paths.completeness import Completeness, CompleteRun
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.deep_lift.walk import walk
@@ -143,6 +144,7 @@ class DeepLiftRun(GraphRun, CompleteRun):
         hook0 (RetainOutputHook): Has what the functions were applied to at the
             baselines.
         is_at_baseline (bool): Whether the pass under way is that of the baselines.
+        background (Background or None): What the baselines are the rows of, if any.
     """
 
     def __init__(self, baselines: list[ReferenceForData]) -> None:
@@ -150,6 +152,7 @@ class DeepLiftRun(GraphRun, CompleteRun):
         self.baselines = baselines
         self.hook0 = RetainOutputHook()
         self.is_at_baseline = False
+        self.background: Background | None = None
 
     @property
     def hook_of_pass(self) -> RetainOutputHook:

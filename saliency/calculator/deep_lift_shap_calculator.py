@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from saliency.calculator.deep_lift_calculator import ByMultipliers
+from saliency.array_types import Array
+from saliency.calculator.baseline_calculator import run_of
+from saliency.calculator.deep_lift_calculator import ByMultipliers, DeepLiftRun
+from saliency.calculator.engine.clean_passes import CleanPasses
+from saliency.calculator.engine.dataset import Batches
+from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.paths.background import Background
 from saliency.calculator.paths.reference import Reference
 
@@ -35,6 +40,7 @@ class DeepLiftShapCalculator(ByMultipliers):
     Raises:
         TypeError: If there is no ``background``, or it holds no numbers.
         ValueError: If ``background`` is empty or not finite. ``compute`` also raises it
+            where it has the shape of one example's target, without the axis of rows, or
             where a function has no multipliers, which it names.
 
     The other arguments and what is raised are those of
@@ -50,5 +56,20 @@ class DeepLiftShapCalculator(ByMultipliers):
 
     def references(self) -> list[Reference]:
         """Return the rows of the background."""
-        background = Background("background", self.background, self._gives_tuple)
-        return background.references()
+        return self._background().references()
+
+    def start(self, batches: Batches, passes: CleanPasses) -> DeepLiftRun:
+        """Return the rows of the background, which are to fit the targets."""
+        run = super().start(batches, passes)
+        run.background = self._background()
+        return run
+
+    def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
+        """Return the target itself, or the row in the pass that has it."""
+        background = run_of(this.run, DeepLiftRun).background
+        assert background is not None  # start has set it
+        background.check_rows(origin, this, call)
+        return super().change_target(origin, this, call)
+
+    def _background(self) -> Background:
+        return Background("background", self.background, self._gives_tuple)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
@@ -15,6 +14,7 @@ from saliency.lrp.graph import Application, Graph, Relevances, function_of
 from saliency.lrp.registry import kind_of
 from saliency.user_warnings import warn_user
 
+import chainer
 import chainer.functions as F
 
 
@@ -43,7 +43,9 @@ class GuidedBackpropCalculator(GraphCalculator):
     ``crelu``, ``leaky_relu``, ``prelu``, ``rrelu``, and those written as
     ``maximum(h, 0)``, ``where(h > 0, h, 0)`` and ``clip(h, 0, b)``. The negative part
     of what comes from above is cut off, and the rest is multiplied by the rectifier's
-    own derivative, so that a leaky one hands on a share where it is not active. Zennit
+    own derivative, so that a leaky one hands on a share where it is not active.
+    (``where`` is one in the examples in which it leaves something negative out; in
+    others it may as well be a mask.) Zennit
     does so at every activation, Captum at ReLU alone. At functions that are smooth
     (``elu``, ``softplus``, ``swish``, ``tanh``) it is the gradient. Where no rectifier
     is on the way from the target to the output, the result is the plain gradient, and
@@ -66,10 +68,15 @@ class GuidedBackpropCalculator(GraphCalculator):
 
         def handle(application: Application) -> Sequence[Array | None]:
             _check_is_open(application)
-            if not _is_rectifier(application):
+            rows = _rectified_rows(application)
+            if not (_is_rectifier(application) if rows is None else rows.any()):
                 return application.gradient()
             run.n_rectifier += 1
-            return self.at_relu(application, application.output_relevance)
+            guided = self.at_relu(application, application.output_relevance)
+            if rows is None or rows.all():
+                return guided
+            pairs = zip(guided, application.gradient())
+            return [None if g is None else _in_rows(rows, g, h) for g, h in pairs]
 
         found = graph.walk(this.weights(classes), handle, keeps_account=False)
         if not (run.n_rectifier or run.has_warned):
@@ -116,39 +123,54 @@ _RECTIFIERS = (
 
 
 def _is_rectifier(this: Application) -> bool:
-    """Tell whether a function is ReLU or one of its kin, however it was written."""
+    """Tell whether a function is ReLU or one of its kin, in all rows."""
     function = function_of(this.function)
     if isinstance(function, F.math.clip.Clip):
         return function.x_min is not None and bool(function.x_min == 0)
-    if isinstance(function, F.math.maximum.Maximum):
-        return _signal_beside_zero(this) is not None
-    if isinstance(function, F.array.where.Where):
-        signal = _signal_beside_zero(this)
-        return signal is not None and _is_sign(this, function.condition, signal)
     return isinstance(function, _RECTIFIERS)
 
 
-def _signal_beside_zero(this: Application) -> int | None:
-    """Return which of two inputs is the only active one if the other is zero."""
+def _rectified_rows(this: Application) -> Array | None:
+    """Return in which rows a maximum, or ``where``, is the rectifier of a signal.
+
+    That is told from values, and from those of the row itself: what is done with an
+    example must not depend on others. Beside the signal there must be zeros. The graph
+    has the condition of ``where`` as an array, which must choose the signal exactly
+    where that is positive. A mask that lets everything through is not mistaken for
+    that, since something negative must have been left out.
+
+    Args:
+        this (Application): Any function.
+
+    Returns:
+        array or None: One bool for each row; None if this is no function of one signal
+        and something else.
+    """
+    function = function_of(this.function)
+    is_where = isinstance(function, F.array.where.Where)
+    if not (is_where or isinstance(function, F.math.maximum.Maximum)):
+        return None
     active = this.active_indexes
     if len(active) != 1:
         return None
     (signal,) = active
-    is_whole = this.inputs[signal].shape == this.output_relevance.shape
-    return None if this.inputs[1 - signal].any() or not is_whole else signal
+    x, other = this.inputs[signal], this.inputs[1 - signal]
+    if x.shape != this.output_relevance.shape:
+        return None
+    inner = tuple(range(1, x.ndim))
+    rows: Array = ~this.xp.broadcast_to(other, x.shape).any(axis=inner)
+    if is_where:
+        condition = this.xp.broadcast_to(function.condition, x.shape)
+        is_chosen = condition if signal == 0 else ~condition
+        agrees = (is_chosen == (x > 0)) | (x == 0)
+        rows &= agrees.all(axis=inner) & (x < 0).any(axis=inner)
+    return rows
 
 
-def _is_sign(this: Application, condition: Any, signal: int) -> bool:
-    """Tell whether ``where`` chooses the signal exactly where that is positive.
-
-    The graph has the condition as an array. A mask that lets everything through is
-    not mistaken for a sign, since something negative must have been left out.
-    """
-    x = this.inputs[signal]
-    condition = this.xp.broadcast_to(condition, x.shape)
-    is_chosen = condition if signal == 0 else ~condition
-    agrees = (is_chosen == (x > 0)) | (x == 0)
-    return bool(agrees.all()) and bool((x < 0).any())
+def _in_rows(rows: Array, yes: Array, no: Array) -> Array:
+    """Return one array in the rows that are chosen, and another one in all others."""
+    xp = chainer.backend.get_array_module(yes)
+    return xp.where(rows.reshape(-1, *(1,) * (yes.ndim - 1)), yes, no)
 
 
 def _check_is_open(this: Application) -> None:

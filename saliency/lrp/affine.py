@@ -9,18 +9,24 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.backprop import input_gradients
-from saliency.lrp.constants import channel_constant
+from saliency.lrp.constants import channel_constant, is_made_of_parameters
 from saliency.lrp.graph import Application, InputRelevance
-from saliency.lrp.rules import Affine, Norm, Selection, SumRule, nothing
+from saliency.lrp.rules import Affine, Norm, Selection, SumRule, every, nothing
 
 import chainer
 from chainer.functions.connection import deconvolution_2d, deconvolution_nd
-from chainer.functions.math import basic_math
+from chainer.functions.math import (
+    basic_math,
+    einsum,
+    matmul,
+    sparse_matmul,
+    tensordot,
+)
 from chainer.functions.normalization import batch_normalization
 
 
 class WeightedSum:
-    """A linear layer, convolution or deconvolution: x, W and perhaps b.
+    """A linear layer, convolution, deconvolution or product: x, W and perhaps b.
 
     What is merged behind it (batch normalization, scale, bias) becomes part of W and
     b. The function itself is applied again to other arrays, through its own forward
@@ -28,10 +34,12 @@ class WeightedSum:
 
     Args:
         this (Application): The function; its inputs are x, W and perhaps b.
+        at (int): Which input is x; the other one of the first two is W.
     """
 
-    def __init__(self, this: Application) -> None:
-        x, W = this.inputs[:2]
+    def __init__(self, this: Application, at: int = 0) -> None:
+        x, W = this.inputs[at], this.inputs[1 - at]
+        self._at = at
         self._own_W = W  # that of the function itself
         self.xs = [x]
         self.output = (this.merged or [this])[-1].outputs[0]
@@ -39,12 +47,15 @@ class WeightedSum:
         if b is not None:
             b = b[None] if b.ndim > 1 else _on_axis(1, b, self.output.ndim)
         for upper in this.merged:
-            found = channel_scaling(upper)
-            assert found is not None  # it would not have been merged
+            axes = channel_axes(this)
+            assert axes is not None  # it would not have been merged
+            of_W, of_output = axes
+            found = channel_scaling(upper, of_output)
+            assert found is not None
             scale, shift = found
-            W = _scaled_weights(this.function, W, scale)
-            shift = _on_axis(1, shift, self.output.ndim)
-            b = shift if b is None else b * _on_axis(1, scale, b.ndim) + shift
+            W = _scaled_weights(this.function, W, scale, of_W)
+            shift = _on_axis(of_output, shift, self.output.ndim)
+            b = shift if b is None else b * _on_axis(of_output, scale, b.ndim) + shift
         self._W = W
         self._b = b
         self._function = this.function
@@ -52,7 +63,7 @@ class WeightedSum:
 
     def product(self, xs: Sequence[Array], select: Selection) -> Array:
         """Return the function of x and what is selected of W, without the bias."""
-        arrays = (xs[0], self._selected_weights(select))
+        arrays = self._in_order(xs[0], self._selected_weights(select))
         return _applied_again(self._function, arrays).forward(arrays)[0]
 
     def transposed(self, s: Array, select: Selection) -> list[Array]:
@@ -60,12 +71,15 @@ class WeightedSum:
         W = self._selected_weights(select)
         function = self._function
         if W is not self._own_W:
-            function = _applied_again(function, (self.xs[0], W))
-        return input_gradients(function, (0,), [s])
+            function = _applied_again(function, self._in_order(self.xs[0], W))
+        return input_gradients(function, (self._at,), [s])
 
     def bias(self, select: Selection) -> Array:
         """Return what is selected of the bias."""
         return 0 if self._b is None or select is nothing else select(self._b)
+
+    def _in_order(self, x: Array, W: Array) -> tuple[Array, ...]:
+        return (W, x) if self._at else (x, W)
 
     def _selected_weights(self, select: Selection) -> Array:
         if select not in self._selected:
@@ -179,11 +193,12 @@ class Scaled:
 
 
 class Standardized:
-    """Centred and scaled over axes, with the deviation taken as constant.
+    r"""Centred and scaled over axes, with the deviation taken as constant.
 
     Layer and group normalization, ``scale * (x - mean) / std + shift``, as in Ali et
     al. (2022), "XAI for transformers: better explanations through conservative
-    propagation". Rules take the weights as they are.
+    propagation". The weights are :math:`w_{jk} = s_k (\delta_{jk} - 1 / n)` for n
+    elements that are normalized together, and :math:`s_k` the scale over the deviation.
 
     Args:
         this (Application): The function; its first input is x.
@@ -200,20 +215,40 @@ class Standardized:
         self._shape, self._scale, self._shift = shape, scale, shift
 
     def product(self, xs: Sequence[Array], select: Selection) -> Array:
-        """Return the centred and scaled x."""
-        return self._scale * self._centred(xs[0])
+        """Return the sum of x times what is selected of the weights."""
+        (x,) = xs
+        if select is every:  # has fewer rounding errors
+            return self._scale * (x - self._total(x) / self._shape[-1])
+        own, common = self._weights(select)
+        return own * x + common * self._total(x)
 
     def transposed(self, s: Array, select: Selection) -> list[Array]:
         """Return the transpose of that."""
-        return [self._centred(self._scale * s)]
+        if select is every:
+            scaled = self._scale * s
+            return [scaled - self._total(scaled) / self._shape[-1]]
+        own, common = self._weights(select)
+        return [own * s + self._total(common * s)]
 
     def bias(self, select: Selection) -> Array:
         """Return what is selected of the shift."""
         return 0 if select is nothing else select(self._shift)
 
-    def _centred(self, x: Array) -> Array:
+    def _weights(self, select: Selection) -> tuple[Array, Array]:
+        """Return what an element's own weight has besides, and the common weight."""
+        n = self._shape[-1]
+        common = select(-self._scale / n)
+        return select(self._scale * (1 - 1 / n)) - common, common
+
+    def _total(self, x: Array) -> Array:
+        """Return the sum over the elements that are normalized together."""
         rows = x.reshape(self._shape)
-        return (rows - rows.mean(axis=-1, keepdims=True)).reshape(x.shape)
+        total = rows.sum(axis=-1, keepdims=True)
+        return (
+            chainer.backend.get_array_module(x)
+            .broadcast_to(total, self._shape)
+            .reshape(x.shape)
+        )
 
 
 def share(this: Application, rule: SumRule | None, affine: Affine) -> InputRelevance:
@@ -236,25 +271,76 @@ def check_weights(this: Application) -> None:
         )
 
 
-def channel_scaling(this: Application) -> tuple[Array, Array] | None:
-    """Return scale and shift of each channel (axis 1), if that is what it does.
+_PRODUCTS = (
+    einsum.EinSum,
+    matmul.BatchMatMul,
+    matmul.MatMul,
+    sparse_matmul.CooMatMul,
+    tensordot.TensorDot,
+)
+
+
+def is_linear_layer(this: Application) -> bool:
+    """Tell whether a matrix product is a linear layer, as in ``x @ self.W``.
+
+    One factor is a signal, and the other one is made of parameters alone. An array
+    that is none, such as the adjacency matrix of a graph, is part of the data.
+    """
+    if not (isinstance(this.function, _PRODUCTS) and has_weights(this)):
+        return False
+    return is_made_of_parameters(this.function.inputs[this.active.index(False)])
+
+
+def has_weights(this: Application) -> bool:
+    """Tell whether one of two factors is a signal, so that the other is its weights."""
+    return len(this.inputs) == 2 and sum(this.active) == 1
+
+
+def channel_axes(this: Application) -> tuple[int, int] | None:
+    """Return the axes of the weights and of the output that count a layer's channels.
+
+    Returns:
+        tuple of int or None: The axis of W and that of the output; None for a product
+        that has no such axis. (A deconvolution's axis of W is split into groups.)
+    """
+    function = this.function
+    ndim = this.outputs[0].ndim
+    if isinstance(function, matmul.MatMul):
+        is_behind = this.active[0] and this.inputs[1].ndim == 2 and ndim > 1
+        return (1 - function.transb, ndim - 1) if is_behind else None
+    if isinstance(function, einsum.EinSum):
+        subscripts = function.in_subs.split(",")
+        of_x, of_W = subscripts if this.active[0] else reversed(subscripts)
+        own = [char for char in function.out_sub if char not in of_x]
+        if "@" in of_W or len(own) != 1 or of_W.count(own[0]) != 1:
+            return None
+        return of_W.index(own[0]), function.out_sub.index(own[0])
+    return None if isinstance(function, _PRODUCTS) else (0, 1)
+
+
+def channel_scaling(this: Application, axis: int) -> tuple[Array, Array] | None:
+    """Return scale and shift of each channel, if that is what it does.
 
     For batch normalization with given statistics, and for sums and products with
     parameters and persistent values that depend on the channel alone.
+
+    Args:
+        this (Application): The function.
+        axis (int): The axis of the channels.
     """
     xp = this.xp
     function = this.function
     if sum(this.active) != 1:
         return None
     if isinstance(function, batch_normalization.FixedBatchNormalization):
-        is_affine = this.active[0] and tuple(function.key_axis) == (1,)
+        is_affine = this.active[0] and tuple(function.key_axis) == (axis,)
         return fixed_scale_and_shift(this) if is_affine else None
     if not isinstance(function, (basic_math.Add, basic_math.Mul)):
         return None
     active, passive = (0, 1) if this.active[0] else (1, 0)
     if this.inputs[active].shape != this.outputs[0].shape:
         return None  # it was broadcast to the constant
-    channels = channel_constant(this, passive)
+    channels = channel_constant(this, passive, axis)
     if channels is None:
         return None
     if isinstance(function, basic_math.Mul):
@@ -269,14 +355,16 @@ def fixed_scale_and_shift(this: Application) -> tuple[Array, Array]:
     return scale, beta - mean * scale
 
 
-def _scaled_weights(function: chainer.FunctionNode, W: Array, scale: Array) -> Array:
+def _scaled_weights(
+    function: chainer.FunctionNode, W: Array, scale: Array, axis: int
+) -> Array:
     """Return the weights with the output's channels scaled."""
     is_deconvolution = isinstance(
         function,
         (deconvolution_2d.Deconvolution2DFunction, deconvolution_nd.DeconvolutionND),
     )
     if not is_deconvolution:
-        return W * _on_axis(0, scale, W.ndim)
+        return W * _on_axis(axis, scale, W.ndim)
     # Its W has the axes input, output, ...; outputs are counted within each group.
     groups = getattr(function, "groups", 1)
     rows = W.reshape(groups, -1, *W.shape[1:])

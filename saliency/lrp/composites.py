@@ -12,8 +12,9 @@ import numpy as np
 import saliency.lrp.handlers  # noqa: F401  (declares the kinds)
 from saliency.array_types import Array
 from saliency.checks import check_callable, check_choice, check_positive, no_choice
+from saliency.lrp.affine import has_weights
 from saliency.lrp.graph import Application, InputRelevance, function_of
-from saliency.lrp.registry import KINDS, RuleClass, handle, is_part_of, kind_of
+from saliency.lrp.registry import KINDS, RuleClass, handle, is_part_of, kind_at
 from saliency.lrp.rules import (
     AlphaBeta,
     Box,
@@ -21,6 +22,7 @@ from saliency.lrp.rules import (
     Flat,
     Gamma,
     Gradient,
+    InProportion,
     MaximumRule,
     Norm,
     Rule,
@@ -75,6 +77,9 @@ class Layer:
     @property
     def rule_class(self) -> RuleClass:
         """The class of the rules that it may get."""
+        this = self.application
+        if self.kind == "matrix product" and not has_weights(this):
+            return InProportion
         return _rule_class(self.kind)
 
     @property
@@ -103,7 +108,10 @@ class Composite:
         by_kind (mapping): Rules by kind: ``{'convolution': ZPlus()}``.
         sums (Rule or None): For sums, poolings and normalizations, which have no
             weights to choose among; None is :class:`Norm`, or :class:`Zero` or
-            :class:`Gradient` if that is the ``rule``.
+            :class:`Gradient` if that is the ``rule``. Cells of recurrent networks, and
+            matrix products whose factors both depend on the target, are no sums of
+            inputs with weights: they take :class:`Epsilon`, :class:`Zero` and
+            :class:`Norm` alone, and have the last one where ``sums`` is none of these.
         maximum (WinnerTakesAll or Gradient): For max pooling and other maxima. The
             two differ where several elements are the largest.
 
@@ -181,12 +189,17 @@ class Composite:
             if self.last is not None and layer.n_above < self.n_last:
                 return self.last
         if layer.kind in self.by_kind:
-            return self.by_kind[layer.kind]
+            of_kind = self.by_kind[layer.kind]
+            where = f"by_kind[{layer.kind!r}] for {layer.application.label}"
+            _check_rule(where, of_kind, layer.rule_class)
+            return of_kind
         if layer.has_answer:
             return None
         if layer.is_maximum:
             return self.maximum
-        return self.rule if layer.is_affine else self.sums
+        if layer.is_affine:
+            return self.rule
+        return self.sums if isinstance(self.sums, layer.rule_class) else Norm()
 
     def check_links(self, paths: Collection[str]) -> None:
         """Raise a ValueError if a path of ``by_link`` fits none of the model's links.
@@ -239,6 +252,7 @@ def _check_rule(name: str, rule: object, allowed: Any) -> None:
             MaximumRule: "WinnerTakesAll() or Gradient()",
             Uniform: "Uniform()",
             Taylor: "Taylor()",
+            InProportion: "a rule in proportion, such as Epsilon() or Zero()",
         }
         sums = "a rule for sums of contributions, such as Epsilon()"
         meant = by_class.get(allowed, sums)
@@ -413,7 +427,7 @@ class Assignment(PrintedTable):
         above = 0
         first = _first_layers(applications)
         for this in applications:
-            kind = kind_of(this.function)
+            kind = kind_at(this)
             if kind is None or kind.rule is None:
                 continue
             is_first = this.function in first
@@ -470,7 +484,7 @@ def _first_layers(applications: Sequence[Application]) -> set[chainer.FunctionNo
         is_behind = any(
             function.inputs[i] in behind_a_layer for i in this.active_indexes
         )
-        kind = kind_of(function)
+        kind = kind_at(this)
         is_affine = kind is not None and kind.has_weights
         if is_affine and not is_behind:
             first.add(function)

@@ -16,7 +16,13 @@ from saliency.lrp.graph import Application
 
 import chainer
 from chainer.functions.activation import relu, sigmoid, softplus, tanh
-from chainer.functions.array import broadcast, expand_dims, reshape, squeeze
+from chainer.functions.array import (
+    broadcast,
+    expand_dims,
+    get_item,
+    reshape,
+    squeeze,
+)
 from chainer.functions.math import basic_math, exponential, sqrt
 
 # What gives each element from one element, as a learned scale exp(log_scale) is made.
@@ -38,7 +44,7 @@ _RESHAPING = (reshape.Reshape, expand_dims.ExpandDims, squeeze.Squeeze)
 _Varies = tuple[bool, ...]
 
 
-def channel_constant(this: Application, i: int) -> Array | None:
+def channel_constant(this: Application, i: int, axis: int = 1) -> Array | None:
     """Return what an input is in each channel, if it is nothing but that by design.
 
     It has to be a parameter, or a vector among the persistent values of the link that
@@ -48,9 +54,10 @@ def channel_constant(this: Application, i: int) -> Array | None:
     Args:
         this (Application): A function with one output.
         i (int): Which of its inputs; one that does not depend on the target.
+        axis (int): The axis of the channels.
 
     Returns:
-        array or None: One value for each element of axis 1 of the output; None where
+        array or None: One value for each element of that axis of the output; None where
         the input may differ along another axis, or between the rows of a batch.
     """
     shape = this.outputs[0].shape
@@ -58,11 +65,26 @@ def channel_constant(this: Application, i: int) -> Array | None:
     if varies is None or len(shape) < 2:
         return None
     in_front = len(shape) - len(varies)
-    if any(v for axis, v in enumerate(varies, in_front) if axis != 1):
+    if any(v for own, v in enumerate(varies, in_front) if own != axis):
         return None
     array = this.inputs[i].reshape((1,) * in_front + this.inputs[i].shape)
-    vector = array[(0, slice(None)) + (0,) * (len(shape) - 2)]
-    return this.xp.broadcast_to(vector, shape[1:2])
+    vector = this.xp.moveaxis(array, axis, 0)[(slice(None), *(0,) * (len(shape) - 1))]
+    return this.xp.broadcast_to(vector, shape[axis : axis + 1])
+
+
+def is_made_of_parameters(node: chainer.variable.VariableNode) -> bool:
+    """Tell whether a variable is a parameter, or computed from parameters alone."""
+    waiting, seen = [node], {node}
+    while waiting:
+        one = waiting.pop()
+        if one.creator_node is None:
+            if not _is_parameter(one):
+                return False
+            continue
+        new = set(one.creator_node.inputs) - seen
+        seen |= new
+        waiting.extend(new)
+    return True
 
 
 def _varying_axes(
@@ -73,7 +95,8 @@ def _varying_axes(
     if function is None:
         is_constant = _is_parameter(node) or _is_persistent(node, this)
         return tuple(n > 1 for n in node.shape) if is_constant else None
-    if not isinstance(function, (broadcast.BroadcastTo, *_ELEMENTWISE, *_RESHAPING)):
+    known = (broadcast.BroadcastTo, *_ELEMENTWISE, *_RESHAPING)
+    if not (isinstance(function, known) or _adds_axes(function)):
         return None
     (x,) = function.inputs
     varies = _varying_axes(x, this)
@@ -82,6 +105,16 @@ def _varying_axes(
     if isinstance(function, broadcast.BroadcastTo):
         return (False,) * (len(node.shape) - len(varies)) + varies
     return _reshaped(varies, x.shape, node.shape)
+
+
+def _adds_axes(function: chainer.FunctionNode) -> bool:
+    """Tell whether a function is an index such as ``[:, None, None]``: a reshaping."""
+    return isinstance(function, get_item.GetItem) and all(
+        one is None
+        or one is Ellipsis
+        or (isinstance(one, slice) and one == slice(None))
+        for one in function.slices
+    )
 
 
 def _reshaped(varies: _Varies, shape: tuple[int, ...], to: tuple[int, ...]) -> _Varies:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Callable, TypeVar, Union
 
 from saliency.array_types import Array
-from saliency.lrp.affine import channel_scaling
+from saliency.lrp.affine import channel_axes, channel_scaling, is_linear_layer
 from saliency.lrp.graph import Application, InputRelevance, function_of
 from saliency.lrp.rules import MaximumRule, SumRule, Taylor
 
@@ -184,6 +184,17 @@ def _kind_of_class(function_class: type) -> Kind | None:
     return None
 
 
+def kind_at(this: Application) -> Kind | None:
+    """Return the kind of a function where it is applied; see :func:`kind_of`.
+
+    A matrix product with a parameter is a linear layer there.
+    """
+    kind = kind_of(this.function)
+    if kind is _kinds.get("matrix product") and is_linear_layer(this):
+        return _kinds["linear"]
+    return kind
+
+
 def handle(this: Application, rule: AnyRule | None) -> InputRelevance:
     """Return the relevance of the inputs of a function.
 
@@ -207,9 +218,11 @@ def is_part_of(upper: Application, lower: Application) -> bool:
     That is so for batch normalization, scales and biases of channels, one behind the
     other.
     """
-    kind = kind_of(lower.function)
-    is_layer = kind is not None and kind.has_weights
-    return is_layer and channel_scaling(upper) is not None
+    kind = kind_at(lower)
+    if kind is None or not kind.has_weights:
+        return False
+    axes = channel_axes(lower)
+    return axes is not None and channel_scaling(upper, axes[1]) is not None
 
 
 def _advice(this: Application) -> str:

@@ -308,7 +308,16 @@ def _short(value: Any) -> str:
     return f"<array of shape {np.shape(value)}>"
 
 
-class Zero(Rule):
+class InProportion(Rule):
+    """A rule that passes relevance on in proportion to all contributions.
+
+    These are the rules for functions that are no sum of inputs times weights: the cells
+    of recurrent networks, and products whose factors both depend on the target. What a
+    rule does with signs, or with weights, has no meaning there.
+    """
+
+
+class Zero(InProportion):
     r"""LRP-0, the simple rule: Bach et al. (2015), eq. 56.
 
     :math:`R_j = \sum_k z_{jk} / z_k R_k` with :math:`z_{jk} = x_j w_{jk}`. It grows
@@ -318,7 +327,7 @@ class Zero(Rule):
     halves = (_WHOLE,)
 
 
-class Epsilon(Rule):
+class Epsilon(InProportion):
     r"""LRP-epsilon: Bach et al. (2015), eq. 58.
 
     :math:`R_j = \sum_k z_{jk} / (z_k + \epsilon\,\mathrm{sign}(z_k)) R_k`, where

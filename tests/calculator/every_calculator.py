@@ -85,12 +85,12 @@ def three_groups(targets):
 # every test that is written for all calculators, and `pytest` alone does not.
 LARGE: dict[str, Any] = {
     "deep_lift": partial(DeepLiftCalculator, baseline=[None, 0.5]),
-    "deep_lift_shap": partial(DeepLiftShapCalculator, background=[0.0, 0.5]),
+    "deep_lift_shap": partial(DeepLiftShapCalculator, background=[[0.0], [0.5]]),
     "integrated_hessians": partial(
         IntegratedHessiansCalculator, steps=2, baseline=0.5, softplus=4.0
     ),
     "drawn_expected_gradients": partial(
-        ExpectedGradientsCalculator, background=[0.0, 0.5, 1.0], steps=2
+        ExpectedGradientsCalculator, background=[[0.0], [0.5], [1.0]], steps=2
     ),
     "shapley": partial(
         SeededShapley, method="sampling", n_coalitions=8, groups=three_groups

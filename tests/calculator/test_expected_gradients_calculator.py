@@ -9,7 +9,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from link_hooks import VariableMonitorLinkHook
-from saliency import ExpectedGradientsCalculator, IntegratedGradientsCalculator
+from saliency import (
+    DeepLiftShapCalculator,
+    ExpectedGradientsCalculator,
+    IntegratedGradientsCalculator,
+    PermutationCalculator,
+    ShapleyCalculator,
+    ShapleyInteractionCalculator,
+)
 from tests.networks import MLP, build
 
 import chainer.functions as F
@@ -147,6 +154,25 @@ def test_a_background_of_another_shape(x):
     )
     with pytest.raises(ValueError, match=r"rows of the shape \(4,\).*\(2, 3\)"):
         calculator.compute(x)
+
+
+@pytest.mark.parametrize("kind", [
+    ExpectedGradientsCalculator, ShapleyCalculator, ShapleyInteractionCalculator,
+    DeepLiftShapCalculator, PermutationCalculator,
+])  # fmt: skip
+def test_one_row_is_not_taken_for_rows_that_are_broadcast(kind, x):
+    """Such as the mean of the data, which has no axis of rows."""
+    model, row = build(MLP), x.mean(axis=0)
+
+    def explained(background):
+        calculator = kind(model, class_index=0, background=background)
+        return calculator.compute(x, seed=0, show_progress=False)
+
+    with pytest.raises(ValueError, match=r"rows of the shape \(4,\).*background\[None"):
+        explained(row)
+    expected = explained(np.repeat(row[:, None], 4, axis=1))
+    assert_array_equal(explained(row.reshape(4, 1)), expected)
+    assert not np.allclose(explained(row[None]), expected)
 
 
 def test_it_has_to_be_given():

@@ -181,6 +181,44 @@ def test_without_a_rectifier_it_is_the_gradient_and_says_so(
         assert_allclose(samples, expected if samples.ndim == 3 else expected[0])
 
 
+@pytest.mark.filterwarnings("ignore:no rectifier")
+@pytest.mark.parametrize("calculator_class", CALCULATORS)
+def test_an_example_whose_units_are_all_on_has_nothing_of_others(calculator_class, rng):
+    """A ``where`` that leaves nothing out may be a mask, also beside other examples."""
+    weights = [rng.normal(size=(3, 4)) * [[1], [1], [-1]], rng.normal(size=(2, 3))]
+    x = np.linalg.pinv(weights[0]) @ np.array([[1, 2, 3], [1, -2, 3], [-1, 2, -3]]).T
+    for relu in (WRITTEN["where"][0], WRITTEN["where_not"][0]):
+        calculator = calculator_class(network(weights, relu), class_index=1)
+        found = calculator.compute(x.T)
+        alone = [calculator.compute(row[None])[:, 0] for row in x.T]
+        assert_allclose(found, np.stack(alone, axis=1), rtol=1e-10)
+        usual = calculator_class(network(weights, F.relu), class_index=1).compute(x.T)
+        assert_allclose(found[:, 1:], usual[:, 1:], rtol=1e-10)
+
+
+@pytest.mark.parametrize("calculator_class", CALCULATORS)
+def test_a_maximum_is_a_rectifier_for_the_examples_whose_bound_is_zero(
+    calculator_class, weights, x
+):
+    """The bound may be a part of the data."""
+    bound = np.array([0.0, 0, -0.5, 0, 0.2, 0, -9])[:, None]
+    first, last = weights[0], weights[-1][:, :5]
+
+    def model(v, least):
+        h = F.matmul(v, first, transb=True)
+        h = F.maximum(h, F.broadcast_to(least, h.shape))
+        return F.matmul(h, last, transb=True)
+
+    calculator = calculator_class(model, class_index=1)
+    found = calculator.compute((x, bound))
+    alone = [calculator.compute((x[i : i + 1], bound[i : i + 1])) for i in (0, 1, 3)]
+    assert_allclose(found[:, [0, 1, 3]], np.concatenate(alone, axis=1), rtol=1e-10)
+    plain = GradientCalculator(model, class_index=1).compute((x, bound))
+    others = bound[:, 0] != 0
+    assert_allclose(found[:, others], plain[:, others])
+    assert (abs(found - plain).max(axis=(0, 2))[~others] > 1e-3).all()
+
+
 def test_one_rectifier_is_enough(weights, x, recwarn):
     activations = iter([F.tanh, F.relu] * 9)
     model = network(weights, lambda h: next(activations)(h))

@@ -99,6 +99,9 @@ def warmed_up(cell, n_row, ratio=0.0):
 
 KINDS_OF_CELLS = ["LSTM", "own"]
 every_cell = pytest.mark.parametrize("cell", CELLS)
+every_cell_of_chainer = pytest.mark.parametrize(
+    "cell", [c for c in CELLS if c != "own"]
+)
 # None, a row for each example, one row for all.
 STATES = [0, 7, 1]
 
@@ -201,8 +204,39 @@ def test_relevance_of_a_state_stays_with_it(cell, x):
 
 def test_a_state_of_another_number_of_rows_is_named(x):
     model = warmed_up("LSTM", 4)
-    with pytest.raises(ValueError, match=r"hidden state 'c'.* 4 rows.*reset_state"):
+    with pytest.raises(ValueError, match=r"hidden state 'h'.* 4 rows.*reset_state"):
         GradientCalculator(model, class_index=0).compute(x)
+
+
+@every_cell_of_chainer
+def test_nothing_of_a_state_of_another_number_of_rows_is_used(cell, x):
+    model = warmed_up(cell, 9)  # Chainer itself would take the first 7 of an LSTM's
+    before = states_of(model)
+    x = x.astype(model.out.W.dtype)
+    with pytest.raises(ValueError, match=r"hidden state '[ch]'.* 9 rows.*reset_state"):
+        GradientCalculator(model, class_index=0).compute(x)
+    assert states_of(model) == before
+
+
+@every_cell_of_chainer
+@pytest.mark.parametrize("n_row", [4, 7, 9])
+def test_a_state_that_is_reset_in_forward_may_be_of_any_batch(cell, n_row, x):
+    """As it is after training, or after predictions for other data."""
+    model = warmed_up(cell, n_row)
+    before = states_of(model)
+    x = x.astype(model.out.W.dtype)
+
+    def from_the_beginning(v):
+        model.cell.reset_state()
+        return model(v)
+
+    fresh = warmed_up(cell, 0)
+    for new_calculator in (GradientCalculator, LRPCalculator):
+        expected = new_calculator(fresh, class_index=0).compute(x)
+        calculator = new_calculator(model, eval_fun=from_the_beginning, class_index=0)
+        assert_array_equal(calculator.compute(x), expected)
+        assert_array_equal(calculator.compute(x[:2]), expected[:, :2])
+        assert states_of(model) == before
 
 
 def test_a_state_that_is_reset_in_forward_is_put_back(x):

@@ -391,6 +391,11 @@ class TestErrors:
             ),
             ({"background": np.zeros((2, 9))}, r"rows of the shape \(10,\)"),
             (
+                {"background": np.zeros(10)},
+                r"rows of the shape \(10,\).*one row pass background\[None\].*"
+                r"reshape\(10, 1\)",
+            ),
+            (
                 {"background": (np.zeros((2, 10)),)},
                 r"rows of the shape \(10,\).*got shape \(1, 2, 10\)",
             ),

@@ -276,6 +276,117 @@ class TestByChoice:
             rules_of(rules)
 
 
+# How a linear layer may be written, by its weights; None is the link itself.
+WAYS = {
+    "link": None,
+    "matmul": lambda h, W: F.matmul(h, W, transb=True),
+    "@": lambda h, W: h @ W.T,
+    "einsum": lambda h, W: F.einsum(
+        "oc,bpc->bpo" if h.ndim == 3 else "oc,bc->bo", W, h
+    ),
+}
+
+
+class InLine(chainer.Chain):
+    """Two layers, for tokens or for vectors; these are scaled between them."""
+
+    def __init__(self, way):
+        super().__init__()
+        self.product = WAYS[way]
+        with self.init_scope():
+            self.one = L.Linear(3, 5)
+            self.two = L.Linear(5, 2)
+            self.scale = chainer.Parameter(1.5, (5,))
+
+    def layer(self, link, h):
+        if self.product is None:
+            return link(h, n_batch_axes=h.ndim - 1)
+        return self.product(h, link.W) + link.b
+
+    def forward(self, x):
+        h = self.layer(self.one, x)
+        y = self.layer(self.two, F.relu(h * self.scale if x.ndim == 2 else h))
+        return y if x.ndim == 2 else F.sum(y, axis=1)
+
+
+class TestProductsWithParameters:
+    """What is written in line is the layer that it is, under every rule."""
+
+    @pytest.mark.parametrize("shape", [(2, 4, 3), (6, 3)])
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_are_linear_layers(self, way, preset, shape, rng):
+        model = build(InLine, "link", dtype=np.float64)
+        model.one.b.array[:], model.two.b.array[:] = rng.normal(size=5), 0.3
+        other = build(InLine, way, dtype=np.float64)
+        other.copyparams(model)
+        x = rng.normal(size=shape)
+        settings = {"rule": preset, "class_index": 1, "low": -4, "high": 4}
+        expected = LRPCalculator(model, **settings).compute(x)
+        found = LRPCalculator(other, **settings).compute(x)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+    def test_have_the_rules_of_such(self, rng):
+        model = build(InLine, "@", dtype=np.float64)
+        x = rng.normal(size=(1, 4, 3))
+        rules = Composite(Epsilon(), first=Flat(), by_kind={"linear": ZPlus()})
+        table = str(LRPCalculator(model, rule=rules, class_index=0).assignment(x))
+        lines = [line.split() for line in table.splitlines() if "MatMul" in line]
+        assert [line[-1] for line in lines] == ["ZPlus()", "Flat()"]
+
+    @pytest.mark.parametrize("rule", [ZPlus(), Gamma(), AlphaBeta(), Flat()])
+    def test_others_take_a_rule_by_their_kind(self, rule, rng):
+        """An array that is no parameter, as an adjacency matrix, is data."""
+        x, A = rng.normal(size=(2, 4)), rng.normal(size=(4, 3))
+        layer = chainer.Sequential(L.Linear(4, 3, nobias=True))
+        layer[0].W.array = A.T.copy()
+        expected = LRPCalculator(layer, rule=rule, class_index=0).compute(x)
+
+        def model(v):
+            return F.matmul(v, A)
+
+        rules = Composite(Epsilon(), by_kind={"matrix product": rule})
+        found = LRPCalculator(model, rule=rules, class_index=0).compute(x)
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+        # Else it is a sum, as of the neighbours in a graph.
+        usual = LRPCalculator(model, rule=rule, class_index=0).compute(x)
+        in_proportion = LRPCalculator(model, rule=Norm(), class_index=0).compute(x)
+        np.testing.assert_allclose(usual, in_proportion)
+
+
+class TestFunctionsWithoutWeights:
+    """They pass relevance on in proportion, and would not do what other rules say."""
+
+    @pytest.mark.parametrize(
+        "kind", ["LSTM", "S-LSTM", "tree LSTM", "interpolation", "linear map"]
+    )
+    def test_take_no_rule_for_weights(self, kind):
+        for rule in (Epsilon(0.1), Zero(), Norm()):
+            Composite(ZPlus(), by_kind={kind: rule})
+        for rule in (ZPlus(), Flat(), Gamma(), Gradient(), Pass()):
+            with pytest.raises(TypeError, match=rf"'{kind}'.*in proportion.*Zero\(\)"):
+                Composite(ZPlus(), by_kind={kind: rule})
+
+    def test_nor_do_products_of_two_signals(self, rng):
+        x = rng.normal(size=(2, 3, 3))
+        rules = Composite(Epsilon(), by_kind={"matrix product": ZPlus()})
+        square = lambda v: F.sum(F.matmul(v, v), axis=2)  # noqa: E731
+        calculator = LRPCalculator(square, rule=rules, class_index=0)
+        with pytest.raises(TypeError, match=r"product'\] for MatMul.*in proportion"):
+            calculator.compute(x)
+        calculator.rule = Composite(Epsilon(), choose=lambda layer: ZPlus())
+        with pytest.raises(TypeError, match=r"choose returns for MatMul.*proportion"):
+            calculator.compute(x)
+
+    def test_sums_of_another_rule_are_not_theirs(self, rng):
+        model = chainer.Sequential(L.LSTM(3, 4), L.Linear(4, 2))
+        calculator = LRPCalculator(model, class_index=0)
+        calculator.rule = Composite(Epsilon(), sums=ZPlus(), by_link={"/0*": ZPlus()})
+        table = str(calculator.assignment(rng.normal(size=(1, 3)).astype("f")))
+        (line,) = (line for line in table.splitlines() if " LSTM " in line)
+        assert line.endswith("Norm()")
+
+
 class TestErrors:
     @pytest.mark.parametrize("rule", ["epsilon", None, Epsilon, 0.1, WinnerTakesAll()])
     @pytest.mark.parametrize("where", ["rule", "first", "last", "sums", "by_kind"])

@@ -113,7 +113,8 @@ class Unchanged:
         """Let the model begin a forward, in a block for a pass, from where it was.
 
         Its hidden state has a row for each example of the data, or one row for all;
-        the rows of the pass begin with theirs.
+        the rows of the pass begin with theirs. Of a link of Chainer, a state that has
+        neither is an error as soon as the model uses it.
 
         Args:
             index (numpy.ndarray): Index in the data of each row's example.
@@ -129,12 +130,14 @@ class Unchanged:
             elif name not in _names_of_states(link):
                 continue  # what a link keeps for others to read need be no state
             else:
-                raise ValueError(
+                # A model that resets it in forward never looks at what was there.
+                vars(link)[name] = _StateOfOtherRows(
                     f"the hidden state {name!r} of the model's link "
                     f"{link.name or type(link).__name__!r} has {len(array)} rows; it "
                     f"must have one for each of the {self._n_example} examples, or one "
                     "for all. Reset it (reset_state) before, or within eval_fun"
                 )
+                continue
             is_variable = isinstance(state, chainer.Variable)
             vars(link)[name] = chainer.Variable(rows) if is_variable else rows
 
@@ -149,6 +152,22 @@ class Unchanged:
                     errors.append(error)
         if errors:
             raise errors[0]
+
+
+class _StateOfOtherRows(chainer.Variable):
+    """Takes the place of a hidden state that fits no batch: to use it is an error.
+
+    Args:
+        message (str): What the error says.
+    """
+
+    def __init__(self, message: str) -> None:
+        self._message = message  # and nothing else of a Variable
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__"):
+            return super().__getattribute__(name)
+        raise ValueError(super().__getattribute__("_message"))
 
 
 class _Parameter(NamedTuple):

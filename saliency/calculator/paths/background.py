@@ -70,6 +70,37 @@ class Background:
             return [Reference(self._name, of_targets, True) for of_targets in rows]
         return [Reference(self._name, row) for (row,) in rows]
 
+    def check_rows(self, origin: Array, this: ForwardPass, call: int) -> None:
+        """Raise a ValueError if what is given is one row, without the axis of rows.
+
+        Its first axis would be taken for that of the rows, and what is behind it
+        broadcast to the target.
+
+        Args:
+            origin (array): The target, ``(n_row,) + shape``.
+            this (ForwardPass): The pass.
+            call (int): Which of the explained calls of the target's link it is.
+        """
+        shape = self._array_of(this, call).shape
+        # The lengths of padded targets may happen to be the number of rows.
+        if shape == origin.shape[1:] and this.lengths is None:
+            spread = (shape[0], 1, *shape[1:])
+            raise ValueError(
+                f"{self._name} must hold rows of the shape {shape} of one example's "
+                f"target, got shape {shape}: for one row pass {self._name}[None], and "
+                f"for {shape[0]} that are broadcast {self._name}.reshape{spread}"
+            )
+
+    def _array_of(self, this: ForwardPass, call: int) -> Array:
+        """Return the rows for the target that a pass is seen from."""
+        if self._is_of_targets and len(self._arrays) != this.n_target:
+            raise ValueError(
+                f"{self._name} as a tuple must hold one for each of {this.n_target} "
+                f"targets, got {len(self._arrays)}"
+            )
+        # Of several targets, each is one call.
+        return self._arrays[this.position + call if len(self._arrays) > 1 else 0]
+
     def at(
         self, origin: Array, this: ForwardPass, call: int, which: np.ndarray
     ) -> Array:
@@ -84,15 +115,10 @@ class Background:
         Raises:
             TypeError: If the target is of integers, and they are not.
             ValueError: If their shape is not that of the target, or they are not one
-                for each of several targets.
+                for each of several targets; or as in :meth:`check_rows`.
         """
-        if self._is_of_targets and len(self._arrays) != this.n_target:
-            raise ValueError(
-                f"{self._name} as a tuple must hold one for each of {this.n_target} "
-                f"targets, got {len(self._arrays)}"
-            )
-        # Of several targets, each is one call.
-        array = self._arrays[this.position + call if len(self._arrays) > 1 else 0]
+        self.check_rows(origin, this, call)
+        array = self._array_of(this, call)
         if origin.dtype.kind != "f" and array.dtype.kind == "f":
             raise TypeError(
                 f"{self._name} must be of integers, as the target is, got {array.dtype}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from saliency.lrp.affine import WeightedSum, has_weights, share
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.handlers.axes import with_reduced_axes
 from saliency.lrp.registry import handles, kind_of
@@ -70,10 +71,15 @@ def cumulative_product(this: Application, rule: Any) -> InputRelevance:
 def matrix_product(this: Application, rule: SumRule | None) -> InputRelevance:
     """Shares in proportion to the products; attention gets none but under Uniform().
 
+    Where one factor alone depends on the target, the other one is its weights, and the
+    rule is applied as at a linear layer. With a parameter it is one.
+
     Attention, a softmax, is a gate of the values, as in Ali et al. (2022), "XAI for
     transformers: better explanations through conservative propagation". Two signals,
     as queries and keys, get half each (Achtibat et al. 2024, "AttnLRP").
     """
+    if has_weights(this):
+        return share(this, rule, WeightedSum(this, this.active_indexes[0]))
     (y,) = this.outputs
     signals = _signals(this, rule)
     n = len(signals)

@@ -13,13 +13,15 @@ from typing import Any
 from saliency.array_types import Array
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.registry import handles
-from saliency.lrp.rules import SumRule, stabilised_quotient
+from saliency.lrp.rules import InProportion, stabilised_quotient
 
 import chainer.functions as F
 
 
-@handles("interpolation", F.math.linear_interpolate.LinearInterpolate, rule=SumRule)
-def interpolation(this: Application, rule: SumRule | None) -> InputRelevance:
+@handles(
+    "interpolation", F.math.linear_interpolate.LinearInterpolate, rule=InProportion
+)
+def interpolation(this: Application, rule: InProportion | None) -> InputRelevance:
     """``p x + (1 - p) y``: shares of the two terms, none for the gate p."""
     p, x, y = this.inputs
     r = this.output_relevance
@@ -30,8 +32,8 @@ def interpolation(this: Application, rule: SumRule | None) -> InputRelevance:
     return [None, r_x, r_y]
 
 
-@handles("LSTM", F.rnn.lstm.LSTM, rule=SumRule)
-def lstm(this: Application, rule: SumRule | None) -> InputRelevance:
+@handles("LSTM", F.rnn.lstm.LSTM, rule=InProportion)
+def lstm(this: Application, rule: InProportion | None) -> InputRelevance:
     """Shares of what is kept of the cell and of what is new, none for the gates."""
     c, x = this.inputs
     xp = this.xp
@@ -45,8 +47,8 @@ def lstm(this: Application, rule: SumRule | None) -> InputRelevance:
     return [r_c, _as_first_of_four(xp, x, r_a)]
 
 
-@handles("S-LSTM", F.rnn.slstm.SLSTM, rule=SumRule)
-def slstm(this: Application, rule: SumRule | None) -> InputRelevance:
+@handles("S-LSTM", F.rnn.slstm.SLSTM, rule=InProportion)
+def slstm(this: Application, rule: InProportion | None) -> InputRelevance:
     """As the LSTM, with two cells and two inputs."""
     c1, c2, x1, x2 = this.inputs
     xp = this.xp
@@ -61,8 +63,8 @@ def slstm(this: Application, rule: SumRule | None) -> InputRelevance:
     return [r_c1, r_c2, r_x1, _as_first_of_four(xp, x2, r_a2)]
 
 
-@handles("tree LSTM", F.rnn.tree_lstm.TreeLSTM, rule=SumRule)
-def tree_lstm(this: Application, rule: SumRule | None) -> InputRelevance:
+@handles("tree LSTM", F.rnn.tree_lstm.TreeLSTM, rule=InProportion)
+def tree_lstm(this: Application, rule: InProportion | None) -> InputRelevance:
     """As the LSTM, with a cell and a forget gate for each child."""
     *cells, x = this.inputs
     xp = this.xp
@@ -81,7 +83,7 @@ def _total(this: Application) -> Array:
     return sum(r for r in this.relevance if r is not None)
 
 
-def _shares(terms: Sequence[Array], r: Array, rule: SumRule | None) -> list[Array]:
+def _shares(terms: Sequence[Array], r: Array, rule: InProportion | None) -> list[Array]:
     """Return the relevance of the terms of a sum, in proportion."""
     s = stabilised_quotient(r, sum(terms), rule)
     return [term * s for term in terms]

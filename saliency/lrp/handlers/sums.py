@@ -6,7 +6,7 @@ from saliency.lrp.affine import Pooled, SignedSum, WeightedSum, check_weights, s
 from saliency.lrp.graph import Application, InputRelevance
 from saliency.lrp.handlers.routing import routing
 from saliency.lrp.registry import handles
-from saliency.lrp.rules import SumRule, stabilised_quotient
+from saliency.lrp.rules import InProportion, SumRule, stabilised_quotient
 
 import chainer.functions as F
 
@@ -143,10 +143,10 @@ def unpooling(this: Application, rule: SumRule | None) -> InputRelevance:
     F.array.spatial_transformer_grid.SpatialTransformerGrid,
     F.pooling.roi_max_align_2d.ROIMaxAlign2D,
     F.normalization.decorrelated_batch_normalization.FixedDecorrelatedBatchNormalization,
-    rule=SumRule,
+    rule=InProportion,
     hint="any other linear function of the inputs",
 )
-def linear_map(this: Application, rule: SumRule | None) -> InputRelevance:
+def linear_map(this: Application, rule: InProportion | None) -> InputRelevance:
     """Shares in proportion to the contributions x_j w_jk of a linear map."""
     s = [
         None if r is None else stabilised_quotient(r, y, rule)

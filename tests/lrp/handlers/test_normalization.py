@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from saliency.lrp import AlphaBeta, Epsilon, Flat, Gamma, Zero, ZPlus
+from saliency.lrp import AlphaBeta, Box, Epsilon, Flat, Gamma, WSquare, Zero, ZPlus
 from tests.lrp.walked import Walked, as_matrix, between_0_and_1, normal, quotient
 
 import chainer
@@ -71,6 +71,45 @@ class TestNormalization:
             weights[n, c, i, n, c, i] += gamma[c] / deviation
         bias = np.broadcast_to(beta[:, None], x.shape).ravel()
         self._check_against_matrix(walked, x, weights.reshape(24, 24), bias)
+
+    @pytest.mark.parametrize("n_group", [None, 2])
+    @pytest.mark.parametrize(
+        "rule",
+        [
+            *(Zero(), Epsilon(0.1), ZPlus(), AlphaBeta(2, -1), Gamma(0.3)),
+            *(WSquare(), Flat(), Box(-3, 4), ZPlus(bias="ignore")),
+        ],
+        ids=repr,
+    )
+    def test_with_a_constant_deviation_it_is_a_linear_layer(self, rule, n_group):
+        """With the weights of centring and scale, under every rule."""
+        x, gamma, beta = normal(1, 6), *normal(2, 6)
+        if n_group is None:
+            f = lambda v: F.layer_normalization(v, gamma, beta)  # noqa: E731
+        else:
+            f = lambda v: F.group_normalization(v, n_group, gamma, beta)  # noqa: E731
+        n = 6 // (n_group or 1)
+        rows = x.reshape(-1, n)
+        deviation = np.repeat(np.sqrt(rows.var(axis=1) + 1e-5), n)
+        W = np.eye(6) - np.kron(np.eye(6 // n), np.full((n, n), 1 / n))
+        W *= (gamma / deviation)[:, None]
+        # An element of another group is not connected, which Flat() cannot know of W.
+        if n_group and isinstance(rule, Flat):
+            parts = [slice(0, 3), slice(3, 6)]
+        else:
+            parts = [slice(0, 6)]
+        found = Walked(f, x, rule=rule)
+        for part in parts:
+            expected = Walked(
+                lambda v, part=part: F.linear(v, W[part, part], beta[part]),
+                x[:, part],
+                rule=rule,
+                start=[found.start[0][:, part]],
+            )
+            assert_allclose(expected.outputs[0], found.outputs[0][:, part])
+            assert_allclose(
+                found.relevance[0][:, part], expected.relevance[0], rtol=1e-9, atol=1e-9
+            )
 
     def test_decorrelated_batch_normalization_is_a_linear_map(self):
         x, mean, projection = normal(2, 4, 3), normal(2, 2), normal(2, 2, 2)
@@ -291,6 +330,16 @@ ONE_WITH_THE_LAYER = {
         (normal(1), 0),
     ),
     "parameter, reshaped between": (reshaped_between, {}, (normal(4), 0)),
+    "parameter with new axes": (
+        lambda k, h: h + k.learned[:, None, None],
+        {},
+        (1, normal(4)),
+    ),
+    "parameter with new axes in all places": (
+        lambda k, h: h * F.broadcast_to(k.learned[None, ..., None, None], h.shape),
+        {},
+        (normal(4), 0),
+    ),
     "persistent": (lambda k, h: h + k.p, {"p": normal(4, 1, 1)}, (1, normal(4))),
     "view of a persistent": (
         lambda k, h: h + k.p[:, None, None],
@@ -324,6 +373,10 @@ BY_ITSELF = {
     "persistent that is looked up": (
         lambda k, h: h + k.p[: len(h), :, None, None],
         {"p": normal(9, 4)},
+    ),
+    "parameter in the order of the rows": (
+        lambda k, h: h + k.learned[:, None, None, None][: len(h)],
+        {"learned": normal(9)},
     ),
     "parameter for each place": (
         lambda k, h: h + F.broadcast_to(k.learned, h.shape),

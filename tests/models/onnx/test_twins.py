@@ -48,7 +48,7 @@ METHODS = {
     **OF_MAPS,
     **OF_LAYERS,
     "deep_lift_shap": functools.partial(
-        saliency.DeepLiftShapCalculator, background=[0.0, 0.5]
+        saliency.DeepLiftShapCalculator, background=[[0.0], [0.5]]
     ),
     "feature_ablation": functools.partial(
         saliency.FeatureAblationCalculator, groups=three_groups
