@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
     ExpectedGradientsCalculator,
+    FeatureAblationCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
     IntegratedGradientsCalculator,
@@ -201,6 +202,12 @@ def test_texts(data):
     assert calculator.compute(data, converter=lengths).shape == (1, len(data), 4)
 
 
+@pytest.mark.parametrize("kind", [GradientCalculator, FeatureAblationCalculator])
+def test_complex_numbers(kind, x):
+    with pytest.raises(TypeError, match=r"must be of real numbers, got.*complex128"):
+        kind(build(MLP, n_out=1)).compute(x + 1j)
+
+
 class TestPandas:
     @pytest.fixture
     def pandas(self):
@@ -251,6 +258,8 @@ class TestPandas:
             calculator.compute(frame)
         with pytest.raises(TypeError, match=r"Series 'name' is of dtype"):
             calculator.compute((x, frame["name"]))
+        with pytest.raises(TypeError, match=r"columns 'a'; drop"):
+            calculator.compute(pandas.DataFrame({"a": x[:, 0] + 1j, "b": x[:, 1]}))
 
     def test_a_model_may_name_its_columns(self, pandas, x):
         model = build(MLP, n_out=1)

@@ -133,7 +133,11 @@ def as_table(data: Any) -> Table | None:
 
 
 def _of_pandas(pandas: Any, data: Any) -> Table | None:
-    is_numeric = pandas.api.types.is_numeric_dtype
+    types = pandas.api.types
+
+    def is_numeric(dtype: Any) -> bool:
+        return types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)
+
     if isinstance(data, pandas.Series):
         names = None if data.name is None else [str(data.name)]
         return Table(

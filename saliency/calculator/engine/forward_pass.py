@@ -192,6 +192,11 @@ class ForwardPass:
                 "neither added up nor stacked; ask for one of them with call=0, 1, ... "
                 "in target_extractor"
             )
+        if target.dtype.kind == "c":
+            raise TypeError(
+                f"{which} must be of real numbers, got dtype {target.dtype}; pass "
+                "data.real and data.imag as features of their own"
+            )
         if needs_gradient and target.dtype.kind != "f":
             raise TypeError(
                 f"{which} is of dtype {target.dtype}, which has no gradient. If it "

@@ -25,7 +25,7 @@ class NumpyFile(Store):
         self._record_path = beside(self._path, ".progress.json")
         self.name = f"out={str(path)!r}"
         self.record_name = str(self._record_path)
-        self.begin_anew = f"remove {path} and {self._record_path.name}"
+        self.begin_anew = f"remove {path} and {self._record_path}"
         self._file: Any = None
         self._offset = 0
         self._shape: tuple[int, ...] = ()
