@@ -178,8 +178,13 @@ class TestWhereItBegins:
             ).compute(x)
 
 
-def test_a_large_weight_is_looked_at_again_after_training(x):
+@pytest.mark.parametrize("layout", ["rows", "columns", "every other column"])
+def test_a_large_weight_is_looked_at_again_after_training(layout, x):
     model = build(L.Linear, 4, 2000)
+    if layout == "columns":
+        model.W.array = np.asfortranarray(model.W.array)
+    elif layout == "every other column":
+        model.W.array = model.W.array.repeat(2, axis=1)[:, ::2]
     GradientCalculator(model, class_index=0).compute(x)
     model.W.array[:] = np.inf
     with pytest.raises(ValueError, match="its parameter /W holds"):
