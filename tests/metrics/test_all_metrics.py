@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.testing import assert_array_equal
 
 import saliency
 from saliency import GradientCalculator
 from saliency.metrics import Metric
 from saliency.metrics.result import BETTER
 from tests.networks import CNN, build
+
+import chainer.functions as F
 
 METRICS = {
     name: one
@@ -71,3 +75,25 @@ class TestEvery:
             metric.compute(calculator, x, seed=-1)
         with pytest.raises(TypeError, match="did you mean 'train'"):
             metric.compute(calculator, x, trian=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["Deletion", "PixelFlipping", "SensitivityN", "Infidelity", "Completeness"]
+)
+def test_groups_may_be_of_named_columns(name):
+    """A dict of columns is the same groups as an array of int."""
+    table = pd.DataFrame(X[:, :, 0, 0].astype("d"), columns=["dose", "age"])
+    table["day"] = [1.0, 2.0, 3.0]
+    scores = np.array([[1.0, 2.0, 4.0]] * 3)
+
+    def product(x):
+        return F.prod(x + 1, axis=1, keepdims=True)
+
+    settings = {"units": "contribution"} if name == "Infidelity" else {}
+    found = [
+        METRICS[name](product, groups=groups, **settings).compute(
+            scores, table, seed=0, show_progress=False
+        )
+        for groups in ({"when": ["dose", "day"]}, np.array([0, 1, 0]))
+    ]
+    assert_array_equal(found[0].values, found[1].values)
