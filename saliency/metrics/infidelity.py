@@ -97,7 +97,7 @@ class Infidelity(ReferenceMetric):
     ) -> MetricResult:
         def start(batches: Batches, passes: CleanPasses) -> _InfidelityRun:
             return _InfidelityRun(
-                self._groups_for(batches),
+                self._groups_for(batches, tell_apart=self.noise is None),
                 self._reference_for(batches, passes),
                 ScoresForData(scores, self.transform, batches.n_example),
                 self,

@@ -195,8 +195,8 @@ class ModelMetric(Metric):
             starts_run=start,
         )
 
-    def _groups_for(self, batches: Batches) -> GroupsForData:
-        return Groups(self.groups, has_targets=False).for_data(batches)
+    def _groups_for(self, batches: Batches, tell_apart: bool = True) -> GroupsForData:
+        return Groups(self.groups, has_targets=False).for_data(batches, tell_apart)
 
     @names_typos
     def compute(
