@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -136,6 +137,8 @@ class GroupsForData:
                 f"groups are of the {len(names)} columns of data, but the target has "
                 f"the shape {shape}; pass an array of int"
             )
+        if len(set(names)) < len(names):
+            groups, names = _by_position(groups, names)
         named = {title: _names_of(title, m, names) for title, m in groups.items()}
         return np.array(GroupedColumns(named, names).places)
 
@@ -261,6 +264,29 @@ def _checked(value: Any) -> Any:
 
 def _is_list(members: Any) -> bool:
     return isinstance(members, Sequence) and not isinstance(members, str)
+
+
+def _by_position(
+    groups: Mapping[str, Any], names: Sequence[str]
+) -> tuple[dict[str, list[int]], list[str]]:
+    """Return groups by position, and names that tell columns of one name apart.
+
+    A name is all columns that have it.
+    """
+    places = defaultdict(list)
+    for position, name in enumerate(names):
+        places[name].append(position)
+    by_position = {
+        title: [
+            position for member in members for position in places.get(member, [member])
+        ]
+        for title, members in groups.items()
+    }
+    apart = [
+        name if len(places[name]) == 1 else f"{name} (column {position})"
+        for position, name in enumerate(names)
+    ]
+    return by_position, apart
 
 
 def _names_of(title: str, members: Sequence[Any], names: Sequence[str]) -> list[str]:
