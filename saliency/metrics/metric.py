@@ -193,6 +193,7 @@ class ModelMetric(Metric):
             class_index=self.class_index,
             device=self.device,
             starts_run=start,
+            reference=getattr(self, "reference", None),
         )
 
     def _groups_for(self, batches: Batches, tell_apart: bool = True) -> GroupsForData:
@@ -236,7 +237,9 @@ class ModelMetric(Metric):
         Raises:
             TypeError: If ``explained`` is none of these.
             ValueError: If scores are not finite, do not fit the target, or are of
-                several targets or classes; and as ``compute`` of calculators.
+                several targets or classes; if an explanation says that its features or
+                examples are in another order than those of ``data``; and as ``compute``
+                of calculators.
         """
         self.check()
         warn_of_other_class(self, explained)
