@@ -111,6 +111,27 @@ def _check_order(explained: Explanation, data: Any) -> None:
             )
 
 
+def known_array(name: str, given: Any) -> np.ndarray:
+    """Return what is known of examples as an array of NumPy.
+
+    Args:
+        name (str): What it is called in messages.
+        given: An array, a Variable, or a list.
+
+    Raises:
+        TypeError: If it is a table, whose columns nothing compares with the scores.
+    """
+    if isinstance(given, chainer.Variable):
+        given = given.array
+    if as_table(given) is not None:
+        raise TypeError(
+            f"{name} must be an array, got a {type(given).__name__}; pass "
+            f"{name}.to_numpy(), with the features in the order of the scores"
+        )
+    is_array = isinstance(given, chainer.get_array_types())
+    return np.asarray(chainer.cuda.to_cpu(given) if is_array else given)
+
+
 def _check_number(scores: np.ndarray, n_example: int) -> None:
     if len(scores) != n_example:
         raise ValueError(

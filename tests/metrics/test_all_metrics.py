@@ -156,3 +156,14 @@ class TestTables:
         deletion = Deletion(build(MLP), class_index=0, reference=table.mean()[::-1])
         with pytest.raises(ValueError, match="reference must have the columns of data"):
             deletion.of_random(table, seed=0)
+
+    @pytest.mark.parametrize("kind", ["PointingGame", "TruthCorrelation"])
+    def test_what_is_known_is_an_array_or_a_list(self, table, kind):
+        name = "truth" if kind == "PointingGame" else "contributions"
+        known = table > 0 if kind == "PointingGame" else table
+        with pytest.raises(TypeError, match=rf"{name} must be.*DataFrame.*to_numpy"):
+            METRICS[kind](known)
+        scores = table.to_numpy()[::-1]
+        found = METRICS[kind](known.to_numpy().tolist()).compute(scores)
+        expected = METRICS[kind](known.to_numpy()).compute(scores)
+        assert_array_equal(found.values, expected.values)
