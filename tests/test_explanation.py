@@ -269,6 +269,28 @@ class TestClasses:
         with pytest.raises(TypeError, match="must be Explanations"):
             Explanation.of_classes([np.zeros(3)])
 
+    def test_explanations_of_other_examples_are_not_joined(self, of_classes):
+        first = of_classes[:, 0]
+        second = of_classes[:, 1]
+        columns = ("d", "c", "b", "a")
+        for other, what in (
+            (second[::-1], "data"),
+            (dataclasses.replace(second[::-1], data=None), "index"),
+            (dataclasses.replace(second, feature_names=columns), "feature_names"),
+            (dataclasses.replace(second, class_names=["x", "y", "z"]), "class_names"),
+        ):
+            with pytest.raises(ValueError, match=f"same examples.*but {what} differ"):
+                Explanation.of_classes([first, other])
+        # What one of them does not say cannot differ.
+        unnamed = dataclasses.replace(second, data=None, index=None, feature_names=None)
+        assert Explanation.of_classes([first, unnamed]).values.shape == (6, 2, 4)
+
+    def test_data_that_miss_values_are_the_same(self, of_classes):
+        data = np.where(np.eye(6, 4), np.nan, of_classes.data)
+        parts = [dataclasses.replace(of_classes[:, c], data=data) for c in range(2)]
+        parts[1] = dataclasses.replace(parts[1], data=data.copy())
+        assert Explanation.of_classes(parts).has_class_axis
+
     def test_a_table_has_a_row_for_each_class(self, of_classes):
         frame = of_classes.to_dataframe()
         assert frame.shape == (18, 4)

@@ -27,6 +27,7 @@ ROOMS = [
     ("saliency/calculator",),
     ("saliency/calculator/masks",),
     ("saliency/calculator/results", "saliency/calculator/paths"),
+    ("saliency/calculator/planes",),
     ("saliency/calculator/engine",),
     ("saliency/calculator/randomness",),
     ("saliency/deep_lift/__init__",),

@@ -606,7 +606,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             settings.seed,
             subject.dtype,
             may_list=subject.is_of_one_link,
-            feature_names=self._names_in(data, subject)[0],
+            feature_names=names_in(data, subject)[0],
         )
 
 

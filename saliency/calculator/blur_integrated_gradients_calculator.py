@@ -12,6 +12,7 @@ from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
+from saliency.calculator.masks.channels_last import LayoutCheck
 from saliency.calculator.paths.completeness import Completeness, CompleteRun
 from saliency.calculator.paths.reference import Reference
 from saliency.calculator.planes import along_axes
@@ -86,11 +87,15 @@ class BlurIntegratedGradientsCalculator(AdditiveCalculator):
             f"Pass more steps than {self.steps}, or another max_sigma than "
             f"{self.max_sigma:g}"
         )
-        return CompleteRun(Completeness(1, advice))
+        return _BlurRun(Completeness(1, advice))
 
     def number_of_steps(self, run: Run, batch: UserBatch, passes: CleanPasses) -> int:
         """Return the number of points, with both ends."""
-        run_of(run, CompleteRun).completeness.begin(batch.start, batch.size)
+        this_run = run_of(run, _BlurRun)
+        this_run.completeness.begin(batch.start, batch.size)
+        if self.axes is None:
+            for position in range(len(passes.target_shapes(batch))):
+                this_run.layout.look_at(batch, passes, position)
         return self.steps + 1
 
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
@@ -148,3 +153,11 @@ class BlurIntegratedGradientsCalculator(AdditiveCalculator):
     def _sigma(self, step: int) -> float:
         # The way is the same however it is divided; details come at the end of it.
         return self.max_sigma * (1 - step / self.steps) ** 2
+
+
+class _BlurRun(CompleteRun):
+    """Whether attributions add up, and whether the axes of images are those assumed."""
+
+    def __init__(self, completeness: Completeness) -> None:
+        super().__init__(completeness)
+        self.layout = LayoutCheck(lambda *_: "axes=(1, 2)")

@@ -54,7 +54,8 @@ class IntegratedHessiansCalculator(PathCalculator):
     pair counts twice. Each point of the path takes a backward pass for each feature.
 
     There must be a second derivative. That of ReLU and its kin is 0 but for the kinks,
-    which hold all interactions: they are refused. With ``softplus=beta``, each ReLU is
+    which hold all interactions: they are refused, as are SELU and each ELU but that of
+    alpha=1, which miss a part. With ``softplus=beta``, each ReLU is
     explained as if it were the smooth :math:`\frac{1}{\beta} \ln(1 + e^{\beta x})`, as
     in the paper. That is another network, the nearer the larger beta is; it then takes
     more steps.
@@ -208,6 +209,8 @@ _WITH_KINKS = (
     F.activation.prelu.PReLUFunction,
     F.activation.relu.ReLU,
     F.activation.rrelu.RReLU,
+    F.loss.absolute_error.AbsoluteError,
+    F.loss.mean_absolute_error.MeanAbsoluteError,
     F.math.basic_math.Absolute,
     F.math.clip.Clip,
     F.math.maximum.Maximum,
@@ -230,6 +233,13 @@ def _check_second_derivatives(this: ForwardPass) -> None:
             raise ValueError(
                 f"Integrated Hessians needs second derivatives, and that of {name} is "
                 f"0 beside its kinks, which hold all interactions; {instead}"
+            )
+        # Its slope at 0 is alpha from the left, and 1 from the right.
+        if isinstance(inner, F.activation.elu.ELU) and inner.alpha != 1:
+            raise ValueError(
+                "Integrated Hessians needs second derivatives, but the slope of ELU "
+                f"with alpha={inner.alpha:.4g} jumps at 0, where interactions would be "
+                "missed, as those of SELU; choose alpha=1, or a smooth function"
             )
         if isinstance(inner, chainer.Function):
             raise ValueError(

@@ -352,7 +352,8 @@ class Explanation:
         Raises:
             TypeError: If they are none.
             ValueError: If there are none, or they differ in their shapes, method or
-                number of samples, or one has an axis of classes or explains a sum.
+                number of samples, or in the data or the names of examples or features,
+                or one has an axis of classes or explains a sum.
 
         Example:
             >>> import numpy as np
@@ -381,6 +382,8 @@ class Explanation:
                     "explanations must agree in the shape of their values, in method "
                     f"and n_sample, got {first} and {about}"
                 )
+            for name in ("data", "index", "lengths", "feature_names", "class_names"):
+                _check_same(name, getattr(parts[0], name), getattr(part, name))
         stacked: dict[str, Any] = {}
         for name in ("values", "errors", "classes", "scores", "base_values"):
             arrays = [getattr(part, name) for part in parts]
@@ -789,6 +792,19 @@ def _checked_array(name: str, given: Any) -> np.ndarray:
         what = "integers" if kinds == "iu" else "real numbers"
         raise TypeError(f"{name} must hold {what}, got an array of {array.dtype}")
     return array
+
+
+def _check_same(name: str, first: Any, other: Any) -> None:
+    """Raise a ValueError if two explanations are not of the same examples."""
+    if first is None or other is None or first is other:
+        return
+    a, b = np.asarray(first), np.asarray(other)
+    is_same = np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
+    if not is_same:
+        raise ValueError(
+            "explanations must be of the same examples and features in the same "
+            f"order, but {name} differ from those of the first one"
+        )
 
 
 def _html_row(tag: str, cells: Iterable[str]) -> str:

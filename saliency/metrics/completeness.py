@@ -39,7 +39,7 @@ class Completeness(ReferenceMetric):
     ) -> MetricResult:
         def start(batches: Batches, passes: CleanPasses) -> _EndsRun:
             return _EndsRun(
-                self._groups_for(batches),
+                self._groups_for(batches, tell_apart=False),
                 self._reference_for(batches, passes),
                 ScoresForData(scores, "signed", batches.n_example),
             )

@@ -57,6 +57,7 @@ class Infidelity(ReferenceMetric):
     :class:`~saliency.metrics.metric.ReferenceMetric`.
 
     Raises:
+        TypeError: If noise would be added to a target of integers.
         ValueError: If a setting is none of these; if the target is read at several
             calls of its link.
     """
@@ -97,7 +98,7 @@ class Infidelity(ReferenceMetric):
     ) -> MetricResult:
         def start(batches: Batches, passes: CleanPasses) -> _InfidelityRun:
             return _InfidelityRun(
-                self._groups_for(batches),
+                self._groups_for(batches, tell_apart=self.noise is None),
                 self._reference_for(batches, passes),
                 ScoresForData(scores, self.transform, batches.n_example),
                 self,
@@ -171,6 +172,14 @@ class _InfidelityRun(SubsetRun):
         """Return noise for each row; none at step 0, nor where it is padded."""
         assert self.streams is not None  # whoever runs passes has written them
         assert self._metric.noise is not None
+        if origin.dtype.kind != "f":
+            raise TypeError(
+                f"noise={self._metric.noise!r} cannot be added to a target of dtype "
+                f"{origin.dtype}. If it holds measurements or pixels, pass "
+                "data.astype(np.float32); if it is discrete, pass noise=None, or read "
+                "at its embedding: "
+                "target_extractor=VariableMonitorLinkHook(model.embed)"
+            )
         noise = np.zeros(origin.shape, origin.dtype)
         steps, index = this.rows.step.tolist(), this.index.tolist()
         for row, (step, i) in enumerate(zip(steps, index)):

@@ -11,9 +11,12 @@ import numpy as np
 from saliency.checks import check_choice, is_int
 from saliency.configured import positional
 from saliency.metrics.metric import ScoreMetric
-from saliency.metrics.scores import TRANSFORMS, maps_of_examples, transformed
-
-import chainer
+from saliency.metrics.scores import (
+    TRANSFORMS,
+    known_array,
+    maps_of_examples,
+    transformed,
+)
 
 
 class LocalisationMetric(ScoreMetric):
@@ -50,10 +53,7 @@ class LocalisationMetric(ScoreMetric):
 
     def _masks(self) -> np.ndarray:
         """Return the truth as an array of bool."""
-        truth = self.truth
-        if isinstance(truth, chainer.Variable):
-            truth = truth.array
-        array = np.asarray(chainer.cuda.to_cpu(truth))
+        array = known_array("truth", self.truth)
         is_mask = array.dtype.kind in "biu" and bool(np.isin(array, (0, 1)).all())
         if not (is_mask and array.ndim):
             raise TypeError(

@@ -193,10 +193,11 @@ class ModelMetric(Metric):
             class_index=self.class_index,
             device=self.device,
             starts_run=start,
+            reference=getattr(self, "reference", None),
         )
 
-    def _groups_for(self, batches: Batches) -> GroupsForData:
-        return Groups(self.groups, has_targets=False).for_data(batches)
+    def _groups_for(self, batches: Batches, tell_apart: bool = True) -> GroupsForData:
+        return Groups(self.groups, has_targets=False).for_data(batches, tell_apart)
 
     @names_typos
     def compute(
@@ -236,7 +237,9 @@ class ModelMetric(Metric):
         Raises:
             TypeError: If ``explained`` is none of these.
             ValueError: If scores are not finite, do not fit the target, or are of
-                several targets or classes; and as ``compute`` of calculators.
+                several targets or classes; if an explanation says that its features or
+                examples are in another order than those of ``data``; and as ``compute``
+                of calculators.
         """
         self.check()
         warn_of_other_class(self, explained)

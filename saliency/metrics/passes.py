@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Callable
+from typing import Any, Callable
 
 import numpy as np
 
@@ -31,9 +31,12 @@ class Passes(MaskCalculator):
     Args:
         starts_run (callable): Makes what a call holds; that says what is absent at each
             step.
+        reference: What the metric puts in the place of what is absent, whose columns
+            are compared with those of the data, if both are tables.
     """
 
     starts_run: StartsRun
+    reference: Any = None
 
     tells_calls_apart = False
     tells_targets_apart = False

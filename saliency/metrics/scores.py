@@ -8,6 +8,7 @@ from typing import Any, Union
 import numpy as np
 
 from saliency.calculator import BaseCalculator
+from saliency.calculator.engine.data_frames import as_table
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.checks import check_choice
 from saliency.explanation import Explanation
@@ -56,7 +57,8 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
     Raises:
         TypeError: If it is none of these, or a calculator comes without data.
         ValueError: If there are scores of several classes or targets, no axis of
-            examples, or settings without a calculator.
+            examples, or settings without a calculator; or an explanation is of the
+            columns or rows of a table in another order.
     """
     if isinstance(explained, BaseCalculator):
         if data is None:
@@ -73,6 +75,7 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
                 "explained must hold the scores of one class for each example; pass "
                 "explanation.of_class(...)"
             )
+        _check_order(explained, data)
         explained = explained.values
     elif isinstance(explained, chainer.Variable):
         explained = explained.array
@@ -80,6 +83,53 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
     if data is not None:
         _check_number(scores, len(data[0] if isinstance(data, tuple) else data))
     return scores
+
+
+def _check_order(explained: Explanation, data: Any) -> None:
+    """Raise a ValueError if names are those of the data in another order.
+
+    Other names say nothing: they may be nicer ones.
+
+    Args:
+        explained (Explanation): What is measured.
+        data: The examples.
+    """
+    table = as_table(data[0] if isinstance(data, tuple) and data else data)
+    if table is None:
+        return
+    for what, own, others in (
+        ("features", explained.feature_names, table.names),
+        ("examples", explained.index, table.index),
+    ):
+        if own is None or others is None:
+            continue
+        first, second = list(map(str, own)), list(map(str, others))
+        if first != second and sorted(first) == sorted(second):
+            raise ValueError(
+                f"explained must have the {what} of data in the same order, "
+                f"{', '.join(second[:8])}; got {', '.join(first[:8])}"
+            )
+
+
+def known_array(name: str, given: Any) -> np.ndarray:
+    """Return what is known of examples as an array of NumPy.
+
+    Args:
+        name (str): What it is called in messages.
+        given: An array, a Variable, or a list.
+
+    Raises:
+        TypeError: If it is a table, whose columns nothing compares with the scores.
+    """
+    if isinstance(given, chainer.Variable):
+        given = given.array
+    if as_table(given) is not None:
+        raise TypeError(
+            f"{name} must be an array, got a {type(given).__name__}; pass "
+            f"{name}.to_numpy(), with the features in the order of the scores"
+        )
+    is_array = isinstance(given, chainer.get_array_types())
+    return np.asarray(chainer.cuda.to_cpu(given) if is_array else given)
 
 
 def _check_number(scores: np.ndarray, n_example: int) -> None:

@@ -9,8 +9,7 @@ import numpy as np
 from saliency.configured import positional
 from saliency.metrics.metric import ScoreMetric
 from saliency.metrics.rank_correlation import rank_correlations
-
-import chainer
+from saliency.metrics.scores import known_array
 
 
 class TruthCorrelation(ScoreMetric):
@@ -46,10 +45,7 @@ class TruthCorrelation(ScoreMetric):
 
     def _truth(self) -> np.ndarray:
         """Return the contributions as an array of NumPy."""
-        given = self.contributions
-        if isinstance(given, chainer.Variable):
-            given = given.array
-        array: np.ndarray = np.asarray(chainer.cuda.to_cpu(given))
+        array = known_array("contributions", self.contributions)
         if array.dtype.kind not in "fiu":
             raise TypeError(
                 "contributions must be an array of numbers, got "

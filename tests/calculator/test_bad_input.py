@@ -13,6 +13,7 @@ from saliency import (
     IntegratedGradientsCalculator,
     OcclusionCalculator,
     SmoothGradCalculator,
+    list_examples,
 )
 from tests.calculator.every_calculator import every_calculator, every_calculator_with
 from tests.covering import every_value
@@ -131,7 +132,7 @@ class TestTarget:
 
 def test_a_list_of_arrays_as_the_first_input_is_no_target(model, x):
     calculator = GradientCalculator(model)
-    with pytest.raises(TypeError, match=r"target.*Variable.*list"):
+    with pytest.raises(TypeError, match=r"input 0 must be an array.*makes a list"):
         calculator.compute(x, converter=lambda batch, device: ([*batch],))
 
 
@@ -369,3 +370,17 @@ def test_a_target_in_the_wrong_model_is_named(model, x):
     calculator = GradientCalculator(model, VariableMonitorLinkHook(other.l1))
     with pytest.raises(ValueError, match=r"never called.*a link of this model"):
         calculator.compute(x)
+
+
+@pytest.mark.parametrize("lengths", [(3, 3), (2, 3)], ids=str)
+@pytest.mark.parametrize("kind", [GradientCalculator, OcclusionCalculator])
+def test_a_list_of_examples_has_to_be_read_at_a_link(kind, lengths):
+    """A model that takes a list has no array where saliency could be read."""
+
+    def model(sequences):
+        return F.stack([F.sum(one, axis=0) for one in sequences])
+
+    data = [np.ones((n, 2), "float32") for n in lengths]
+    calculator = kind(model, class_index=0)
+    with pytest.raises(TypeError, match=r"input 0 must be an array.*target_extractor="):
+        calculator.compute(data, converter=list_examples)

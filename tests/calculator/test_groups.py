@@ -103,6 +103,35 @@ class TestForms:
         assert explained.feature_names == ("a", "both", "c")
         assert_allclose(explained.values[:, 1], 2 * found[:, 1])
 
+    @pytest.mark.parametrize(
+        "groups, numbers",
+        [
+            ({"both": [0, 3]}, [0, 1, 2, 0]),
+            ({"both": [1, 2]}, [0, 1, 1, 2]),
+            ({"a": [0, 1]}, [0, 0, 1, 2]),
+            ({"both": ["a"]}, [0, 1, 0, 2]),
+            ({"both": ["a", "c"]}, [0, 1, 0, 0]),
+        ],
+        ids=str,
+    )
+    def test_columns_of_one_name(self, groups, numbers):
+        """A position is that column alone, and a name all that have it."""
+        frame = pd.DataFrame(
+            np.random.default_rng(0).standard_normal((3, 4)), columns=list("abac")
+        )
+        calculator = FeatureAblationCalculator(
+            build(MLP), class_index=0, groups=np.array(numbers)
+        )
+        expected = calculator.compute(frame)
+        assert_array_equal(calculator.replace(groups=groups).compute(frame), expected)
+
+    def test_columns_of_one_name_that_are_in_two_groups(self):
+        frame = pd.DataFrame(np.ones((2, 3)), columns=list("aab"))
+        for groups in ({"x": ["a"], "y": [1]}, {"x": [0], "y": [0]}, {"x": ["c"]}):
+            calculator = FeatureAblationCalculator(F.identity, groups=groups)
+            with pytest.raises(ValueError, match=r"groups.*(twice|got 'c')"):
+                calculator.compute(frame)
+
     def test_a_function_of_the_targets_is_given_them_without_padding(self):
         lengths = []
 

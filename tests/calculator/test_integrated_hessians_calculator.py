@@ -171,6 +171,29 @@ class TestReLU:
         with pytest.raises(ValueError, match="pass softplus=10"):
             hessians(build(MLP, activation=F.relu), x)
 
+    @pytest.mark.parametrize(
+        "f, alpha", [(F.selu, "1.673"), (lambda v: F.elu(v, 0.5), "0.5")]
+    )
+    def test_a_curve_with_a_kink_misses_what_is_there(self, x, f, alpha):
+        with pytest.raises(ValueError, match=f"slope of ELU with alpha={alpha} jumps"):
+            hessians(build(MLP, activation=f), x)
+
+    def test_losses_that_jump(self, x):
+        for loss in (
+            lambda v: F.absolute_error(v, np.ones_like(v.array)),
+            lambda v: F.mean_absolute_error(v, np.ones_like(v.array)),
+        ):
+            with pytest.raises(ValueError, match="AbsoluteError is 0 beside"):
+                hessians(loss, x[:1], class_index="sum")
+
+    def test_an_elu_without_a_kink_adds_up(self, x):
+        model = build(MLP, activation=F.elu)
+        found = hessians(model, x, steps=300)
+        expected = IntegratedGradientsCalculator(
+            model, class_index=0, steps=300
+        ).compute(x)
+        assert_allclose(found.sum(axis=3), expected, atol=1e-2)
+
     def test_is_a_softplus_if_asked_for(self, x):
         relu = build(MLP, activation=F.relu, depth=3)
         smooth = build(MLP, activation=lambda v: F.softplus(v, 5.0), depth=3)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 import saliency
 from saliency import GradientCalculator
-from saliency.metrics import Metric
+from saliency.metrics import Deletion, Metric, Sparseness, evaluate
 from saliency.metrics.result import BETTER
-from tests.networks import CNN, build
+from tests.networks import CNN, MLP, build
+
+import chainer.functions as F
 
 METRICS = {
     name: one
@@ -71,3 +76,94 @@ class TestEvery:
             metric.compute(calculator, x, seed=-1)
         with pytest.raises(TypeError, match="did you mean 'train'"):
             metric.compute(calculator, x, trian=True)
+
+
+@pytest.mark.parametrize(
+    "name", ["Deletion", "PixelFlipping", "SensitivityN", "Infidelity", "Completeness"]
+)
+def test_groups_may_be_of_named_columns(name):
+    """A dict of columns is the same groups as an array of int."""
+    table = pd.DataFrame(X[:, :, 0, 0].astype("d"), columns=["dose", "age"])
+    table["day"] = [1.0, 2.0, 3.0]
+    scores = np.array([[1.0, 2.0, 4.0]] * 3)
+
+    def product(x):
+        return F.prod(x + 1, axis=1, keepdims=True)
+
+    settings = {"units": "contribution"} if name == "Infidelity" else {}
+    found = [
+        METRICS[name](product, groups=groups, **settings).compute(
+            scores, table, seed=0, show_progress=False
+        )
+        for groups in ({"when": ["dose", "day"]}, np.array([0, 1, 0]))
+    ]
+    assert_array_equal(found[0].values, found[1].values)
+
+
+class TestTables:
+    """What names its columns or rows has to have them in the order of the data."""
+
+    @pytest.fixture
+    def table(self):
+        rng = np.random.default_rng(0)
+        return pd.DataFrame(rng.normal(size=(3, 4)), columns=list("abcd"))
+
+    @pytest.fixture(
+        params=[
+            *("Deletion", "PixelFlipping", "SensitivityN"),
+            *("Completeness", "Infidelity"),
+        ]
+    )
+    def metric(self, request):
+        units = {"units": "contribution"} if request.param == "Infidelity" else {}
+        return METRICS[request.param](build(MLP), class_index=0, **units)
+
+    def test_an_explanation_in_another_order_is_refused(self, metric, table):
+        explanation = GradientCalculator(metric.model, class_index=0).explain(table)
+        how = {"seed": 0, "show_progress": False}
+        with pytest.raises(ValueError, match="features of data in the same order, d, "):
+            metric.compute(explanation, table[list("dcba")], **how)
+        with pytest.raises(ValueError, match="examples of data in the same order, 2, "):
+            metric.compute(explanation, table[::-1], **how)
+        expected = metric.compute(explanation.values, table.to_numpy(), **how)
+        renamed = dataclasses.replace(explanation, feature_names=[*"wxyz"])
+        for same in (explanation, renamed):
+            for data in (table, table.set_index(np.array([7, 8, 9]))):
+                found = metric.compute(same, data, **how)
+                assert_array_equal(found.values, expected.values)
+
+    def test_a_reference_in_another_order_is_refused(self, metric, table):
+        scores = np.arange(12.0).reshape(3, 4)
+        mean = table.mean()
+        how = {"seed": 0, "show_progress": False}
+        turned = metric.replace(reference=mean[::-1])
+        with pytest.raises(ValueError, match="reference must have the columns of data"):
+            turned.compute(scores, table, **how)
+        expected = metric.replace(reference="mean").compute(scores, table, **how)
+        found = metric.replace(reference=mean).compute(scores, table, **how)
+        assert_allclose(found.values, expected.values)
+
+    def test_so_are_those_of_an_evaluation(self, table):
+        model = build(MLP)
+        explanation = GradientCalculator(model, class_index=0).explain(table)
+        metrics = [Deletion(model, class_index=0)]
+        with pytest.raises(ValueError, match=r"methods.*examples of data in"):
+            evaluate({"G": explanation}, table[::-1], metrics, show_progress=False)
+        with pytest.raises(ValueError, match="features of data in the same order"):
+            Sparseness().compute(explanation, table[list("dcba")])
+
+    def test_nor_does_a_random_ranking_take_it(self, table):
+        deletion = Deletion(build(MLP), class_index=0, reference=table.mean()[::-1])
+        with pytest.raises(ValueError, match="reference must have the columns of data"):
+            deletion.of_random(table, seed=0)
+
+    @pytest.mark.parametrize("kind", ["PointingGame", "TruthCorrelation"])
+    def test_what_is_known_is_an_array_or_a_list(self, table, kind):
+        name = "truth" if kind == "PointingGame" else "contributions"
+        known = table > 0 if kind == "PointingGame" else table
+        with pytest.raises(TypeError, match=rf"{name} must be.*DataFrame.*to_numpy"):
+            METRICS[kind](known)
+        scores = table.to_numpy()[::-1]
+        found = METRICS[kind](known.to_numpy().tolist()).compute(scores)
+        expected = METRICS[kind](known.to_numpy()).compute(scores)
+        assert_array_equal(found.values, expected.values)

@@ -210,6 +210,18 @@ class TestInfidelity:
         assert_array_equal(plain, rescaled.values)
         assert (plain > 0).all()
 
+    def test_noise_is_not_rounded_to_integers(self):
+        """It was 0 for them, and any scores were perfect."""
+
+        def f(x):
+            return F.sum(F.cast(x, "f") ** 2, axis=1, keepdims=True)
+
+        metric = Infidelity(f, units="gradient", noise=0.3, class_index=0)
+        x = np.array([[1, 2], [3, 4]])
+        with pytest.raises(TypeError, match=r"noise=0.3 .*dtype int64.*astype"):
+            metric.compute(np.ones((2, 2)), x, seed=0)
+        assert metric.replace(noise=None).compute(np.ones((2, 2)), x).mean > 0
+
     def test_padding_gets_no_noise(self):
         x = [X[0, :3], X[1]]
         metric = Infidelity(

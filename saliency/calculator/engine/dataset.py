@@ -351,7 +351,8 @@ class Batches:
                 "converter does not take examples of different lengths "
                 f"({', '.join(map(str, sorted(different[0])))}); pass one that pads, "
                 "such as functools.partial(concat_examples, padding=0), or "
-                "saliency.list_examples for a model that takes lists"
+                "saliency.list_examples, beside a target_extractor, for a model that "
+                "takes lists"
             ) from reason
 
     def _gives_lists(self) -> bool:

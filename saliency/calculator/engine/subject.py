@@ -140,7 +140,7 @@ class Subject:
 
         Raises:
             TypeError: If they are all inputs of floating-point numbers, and there are
-                none.
+                none; or one is an input that is a list of examples, and no array.
             ValueError: If there is no input of a position.
         """
         if isinstance(self.targets, str):
@@ -159,6 +159,15 @@ class Subject:
                 raise ValueError(
                     f"targets must be positions of inputs in 0..{len(inputs) - 1} "
                     f"(data has {len(inputs)}), or extractors; got {target}"
+                )
+            if isinstance(target, int) and isinstance(inputs[target], (list, tuple)):
+                raise TypeError(
+                    f"input {target} must be an array to be explained, but converter "
+                    "makes a list of examples of it. Read saliency at a link that all "
+                    "of them go through, as "
+                    "target_extractor=VariableMonitorLinkHook(model.embed); or pad "
+                    "them, converter=functools.partial(concat_examples, padding=0), "
+                    "for an eval_fun that takes an array"
                 )
         return self.targets
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
+from saliency.calculator.masks.channels_last import LayoutCheck
+from saliency.calculator.masks.superpixels import Superpixels
 from saliency.checks import check_choice, is_int, narrowed
 from saliency.explanation.groups import GroupedColumns
 
@@ -41,13 +44,15 @@ class Groups:
         self._values = [_checked(one) for one in given]
         self._is_of_targets = is_of_targets
 
-    def for_data(self, batches: Batches) -> GroupsForData:
+    def for_data(self, batches: Batches, tell_apart: bool = True) -> GroupsForData:
         """Return the groups for the examples of one call.
 
         Args:
             batches (Batches): The data; it knows the names of columns.
+            tell_apart (bool): Whether it matters what is in which group.
         """
-        return GroupsForData(self._values, self._is_of_targets, batches.feature_names)
+        names = batches.feature_names
+        return GroupsForData(self._values, self._is_of_targets, names, tell_apart)
 
 
 class GroupsForData:
@@ -57,14 +62,21 @@ class GroupsForData:
         values (list): As in :class:`Groups`, checked; one for each target, or for all.
         is_of_targets (bool): Whether there is one for each.
         names (list of str or None): What the data calls its columns.
+        tell_apart (bool): Whether it matters what is in which group.
     """
 
     def __init__(
-        self, values: list[Any], is_of_targets: bool, names: list[str] | None
+        self,
+        values: list[Any],
+        is_of_targets: bool,
+        names: list[str] | None,
+        tell_apart: bool,
     ) -> None:
         self._values = values
         self._is_of_targets = is_of_targets
         self._names = names
+        self._layouts = [LayoutCheck(_advice_for(value)) for value in values]
+        self._tell_apart = tell_apart
 
     def of_batch(self, batch: UserBatch, passes: CleanPasses) -> list[GroupsOfTarget]:
         """Return the groups of each target, numbered through from target to target.
@@ -81,7 +93,11 @@ class GroupsForData:
             )
         found: list[GroupsOfTarget] = []
         for position, shape in enumerate(shapes):
-            value = self._values[position if self._is_of_targets else 0]
+            which = position if self._is_of_targets else 0
+            value = self._values[which]
+            is_of_pixels = value is None or isinstance(value, Superpixels)
+            if is_of_pixels and self._tell_apart:
+                self._layouts[which].look_at(batch, passes, position)
             lengths = batch.lengths_at(position)
             if callable(value):
                 targets = chainer.cuda.to_cpu(passes.targets(batch)[position])
@@ -121,6 +137,8 @@ class GroupsForData:
                 f"groups are of the {len(names)} columns of data, but the target has "
                 f"the shape {shape}; pass an array of int"
             )
+        if len(set(names)) < len(names):
+            groups, names = _by_position(groups, names)
         named = {title: _names_of(title, m, names) for title, m in groups.items()}
         return np.array(GroupedColumns(named, names).places)
 
@@ -248,6 +266,29 @@ def _is_list(members: Any) -> bool:
     return isinstance(members, Sequence) and not isinstance(members, str)
 
 
+def _by_position(
+    groups: Mapping[str, Any], names: Sequence[str]
+) -> tuple[dict[str, list[int]], list[str]]:
+    """Return groups by position, and names that tell columns of one name apart.
+
+    A name is all columns that have it.
+    """
+    places = defaultdict(list)
+    for position, name in enumerate(names):
+        places[name].append(position)
+    by_position = {
+        title: [
+            position for member in members for position in places.get(member, [member])
+        ]
+        for title, members in groups.items()
+    }
+    apart = [
+        name if len(places[name]) == 1 else f"{name} (column {position})"
+        for position, name in enumerate(names)
+    ]
+    return by_position, apart
+
+
 def _names_of(title: str, members: Sequence[Any], names: Sequence[str]) -> list[str]:
     """Return the names of a group's columns, some of which may be given by position."""
     found = []
@@ -259,6 +300,18 @@ def _names_of(title: str, members: Sequence[Any], names: Sequence[str]) -> list[
             )
         found.append(names[member] if is_int(member) else member)
     return found
+
+
+def _advice_for(value: Any) -> Callable[[int, int], str]:
+    """Return what says which groups are those of images with their channels last."""
+    if isinstance(value, Superpixels):
+        return lambda height, width: (
+            f"groups=lambda x: np.moveaxis({value!r}(np.moveaxis(x, 3, 1)), 1, 3)"
+        )
+    return lambda height, width: (
+        f"groups=np.arange({height * width}).reshape({height}, {width}, 1) to explain "
+        "pixels"
+    )
 
 
 def _each_by_itself(shape: tuple[int, ...]) -> np.ndarray:

@@ -12,6 +12,7 @@ from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.masks.channels_last import LayoutCheck
 from saliency.calculator.masks.design import units_of_parts
 from saliency.calculator.masks.mask_run import MaskRun, number_of_parts
 from saliency.calculator.paths.reference import ReferenceForData
@@ -186,11 +187,15 @@ class SoftMaskRun(MaskRun):
         self._of_targets: list[MasksOfTarget] = []
         self._masks: dict[tuple[Any, ...], SoftMasks] = {}
         self._gives_parts = False
+        self._layout = LayoutCheck(lambda *_: "axes=(1, 2)")
 
     def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
         """Take note of the shapes of a batch, and return how many steps it has."""
         shapes = passes.target_shapes(batch)
         grids = self._settings.of(len(shapes))
+        for position, grid in enumerate(grids):
+            if grid.axes == (2, 3):
+                self._layout.look_at(batch, passes, position)
         self._of_targets = [
             MasksOfTarget(shape, batch.lengths_at(position), grid)
             for position, (shape, grid) in enumerate(zip(shapes, grids))

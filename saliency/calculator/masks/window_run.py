@@ -11,6 +11,7 @@ from saliency.array_types import Array
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
+from saliency.calculator.masks.channels_last import LayoutCheck
 from saliency.calculator.masks.mask_run import MaskRun
 from saliency.calculator.masks.windows import Window, Windows
 from saliency.calculator.paths.reference import ReferenceForData
@@ -100,6 +101,7 @@ class WindowRun(MaskRun):
         self._fill = fill
         self._geometries = geometries
         self._of_targets: list[TargetWindows] = []
+        self._layout = LayoutCheck(lambda *_: "slide_axis=(1, 2)")
 
     def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
         """Lay out the windows of a batch; those of a target follow the ones before."""
@@ -108,6 +110,8 @@ class WindowRun(MaskRun):
         n_step = 1
         for position, geometry in enumerate(self._geometries.of(len(shapes))):
             lengths = batch.lengths_at(position)
+            if geometry.slide_axis == (2, 3):
+                self._layout.look_at(batch, passes, position)
             try:
                 windows = TargetWindows(n_step - 1, shapes[position], lengths, geometry)
             except ValueError as reason:

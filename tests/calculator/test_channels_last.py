@@ -1,0 +1,131 @@
+"""Images with their channels last, which no default takes for what they are."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from saliency import (
+    BlurIntegratedGradientsCalculator,
+    FeatureAblationCalculator,
+    LimeCalculator,
+    OcclusionCalculator,
+    PermutationCalculator,
+    RISECalculator,
+    ShapleyCalculator,
+    Superpixels,
+)
+from saliency.metrics import Completeness, Deletion, Infidelity, SensitivityN
+from tests.networks import CNN, build
+
+import chainer.functions as F
+import chainer.links as L
+
+LAST = {"groups": np.arange(36).reshape(6, 6, 1)}
+# What each takes for images with their channels first, and last.
+CALCULATORS = {
+    ShapleyCalculator: ({"n_coalitions": 200}, LAST),
+    FeatureAblationCalculator: ({}, LAST),
+    PermutationCalculator: ({}, LAST),
+    LimeCalculator: ({"n_samples": 50}, LAST),
+    RISECalculator: ({"n_masks": 20}, {"axes": (1, 2)}),
+    OcclusionCalculator: ({"size": 2}, {"slide_axis": (1, 2)}),
+    BlurIntegratedGradientsCalculator: ({"steps": 5}, {"axes": (1, 2)}),
+}
+
+
+@pytest.fixture
+def model():
+    return build(CNN, n_channel=3)
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(0).random((2, 6, 6, 3))
+
+
+@pytest.fixture
+def last(model):
+    """The same network, for images with their channels last."""
+    return lambda images: model(F.transpose(images, (0, 3, 1, 2)))
+
+
+def computed(calculator, data):
+    return calculator.compute(data, seed=0, show_progress=False)
+
+
+@pytest.mark.filterwarnings("ignore:.*miss f")
+@pytest.mark.parametrize("kind", CALCULATORS, ids=lambda kind: kind.__name__)
+class TestCalculators:
+    def test_the_warning_says_what_to_pass(self, model, last, x, kind):
+        """With that, they are what they are with channels first."""
+        given, advised = CALCULATORS[kind]
+        name = next(iter(advised))
+        with pytest.warns(UserWarning, match=rf"\(2, 6, 6, 3\).*last, pass {name}="):
+            computed(kind(last, class_index=0, **given), x)
+        first = computed(
+            kind(model, class_index=0, **given), x.transpose(0, 3, 1, 2).copy()
+        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="the target has the shape")
+            found = computed(kind(last, class_index=0, **given, **advised), x)
+        assert_allclose(found.transpose(0, 1, 4, 2, 3), first, atol=1e-9)
+
+    def test_a_batch_after_the_other_is_one_warning(self, last, x, kind):
+        given, _ = CALCULATORS[kind]
+        calculator = kind(last, class_index=0, **given)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            calculator.compute(x, batchsize=1, seed=0, show_progress=False)
+        assert sum("channels last" in str(one.message) for one in caught) == 1
+
+
+@pytest.mark.parametrize("shape", [(2, 6, 6, 1), (2, 3, 8, 3), (2, 9, 9, 9)], ids=str)
+def test_what_a_convolution_takes_is_no_surprise(shape):
+    """Channels of a sensor may be many, and the width of what it measures 1."""
+    convolution = build(L.Convolution2D, shape[1], 2, 1)
+
+    def model(x):
+        return F.mean(F.tanh(convolution(x)), axis=(2, 3))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        computed(FeatureAblationCalculator(model, class_index=0), np.ones(shape))
+
+
+def test_superpixels(model, last, x):
+    groups = Superpixels(4, method="grid")
+    calculator = FeatureAblationCalculator(last, groups=groups, class_index=0)
+    with pytest.warns(UserWarning, match=r"groups=lambda x: np.moveaxis\(Superpixels"):
+        computed(calculator, x)
+    found = calculator.replace(
+        groups=lambda x: np.moveaxis(groups(np.moveaxis(x, 3, 1)), 1, 3)
+    ).compute(x)
+    first = FeatureAblationCalculator(model, groups=groups, class_index=0)
+    expected = computed(first, x.transpose(0, 3, 1, 2).copy())
+    assert_allclose(found.transpose(0, 1, 4, 2, 3), expected, atol=1e-9)
+
+
+def test_metrics(model, last, x):
+    scores = np.random.default_rng(1).normal(size=x.shape)
+    how = {"show_progress": False, "seed": 0}
+    for kind in (Deletion, SensitivityN):
+        with pytest.warns(UserWarning, match="channels last, pass groups="):
+            kind(last, class_index=0).compute(scores, x, **how)
+        found = kind(last, class_index=0, **LAST).compute(scores, x, **how)
+        first = kind(model, class_index=0).compute(
+            scores.transpose(0, 3, 1, 2), x.transpose(0, 3, 1, 2).copy(), **how
+        )
+        assert_allclose(found.values, first.values, atol=1e-9)
+
+
+def test_metrics_to_which_it_does_not_matter(last, x):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Completeness(last, class_index=0).compute(x, x, show_progress=False)
+        Infidelity(last, units="gradient", noise=0.1, class_index=0).compute(
+            x, x, show_progress=False
+        )
