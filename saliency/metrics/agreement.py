@@ -17,6 +17,7 @@ from saliency.metrics.rank_correlation import rank_correlations
 from saliency.metrics.result import MetricResult
 from saliency.metrics.scores import (
     Explained,
+    check_order,
     check_transform,
     maps_of_examples,
     scores_of,
@@ -99,8 +100,8 @@ class Agreement(Metric):
         Raises:
             TypeError: If one of the two is none of these.
             ValueError: If they do not have the same shape, or explanations the same
-                features; scores are not finite, or an example has fewer than k
-                features.
+                features, or examples in the same order; scores are not finite, or an
+                example has fewer than k features.
         """
         self.check()
         check_seed(seed)
@@ -120,6 +121,7 @@ class Agreement(Metric):
                 f"{first.shape}"
             )
         _check_features(explained, self.other)
+        check_order(explained, self.other, "other")
         if self.measure == "correlation":
             taken = (transformed(one, self.transform) for one in pair)
             return self._result(rank_correlations(*taken))

@@ -57,8 +57,8 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
     Raises:
         TypeError: If it is none of these, or a calculator comes without data.
         ValueError: If there are scores of several classes or targets, no axis of
-            examples, or settings without a calculator; or an explanation is of the
-            columns or rows of a table in another order.
+            examples, or settings without a calculator; or an explanation or a table is
+            of the columns or rows of the data in another order.
     """
     if isinstance(explained, BaseCalculator):
         if data is None:
@@ -69,13 +69,13 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
             f"compute() takes {', '.join(settings)} where a calculator explains, which "
             f"takes such arguments; got explained of type {type(explained).__name__}"
         )
+    if isinstance(explained, Explanation) and explained.has_class_axis:
+        raise ValueError(
+            "explained must hold the scores of one class for each example; pass "
+            "explanation.of_class(...)"
+        )
+    check_order(explained, data, "data")
     if isinstance(explained, Explanation):
-        if explained.has_class_axis:
-            raise ValueError(
-                "explained must hold the scores of one class for each example; pass "
-                "explanation.of_class(...)"
-            )
-        _check_order(explained, data)
         explained = explained.values
     elif isinstance(explained, chainer.Variable):
         explained = explained.array
@@ -85,30 +85,39 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
     return scores
 
 
-def _check_order(explained: Explanation, data: Any) -> None:
-    """Raise a ValueError if names are those of the data in another order.
+def check_order(explained: Any, other: Any, name_of_other: str) -> None:
+    """Raise a ValueError if names are those of something else in another order.
 
-    Other names say nothing: they may be nicer ones.
+    Other names say nothing: they may be nicer ones. Nor do numbers in order, which
+    pandas gives to scores in a table without names.
 
     Args:
-        explained (Explanation): What is measured.
-        data: The examples.
+        explained: What is measured; it has names if it is an explanation or a table.
+        other: What it is compared with, such as the examples.
+        name_of_other (str): What that is called in the message.
     """
-    table = as_table(data[0] if isinstance(data, tuple) and data else data)
-    if table is None:
-        return
-    for what, own, others in (
-        ("features", explained.feature_names, table.names),
-        ("examples", explained.index, table.index),
+    for what, own, others in zip(
+        ("features", "examples"), _names_in(explained), _names_in(other)
     ):
         if own is None or others is None:
             continue
         first, second = list(map(str, own)), list(map(str, others))
+        is_numbered = first == list(map(str, range(len(first))))
+        if is_numbered and not isinstance(explained, Explanation):
+            continue
         if first != second and sorted(first) == sorted(second):
             raise ValueError(
-                f"explained must have the {what} of data in the same order, "
+                f"explained must have the {what} of {name_of_other} in the same order, "
                 f"{', '.join(second[:8])}; got {', '.join(first[:8])}"
             )
+
+
+def _names_in(value: Any) -> tuple[Any, Any]:
+    """Return the names of features and of examples; None where there are none."""
+    if isinstance(value, Explanation):
+        return value.feature_names, value.index
+    table = as_table(value[0] if isinstance(value, tuple) and value else value)
+    return (None, None) if table is None else (table.names, table.index)
 
 
 def known_array(name: str, given: Any) -> np.ndarray:

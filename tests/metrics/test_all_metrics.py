@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import saliency
 from saliency import GradientCalculator
-from saliency.metrics import Deletion, Metric, Sparseness, evaluate
+from saliency.metrics import Agreement, Deletion, Metric, Sparseness, evaluate
 from saliency.metrics.result import BETTER
 from tests.networks import CNN, MLP, build
 
@@ -132,6 +132,21 @@ class TestTables:
                 found = metric.compute(same, data, **how)
                 assert_array_equal(found.values, expected.values)
 
+    def test_scores_in_a_table_are_in_the_order_of_the_data(self, metric, table):
+        table.index = [*"xyz"]
+        scores = GradientCalculator(metric.model, class_index=0).explain(table).values
+        named = pd.DataFrame(scores, table.index, table.columns)
+        how = {"seed": 0, "show_progress": False}
+        expected = metric.compute(scores, table, **how)
+        for same in (named, pd.DataFrame(scores), named.rename(columns={"a": "age"})):
+            assert_array_equal(
+                metric.compute(same, table, **how).values, expected.values
+            )
+        with pytest.raises(ValueError, match="features of data in the same order, a, "):
+            metric.compute(named[list("dcba")], table, **how)
+        with pytest.raises(ValueError, match="examples of data in the same order, x, "):
+            metric.compute(named[::-1], table, **how)
+
     def test_a_reference_in_another_order_is_refused(self, metric, table):
         scores = np.arange(12.0).reshape(3, 4)
         mean = table.mean()
@@ -142,6 +157,14 @@ class TestTables:
         expected = metric.replace(reference="mean").compute(scores, table, **how)
         found = metric.replace(reference=mean).compute(scores, table, **how)
         assert_allclose(found.values, expected.values)
+
+    def test_two_explanations_are_of_the_same_order(self, table):
+        one = GradientCalculator(build(MLP), class_index=0).explain(table)
+        other = GradientCalculator(build(MLP), class_index=1).explain(table[::-1])
+        with pytest.raises(
+            ValueError, match="examples of other in the same order, 2, "
+        ):
+            Agreement(other, k=2).compute(one)
 
     def test_so_are_those_of_an_evaluation(self, table):
         model = build(MLP)
