@@ -160,4 +160,4 @@ class _BlurRun(CompleteRun):
 
     def __init__(self, completeness: Completeness) -> None:
         super().__init__(completeness)
-        self.layout = LayoutCheck(lambda *_: "axes=(1, 2)")
+        self.layout = LayoutCheck("axes=(1, 2)")

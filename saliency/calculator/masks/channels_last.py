@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Callable
-
 import numpy as np
 
 from saliency.calculator.engine.clean_passes import CleanPasses
@@ -19,10 +17,11 @@ class LayoutCheck:
     """Warns, once for each target, of images that seem to have their channels last.
 
     Args:
-        advice (callable): Returns what to pass, for the height and the width.
+        advice (str): What to pass; ``{height}``, ``{width}`` and ``{n_pixel}`` in it
+            are those of the images.
     """
 
-    def __init__(self, advice: Callable[[int, int], str]) -> None:
+    def __init__(self, advice: str) -> None:
         self._advice = advice
         self._seen: set[int] = set()  # positions of targets
 
@@ -48,10 +47,12 @@ class LayoutCheck:
         wiring = Wiring(this.outputs)
         if any(wiring.is_of_planes(x) for x in this.at_target(position).targets):
             return
+        _, height, width, _ = shape
+        advice = self._advice.format(height=height, width=width, n_pixel=height * width)
         warn_user(
             f"the target has the shape {shape}, of which axis 1 is taken for that of "
             "channels, but no convolution of the model takes it so. If these are "
-            f"images with their channels last, pass {self._advice(*shape[1:3])}"
+            f"images with their channels last, pass {advice}"
         )
 
 

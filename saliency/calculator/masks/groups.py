@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
@@ -302,16 +302,11 @@ def _names_of(title: str, members: Sequence[Any], names: Sequence[str]) -> list[
     return found
 
 
-def _advice_for(value: Any) -> Callable[[int, int], str]:
+def _advice_for(value: Any) -> str:
     """Return what says which groups are those of images with their channels last."""
     if isinstance(value, Superpixels):
-        return lambda height, width: (
-            f"groups=lambda x: np.moveaxis({value!r}(np.moveaxis(x, 3, 1)), 1, 3)"
-        )
-    return lambda height, width: (
-        f"groups=np.arange({height * width}).reshape({height}, {width}, 1) to explain "
-        "pixels"
-    )
+        return f"groups=lambda x: np.moveaxis({value!r}(np.moveaxis(x, 3, 1)), 1, 3)"
+    return "groups=np.arange({n_pixel}).reshape({height}, {width}, 1) to explain pixels"
 
 
 def _each_by_itself(shape: tuple[int, ...]) -> np.ndarray:

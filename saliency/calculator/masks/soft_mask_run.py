@@ -187,7 +187,7 @@ class SoftMaskRun(MaskRun):
         self._of_targets: list[MasksOfTarget] = []
         self._masks: dict[tuple[Any, ...], SoftMasks] = {}
         self._gives_parts = False
-        self._layout = LayoutCheck(lambda *_: "axes=(1, 2)")
+        self._layout = LayoutCheck("axes=(1, 2)")
 
     def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
         """Take note of the shapes of a batch, and return how many steps it has."""

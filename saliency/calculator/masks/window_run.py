@@ -101,7 +101,7 @@ class WindowRun(MaskRun):
         self._fill = fill
         self._geometries = geometries
         self._of_targets: list[TargetWindows] = []
-        self._layout = LayoutCheck(lambda *_: "slide_axis=(1, 2)")
+        self._layout = LayoutCheck("slide_axis=(1, 2)")
 
     def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
         """Lay out the windows of a batch; those of a target follow the ones before."""
