@@ -21,6 +21,7 @@ def test_what_each_function_gives_is_what_chainer_gives():
         Compared(f, *xs).check()
 
 
+@pytest.mark.large
 def test_so_is_what_it_gives_in_the_middle_of_others():
     # What comes from above belongs to the walk, and what it gives goes on.
     for f, xs in CASES:

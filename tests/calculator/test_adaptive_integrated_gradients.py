@@ -251,6 +251,7 @@ class TestInTheEngine:
     """Everything else than the points is as with other methods."""
 
     @pytest.mark.parametrize("steps", [2, 5, 32, 33])
+    @pytest.mark.large
     def test_the_result_does_not_depend_on_the_batchsize(self, steps):
         model, x = train(32, dtype=np.float64)
         calculator = Adaptive(model, class_index="argmax", steps=steps)
@@ -295,6 +296,7 @@ class TestInTheEngine:
         assert_allclose(whole, Adaptive(g, class_index=0).compute(run(h, x)))
 
     @pytest.mark.parametrize("batchsize", [1, 5, 100])
+    @pytest.mark.large
     def test_at_each_call_of_a_link(self, batchsize, x):
         model = build(Siamese)
         target = VariableMonitorLinkHook(model.encoder)

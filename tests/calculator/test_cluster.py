@@ -374,6 +374,7 @@ def test_an_error_on_a_worker_is_the_calls_and_the_work_goes_on(client, x, tmp_p
     assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
 
 
+@pytest.mark.large
 def test_what_is_finished_is_returned_at_once(client, x, tmp_path):
     out = tmp_path / "x.zarr"
     calculator = SmoothGradCalculator(build(MLP, n_out=1))

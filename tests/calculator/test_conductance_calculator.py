@@ -125,6 +125,7 @@ def test_is_the_sum_over_steps_of_explicit_gradients(method, x):
         assert_allclose(found[i], expected, rtol=1e-10, atol=1e-14)
 
 
+@pytest.mark.large
 def test_neurons_add_up_to_their_layer_and_to_integrated_gradients(x):
     model = build(MLP)
     how = {"class_index": 1, "baseline": [np.zeros(4), BASELINE]}

@@ -113,7 +113,7 @@ def test_of_a_convolutional_network(new_calculator, disturbance, rng):
     batchsizes=st.tuples(st.integers(1, 50), st.integers(1, 50)),
     seed=st.integers(0, 2**64),
 )
-@settings(max_examples=50)
+@settings(max_examples=30)
 def test_of_random_networks(
     calculator,
     width,
@@ -296,6 +296,7 @@ class TestSeed:
         assert len(np.unique(samples[0], axis=0)) == 5
 
 
+@pytest.mark.large
 def test_float32_agrees_within_its_precision(x):
     model = build(MLP, n_out=1, dropout=0.5, dtype=np.float32)
     calculator = IntegratedGradientsCalculator(model)

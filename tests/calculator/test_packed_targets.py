@@ -156,6 +156,7 @@ def test_noise_comes_by_example_whatever_the_batch(sentences):
     },
     batchsize=[1, 3, 16],
 )
+@pytest.mark.large
 def test_masks_are_those_of_a_padded_twin(where, batchsize, sentences):
     """Whichever sentences stand beside a token, and however long the longest is."""
     results = []

@@ -218,6 +218,7 @@ class TestPasses:
         # Of 8,192 examples first, as nobody knows yet how many windows there are.
         assert passes.n_row == [2, 32768, 2, 5 * 8192 - 32768, 5 * (10_000 - 8192)]
 
+    @pytest.mark.large
     def test_of_the_parts_of_a_file_are_alike(self, passes, tmp_path):
         """So are its bytes, whether another part was explained before or not."""
         x = np.random.default_rng(0).normal(size=(64 * 128, 4))
@@ -336,6 +337,7 @@ class TestPasses:
         expected = chainer.grad([loss(v)], [v])[0].array
         assert_allclose(found[0], expected, rtol=1e-6)
 
+    @pytest.mark.large
     def test_of_longer_sequences_are_smaller(self, passes):
         """What the first batch took says nothing of them."""
         lengths = [1] * 16 + [400] * 16

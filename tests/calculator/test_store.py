@@ -335,6 +335,7 @@ def test_every_region_of_every_file_in_turn(kind, tmp_path):
 
 
 @every_kind
+@pytest.mark.large
 def test_the_record_of_many_batches_takes_little_of_the_time(
     kind, tmp_path, monkeypatch
 ):

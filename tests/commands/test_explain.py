@@ -452,6 +452,7 @@ def test_molecules_with_names_behind_a_tab(folder, tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--drop", "--index"])
+@pytest.mark.large
 def test_a_column_of_smiles_that_is_told_apart_leaves_a_table(folder, tmp_path, option):
     path = tmp_path / "rows.csv"
     path.write_text("smiles,a,b,c,d\nCCO,1,2,3,4\nN,3,4,5,6\n")

@@ -217,7 +217,7 @@ BIASES = ["share", "ignore"]
 STEPS = OF_IMAGES + OF_VECTORS + OF_BOTH * 2
 
 many = hypothesis.settings(
-    max_examples=100, suppress_health_check=list(hypothesis.HealthCheck)
+    max_examples=60, suppress_health_check=list(hypothesis.HealthCheck)
 )
 
 

@@ -86,6 +86,7 @@ def test_gradients_are_those_of_a_plain_loop(network):
 
 @every_network
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.large
 def test_scores_do_not_depend_on_the_batch(network, name):
     model = made(network)
     baseline = methods.mean_embedding(model, SENTENCES)
@@ -131,6 +132,7 @@ def test_lrp_of_a_recurrent_network_without_biases_conserves():
 
 
 @every_network
+@pytest.mark.large
 def test_integrated_gradients_add_up(network):
     model = made(network)
     baseline = methods.mean_embedding(model, SENTENCES)
