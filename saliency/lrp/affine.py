@@ -46,8 +46,8 @@ class WeightedSum:
         b = this.inputs[2] if len(this.inputs) > 2 else None
         if b is not None:
             b = b[None] if b.ndim > 1 else _on_axis(1, b, self.output.ndim)
+        axes = channel_axes(this)
         for upper in this.merged:
-            axes = channel_axes(this)
             assert axes is not None  # it would not have been merged
             of_W, of_output = axes
             found = channel_scaling(upper, of_output)

@@ -142,6 +142,10 @@ class TestTables:
             assert_array_equal(
                 metric.compute(same, table, **how).values, expected.values
             )
+        # The numbers that pandas gives are no names: rows of data may be shuffled.
+        shuffled = table.set_axis([2, 0, 1])
+        found = metric.compute(pd.DataFrame(scores), shuffled, **how)
+        assert_array_equal(found.values, expected.values)
         with pytest.raises(ValueError, match="features of data in the same order, a, "):
             metric.compute(named[list("dcba")], table, **how)
         with pytest.raises(ValueError, match="examples of data in the same order, x, "):
