@@ -14,6 +14,7 @@ import chainer
 pytestmark = pytest.mark.gpu
 
 TRIALS = trials()
+READ_AS_NUMBERS = {"indices_or_sections", "pad_bw"}
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,10 @@ def float64_everywhere():
 
 @pytest.fixture
 def constants_on_gpu(monkeypatch):
-    """The constants that the functions under test hold are sent to the GPU."""
+    """The constants that the functions under test hold are sent to the GPU.
+
+    What a function reads as numbers stays where it is.
+    """
     gpu, apply = chainer.get_device("@cupy:0"), chainer.FunctionNode.apply
 
     def sent(x):
@@ -34,7 +38,7 @@ def constants_on_gpu(monkeypatch):
 
     def apply_on_gpu(function, inputs):
         for name, value in list(vars(function).items()):
-            if isinstance(value, np.ndarray) and name != "indices_or_sections":
+            if isinstance(value, np.ndarray) and name not in READ_AS_NUMBERS:
                 setattr(function, name, gpu.send(value))
         return apply(function, [sent(x) for x in inputs])
 
