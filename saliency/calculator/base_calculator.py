@@ -126,7 +126,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
             - None: ``'argmax'`` in LRP, and elsewhere the sum, with a warning if there
               are several columns.
         device (int, str, chainer.backend.Device or None): Where the model is;
-            ``-1`` or ``'@numpy'`` is the CPU. ``None`` asks the model.
+            ``-1`` or ``'@numpy'`` is the CPU. ``None`` asks the model, or the links
+            that a callable holds.
         targets (str, sequence or None): Several targets at once, which noise and paths
             change together: ``'all'``, the inputs of floating-point numbers; or
             positions of inputs and VariableMonitorLinkHooks, as ``(0, 2)`` or

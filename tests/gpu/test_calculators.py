@@ -7,7 +7,7 @@ import copy
 import numpy as np
 import pytest
 
-from saliency import GaussianNoiseSampler
+from saliency import GaussianNoiseSampler, GradientCalculator
 from tests.calculator.every_calculator import every_calculator
 from tests.networks import MLP, build
 
@@ -24,3 +24,19 @@ def test_the_device_does_not_change_the_result(new_calculator, train, x):
     of_gpu = new_calculator(on_gpu, class_index=1).compute(x, **how)
     assert isinstance(of_gpu, np.ndarray)
     np.testing.assert_allclose(of_gpu, of_cpu, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("is_model", [True, False], ids=["model", "eval_fun"])
+def test_a_callable_is_where_the_links_are_that_it_holds(is_model, x):
+    on_cpu = build(MLP)
+    on_gpu = copy.deepcopy(on_cpu)
+    on_gpu.to_device("@cupy:0")
+
+    def scores(v):
+        return on_gpu(v)
+
+    how = {} if is_model else {"eval_fun": scores}
+    calculator = GradientCalculator(scores if is_model else None, class_index=1, **how)
+    of_cpu = GradientCalculator(on_cpu, class_index=1).compute(x)
+    np.testing.assert_allclose(calculator.compute(x), of_cpu, rtol=1e-8, atol=1e-10)

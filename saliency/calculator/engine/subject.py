@@ -108,7 +108,7 @@ class Subject:
             output_extractor,
             class_index,
             is_sum,
-            _find_device(device, model),
+            _find_device(device, model, eval_fun),
         )
 
     @property
@@ -298,10 +298,10 @@ def _check_extractor(name: str, extractor: Any) -> None:
         )
 
 
-def _find_device(device: Any, model: Any) -> Any:
+def _find_device(device: Any, model: Any, eval_fun: Any) -> Any:
     of_model = model.device if isinstance(model, chainer.Link) else None
     if device is None:
-        return of_model or chainer.get_device("@numpy")
+        return of_model or _device_within(model, eval_fun)
     try:
         found = chainer.get_device(device)
         with chainer.using_device(found):
@@ -319,3 +319,9 @@ def _find_device(device: Any, model: Any) -> Any:
             "model.to_device(device), or pass device=None"
         )
     return found
+
+
+def _device_within(*called: Any) -> Any:
+    """Return where the links are that callables hold; the CPU if not on one device."""
+    devices = {link.device.name: link.device for link in links_within(*called)}
+    return devices.popitem()[1] if len(devices) == 1 else chainer.get_device("@numpy")
