@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    AblationCAMCalculator,
     EigenCAMCalculator,
     GradCAMCalculator,
     GradCAMPlusPlusCalculator,
@@ -28,6 +30,7 @@ from tests.networks import build
 import chainer
 import chainer.functions as F
 import chainer.links as L
+from chainer.dataset import concat_examples
 
 
 def places(A: np.ndarray) -> list[tuple[int, ...]]:
@@ -150,6 +153,43 @@ def test_layers_are_averaged_and_calls_added_up(new_calculator, formula, rng):
         first = formula(large[0], of_large)
         second = interpolated(formula(small[0], of_small), (4, 6))
         assert_allclose(found, (first + second).clip(min=0), rtol=1e-7, atol=1e-10)
+
+
+class Words(chainer.Chain):
+    """Reads words in pairs; there is no word where the number is -1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.init_scope():
+            self.embed = L.EmbedID(9, 4, ignore_label=-1)
+            self.pairs = L.Convolution1D(4, 5, 2, pad=1)
+            self.output = L.Linear(5, 3)
+
+    def forward(self, words: Any) -> Any:
+        h = F.relu(self.pairs(F.transpose(self.embed(words), (0, 2, 1))))
+        has_word = np.pad(words >= 0, ((0, 0), (0, 1)))[:, None]
+        h = h * np.broadcast_to(has_word.astype(h.dtype), h.shape)
+        return self.output(F.tanh(F.sum(h, axis=2)))
+
+
+@pytest.mark.parametrize("batchsize", [1, 2, 16])
+@pytest.mark.parametrize(
+    "new_calculator", [GradCAMCalculator, AblationCAMCalculator, *FORMULAS]
+)
+def test_padding_has_no_part_in_maps(new_calculator, batchsize, rng):
+    model = build(Words)
+    model.pairs.b.array[...] = rng.normal(size=5)
+    hook = VariableMonitorLinkHook(model.embed)
+    calculator = new_calculator(model, hook, class_index=1, resize=False)
+    texts = [rng.integers(0, 9, n).astype("i") for n in (4, 1, 7, 3)]
+    maps = calculator.compute(
+        texts, converter=partial(concat_examples, padding=-1), batchsize=batchsize
+    )
+    assert maps.shape == (1, 4, 8)
+    for found, text in zip(maps[0], texts):
+        (alone,) = calculator.compute(text[None])[0]
+        assert_allclose(found[: len(alone)], alone, rtol=1e-7)
+        assert np.isnan(found[len(alone) :]).all()
 
 
 class Pooled(chainer.Chain):

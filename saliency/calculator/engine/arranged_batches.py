@@ -236,7 +236,7 @@ class ArrangedBatches:
             assert lengths is not None  # the search has found them
             self._lengths.update(zip(batch.index, lengths))
             yield from compute(batch)
-        elif arrangement.folds and not self._padding_moves_masks(batch):
+        elif arrangement.folds and not self._padding_matters(batch):
             yield from compute(self._followed.told(batch, self._targets))
         else:
             # Each by itself, since targets of examples may differ in shape.
@@ -256,6 +256,12 @@ class ArrangedBatches:
             return
         for index in batch.index.tolist():  # as the converter makes it of one alone
             yield replace(self._batches.load(index, index + 1), lengths=())
+
+    def _padding_matters(self, batch: UserBatch) -> bool:
+        """Tell whether results of an example depend on how far it is padded."""
+        is_padded = any(batch.is_ragged(i) for i in range(len(batch.lengths)))
+        reads_padding = self._run.reads_padding and is_padded
+        return reads_padding or self._padding_moves_masks(batch)
 
     def _padding_moves_masks(self, batch: UserBatch) -> bool:
         """Tell whether dropout masks of an example depend on how far it is padded.
