@@ -13,9 +13,11 @@ from link_hooks import VariableMonitorLinkHook
 from saliency import (
     AblationCAMCalculator,
     EigenCAMCalculator,
+    FeatureAblationCalculator,
     GradCAMCalculator,
     GradCAMPlusPlusCalculator,
     HiResCAMCalculator,
+    IntegratedGradientsCalculator,
     LayerCAMCalculator,
     XGradCAMCalculator,
 )
@@ -190,6 +192,31 @@ def test_padding_has_no_part_in_maps(new_calculator, batchsize, rng):
         (alone,) = calculator.compute(text[None])[0]
         assert_allclose(found[: len(alone)], alone, rtol=1e-7)
         assert np.isnan(found[len(alone) :]).all()
+
+
+@pytest.mark.parametrize("batchsize", [1, 2, 16])
+@pytest.mark.parametrize(
+    "new_calculator", [FeatureAblationCalculator, IntegratedGradientsCalculator]
+)
+def test_padding_has_no_part_in_a_target_of_another_layout(
+    new_calculator, batchsize, rng
+):
+    """What a convolution gives is ``(N, unit, length)``, so that no end is known."""
+    model = build(Words)
+    model.pairs.b.array[...] = rng.normal(size=5)
+    hook = VariableMonitorLinkHook(model.pairs)
+    calculator = new_calculator(model, hook, class_index=1)
+    texts = [rng.integers(0, 9, n).astype("i") for n in (4, 1, 7, 3)]
+    how = {"converter": partial(concat_examples, padding=-1), "batchsize": batchsize}
+    samples = calculator.compute(texts, **how)
+    assert samples.shape == (1, 4, 5, 8)
+    for found, text in zip(samples[0], texts):
+        (alone,) = calculator.compute(text[None])[0]
+        n = alone.shape[1]
+        assert_allclose(found[:, :n], alone, rtol=1e-7)
+        assert np.isnan(found[:, n:]).all()
+    of_units = calculator.compute_aggregate(texts, ch_axis=2, **how)
+    assert_allclose(of_units, samples[0].sum(axis=1))
 
 
 class Pooled(chainer.Chain):

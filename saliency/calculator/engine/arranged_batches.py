@@ -259,9 +259,10 @@ class ArrangedBatches:
 
     def _padding_matters(self, batch: UserBatch) -> bool:
         """Tell whether results of an example depend on how far it is padded."""
-        is_padded = any(batch.is_ragged(i) for i in range(len(batch.lengths)))
-        reads_padding = self._run.reads_padding and is_padded
-        return reads_padding or self._padding_moves_masks(batch)
+        reads_padding = self._run.reads_padding
+        if self._followed.hide_ends(batch, self._targets, reads_padding):
+            return True
+        return self._padding_moves_masks(batch)
 
     def _padding_moves_masks(self, batch: UserBatch) -> bool:
         """Tell whether dropout masks of an example depend on how far it is padded.
