@@ -285,6 +285,17 @@ class TestClasses:
         unnamed = dataclasses.replace(second, data=None, index=None, feature_names=None)
         assert Explanation.of_classes([first, unnamed]).values.shape == (6, 2, 4)
 
+    def test_explanations_of_other_texts_or_molecules_are_not_joined(self, texts):
+        tokens = [["not", "the", "film"], ["<b>", "film"]]
+        others = dataclasses.replace(texts, element_names=tokens)
+        with pytest.raises(ValueError, match="but element_names differ"):
+            Explanation.of_classes([texts, others])
+        assert Explanation.of_classes([texts, texts]).element_names[0][1] == "a"
+        texts = dataclasses.replace(texts, molecules=["CCO", "CN"])
+        others = dataclasses.replace(texts, molecules=["COC", "CN"])
+        with pytest.raises(ValueError, match="but molecules differ"):
+            Explanation.of_classes([texts, others])
+
     def test_data_that_miss_values_are_the_same(self, of_classes):
         data = np.where(np.eye(6, 4), np.nan, of_classes.data)
         parts = [dataclasses.replace(of_classes[:, c], data=data) for c in range(2)]
