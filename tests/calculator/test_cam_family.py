@@ -14,6 +14,7 @@ from saliency import (
     AblationCAMCalculator,
     EigenCAMCalculator,
     FeatureAblationCalculator,
+    FullGradCalculator,
     GradCAMCalculator,
     GradCAMPlusPlusCalculator,
     HiResCAMCalculator,
@@ -217,6 +218,28 @@ def test_padding_has_no_part_in_a_target_of_another_layout(
         assert np.isnan(found[:, n:]).all()
     of_units = calculator.compute_aggregate(texts, ch_axis=2, **how)
     assert_allclose(of_units, samples[0].sum(axis=1))
+
+
+@pytest.mark.parametrize("batchsize", [1, 2, 16])
+@pytest.mark.parametrize(
+    "new_calculator", [FeatureAblationCalculator, GradCAMCalculator, FullGradCalculator]
+)
+def test_padding_has_no_part_in_signals(new_calculator, batchsize, rng):
+    """Signals ``(channel, time)`` are as long as they have channels, by ``len``."""
+    model = of_rank((7,))
+    apply = lambda x: F.sum(F.relu(model.conv1(x)), axis=2)  # noqa: E731
+    calculator = new_calculator(model, eval_fun=apply, class_index=1)
+    signals = [rng.normal(size=(2, n)) for n in (4, 3, 7)]
+    how = {"converter": partial(concat_examples, padding=0), "batchsize": batchsize}
+    explanation = calculator.explain(signals, **how)
+    for i, signal in enumerate(signals):
+        alone = calculator.explain(signal[None])
+        n = signal.shape[1]
+        assert_allclose(explanation.values[i, ..., :n], alone.values[0], rtol=1e-7)
+        assert np.isnan(explanation.values[i, ..., n:]).all()
+        assert_allclose(explanation.scores[i], alone.scores[0])
+    with pytest.raises(ValueError, match="have different lengths"):
+        calculator.explain(signals, ch_axis=-1, **how)
 
 
 class Pooled(chainer.Chain):

@@ -38,8 +38,8 @@ class FollowedLengths:
         self._subject = subject
         self._batches = batches
         self._clean = clean
-        # By position of the target and of the input.
-        self._seen: dict[tuple[int, int], _Seen] = {}
+        # By position of the target and of the input, and whether sizes were compared.
+        self._seen: dict[tuple[int, int, bool], _Seen] = {}
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown."""
@@ -67,11 +67,16 @@ class FollowedLengths:
             targets (sequence): The targets.
             reads_padding (bool): Whether the method looks behind ends that are known.
         """
-        return any(
-            seen.differs and (reads_padding or not seen.is_followed)
-            for position, target in enumerate(targets)
-            for _, seen in self._seen_of(position, target, batch.lengths, batch.start)
-        )
+        for position, target in enumerate(targets):
+            place = position, target
+            for _, seen in self._seen_of(*place, batch.lengths, batch.start):
+                if seen.differs and (reads_padding or not seen.is_followed):
+                    return True
+            sizes = batch.sizes_beside_lengths()
+            for _, seen in self._seen_of(*place, sizes, batch.start, are_sizes=True):
+                if seen.differs:
+                    return True
+        return False
 
     def of_target(
         self,
@@ -100,24 +105,27 @@ class FollowedLengths:
         target: Target,
         of_inputs: Sequence[np.ndarray | None],
         start: int,
+        *,
+        are_sizes: bool = False,
     ) -> Iterator[tuple[np.ndarray, _Seen]]:
         """Give the lengths of inputs behind a target that differ, and what they show.
 
-        The arguments are those of :meth:`of_target`.
+        The arguments are those of :meth:`of_target`; or lengths are sizes.
         """
         for i in self._subject.inputs_behind(target, len(of_inputs)):
             lengths = of_inputs[i] if i < len(of_inputs) else None
             if lengths is None or len(set(lengths)) == 1:
                 continue
-            if (position, i) not in self._seen:
+            key = position, i, are_sizes
+            if key not in self._seen:
                 ends = [int(lengths.argmin()), int(lengths.argmax())]
                 shapes = [self._shape(start + k, position) for k in ends]
                 is_followed = all(
                     len(shape) > 1 and shape[1] == lengths[k]
                     for k, shape in zip(ends, shapes)
                 )
-                self._seen[position, i] = _Seen(is_followed, shapes[0] != shapes[1])
-            yield lengths, self._seen[position, i]
+                self._seen[key] = _Seen(is_followed, shapes[0] != shapes[1])
+            yield lengths, self._seen[key]
 
     def _shape(self, index: int, position: int) -> tuple[int, ...]:
         """Return the shape of an example's target, where nothing is padded."""
