@@ -285,6 +285,17 @@ class TestClasses:
         unnamed = dataclasses.replace(second, data=None, index=None, feature_names=None)
         assert Explanation.of_classes([first, unnamed]).values.shape == (6, 2, 4)
 
+    def test_explanations_of_other_texts_or_molecules_are_not_joined(self, texts):
+        tokens = [["not", "the", "film"], ["<b>", "film"]]
+        others = dataclasses.replace(texts, element_names=tokens)
+        with pytest.raises(ValueError, match="but element_names differ"):
+            Explanation.of_classes([texts, others])
+        assert Explanation.of_classes([texts, texts]).element_names[0][1] == "a"
+        texts = dataclasses.replace(texts, molecules=["CCO", "CN"])
+        others = dataclasses.replace(texts, molecules=["COC", "CN"])
+        with pytest.raises(ValueError, match="but molecules differ"):
+            Explanation.of_classes([texts, others])
+
     def test_data_that_miss_values_are_the_same(self, of_classes):
         data = np.where(np.eye(6, 4), np.nan, of_classes.data)
         parts = [dataclasses.replace(of_classes[:, c], data=data) for c in range(2)]
@@ -667,6 +678,24 @@ class TestPictures:
         assert titles[:3] == ["image", "cat", "dog"]
         one = maps[1, "dog"]
         assert len(one.images) == 1 and one.plot().axes[0].get_title().endswith("dog")
+
+    def test_classes_of_one_name_are_two(self):
+        """As two cranes of ImageNet are."""
+        values = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+        kinds = {"classes": np.tile([0, 1, 2], (2, 1)), "class_names": ["ox", "ox", ""]}
+        maps = Explanation(values, images=[np.zeros((4, 5))] * 2, **kinds)
+        axes = maps.plot(mode="heatmap").axes
+        assert [ax.get_title() for ax in axes[:4]] == ["image", "ox", "1: ox", ""]
+        for ax, of_class in zip(axes[1:4], values[0]):
+            np.testing.assert_allclose(ax.images[0].get_array(), of_class)
+
+        words = Explanation(values[..., 0], element_names=[[*"abcd"]] * 2, **kinds)
+        labels = [text.get_text() for text in words.plot().axes[0].texts]
+        assert labels.count("ox") == labels.count("1: ox") == 2
+
+        table = Explanation(values[:, 0, 0], classes=[0, 1], class_names=["ox", "ox"])
+        titles = [ax.get_title() for ax in table.plot("bar").axes]
+        assert titles[:2] == ["ox (1 example)", "1: ox (1 example)"]
 
     def test_data_in_the_range_of_colours_is_a_picture(self):
         images = np.random.default_rng(0).random((2, 3, 8, 8))

@@ -24,6 +24,7 @@ from saliency.lrp.graph import Application, function_of
 from saliency.lrp.registry import kind_of
 from saliency.lrp.rules import every
 
+import chainer
 import chainer.functions as F
 
 # Functions without a b, whatever they are applied to: f(c x) = c f(x) for c > 0.
@@ -89,9 +90,9 @@ def bias_term(
     outputs = [(y, g) for y, g in zip(this.outputs, this.relevance) if g is not None]
     if len(pairs) == len(outputs) == 1 and pairs[0][0].shape == outputs[0][0].shape:
         ((x, gx),), ((y, gy),) = pairs, outputs
-        return BiasTerm(path, this, gy * y - gx * x, True)
-    above = sum(_by_row(g * y, n_row) for y, g in outputs)
-    below = sum(_by_row(g * x, n_row) for x, g in pairs)
+        return BiasTerm(path, this, _times(gy, y) - _times(gx, x), True)
+    above = sum(_by_row(_times(g, y), n_row) for y, g in outputs)
+    below = sum(_by_row(_times(g, x), n_row) for x, g in pairs)
     dtype = outputs[0][0].dtype
     return BiasTerm(path, this, (above - below).astype(dtype), False)
 
@@ -116,6 +117,12 @@ def sums_of_rows(arrays: Sequence[Array], n_row: int) -> tuple[Array, Array]:
     """Return the sum of all arrays for each row, and that of their magnitudes."""
     total = sum(_by_row(a, n_row) for a in arrays)
     return total, sum(_by_row(abs(a), n_row) for a in arrays)
+
+
+def _times(gradient: Array, values: Array) -> Array:
+    """Return products that are 0 without a gradient, as behind a mask of -inf."""
+    xp = chainer.backend.get_array_module(values)
+    return gradient * xp.where(gradient == 0, 0, values)
 
 
 def _by_row(array: Array, n_row: int) -> Array:

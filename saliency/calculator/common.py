@@ -203,4 +203,6 @@ def _value_range(array: Any) -> Any:
             "data[None]"
         )
     axes = tuple(range(1, array.ndim))
+    if array.size == 0:  # examples without elements have no range
+        return array.sum(axis=axes, keepdims=True)
     return array.max(axis=axes, keepdims=True) - array.min(axis=axes, keepdims=True)

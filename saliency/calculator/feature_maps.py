@@ -89,6 +89,8 @@ class MapsRun(GuidedRun):
 
     def __init__(self, layers: Sequence[chainer.Link] | None) -> None:
         super().__init__()
+        # Where examples end in a map is not known, and means over it would differ.
+        self.reads_padding = True
         self.layers = layers
         self._search = _ConvolutionCalls()
         self._hooks: list[VariableMonitorLinkHook] = []
@@ -268,16 +270,17 @@ class _ConvolutionCalls(chainer.LinkHook):
                 none of Chainer's links.
         """
         above = wiring.nodes_above(this.targets)
-        found = [
-            (link, A)
-            for link, A in self.calls
-            if A.node in above and wiring.is_used(A) and np.prod(A.shape[2:]) > 1
+        called = [
+            (link, A) for link, A in self.calls if A.node in above and wiring.is_used(A)
         ]
+        found = [(link, A) for link, A in called if np.prod(A.shape[2:]) > 1]
         if not found:
+            what = "no convolution of Chainer's links is called"
+            if called:
+                what = "all convolutions of Chainer's links give maps of one pixel"
             raise ValueError(
-                "no convolution of Chainer's links is called on the way from the "
-                "target to the output; say which layer gives the feature maps: "
-                "layer='path/of/it', or the link"
+                f"{what} on the way from the target to the output; say which layer "
+                "gives the feature maps: layer='path/of/it', or the link"
             )
         layer, last = found[-1]
         for function in wiring.functions_above([last]):

@@ -116,7 +116,9 @@ class GradCAMCalculator(LayerMapsCalculator):
 
     The saliency is a map for each image, ``(M, N, h, w)`` for images of
     ``(N, ch, h, w)``, and is not negative; so with one axis for sequences
-    ``(N, ch, length)``, with three for volumes. Noise is added to the image.
+    ``(N, ch, length)``, with three for volumes. Noise is added to the image. Examples
+    of different lengths go through the model one by one, since means over maps would
+    differ with what is padded.
 
     Args:
         layer (str, chainer.Link, sequence of these or None): The convolution, or its

@@ -32,6 +32,8 @@ _OF_EXAMPLES = (
 )  # fmt: skip
 #: What there is for each example in a tuple.
 _TUPLES_OF_EXAMPLES = ("element_names", "molecules", "images")
+#: What is called by names, or is a text itself.
+_NAMES = ("feature_names", "class_names", "element_names", "molecules")
 #: How many rows and columns Jupyter shows, how many letters of a text, and how many of
 #: the strongest elements.
 _ROWS, _COLUMNS, _LETTERS, _STRONGEST = 10, 12, 60, 3
@@ -352,8 +354,9 @@ class Explanation:
         Raises:
             TypeError: If they are none.
             ValueError: If there are none, or they differ in their shapes, method or
-                number of samples, or in the data or the names of examples or features,
-                or one has an axis of classes or explains a sum.
+                number of samples, or in the data, the molecules or the names of
+                examples, features or elements, or one has an axis of classes or
+                explains a sum.
 
         Example:
             >>> import numpy as np
@@ -382,7 +385,7 @@ class Explanation:
                     "explanations must agree in the shape of their values, in method "
                     f"and n_sample, got {first} and {about}"
                 )
-            for name in ("data", "index", "lengths", "feature_names", "class_names"):
+            for name in ("data", "index", "lengths", *_NAMES):
                 _check_same(name, getattr(parts[0], name), getattr(part, name))
         stacked: dict[str, Any] = {}
         for name in ("values", "errors", "classes", "scores", "base_values"):
@@ -798,8 +801,11 @@ def _check_same(name: str, first: Any, other: Any) -> None:
     """Raise a ValueError if two explanations are not of the same examples."""
     if first is None or other is None or first is other:
         return
-    a, b = np.asarray(first), np.asarray(other)
-    is_same = np.array_equal(a, b, equal_nan=a.dtype.kind == b.dtype.kind == "f")
+    if isinstance(first, tuple):  # texts, or tuples of them
+        is_same = first == other
+    else:
+        are_floats = first.dtype.kind == other.dtype.kind == "f"
+        is_same = np.array_equal(first, other, equal_nan=are_floats)
     if not is_same:
         raise ValueError(
             "explanations must be of the same examples and features in the same "

@@ -133,5 +133,5 @@ def numbers_of_elements(values: np.ndarray, n_lead: int) -> list[int]:
     Values are NaN beyond the end of an example, and nowhere else.
     """
     of_examples = np.moveaxis(values, n_lead, 1)
-    flat = of_examples.reshape(*of_examples.shape[:2], -1)
-    return [int((~np.isnan(one)).any(axis=1).sum()) for one in flat]
+    others = tuple(range(2, of_examples.ndim))
+    return [int(n) for n in (~np.isnan(of_examples)).any(axis=others).sum(axis=1)]

@@ -11,7 +11,10 @@ import numpy as np
 from saliency.explanation import Explanation
 from saliency.report.encoding import rounded
 from saliency.visualizer.explained.of_images import is_of_images
-from saliency.visualizer.explained.titles import names_of_class_axis
+from saliency.visualizer.explained.titles import (
+    names_of_class_axis,
+    names_of_classes,
+)
 from saliency.visualizer.names import plain
 from saliency.visualizer.tables.additivity import checked_sums
 
@@ -68,7 +71,7 @@ class Method(NamedTuple):
         """
         if not self.explanation.has_class_axis:
             return []
-        return [plain(name) for name in names_of_class_axis(self.explanation)]
+        return names_of_class_axis(self.explanation)
 
     @property
     def misses(self) -> np.ndarray | None:
@@ -130,7 +133,8 @@ class Method(NamedTuple):
         classes, bases = given.classes, given.base_values
         of_examples = None
         if classes is not None and classes.ndim == 1:
-            of_examples = [plain(given.name_of_class(int(c))) for c in classes[:n]]
+            names = names_of_classes(given, classes.tolist())
+            of_examples = [names[c] for c in classes[:n].tolist()]
         return {
             "name": self.name,
             "signed": self.is_signed,

@@ -9,6 +9,7 @@ import numpy as np
 
 from saliency.report.encoding import as_base64, rounded
 from saliency.report.methods import Method
+from saliency.visualizer.explained.titles import names_of_classes
 from saliency.visualizer.names import plain
 from saliency.visualizer.tables.beeswarm import relative_values
 
@@ -71,10 +72,8 @@ def _summary(method: Method) -> list[dict[str, Any]]:
     (values,) = method.layers
     found, counts = np.unique(classes, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return [
-        _means(plain(method.explanation.name_of_class(int(c))), values[classes == c])
-        for c in found[order]
-    ]
+    names_of = names_of_classes(method.explanation, found.tolist())
+    return [_means(names_of[c], values[classes == c]) for c in found[order].tolist()]
 
 
 def _means(name: str, values: np.ndarray) -> dict[str, Any]:

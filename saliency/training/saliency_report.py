@@ -72,7 +72,7 @@ class SaliencyReport(chainer.training.Extension):
         trigger (tuple or callable): When: ``(1, "epoch")``, ``(500, "iteration")``, or
             a trigger of Chainer.
         filename (str or None): Name of the picture in the trainer's folder. As with
-            Chainer's snapshots, it may hold fields of the trainer:
+            Chainer's snapshots, it may hold fields of the trainer, one or several:
             ``"saliency_epoch_{.updater.epoch}.png"``. By default it is
             ``"saliency_iter_600.png"`` after 600 iterations, with the name of the
             extension. Folders are made.
@@ -186,7 +186,8 @@ class SaliencyReport(chainer.training.Extension):
     def _path_in(self, folder: str, trainer: Any) -> Path:
         filename = self._filename or self._prefix + "_iter_{.updater.iteration}.png"
         try:
-            return Path(folder, filename.format(trainer))
+            # Each of several fields takes the next argument.
+            return Path(folder, filename.format(*[trainer] * filename.count("{")))
         except (AttributeError, IndexError, KeyError, ValueError) as reason:
             raise ValueError(
                 f"filename={filename!r} must hold fields of the trainer alone, as in "

@@ -9,11 +9,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    AblationCAMCalculator,
     EigenCAMCalculator,
+    FeatureAblationCalculator,
+    FullGradCalculator,
     GradCAMCalculator,
     GradCAMPlusPlusCalculator,
     HiResCAMCalculator,
+    IntegratedGradientsCalculator,
     LayerCAMCalculator,
     XGradCAMCalculator,
 )
@@ -28,6 +33,7 @@ from tests.networks import build
 import chainer
 import chainer.functions as F
 import chainer.links as L
+from chainer.dataset import concat_examples
 
 
 def places(A: np.ndarray) -> list[tuple[int, ...]]:
@@ -150,6 +156,90 @@ def test_layers_are_averaged_and_calls_added_up(new_calculator, formula, rng):
         first = formula(large[0], of_large)
         second = interpolated(formula(small[0], of_small), (4, 6))
         assert_allclose(found, (first + second).clip(min=0), rtol=1e-7, atol=1e-10)
+
+
+class Words(chainer.Chain):
+    """Reads words in pairs; there is no word where the number is -1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.init_scope():
+            self.embed = L.EmbedID(9, 4, ignore_label=-1)
+            self.pairs = L.Convolution1D(4, 5, 2, pad=1)
+            self.output = L.Linear(5, 3)
+
+    def forward(self, words: Any) -> Any:
+        h = F.relu(self.pairs(F.transpose(self.embed(words), (0, 2, 1))))
+        has_word = np.pad(words >= 0, ((0, 0), (0, 1)))[:, None]
+        h = h * np.broadcast_to(has_word.astype(h.dtype), h.shape)
+        return self.output(F.tanh(F.sum(h, axis=2)))
+
+
+@pytest.mark.parametrize("batchsize", [1, 2, 16])
+@pytest.mark.parametrize(
+    "new_calculator", [GradCAMCalculator, AblationCAMCalculator, *FORMULAS]
+)
+def test_padding_has_no_part_in_maps(new_calculator, batchsize, rng):
+    model = build(Words)
+    model.pairs.b.array[...] = rng.normal(size=5)
+    hook = VariableMonitorLinkHook(model.embed)
+    calculator = new_calculator(model, hook, class_index=1, resize=False)
+    texts = [rng.integers(0, 9, n).astype("i") for n in (4, 1, 7, 3)]
+    maps = calculator.compute(
+        texts, converter=partial(concat_examples, padding=-1), batchsize=batchsize
+    )
+    assert maps.shape == (1, 4, 8)
+    for found, text in zip(maps[0], texts):
+        (alone,) = calculator.compute(text[None])[0]
+        assert_allclose(found[: len(alone)], alone, rtol=1e-7)
+        assert np.isnan(found[len(alone) :]).all()
+
+
+@pytest.mark.parametrize("batchsize", [1, 2, 16])
+@pytest.mark.parametrize(
+    "new_calculator", [FeatureAblationCalculator, IntegratedGradientsCalculator]
+)
+def test_padding_has_no_part_in_a_target_of_another_layout(
+    new_calculator, batchsize, rng
+):
+    """What a convolution gives is ``(N, unit, length)``, so that no end is known."""
+    model = build(Words)
+    model.pairs.b.array[...] = rng.normal(size=5)
+    hook = VariableMonitorLinkHook(model.pairs)
+    calculator = new_calculator(model, hook, class_index=1)
+    texts = [rng.integers(0, 9, n).astype("i") for n in (4, 1, 7, 3)]
+    how = {"converter": partial(concat_examples, padding=-1), "batchsize": batchsize}
+    samples = calculator.compute(texts, **how)
+    assert samples.shape == (1, 4, 5, 8)
+    for found, text in zip(samples[0], texts):
+        (alone,) = calculator.compute(text[None])[0]
+        n = alone.shape[1]
+        assert_allclose(found[:, :n], alone, rtol=1e-7)
+        assert np.isnan(found[:, n:]).all()
+    of_units = calculator.compute_aggregate(texts, ch_axis=2, **how)
+    assert_allclose(of_units, samples[0].sum(axis=1))
+
+
+@pytest.mark.parametrize("batchsize", [1, 2, 16])
+@pytest.mark.parametrize(
+    "new_calculator", [FeatureAblationCalculator, GradCAMCalculator, FullGradCalculator]
+)
+def test_padding_has_no_part_in_signals(new_calculator, batchsize, rng):
+    """Signals ``(channel, time)`` are as long as they have channels, by ``len``."""
+    model = of_rank((7,))
+    apply = lambda x: F.sum(F.relu(model.conv1(x)), axis=2)  # noqa: E731
+    calculator = new_calculator(model, eval_fun=apply, class_index=1)
+    signals = [rng.normal(size=(2, n)) for n in (4, 3, 7)]
+    how = {"converter": partial(concat_examples, padding=0), "batchsize": batchsize}
+    explanation = calculator.explain(signals, **how)
+    for i, signal in enumerate(signals):
+        alone = calculator.explain(signal[None])
+        n = signal.shape[1]
+        assert_allclose(explanation.values[i, ..., :n], alone.values[0], rtol=1e-7)
+        assert np.isnan(explanation.values[i, ..., n:]).all()
+        assert_allclose(explanation.scores[i], alone.scores[0])
+    with pytest.raises(ValueError, match="have different lengths"):
+        calculator.explain(signals, ch_axis=-1, **how)
 
 
 class Pooled(chainer.Chain):

@@ -32,6 +32,18 @@ COLUMNS = ["age", "red", "green", "weight"]
 GROUPS = {"colour": ["green", "red"]}
 SENTENCES = [np.arange(n, dtype=np.int32) for n in (3, 5, 2)]
 TOKENS = [["a", "b", "c"], [*"vwxyz"], ["n", "o"]]
+padded = functools.partial(concat_examples, padding=-1)
+
+
+class Words(chainer.Chain):
+    def __init__(self):
+        super().__init__()
+        with self.init_scope():
+            self.embed = L.EmbedID(9, 5, ignore_label=-1)
+            self.out = L.Linear(5, 2)
+
+    def forward(self, tokens):
+        return self.out(F.sum(F.tanh(self.embed(tokens)), axis=1))
 
 
 @pytest.fixture
@@ -218,24 +230,13 @@ class TestOtherShapes:
         np.testing.assert_allclose(total, explanation.scores, atol=1e-5)
 
     def test_sequences_of_different_lengths(self):
-        class Words(chainer.Chain):
-            def __init__(self):
-                super().__init__()
-                with self.init_scope():
-                    self.embed = L.EmbedID(9, 5, ignore_label=-1)
-                    self.out = L.Linear(5, 2)
-
-            def forward(self, tokens):
-                return self.out(F.sum(F.tanh(self.embed(tokens)), axis=1))
-
         words = Words()
         sentences = [np.arange(n, dtype=np.int32) for n in (3, 5, 2)]
         calculator = IntegratedGradientsCalculator(
             words, VariableMonitorLinkHook(words.embed), class_index=1
         )
-        pad = functools.partial(concat_examples, padding=-1)
         explanation = calculator.explain(
-            sentences, converter=pad, ch_axis=3, batchsize=2
+            sentences, converter=padded, ch_axis=3, batchsize=2
         )
         np.testing.assert_array_equal(explanation.lengths, [3, 5, 2])
         np.testing.assert_array_equal(calculator.lengths, [3, 5, 2])
@@ -246,6 +247,27 @@ class TestOtherShapes:
         np.testing.assert_allclose(explanation.scores, expected, atol=1e-5)
         total = explanation.base_values + np.nansum(explanation.values, axis=1)
         np.testing.assert_allclose(total, explanation.scores, atol=1e-4)
+
+    @pytest.mark.parametrize("lengths", [(3, 0, 2), (0, 0)], ids=str)
+    @pytest.mark.parametrize("batchsize", [1, 2, 16])
+    def test_a_sentence_without_words(self, batchsize, lengths):
+        words = Words()
+        sentences = [np.arange(n, dtype=np.int32) for n in lengths]
+        hook = VariableMonitorLinkHook(words.embed)
+        how = {"converter": padded, "ch_axis": 3, "batchsize": batchsize}
+        tokens = [list(map(str, sentence)) for sentence in sentences]
+        calculator = IntegratedGradientsCalculator(words, hook, class_index=1)
+        explanation = calculator.explain(sentences, element_names=tokens, **how)
+        assert explanation.values.shape == (len(lengths), max(lengths))
+        assert explanation.numbers_of_elements() == list(lengths)
+        total = explanation.base_values + np.nansum(explanation.values, axis=1)
+        np.testing.assert_allclose(total, explanation.scores, atol=1e-4)
+
+        calculator = SmoothGradCalculator(words, hook, class_index=1)
+        noisy = calculator.explain(sentences, M=2, seed=0, **how)
+        assert noisy.numbers_of_elements() == list(lengths)
+        with pytest.raises(ValueError, match=r"ch_axis=2 .* different lengths"):
+            calculator.explain([*sentences, SENTENCES[0]], **{**how, "ch_axis": 2})
 
     def test_examples_without_a_batch_axis(self):
         model = chainer.Sequential(L.Linear(4, 6), F.tanh, L.Linear(6, 2))

@@ -383,6 +383,16 @@ class TestLastConvolution:
         expected = calculator.replace(layer=conv)
         assert_array_equal(calculator.compute(images), expected.compute(images))
 
+    def test_all_give_one_pixel(self, images):
+        conv = build(L.Convolution2D, 2, 3, 1)
+
+        def apply(x: Any) -> Any:
+            return conv(F.mean(x, axis=(2, 3), keepdims=True))[:, :, 0, 0]
+
+        calculator = GradCAMCalculator(conv, eval_fun=apply, class_index=1)
+        with pytest.raises(ValueError, match=r"maps of one pixel.*say which layer"):
+            calculator.compute(images)
+
     def test_there_is_none(self, images):
         calculator = GradCAMCalculator(build(L.Linear, 48, 3), class_index=1)
         with pytest.raises(ValueError, match=r"no convolution.*say which layer"):

@@ -134,6 +134,27 @@ class TestTerms:
         expected = np.concatenate([one.biases["Softplus"] for one in alone], axis=1)
         assert_allclose(terms.biases["Softplus"], expected, rtol=1e-9)
 
+    @pytest.mark.parametrize("is_added", [False, True])
+    def test_of_masked_tokens_are_zeros(self, is_added):
+        """Scores of tokens that are masked by -inf have no gradient."""
+        layer = build(L.Linear, 3, 1)
+        is_word = np.array([True, True, False])
+
+        def attention(v):  # (batch, time, 3)
+            scores = layer(v, n_batch_axes=2)[..., 0]
+            masked = np.full(scores.shape, -np.inf)
+            if is_added:
+                scores += np.where(is_word, 0, masked)
+            else:
+                where = np.broadcast_to(is_word, scores.shape)
+                scores = F.where(where, scores, masked)
+            return F.sum(F.softmax(scores)[..., None] * v, axis=1)
+
+        x = np.random.default_rng(0).normal(size=(2, 3, 3))
+        terms = FullGradCalculator(attention, class_index=1).decomposition(x)
+        assert_allclose(total(terms), terms.scores, rtol=1e-9)
+        assert all(np.isfinite(of_one).all() for of_one in terms.biases.values())
+
     def test_of_samples_with_noise(self, images):
         calculator = FullGradCalculator(build(CNN), class_index=1)
         how = {"noise_sampler": GaussianNoiseSampler(), "seed": 0}

@@ -210,6 +210,15 @@ class TestTables:
             expected = given.values[rows].mean(axis=0)
             np.testing.assert_allclose(means["mean"], expected, rtol=1e-4)
 
+    def test_classes_of_one_name_are_not_mixed_either(self):
+        given = Explanation(
+            np.arange(6.0).reshape(3, 2), classes=[0, 1, 0], class_names=["ox", "ox"]
+        )
+        data = Page(given.to_html()).data
+        assert data["methods"][0]["classOf"] == ["ox", "1: ox", "ox"]
+        means = data["content"]["summary"][0]
+        assert [(one["class"], one["n"]) for one in means] == [("ox", 2), ("1: ox", 1)]
+
     def test_an_axis_of_classes(self):
         values = np.random.default_rng(0).normal(size=(5, 2, 3))
         given = Explanation(

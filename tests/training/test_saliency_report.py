@@ -206,13 +206,14 @@ class TestWhatIsReported:
         trainer.extend(new_report())
         trainer.extend(new_report(trigger=(1, "iteration"), plot={"kind": "bar"}))
         trainer.extend(
-            new_report(filename="pictures/epoch_{.updater.epoch}.png"), name="of_zero"
+            new_report(filename="of/{.updater.epoch}_{.updater.iteration}.png"),
+            name="of_zero",
         )
         trainer.extend(extensions.LogReport())
         trainer.run()
         names = [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.png")]
         assert sorted(names) == [
-            "pictures/epoch_1.png",
+            "of/1_2.png",
             "saliency_1_iter_1.png",
             "saliency_1_iter_2.png",
             "saliency_iter_2.png",

@@ -302,6 +302,19 @@ class TestModes:
         assert (np.array(edges.get_edgecolor()) == 1).all()
         assert (edges.get_linewidth() > np.array(lines.get_linewidth())).all()
 
+    @pytest.mark.parametrize("is_row", [True, False])
+    def test_contours_of_one_row_or_column_cross_it(self, is_row):
+        scores = np.linspace(0, 1, 9)[None] if is_row else np.linspace(0, 1, 9)[:, None]
+        image = np.zeros(scores.shape)
+        figure = visualizer.visualize(scores, image, mode="contour", percentile=100)
+        _, lines = (
+            c for c in figure.axes[0].get_children() if isinstance(c, QuadContourSet)
+        )
+        for path, place in zip(lines.get_paths(), [2, 4, 6]):
+            along, across = path.vertices.T if is_row else path.vertices.T[::-1]
+            assert_allclose(along, place)
+            assert_allclose(sorted(across), [-0.5, 0.5])
+
     def test_contours_of_zeros_are_none(self, photograph):
         figure = visualizer.visualize(np.zeros((8, 10)), photograph, mode="contour")
         assert len(drawn(figure)) == 1

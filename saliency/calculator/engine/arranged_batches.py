@@ -126,9 +126,9 @@ class ArrangedBatches:
         self._arrangement.tell(self._run)
         if self._arrangement.layout is PACKED:
             return [self._arrangement.with_lengths(batch)]
-        if self._arrangement.folds:
+        if self._arrangement.folds and not self._hides_ends(batch):
             return [self._followed.told(batch, self._targets)]
-        return list(self._search.examples(batch))
+        return list(self._one_by_one(batch, self._arrangement))
 
     # --- lengths of what was explained ---
 
@@ -137,7 +137,9 @@ class ArrangedBatches:
         found = self._lengths
         if batch.start in found:
             return len({found[i] for i in batch.index}) > 1
-        return any(batch.is_ragged(i) for i in range(len(batch.lengths)))
+        sizes = [of for of in batch.sizes if of is not None]
+        of_inputs = [of for of in batch.lengths if of is not None] + sizes
+        return any(len(set(of.tolist())) > 1 for of in of_inputs)
 
     def lengths_of_examples(
         self, of_batches: Sequence[tuple[np.ndarray | None, ...]], gives_tuple: bool
@@ -236,7 +238,7 @@ class ArrangedBatches:
             assert lengths is not None  # the search has found them
             self._lengths.update(zip(batch.index, lengths))
             yield from compute(batch)
-        elif arrangement.folds and not self._padding_moves_masks(batch):
+        elif arrangement.folds and not self._padding_matters(batch):
             yield from compute(self._followed.told(batch, self._targets))
         else:
             # Each by itself, since targets of examples may differ in shape.
@@ -256,6 +258,15 @@ class ArrangedBatches:
             return
         for index in batch.index.tolist():  # as the converter makes it of one alone
             yield replace(self._batches.load(index, index + 1), lengths=())
+
+    def _padding_matters(self, batch: UserBatch) -> bool:
+        """Tell whether results of an example depend on how far it is padded."""
+        return self._hides_ends(batch) or self._padding_moves_masks(batch)
+
+    def _hides_ends(self, batch: UserBatch) -> bool:
+        """Tell whether padding matters since it is not known where examples end."""
+        reads_padding = self._run.reads_padding
+        return self._followed.hide_ends(batch, self._targets, reads_padding)
 
     def _padding_moves_masks(self, batch: UserBatch) -> bool:
         """Tell whether dropout masks of an example depend on how far it is padded.

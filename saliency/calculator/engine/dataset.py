@@ -43,6 +43,8 @@ class UserBatch:
             one array. In the engine, the same for each target, None where no axis of
             it is padded.
         n_data (int): Number of examples in the whole data.
+        sizes (tuple of numpy.ndarray or None): For each input, the number of elements
+            of each example before the converter padded it, as ``lengths``.
         is_listed (bool): Whether inputs are lists because examples have different
             lengths and no converter was given.
     """
@@ -52,6 +54,7 @@ class UserBatch:
     inputs: tuple[Any, ...]
     lengths: tuple[np.ndarray | None, ...]
     n_data: int
+    sizes: tuple[np.ndarray | None, ...] = ()
     is_listed: bool = False
 
     @property
@@ -67,6 +70,14 @@ class UserBatch:
         """Tell whether the examples have different lengths there."""
         lengths = self.lengths_at(position)
         return lengths is not None and len(set(lengths)) > 1
+
+    def sizes_beside_lengths(self) -> tuple[np.ndarray | None, ...]:
+        """Return the sizes of examples that differ although their lengths do not.
+
+        They are None elsewhere: signals ``(channel, time)`` have one length.
+        """
+        pairs = enumerate(self.sizes)
+        return tuple(None if self.is_ragged(i) else of for i, of in pairs)
 
     def shape_of_data(self, position: int) -> tuple[int, ...]:
         """Return the shape that an input has for the whole data."""
@@ -93,7 +104,8 @@ class UserBatch:
         """Give batches of one example each, without what was padded."""
         for i in range(self.size):
             inputs = tuple(self.gather(np.array([i])))
-            yield replace(self, start=self.start + i, size=1, inputs=inputs, lengths=())
+            alone = replace(self, start=self.start + i, size=1, inputs=inputs)
+            yield replace(alone, lengths=(), sizes=())
 
 
 class Batches:
@@ -288,6 +300,7 @@ class Batches:
 
     def _load(self, start: int, stop: int) -> UserBatch:
         lengths: tuple[np.ndarray | None, ...] = ()
+        sizes: tuple[np.ndarray | None, ...] = ()
         are_stacked = self._converter is concat_examples
         converted: Any
         if are_stacked and _gives_slices(self._dataset):
@@ -299,6 +312,7 @@ class Batches:
             if not are_stacked:
                 examples = _of_its_own(examples)
             lengths = _lengths_of_inputs(examples)
+            sizes = _lengths_of_inputs(examples, np.size)
             converted = self._convert(examples, lengths)
         inputs = _as_inputs(converted)
         if self._preprocess_fn is not None:
@@ -312,6 +326,7 @@ class Batches:
             inputs,
             lengths,
             self._n_example,
+            sizes,
             is_listed=bool(lengths) and self._gives_lists(),
         )
 
@@ -462,10 +477,12 @@ def _as_inputs(converted: Any) -> tuple[Any, ...]:
     return tuple(_unwrap(x) for x in converted)
 
 
-def _lengths_of_inputs(examples: list[Any]) -> tuple[np.ndarray | None, ...]:
+def _lengths_of_inputs(
+    examples: list[Any], length_of: Callable[[Any], int] = len
+) -> tuple[np.ndarray | None, ...]:
     """Return the length of each example's inputs, input by input."""
     as_tuples = [x if isinstance(x, tuple) else (x,) for x in examples]
-    return tuple(_lengths(inputs) for inputs in zip(*as_tuples))
+    return tuple(_lengths(inputs, length_of) for inputs in zip(*as_tuples))
 
 
 def _holds_arrays(dataset: Any) -> bool:
@@ -481,10 +498,12 @@ def _kinds_of(example: Any) -> list[Any] | None:
     return [(np.shape(x), getattr(x, "dtype", type(x))) for x in parts]
 
 
-def _lengths(arrays: Sequence[Any]) -> np.ndarray | None:
+def _lengths(
+    arrays: Sequence[Any], length_of: Callable[[Any], int]
+) -> np.ndarray | None:
     if not all(_is_array(x) and x.ndim > 0 for x in arrays):
         return None
-    return np.array([len(x) for x in arrays])
+    return np.array([length_of(x) for x in arrays])
 
 
 def _check_finite(x: Any, position: int, start: int) -> None:

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.subject import Subject, Target
+
+
+class _Seen(NamedTuple):
+    """What two examples, each by itself, show of a target.
+
+    Attributes:
+        is_followed (bool): Whether its axis 1 is as long as they are.
+        differs (bool): Whether its shape differs with their length, along any axis.
+    """
+
+    is_followed: bool
+    differs: bool
 
 
 class FollowedLengths:
@@ -25,12 +38,12 @@ class FollowedLengths:
         self._subject = subject
         self._batches = batches
         self._clean = clean
-        # By position of the target and of the input.
-        self._is_followed: dict[tuple[int, int], bool] = {}
+        # By position of the target and of the input, and whether sizes were compared.
+        self._seen: dict[tuple[int, int, bool], _Seen] = {}
 
     def learn_anew(self) -> None:
         """Forget what the batches so far have shown."""
-        self._is_followed = {}
+        self._seen = {}
 
     def told(self, batch: UserBatch, targets: Sequence[Target]) -> UserBatch:
         """Return the batch with the lengths that each target follows."""
@@ -41,6 +54,29 @@ class FollowedLengths:
             for position, target in enumerate(targets)
         )
         return replace(batch, lengths=found)
+
+    def hide_ends(
+        self, batch: UserBatch, targets: Sequence[Target], reads_padding: bool
+    ) -> bool:
+        """Tell whether it is not known where examples of a padded batch end.
+
+        That is so for a target in which another axis than 1 is padded.
+
+        Args:
+            batch (UserBatch): The examples.
+            targets (sequence): The targets.
+            reads_padding (bool): Whether the method looks behind ends that are known.
+        """
+        for position, target in enumerate(targets):
+            place = position, target
+            for _, seen in self._seen_of(*place, batch.lengths, batch.start):
+                if seen.differs and (reads_padding or not seen.is_followed):
+                    return True
+            sizes = batch.sizes_beside_lengths()
+            for _, seen in self._seen_of(*place, sizes, batch.start, are_sizes=True):
+                if seen.differs:
+                    return True
+        return False
 
     def of_target(
         self,
@@ -58,22 +94,40 @@ class FollowedLengths:
                 of consecutive examples.
             start (int): Index of the first of them.
         """
+        for lengths, seen in self._seen_of(position, target, of_inputs, start):
+            if seen.is_followed:
+                return lengths
+        return None
+
+    def _seen_of(
+        self,
+        position: int,
+        target: Target,
+        of_inputs: Sequence[np.ndarray | None],
+        start: int,
+        *,
+        are_sizes: bool = False,
+    ) -> Iterator[tuple[np.ndarray, _Seen]]:
+        """Give the lengths of inputs behind a target that differ, and what they show.
+
+        The arguments are those of :meth:`of_target`; or lengths are sizes.
+        """
         for i in self._subject.inputs_behind(target, len(of_inputs)):
             lengths = of_inputs[i] if i < len(of_inputs) else None
             if lengths is None or len(set(lengths)) == 1:
                 continue
-            if (position, i) not in self._is_followed:
-                # Two examples, each by itself, show if the axis is as long as they.
-                self._is_followed[position, i] = all(
-                    self._is_as_long(start + int(k), position, int(lengths[k]))
-                    for k in (lengths.argmin(), lengths.argmax())
+            key = position, i, are_sizes
+            if key not in self._seen:
+                ends = [int(lengths.argmin()), int(lengths.argmax())]
+                shapes = [self._shape(start + k, position) for k in ends]
+                is_followed = all(
+                    len(shape) > 1 and shape[1] == lengths[k]
+                    for k, shape in zip(ends, shapes)
                 )
-            if self._is_followed[position, i]:
-                return lengths
-        return None
+                self._seen[key] = _Seen(is_followed, shapes[0] != shapes[1])
+            yield lengths, self._seen[key]
 
-    def _is_as_long(self, index: int, position: int, length: int) -> bool:
-        """Tell whether axis 1 of an example's target is as long as the example."""
+    def _shape(self, index: int, position: int) -> tuple[int, ...]:
+        """Return the shape of an example's target, where nothing is padded."""
         one = self._batches.load(index, index + 1)
-        shape = self._clean.target_shapes(one)[position]
-        return len(shape) > 1 and shape[1] == length
+        return tuple(self._clean.target_shapes(one)[position])

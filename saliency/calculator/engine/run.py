@@ -41,6 +41,8 @@ class Run:
             without a batch axis: a score for each token.
         lacks_batch_axis (bool or None): Whether axis 0 of the target of one example is
             another one than that of the batch. None until it has been looked at.
+        reads_padding (bool): Whether what is said of an example depends on what a layer
+            gives behind its end, so that no example is padded.
         padding_moves_masks (bool or None): Whether the dropout masks of an example
             depend on how far it is padded, so that each has to go through alone. None
             until two examples have been looked at.
@@ -57,6 +59,7 @@ class Run:
         self.target_layout: TargetLayout = BATCH_FIRST
         self.is_whole_output = False
         self.lacks_batch_axis: bool | None = None
+        self.reads_padding = False
         self.padding_moves_masks: bool | None = None
         self.streams: RandomStreams | None = None
         self._without_influence: set[int] = set()

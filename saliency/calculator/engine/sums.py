@@ -46,7 +46,9 @@ class Sums:
         # Within a part no (sample, example) comes twice: += loses nothing.
         apart = sample * self._n_apart + step if self._keeps_steps else sample
         place = apart * self._extent.n_example + example
-        flat = sums.reshape(-1, *part.shape[1:])
+        # Examples may be empty, and then -1 could be any number.
+        n_sum = len(sums) * self._n_apart * self._extent.n_example
+        flat = sums.reshape(n_sum, *part.shape[1:])
         if self._n_added == 1:
             flat[_slice_if_run(place)] += part
         else:

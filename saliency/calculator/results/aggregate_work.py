@@ -301,6 +301,8 @@ class OfTarget:
         self.summed: tuple[int, ...] = ()
         self._statistics = RunningStatistics(aggregation.statistic)
         self._dtype = np.dtype(np.float64)
+        # Which examples have no element, so that no sum of theirs has a value.
+        self._is_empty: np.ndarray | bool = False
 
     def add(self, samples: np.ndarray) -> None:
         """Take samples ``(n, size) + target shape`` in."""
@@ -308,11 +310,13 @@ class OfTarget:
         self._statistics.add(self.aggregation.reduce(samples))
         self.summed = self.aggregation.summed_shape(samples)
         self._dtype = mean_dtype(samples)
+        if self.summed and not self.aggregation.sums_over(2, samples.ndim):
+            self._is_empty = _is_nan(samples[0])
 
     def has_no_sum(self) -> bool:
         """Tell whether an example ended before others, along an axis summed over."""
-        rows = self._statistics.mean.reshape(len(self._statistics.mean), -1)
-        return bool(self.summed) and bool(np.isnan(rows).all(axis=1).any())
+        has_none = _is_nan(self._statistics.mean) & ~np.asarray(self._is_empty)
+        return bool(self.summed) and bool(has_none.any())
 
     def result(self, statistic: str | None = None) -> np.ndarray:
         """Return a statistic of the samples, by default that of the aggregation."""
@@ -326,3 +330,9 @@ class OfTarget:
         if self._statistics.count == 1:
             errors = np.full_like(errors, np.nan)
         return narrowed(errors, self._dtype, "a standard error")
+
+
+def _is_nan(of_examples: np.ndarray) -> np.ndarray:
+    """Return for each example whether all that there is of it is NaN, ``(size,)``."""
+    axes = tuple(range(1, of_examples.ndim))
+    return np.asarray(np.isnan(of_examples).all(axis=axes))

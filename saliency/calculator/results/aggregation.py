@@ -102,6 +102,11 @@ class Aggregation:
         axes = self.ch_axis if isinstance(self.ch_axis, tuple) else (self.ch_axis,)
         return tuple(samples.shape[a] for a in axes if a is not None)
 
+    def sums_over(self, axis: int, ndim: int) -> bool:
+        """Tell whether samples with so many axes are summed over one of them."""
+        axes = self.ch_axis if isinstance(self.ch_axis, tuple) else (self.ch_axis,)
+        return any(a is not None and a % ndim == axis for a in axes)
+
     def check_axes(self, ndim: int, first: int) -> None:
         """Raise a ValueError unless ``ch_axis`` are different ones of ``first`` on."""
         if self.ch_axis is None:

@@ -9,8 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from saliency.explanation import Explanation
-from saliency.visualizer.explained.titles import title_of
-from saliency.visualizer.names import plain
+from saliency.visualizer.explained.titles import names_of_classes, title_of
 from saliency.visualizer.table_visualizer import TableVisualizer
 from saliency.visualizer.tables.additivity import ADDITIVE_METHODS
 
@@ -188,7 +187,7 @@ def by_class(explanation: Explanation, value_of: Callable[[Explanation], Any]) -
     """
     if explanation.classes is None:
         return value_of(explanation)
-    found = [int(index) for index in np.unique(explanation.classes)]
+    found = np.unique(explanation.classes).tolist()
     if len(found) > MANY_CLASSES:
         raise ValueError(
             f"plot draws a panel for each class that is explained, at most "
@@ -199,11 +198,12 @@ def by_class(explanation: Explanation, value_of: Callable[[Explanation], Any]) -
     if len(found) == 1:
         return value_of(of_classes[0])
     panels = {}
+    names = names_of_classes(explanation, found)
     for index, some in zip(found, of_classes):
-        name = plain(explanation.name_of_class(index))
+        name = names[index]
         if not explanation.has_class_axis:
             name += f" ({len(some)} example{'s' * (len(some) > 1)})"
-        panels[name if name not in panels else f"{index}: {name}"] = value_of(some)
+        panels[name] = value_of(some)
     return panels
 
 

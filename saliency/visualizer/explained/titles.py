@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from saliency.explanation import Explanation
+from saliency.visualizer.names import plain
 
 #: More examples than that are too many for one picture; so many are drawn then.
 _MANY, _OF_MANY = 50, 20
@@ -62,7 +65,23 @@ def names_of_class_axis(explanation: Explanation) -> list[str]:
             "classes that differ from example to example have no columns in common; "
             "plot explanation[i] or explanation.of_class(...)"
         )
-    return [explanation.name_of_class(int(number)) for number in classes[0]]
+    names = names_of_classes(explanation, classes[0].tolist())
+    return [names[number] for number in classes[0].tolist()]
+
+
+def names_of_classes(
+    explanation: Explanation, numbers: Iterable[int]
+) -> dict[int, str]:
+    """Return what classes are called in pictures, no two the same.
+
+    Where several have one name, as two cranes of ImageNet do, all but the first have
+    their number before it.
+    """
+    names: dict[int, str] = {}
+    for number in sorted(set(numbers)):
+        name = plain(explanation.name_of_class(number))
+        names[number] = f"{number}: {name}" if name in names.values() else name
+    return names
 
 
 def first_of_many(explanation: Explanation) -> tuple[Explanation, str]:

@@ -484,8 +484,12 @@ def _draw_contours(ax: Axes, panel: Panel) -> None:
     ]
     widths = 0.7 + 2 * panel.scale.strength(np.array(panel.levels))
     lines = {"levels": panel.levels, "linestyles": "solid"}
-    ax.contour(panel.heights, colors="white", linewidths=widths + 1.2, **lines)
-    ax.contour(panel.heights, colors=colors, linewidths=widths, **lines)
+    assert panel.heights is not None  # there are levels
+    # Lines need two rows and columns: a single one has its scores at both edges.
+    y, x = (np.arange(n) if n > 1 else [-0.5, 0.5] for n in panel.heights.shape)
+    heights = x, y, np.broadcast_to(panel.heights, (len(y), len(x)))
+    ax.contour(*heights, colors="white", linewidths=widths + 1.2, **lines)
+    ax.contour(*heights, colors=colors, linewidths=widths, **lines)
 
 
 def draw_note(ax: Axes, note: str) -> None:
