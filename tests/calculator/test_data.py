@@ -580,6 +580,27 @@ class TestFunctionsOnTheWay:
         )
         assert_array_equal(samples, calculator.compute(x))
 
+    @pytest.mark.parametrize("form", ["DictDataset", "list"])
+    def test_preprocess_fn_is_given_the_dict_of_a_batch(self, form, x, rng):
+        z = rng.normal(size=(7, 3))
+        data = DictDataset(second=z, first=x)
+        kept = z.copy()
+
+        def preprocess(batch):
+            inputs = batch["first"], batch["second"].copy()
+            batch["second"][:] = np.nan  # what it is given is its own
+            return inputs
+
+        calculator = GradientCalculator(build(TwoInputs), targets="all")
+        samples = calculator.compute(
+            data if form == "DictDataset" else list(data),
+            batchsize=3,
+            preprocess_fn=preprocess,
+        )
+        for found, expected in zip(samples, calculator.compute((x, z))):
+            assert_allclose(found, expected)
+        assert_array_equal(z, kept)
+
 
 class TestRetainInputs:
     @every_calculator_with(every_value, disturbance=DISTURBANCES)

@@ -104,8 +104,8 @@ class Batches:
             or pyarrow, or tuple of arrays.
         batchsize (int): Number of examples in a batch; the last may be smaller.
         converter (callable): ``converter(examples, device)``.
-        preprocess_fn (callable or None): Called with the converted inputs; returns
-            those that the model is called with.
+        preprocess_fn (callable or None): Called with the converted inputs, or with the
+            dict of them; returns those that the model is called with.
         device (chainer.backend.Device): Where the inputs go.
         seed (int or None): For what a dataset, a converter or ``preprocess_fn`` draws
             from the global random state.
@@ -300,9 +300,12 @@ class Batches:
                 examples = _of_its_own(examples)
             lengths = _lengths_of_inputs(examples)
             converted = self._convert(examples, lengths)
-        inputs = _as_inputs(converted)
         if self._preprocess_fn is not None:
-            inputs = _as_inputs(self._preprocess_fn(*_of_its_own(inputs)))
+            # A dict, as the converter makes of examples that are dicts, stays whole.
+            is_dict = isinstance(converted, dict)
+            given = (converted,) if is_dict else _as_inputs(converted)
+            converted = self._preprocess_fn(*_of_its_own(given))
+        inputs = _as_inputs(converted)
         for position, x in enumerate(inputs):
             _check_finite(x, position, start)
         inputs = tuple(_cast(x, self._dtype) for x in inputs)
@@ -450,7 +453,8 @@ def _as_inputs(converted: Any) -> tuple[Any, ...]:
     if isinstance(converted, dict):
         raise TypeError(
             "converter and preprocess_fn must return an array or a tuple of arrays, "
-            "got a dict; pass preprocess_fn or eval_fun to pick its values in order"
+            "got a dict; pass a preprocess_fn, which is given the dict, to pick its "
+            "values in the order in which the model takes them"
         )
     if not isinstance(converted, tuple):
         converted = (converted,)
