@@ -602,6 +602,77 @@ class TestFunctionsOnTheWay:
         assert_array_equal(z, kept)
 
 
+class Augmented(DatasetMixin):
+    """Moves each example a little, by NumPy's global random numbers."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def get_example(self, i):
+        return self.array[i] + np.random.normal(size=self.array.shape[1:])
+
+
+THAT_DRAW = {
+    "dataset": Augmented,
+    "beside_an_array": lambda x: TupleDataset(Augmented(x), np.ones_like(x)),
+    "transformed": lambda x: TransformDataset(
+        x, lambda row: row + np.random.normal(size=row.shape)
+    ),
+}
+
+
+class TestRandomNumbersOfADataset:
+    @staticmethod
+    def moved(data, x, **how):
+        """Return by how much the examples were moved."""
+        calculator = GradientCalculator(lambda v, *w: F.sum(v**2, axis=1))
+        return calculator.compute(data, **how) / 2 - x
+
+    @pytest.mark.parametrize("form", THAT_DRAW)
+    def test_follow_the_seed_and_the_example_alone(self, form, x):
+        data = THAT_DRAW[form](x)
+        np.random.seed(4)
+        before = repr(np.random.get_state())
+        moved = self.moved(data, x, seed=3)
+        for how in ({"batchsize": 1}, {"batchsize": 3}, {"M": 2, "batchsize": 100}):
+            again = self.moved(data, x, seed=3, **how)
+            assert_allclose(again, np.broadcast_to(moved, again.shape))
+        assert repr(np.random.get_state()) == before
+        assert np.unique(moved.round(12)).size == x.size  # not the same for all
+        assert abs(self.moved(data, x, seed=2) - moved).min() > 0
+        assert abs(self.moved(data, x) - self.moved(data, x)).min() > 0
+
+    @pytest.mark.parametrize("where", ["model", "preprocess_fn"])
+    def test_are_not_those_that_others_draw_beside_it(self, where, x):
+        drawn = []
+
+        def draw(v):
+            drawn.append(np.random.normal(size=v.shape))
+            return v
+
+        how = {"preprocess_fn": draw} if where == "preprocess_fn" else {}
+        model = draw if where == "model" else (lambda v: v)
+        calculator = GradientCalculator(lambda v: F.sum(model(v) ** 2, axis=1))
+        moved = calculator.compute(Augmented(x), batchsize=1, seed=3, **how)[0] / 2 - x
+        for numbers in drawn:
+            assert not np.isclose(numbers[0], moved).all(axis=1).any()
+
+    def test_are_the_same_in_each_pass_over_the_data(self, x):
+        """So that a mean of the data is that of the examples that are explained."""
+        model = build(MLP)
+        calculator = IntegratedGradientsCalculator(
+            model, class_index=0, baseline="mean", steps=30
+        )
+        explanation = calculator.explain(Augmented(x), batchsize=2)
+        found = explanation.data
+        mean = np.broadcast_to(found.mean(axis=0), found.shape)
+        differences = (run(model, found) - run(model, mean))[:, 0]
+        assert_allclose(explanation.values.sum(axis=1), differences, atol=1e-6)
+
+
 class TestRetainInputs:
     @every_calculator_with(every_value, disturbance=DISTURBANCES)
     def test_keeps_what_the_model_was_called_with_before_noise(

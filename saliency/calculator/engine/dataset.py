@@ -28,6 +28,9 @@ from chainer.datasets import TupleDataset
 
 Converter = Callable[..., Any]
 
+# Seeds apart from those of the model's passes, whose numbers would be the same.
+_IN_THE_DATA, _ON_THE_WAY = 1, 2
+
 
 @dataclass(frozen=True)
 class UserBatch:
@@ -140,7 +143,7 @@ class Batches:
         self._converter = converter
         self._preprocess_fn = preprocess_fn
         self._device = device
-        self._seed = seed
+        self._streams = RandomStreams(seed)
         self._dtype = dtype
         self._may_list = may_list
         # Whether batches are lists; None as long as nobody has looked.
@@ -205,14 +208,14 @@ class Batches:
         if _holds_arrays(self._dataset):
             shard._dataset = TupleDataset(*self._arrays(start, stop))
         else:
-            shard._dataset = self._examples(start, stop)
+            shard._dataset = self.peek(start, stop)
         shard._offset = start
         return shard
 
     def with_seed(self, seed: int | None) -> Batches:
         """Return the same batches with another seed."""
         batches = copy.copy(self)
-        batches._seed = seed
+        batches._streams = RandomStreams(seed)
         return batches
 
     def peek(self, start: int, stop: int) -> Any:
@@ -276,14 +279,13 @@ class Batches:
 
     def _borrowed_random(self, start: int) -> AbstractContextManager[Any]:
         """Return a block for code of the user's, which may draw random numbers."""
-        is_ours = isinstance(self._dataset, (list, tuple, TupleDataset))
         if (
-            (is_ours or _gives_slices(self._dataset))
+            _is_held(self._dataset)
             and self._converter is concat_examples
             and self._preprocess_fn is None
         ):
             return contextlib.nullcontext()
-        seed = RandomStreams(self._seed).global_seed(0, start)
+        seed = self._streams.global_seed(0, start, _ON_THE_WAY)
         return GlobalRandomState(self._device).borrowed(seed)
 
     def _load(self, start: int, stop: int) -> UserBatch:
@@ -319,13 +321,28 @@ class Batches:
         )
 
     def _examples(self, start: int, stop: int) -> Any:
-        """Return examples: a part of an array, or a list."""
-        start, stop = start - self._offset, stop - self._offset
+        """Return examples: a part of an array, or a list.
+
+        What a dataset of the user's draws for an example from NumPy's global state does
+        not depend on the batch. (What it draws from CuPy's does.)
+        """
+        first, end = start - self._offset, stop - self._offset
         if _gives_slices(self._dataset):
-            return self._dataset[start:stop]
-        if type(self._dataset) is TupleDataset:
-            return [_unwrap(example) for example in self._dataset[start:stop]]
-        return [_unwrap(self._dataset[i]) for i in range(start, stop)]
+            return self._dataset[first:end]
+        if type(self._dataset) is TupleDataset and _is_held(self._dataset):
+            return [_unwrap(example) for example in self._dataset[first:end]]
+        if _is_held(self._dataset):
+            return [_unwrap(self._dataset[i]) for i in range(first, end)]
+        global_random = GlobalRandomState(chainer.get_device("@numpy"))
+        return [self._made(i, global_random) for i in range(start, stop)]
+
+    def _made(self, index: int, global_random: GlobalRandomState) -> Any:
+        """Return an example that code of the user's makes."""
+        example, _ = global_random.watch(
+            lambda: _unwrap(self._dataset[index - self._offset]),
+            lambda: self._streams.global_seed(0, index, _IN_THE_DATA),
+        )
+        return example
 
     def _arrays(self, start: int, stop: int) -> list[Any]:
         """Return the part of each of several arrays that are side by side."""
@@ -470,6 +487,13 @@ def _lengths_of_inputs(examples: list[Any]) -> tuple[np.ndarray | None, ...]:
     """Return the length of each example's inputs, input by input."""
     as_tuples = [x if isinstance(x, tuple) else (x,) for x in examples]
     return tuple(_lengths(inputs) for inputs in zip(*as_tuples))
+
+
+def _is_held(dataset: Any) -> bool:
+    """Tell whether no code of the user's makes the examples as they are asked for."""
+    if type(dataset) is TupleDataset:
+        return all(map(_is_held, dataset._datasets))
+    return isinstance(dataset, (list, tuple)) or _gives_slices(dataset)
 
 
 def _holds_arrays(dataset: Any) -> bool:
