@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 import saliency
@@ -98,6 +99,26 @@ def test_groups_may_be_of_named_columns(name):
         for groups in ({"when": ["dose", "day"]}, np.array([0, 1, 0]))
     ]
     assert_array_equal(found[0].values, found[1].values)
+
+
+@pytest.mark.parametrize("form", ["sparse", "sparse_in_a_tuple", "zarr"])
+@pytest.mark.parametrize(
+    "name", ["Deletion", "PixelFlipping", "SensitivityN", "Infidelity", "Completeness"]
+)
+def test_scores_of_data_that_are_no_array_in_memory(name, form, tmp_path):
+    x = X[:, :, 0, :2].reshape(3, 4).astype("d")
+    if form == "zarr":
+        zarr = pytest.importorskip("zarr")
+        data = zarr.create_array(tmp_path / "x.zarr", data=x)
+    else:
+        data = scipy.sparse.csr_matrix(x)
+    units = {"units": "contribution"} if name == "Infidelity" else {}
+    metric = METRICS[name](build(MLP), class_index=0, **units)
+    how = {"seed": 0, "show_progress": False}
+    found = metric.compute(x, (data,) if form.endswith("tuple") else data, **how)
+    assert_array_equal(found.values, metric.compute(x, x, **how).values)
+    with pytest.raises(ValueError, match="one map for each of the 3 examples"):
+        metric.compute(x[:2], data, **how)
 
 
 class TestTables:

@@ -135,7 +135,7 @@ class Batches:
         may_list: bool = False,
         feature_names: list[str] | None = None,
     ) -> None:
-        self._dataset = _as_dataset(data)
+        self._dataset = as_dataset(data)
         self._offset = 0  # of the examples that are held, in the whole data
         self._n_example = len(self._dataset)
         self.batchsize = batchsize
@@ -429,7 +429,16 @@ def lengths_if_ragged(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return None if len(set(lengths)) == 1 else lengths
 
 
-def _as_dataset(data: Any) -> Any:
+def as_dataset(data: Any) -> Any:
+    """Return the user's data as something that has a length, and examples by index.
+
+    Tables are arrays, a tuple of inputs is a :class:`~chainer.datasets.TupleDataset`,
+    and an array that is not in memory, or sparse, is read ahead.
+
+    Raises:
+        TypeError: If it is no data.
+        ValueError: If it is empty or its arrays differ in length.
+    """
     data = _unwrap(data)
     if isinstance(data, tuple):
         data = tuple(map(in_memory_or_read_ahead, data))
