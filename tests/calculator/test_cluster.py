@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from functools import partial
@@ -193,6 +194,39 @@ def test_without_a_batchsize_gives_the_bytes_of_one_process(client, rng, tmp_pat
         calculator.compute_aggregate(x, out=tmp_path / "one.zarr", **how)
     calculator.compute_aggregate(x, out=tmp_path / "many.zarr", workers=client, **how)
     assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+
+
+class Locked(DatasetMixin):
+    """Holds what cannot be pickled."""
+
+    def __init__(self, array):
+        self.array, self.lock = array, threading.Lock()
+
+    def __len__(self):
+        return len(self.array)
+
+    def get_example(self, i):
+        with self.lock:
+            return self.array[i]
+
+
+@pytest.mark.large
+def test_what_cannot_be_pickled_is_an_error_that_says_why(client, x, tmp_path):
+    """The rows of a data set are sent, and not the set itself."""
+    model, lock = build(MLP), threading.Lock()
+
+    def locked(v):
+        with lock:
+            return model(v)
+
+    calculator = GradientCalculator(model, eval_fun=locked, class_index=0)
+    match = r"workers=\.\.\. sends .* cannot pickle '_thread.lock' object\. Leave out"
+    with pytest.raises(TypeError, match=match):
+        calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=client)
+    found = GradientCalculator(model, class_index=0).compute_aggregate(
+        Locked(x), out=tmp_path / "y.zarr", workers=client
+    )
+    assert_allclose(found[:], calculator.compute_aggregate(x))
 
 
 class Augmented(DatasetMixin):
