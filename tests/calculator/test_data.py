@@ -11,13 +11,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    DeepLiftShapCalculator,
     ExpectedGradientsCalculator,
     FeatureAblationCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
     IntegratedGradientsCalculator,
     OcclusionCalculator,
+    PermutationCalculator,
     ShapleyCalculator,
+    ShapleyInteractionCalculator,
 )
 from tests.calculator.every_calculator import (
     DISTURBANCES,
@@ -456,6 +459,30 @@ def test_a_row_of_a_matrix_has_one_axis_as_that_of_an_array(x):
     calculator = GradientCalculator(lambda v: F.sum(v**3, axis=1))
     found = calculator.compute(x.view(np.matrix))
     assert_allclose(found[0], 3 * x**2)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "how"),
+    [
+        (DeepLiftShapCalculator, "background", {}),
+        (ExpectedGradientsCalculator, "background", {}),
+        (PermutationCalculator, "background", {}),
+        (ShapleyCalculator, "background", {}),
+        (ShapleyInteractionCalculator, "background", {}),
+        (FeatureAblationCalculator, "baseline", {}),
+        (IntegratedGradientsCalculator, "baseline", {}),
+        (OcclusionCalculator, "fill", {"slide_axis": 1}),
+    ],
+)
+@pytest.mark.parametrize("n_row", [1, 7])
+def test_sparse_references(kind, name, how, n_row, x):
+    """Rows of a sparse table may be compared with others of it."""
+    x[x < 0] = 0
+    model = build(MLP, n_out=1)
+    rows = x[::-1][:n_row]
+    sparse = scipy.sparse.csr_matrix(rows)
+    found = kind(model, **{name: sparse}, **how).compute(x, seed=0)
+    assert_array_equal(found, kind(model, **{name: rows}, **how).compute(x, seed=0))
 
 
 def test_a_sparse_matrix_is_explained_into_a_file(tmp_path, x):
