@@ -75,9 +75,13 @@ def plain_array(name: str, value: Any) -> Any:
 def one_array(name: str, value: Any) -> np.ndarray:
     """Return a list, or anything else that NumPy makes an array of, as one.
 
+    So is a sparse matrix of SciPy, of which NumPy makes an object.
+
     Raises:
         ValueError: If its parts are of different shapes.
     """
+    if hasattr(value, "tocsr"):
+        value = value.toarray()
     try:
         return np.asarray(value)
     except ValueError as error:

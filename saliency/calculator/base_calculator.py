@@ -241,8 +241,9 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 of a list that have different lengths stay a list, which is what
                 :func:`saliency.list_examples` makes of them.
             retain_inputs (bool): Whether to keep the inputs as :attr:`inputs`.
-            preprocess_fn (callable or None): Called with a batch's inputs (arrays);
-                returns the inputs of the model.
+            preprocess_fn (callable or None): Called with a batch's inputs (arrays), or
+                with the dict of them, if examples are dicts; returns the inputs of the
+                model.
             postprocess_fn (callable or None): Called with one sample's saliency of
                 one batch, ``(batch,) + target shape`` (NumPy); returns what is kept, an
                 array or a Variable. With several targets, both are tuples.

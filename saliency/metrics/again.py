@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from saliency.calculator import BaseCalculator
-from saliency.checks import is_int
 from saliency.configured import names_typos
-from saliency.metrics.metric import Metric
+from saliency.metrics.metric import Metric, fixed_seed
 from saliency.metrics.result import MetricResult
 
 
@@ -95,19 +94,3 @@ class AgainMetric(Metric):
             original (numpy.ndarray or None): What that gives for the data as it is, if
                 it is known already.
         """
-
-
-def check_seed(seed: Any) -> None:
-    """Raise a ValueError unless it is a seed, or None."""
-    if not (seed is None or (is_int(seed) and seed >= 0)):
-        raise ValueError(f"seed must be an int >= 0 or None, got {seed!r}")
-
-
-def fixed_seed(seed: int | None) -> int:
-    """Return a seed that all explanations share; None draws one.
-
-    Raises:
-        ValueError: If it is no seed.
-    """
-    check_seed(seed)
-    return int(np.random.default_rng().integers(2**62)) if seed is None else seed

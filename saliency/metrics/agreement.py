@@ -11,8 +11,7 @@ from saliency.calculator.randomness.random_streams import METHOD, RandomStreams
 from saliency.checks import check_choice, check_positive
 from saliency.configured import names_typos, positional
 from saliency.explanation import Explanation
-from saliency.metrics.again import check_seed
-from saliency.metrics.metric import Metric
+from saliency.metrics.metric import Metric, seed_of_all
 from saliency.metrics.rank_correlation import rank_correlations
 from saliency.metrics.result import MetricResult
 from saliency.metrics.scores import (
@@ -104,7 +103,7 @@ class Agreement(Metric):
                 example has fewer than k features.
         """
         self.check()
-        check_seed(seed)
+        seed = seed_of_all(seed, settings)
         pair = []
         of_calculators = {"seed": seed, "show_progress": show_progress, **settings}
         any_explains = isinstance(explained, BaseCalculator) or isinstance(

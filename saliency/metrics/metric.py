@@ -15,6 +15,7 @@ from saliency.calculator.engine.explained_output import ClassIndex
 from saliency.calculator.engine.subject import gives_tuple
 from saliency.calculator.masks.groups import Groups, GroupsForData
 from saliency.calculator.paths.reference import Reference, ReferenceForData
+from saliency.checks import is_int
 from saliency.configured import Configured, names_typos, positional
 from saliency.explanation import Explanation
 from saliency.metrics.passes import Passes, StartsRun
@@ -247,7 +248,7 @@ class ModelMetric(Metric):
             "batchsize": batchsize,
             "converter": converter,
             "preprocess_fn": preprocess_fn,
-            "seed": seed,
+            "seed": seed_of_all(seed, settings),
             "show_progress": show_progress,
         }
         if isinstance(explained, BaseCalculator):
@@ -288,6 +289,35 @@ class ReferenceMetric(ModelMetric):
 
     def _reference_for(self, batches: Batches, passes: CleanPasses) -> ReferenceForData:
         return Reference("reference", self.reference).for_data(batches, passes)
+
+
+def fixed_seed(seed: int | None) -> int:
+    """Return a seed that all explanations and passes share; None draws one.
+
+    Raises:
+        ValueError: If it is no seed.
+    """
+    if seed is None:
+        return int(np.random.default_rng().integers(2**62))
+    if not (is_int(seed) and seed >= 0):
+        raise ValueError(f"seed must be an int >= 0 or None, got {seed!r}")
+    return seed
+
+
+def seed_of_all(seed: int | None, settings: dict[str, Any]) -> int | None:
+    """Return the seed of scores and of passes: a dataset may draw its examples.
+
+    None stays where scores are in a file, which goes on with the seed that it has.
+
+    Args:
+        seed (int or None): As the user gave it.
+        settings (dict): Other arguments of ``compute_aggregate``.
+
+    Raises:
+        ValueError: If it is no seed.
+    """
+    is_of_file = seed is None and settings.get("out") is not None
+    return None if is_of_file else fixed_seed(seed)
 
 
 def warn_of_other_class(metric: ModelMetric, explained: Explained) -> None:

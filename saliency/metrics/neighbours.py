@@ -10,7 +10,12 @@ import numpy as np
 from saliency.array_types import Array
 from saliency.calculator import BaseCalculator
 from saliency.calculator.engine.data_frames import from_table
-from saliency.calculator.randomness.random_streams import METHOD, RandomStreams
+from saliency.calculator.engine.dataset import as_dataset
+from saliency.calculator.randomness.random_streams import (
+    METHOD,
+    GlobalRandomState,
+    RandomStreams,
+)
 from saliency.checks import check_positive, is_number
 from saliency.metrics.again import AgainMetric
 from saliency.metrics.predicted import with_fixed_classes
@@ -123,9 +128,10 @@ class Neighbours:
         self._radius = radius
         self._streams = streams
         self._sample = sample
+        dataset = as_dataset(data)
+        self.distances = np.zeros(len(dataset))
         data = _as_arrays(data)
         first = data[0] if isinstance(data, tuple) else data
-        self.distances = np.zeros(len(first))
         if isinstance(first, chainer.get_array_types()):
             changed: Any = self._array(first)
             self.data: Any = (
@@ -134,7 +140,7 @@ class Neighbours:
         elif isinstance(data, list):
             self.data = [self.example(i, one) for i, one in enumerate(data)]
         else:
-            self.data = _Examples(data, self)
+            self.data = _Examples(dataset, self)
 
     def example(self, i: int, example: Any) -> Any:
         """Return a changed example: an input, or a tuple of several."""
@@ -173,9 +179,14 @@ class _Examples:
 
 def _check_floats(data: Any) -> None:
     """Raise a TypeError unless the first input holds floating-point numbers."""
-    data = _as_arrays(data)
-    first = data[0] if isinstance(data, tuple) else data
-    example = first[0] if len(first) else np.zeros(1)  # what is empty is refused later
+    # A dataset may draw random numbers for its example.
+    with GlobalRandomState(chainer.get_device("@numpy")).borrowed(0):
+        example = as_dataset(data)[0]
+    if isinstance(example, dict):
+        raise TypeError(
+            "data must hold arrays, or tuples of which the first array is changed, got "
+            "dicts; pass the arrays of all inputs in a tuple, in order"
+        )
     x = _as_array(example[0] if isinstance(example, tuple) else example)
     if x.dtype.kind != "f":
         raise TypeError(

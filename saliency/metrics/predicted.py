@@ -72,7 +72,8 @@ def _asked(
     calculator: BaseCalculator, data: Any, settings: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the class that is explained of each example, and how many there are."""
-    names = ("batchsize", "converter", "preprocess_fn")
+    # With the seed, since a dataset may draw its examples.
+    names = ("batchsize", "converter", "preprocess_fn", "seed")
     how = {name: settings[name] for name in names if name in settings}
     of_class = calculator.class_index
     if of_class is None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from saliency.calculator import BaseCalculator
 from saliency.calculator.engine.data_frames import as_table
-from saliency.calculator.engine.dataset import UserBatch
+from saliency.calculator.engine.dataset import UserBatch, as_dataset
 from saliency.checks import check_choice
 from saliency.explanation import Explanation
 
@@ -81,7 +81,7 @@ def scores_of(explained: Explained, data: Any, settings: dict[str, Any]) -> np.n
         explained = explained.array
     scores = _checked(explained)
     if data is not None:
-        _check_number(scores, len(data[0] if isinstance(data, tuple) else data))
+        _check_number(scores, len(as_dataset(data)))
     return scores
 
 

@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from functools import partial
@@ -35,7 +36,7 @@ from tests.networks import CNN, MLP, OwnNoise, Sequence, Siamese, Tokens, build
 from tests.terminal import pseudo_terminal
 
 import chainer.functions as F
-from chainer.dataset import concat_examples
+from chainer.dataset import DatasetMixin, concat_examples
 
 distributed = pytest.importorskip(
     "distributed", reason="needs Dask: pip install 'dask[distributed]'"
@@ -193,6 +194,64 @@ def test_without_a_batchsize_gives_the_bytes_of_one_process(client, rng, tmp_pat
         calculator.compute_aggregate(x, out=tmp_path / "one.zarr", **how)
     calculator.compute_aggregate(x, out=tmp_path / "many.zarr", workers=client, **how)
     assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+
+
+class Locked(DatasetMixin):
+    """Holds what cannot be pickled."""
+
+    def __init__(self, array):
+        self.array, self.lock = array, threading.Lock()
+
+    def __len__(self):
+        return len(self.array)
+
+    def get_example(self, i):
+        with self.lock:
+            return self.array[i]
+
+
+@pytest.mark.large
+def test_what_cannot_be_pickled_is_an_error_that_says_why(client, x, tmp_path):
+    """The rows of a data set are sent, and not the set itself."""
+    model, lock = build(MLP), threading.Lock()
+
+    def locked(v):
+        with lock:
+            return model(v)
+
+    calculator = GradientCalculator(model, eval_fun=locked, class_index=0)
+    match = r"workers=\.\.\. sends .* cannot pickle '_thread.lock' object\. Leave out"
+    with pytest.raises(TypeError, match=match):
+        calculator.compute_aggregate(x, out=tmp_path / "x.zarr", workers=client)
+    found = GradientCalculator(model, class_index=0).compute_aggregate(
+        Locked(x), out=tmp_path / "y.zarr", workers=client
+    )
+    assert_allclose(found[:], calculator.compute_aggregate(x))
+
+
+class Augmented(DatasetMixin):
+    """Moves each example a little, by NumPy's global random numbers."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def get_example(self, i):
+        return self.array[i] + np.random.normal(size=self.array.shape[1:])
+
+
+@pytest.mark.large
+def test_a_dataset_that_draws_gives_the_bytes_of_one_process(client, x, tmp_path):
+    calculator = GradientCalculator(build(MLP), class_index=0)
+    call = partial(calculator.compute_aggregate, Augmented(x), batchsize=2, seed=0)
+    before = repr(np.random.get_state())
+    with threadpool_limits(1):
+        call(out=tmp_path / "one.zarr")
+    call(out=tmp_path / "many.zarr", workers=client)
+    assert files_of(tmp_path / "one.zarr") == files_of(tmp_path / "many.zarr")
+    assert repr(np.random.get_state()) == before
 
 
 @pytest.mark.large

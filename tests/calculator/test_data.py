@@ -11,13 +11,16 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    DeepLiftShapCalculator,
     ExpectedGradientsCalculator,
     FeatureAblationCalculator,
     GaussianNoiseSampler,
     GradientCalculator,
     IntegratedGradientsCalculator,
     OcclusionCalculator,
+    PermutationCalculator,
     ShapleyCalculator,
+    ShapleyInteractionCalculator,
 )
 from tests.calculator.every_calculator import (
     DISTURBANCES,
@@ -458,6 +461,30 @@ def test_a_row_of_a_matrix_has_one_axis_as_that_of_an_array(x):
     assert_allclose(found[0], 3 * x**2)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "how"),
+    [
+        (DeepLiftShapCalculator, "background", {}),
+        (ExpectedGradientsCalculator, "background", {}),
+        (PermutationCalculator, "background", {}),
+        (ShapleyCalculator, "background", {}),
+        (ShapleyInteractionCalculator, "background", {}),
+        (FeatureAblationCalculator, "baseline", {}),
+        (IntegratedGradientsCalculator, "baseline", {}),
+        (OcclusionCalculator, "fill", {"slide_axis": 1}),
+    ],
+)
+@pytest.mark.parametrize("n_row", [1, 7])
+def test_sparse_references(kind, name, how, n_row, x):
+    """Rows of a sparse table may be compared with others of it."""
+    x[x < 0] = 0
+    model = build(MLP, n_out=1)
+    rows = x[::-1][:n_row]
+    sparse = scipy.sparse.csr_matrix(rows)
+    found = kind(model, **{name: sparse}, **how).compute(x, seed=0)
+    assert_array_equal(found, kind(model, **{name: rows}, **how).compute(x, seed=0))
+
+
 def test_a_sparse_matrix_is_explained_into_a_file(tmp_path, x):
     x[x < 0] = 0
     sparse = scipy.sparse.csr_matrix(x)
@@ -579,6 +606,98 @@ class TestFunctionsOnTheWay:
             data, converter=lambda batch, device: concat_examples(batch)["features"]
         )
         assert_array_equal(samples, calculator.compute(x))
+
+    @pytest.mark.parametrize("form", ["DictDataset", "list"])
+    def test_preprocess_fn_is_given_the_dict_of_a_batch(self, form, x, rng):
+        z = rng.normal(size=(7, 3))
+        data = DictDataset(second=z, first=x)
+        kept = z.copy()
+
+        def preprocess(batch):
+            inputs = batch["first"], batch["second"].copy()
+            batch["second"][:] = np.nan  # what it is given is its own
+            return inputs
+
+        calculator = GradientCalculator(build(TwoInputs), targets="all")
+        samples = calculator.compute(
+            data if form == "DictDataset" else list(data),
+            batchsize=3,
+            preprocess_fn=preprocess,
+        )
+        for found, expected in zip(samples, calculator.compute((x, z))):
+            assert_allclose(found, expected)
+        assert_array_equal(z, kept)
+
+
+class Augmented(DatasetMixin):
+    """Moves each example a little, by NumPy's global random numbers."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __len__(self):
+        return len(self.array)
+
+    def get_example(self, i):
+        return self.array[i] + np.random.normal(size=self.array.shape[1:])
+
+
+THAT_DRAW = {
+    "dataset": Augmented,
+    "beside_an_array": lambda x: TupleDataset(Augmented(x), np.ones_like(x)),
+    "transformed": lambda x: TransformDataset(
+        x, lambda row: row + np.random.normal(size=row.shape)
+    ),
+}
+
+
+class TestRandomNumbersOfADataset:
+    @staticmethod
+    def moved(data, x, **how):
+        """Return by how much the examples were moved."""
+        calculator = GradientCalculator(lambda v, *w: F.sum(v**2, axis=1))
+        return calculator.compute(data, **how) / 2 - x
+
+    @pytest.mark.parametrize("form", THAT_DRAW)
+    def test_follow_the_seed_and_the_example_alone(self, form, x):
+        data = THAT_DRAW[form](x)
+        np.random.seed(4)
+        before = repr(np.random.get_state())
+        moved = self.moved(data, x, seed=3)
+        for how in ({"batchsize": 1}, {"batchsize": 3}, {"M": 2, "batchsize": 100}):
+            again = self.moved(data, x, seed=3, **how)
+            assert_allclose(again, np.broadcast_to(moved, again.shape))
+        assert repr(np.random.get_state()) == before
+        assert np.unique(moved.round(12)).size == x.size  # not the same for all
+        assert abs(self.moved(data, x, seed=2) - moved).min() > 0
+        assert abs(self.moved(data, x) - self.moved(data, x)).min() > 0
+
+    @pytest.mark.parametrize("where", ["model", "preprocess_fn"])
+    def test_are_not_those_that_others_draw_beside_it(self, where, x):
+        drawn = []
+
+        def draw(v):
+            drawn.append(np.random.normal(size=v.shape))
+            return v
+
+        how = {"preprocess_fn": draw} if where == "preprocess_fn" else {}
+        model = draw if where == "model" else (lambda v: v)
+        calculator = GradientCalculator(lambda v: F.sum(model(v) ** 2, axis=1))
+        moved = calculator.compute(Augmented(x), batchsize=1, seed=3, **how)[0] / 2 - x
+        for numbers in drawn:
+            assert not np.isclose(numbers[0], moved).all(axis=1).any()
+
+    def test_are_the_same_in_each_pass_over_the_data(self, x):
+        """So that a mean of the data is that of the examples that are explained."""
+        model = build(MLP)
+        calculator = IntegratedGradientsCalculator(
+            model, class_index=0, baseline="mean", steps=30
+        )
+        explanation = calculator.explain(Augmented(x), batchsize=2)
+        found = explanation.data
+        mean = np.broadcast_to(found.mean(axis=0), found.shape)
+        differences = (run(model, found) - run(model, mean))[:, 0]
+        assert_allclose(explanation.values.sum(axis=1), differences, atol=1e-6)
 
 
 class TestRetainInputs:

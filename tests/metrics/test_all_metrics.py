@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 import saliency
-from saliency import GradientCalculator
+from saliency import GradientCalculator, IntegratedGradientsCalculator
 from saliency.metrics import Agreement, Deletion, Metric, Sparseness, evaluate
 from saliency.metrics.result import BETTER
 from tests.networks import CNN, MLP, build
 
 import chainer.functions as F
+from chainer.datasets import TransformDataset
 
 METRICS = {
     name: one
@@ -98,6 +100,54 @@ def test_groups_may_be_of_named_columns(name):
         for groups in ({"when": ["dose", "day"]}, np.array([0, 1, 0]))
     ]
     assert_array_equal(found[0].values, found[1].values)
+
+
+@pytest.mark.parametrize("form", ["sparse", "sparse_in_a_tuple", "zarr"])
+@pytest.mark.parametrize(
+    "name", ["Deletion", "PixelFlipping", "SensitivityN", "Infidelity", "Completeness"]
+)
+def test_scores_of_data_that_are_no_array_in_memory(name, form, tmp_path):
+    x = X[:, :, 0, :2].reshape(3, 4).astype("d")
+    if form == "zarr":
+        zarr = pytest.importorskip("zarr")
+        data = zarr.create_array(tmp_path / "x.zarr", data=x)
+    else:
+        data = scipy.sparse.csr_matrix(x)
+    units = {"units": "contribution"} if name == "Infidelity" else {}
+    metric = METRICS[name](build(MLP), class_index=0, **units)
+    how = {"seed": 0, "show_progress": False}
+    found = metric.compute(x, (data,) if form.endswith("tuple") else data, **how)
+    assert_array_equal(found.values, metric.compute(x, x, **how).values)
+    with pytest.raises(ValueError, match="one map for each of the 3 examples"):
+        metric.compute(x[:2], data, **how)
+
+
+class TestDatasetThatDraws:
+    """Each example is another one for another seed."""
+
+    @pytest.fixture
+    def data(self):
+        x = np.random.default_rng(0).normal(size=(6, 4))
+        return TransformDataset(x, lambda row: row + np.random.normal(size=4))
+
+    def test_what_is_explained_is_what_is_measured(self, data):
+        model = build(MLP)
+        calculator = IntegratedGradientsCalculator(model, class_index=0, steps=30)
+        metric = METRICS["Completeness"](model, class_index=0)
+        assert metric.compute(calculator, data).values.max() < 1e-6
+
+    def test_two_methods_explain_the_same_examples(self, data):
+        calculator = GradientCalculator(build(MLP), class_index=0)
+        metric = Agreement(calculator, measure="correlation")
+        assert_allclose(metric.compute(calculator, data).values, 1)
+
+    @pytest.mark.parametrize("name", ["MaxSensitivity", "RandomLogit"])
+    def test_the_predicted_class_is_that_of_the_example(self, name, data):
+        calculator = GradientCalculator(build(MLP), class_index="argmax")
+        drawn = calculator.explain(data, seed=3).data
+        metric = METRICS[name]()
+        found = metric.compute(calculator, data, seed=3)
+        assert_allclose(found.values, metric.compute(calculator, drawn, seed=3).values)
 
 
 class TestTables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import (
@@ -17,6 +18,7 @@ from tests.networks import MLP, TwoInputs, build
 
 import chainer.functions as F
 import chainer.links as L
+from chainer.datasets import DictDataset, SubDataset, TransformDataset, TupleDataset
 
 X = np.random.default_rng(0).standard_normal((4, 5))
 
@@ -140,7 +142,8 @@ class TestFormsOfData:
 
         metric = LocalLipschitz(n_samples=2)
         expected = metric.compute(calculator, X, seed=0).values
-        for data in (list(X), Dataset(), pandas.DataFrame(X), (X,)):
+        sparse = scipy.sparse.csr_matrix(X)
+        for data in (list(X), Dataset(), pandas.DataFrame(X), (X,), sparse):
             found = metric.compute(calculator, data, seed=0).values
             assert_allclose(found, expected, rtol=1e-9)
 
@@ -150,9 +153,39 @@ class TestFormsOfData:
         calculator = GradientCalculator(model, class_index=0)
         metric = LocalLipschitz(n_samples=2)
         found = metric.compute(calculator, (X[:, :4], z), seed=0).values
-        pairs = list(zip(X[:, :4], z))
-        assert_allclose(metric.compute(calculator, pairs, seed=0).values, found)
+        first = X[:, :4]
+        for same in (
+            list(zip(first, z)),
+            TupleDataset(first, z),
+            (list(first), z),
+            (SubDataset(first, 0, 4), list(z)),
+            (scipy.sparse.csr_matrix(first), z),
+        ):
+            again = metric.compute(calculator, same, seed=0).values
+            assert_allclose(again, found, rtol=1e-6)
         assert (found > 0).all()
+
+    def test_arrays_on_disk(self, tmp_path):
+        zarr = pytest.importorskip("zarr")
+        array = zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(3, 5))
+        calculator = GradientCalculator(None, eval_fun=lambda v: F.sum(v**3, axis=1))
+        for kind in (LocalLipschitz, MaxSensitivity):
+            metric = kind(n_samples=2)
+            expected = metric.compute(calculator, X, seed=0).values
+            for data in (array, (array,)):
+                found = metric.compute(calculator, data, seed=0).values
+                assert_allclose(found, expected)
+
+    def test_what_a_dataset_draws_does_not_move_the_global_state(self):
+        def augmented(row):
+            return row + np.random.normal(size=row.shape)
+
+        data = TransformDataset(X, augmented)
+        calculator = GradientCalculator(None, eval_fun=lambda v: F.sum(v**3, axis=1))
+        before = repr(np.random.get_state())
+        found = MaxSensitivity(n_samples=2).compute(calculator, data, seed=0)
+        assert repr(np.random.get_state()) == before
+        assert found.values.max() < 0.5  # only the neighbours differ
 
     def test_examples_of_different_lengths(self):
         x = [X[0, :3], X[1]]
@@ -186,6 +219,13 @@ class TestErrors:
             MaxSensitivity().compute(calculator, x)
         found = MaxSensitivity(relative=False).compute(calculator, x)
         assert found.values[2] > 0
+
+    def test_dicts_have_no_first_array(self):
+        calculator = GradientCalculator(None, eval_fun=squares)
+        with pytest.raises(TypeError, match=r"got dicts; pass .* in a tuple"):
+            MaxSensitivity().compute(
+                calculator, DictDataset(x=X), preprocess_fn=lambda batch: batch["x"]
+            )
 
     def test_integers_are_not_changed(self):
         calculator = GradientCalculator(None, eval_fun=squares)

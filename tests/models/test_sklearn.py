@@ -34,6 +34,7 @@ from sklearn.preprocessing import (
 
 from link_hooks import VariableMonitorLinkHook
 from saliency import (
+    FeatureAblationCalculator,
     GradientCalculator,
     IntegratedGradientsCalculator,
     LRPCalculator,
@@ -214,6 +215,22 @@ def test_columns_of_many_kinds(columns: Any, output: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert_equal_outputs(estimator, TABLE)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_columns_that_are_clipped_beside_others_are_explained(dtype: str) -> None:
+    columns = columns_of(
+        (MinMaxScaler(clip=True), ["age"]), (StandardScaler(), ["income"])
+    )
+    table = TABLE[["age", "income"]].astype(dtype)
+    estimator = fitted(make_pipeline(columns, network("a number")), table, "a number")
+    beyond = table.assign(age=table["age"] + table["age"].max())  # all are clipped
+    calculator = FeatureAblationCalculator(from_sklearn(estimator), baseline="mean")
+    found = calculator.compute(beyond)[0]
+    without = beyond.assign(income=beyond["income"].mean())
+    expected = estimator.predict(beyond) - estimator.predict(without)
+    np.testing.assert_allclose(found[:, 1], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[:, 0], 0, atol=1e-5)
 
 
 def test_a_poisson_regressor_predicts_what_it_predicts() -> None:

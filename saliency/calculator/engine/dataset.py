@@ -28,6 +28,9 @@ from chainer.datasets import TupleDataset
 
 Converter = Callable[..., Any]
 
+# Seeds apart from those of the model's passes, whose numbers would be the same.
+_IN_THE_DATA, _ON_THE_WAY = 1, 2
+
 
 @dataclass(frozen=True)
 class UserBatch:
@@ -116,8 +119,8 @@ class Batches:
             or pyarrow, or tuple of arrays.
         batchsize (int): Number of examples in a batch; the last may be smaller.
         converter (callable): ``converter(examples, device)``.
-        preprocess_fn (callable or None): Called with the converted inputs; returns
-            those that the model is called with.
+        preprocess_fn (callable or None): Called with the converted inputs, or with the
+            dict of them; returns those that the model is called with.
         device (chainer.backend.Device): Where the inputs go.
         seed (int or None): For what a dataset, a converter or ``preprocess_fn`` draws
             from the global random state.
@@ -144,7 +147,7 @@ class Batches:
         may_list: bool = False,
         feature_names: list[str] | None = None,
     ) -> None:
-        self._dataset = _as_dataset(data)
+        self._dataset = as_dataset(data)
         self._offset = 0  # of the examples that are held, in the whole data
         self._n_example = len(self._dataset)
         self.batchsize = batchsize
@@ -152,7 +155,7 @@ class Batches:
         self._converter = converter
         self._preprocess_fn = preprocess_fn
         self._device = device
-        self._seed = seed
+        self._streams = RandomStreams(seed)
         self._dtype = dtype
         self._may_list = may_list
         # Whether batches are lists; None as long as nobody has looked.
@@ -217,14 +220,14 @@ class Batches:
         if _holds_arrays(self._dataset):
             shard._dataset = TupleDataset(*self._arrays(start, stop))
         else:
-            shard._dataset = self._examples(start, stop)
+            shard._dataset = self.peek(start, stop)
         shard._offset = start
         return shard
 
     def with_seed(self, seed: int | None) -> Batches:
         """Return the same batches with another seed."""
         batches = copy.copy(self)
-        batches._seed = seed
+        batches._streams = RandomStreams(seed)
         return batches
 
     def peek(self, start: int, stop: int) -> Any:
@@ -288,14 +291,13 @@ class Batches:
 
     def _borrowed_random(self, start: int) -> AbstractContextManager[Any]:
         """Return a block for code of the user's, which may draw random numbers."""
-        is_ours = isinstance(self._dataset, (list, tuple, TupleDataset))
         if (
-            (is_ours or _gives_slices(self._dataset))
+            _is_held(self._dataset)
             and self._converter is concat_examples
             and self._preprocess_fn is None
         ):
             return contextlib.nullcontext()
-        seed = RandomStreams(self._seed).global_seed(0, start)
+        seed = self._streams.global_seed(0, start, _ON_THE_WAY)
         return GlobalRandomState(self._device).borrowed(seed)
 
     def _load(self, start: int, stop: int) -> UserBatch:
@@ -314,9 +316,12 @@ class Batches:
             lengths = _lengths_of_inputs(examples)
             sizes = _lengths_of_inputs(examples, np.size)
             converted = self._convert(examples, lengths)
-        inputs = _as_inputs(converted)
         if self._preprocess_fn is not None:
-            inputs = _as_inputs(self._preprocess_fn(*_of_its_own(inputs)))
+            # A dict, as the converter makes of examples that are dicts, stays whole.
+            is_dict = isinstance(converted, dict)
+            given = (converted,) if is_dict else _as_inputs(converted)
+            converted = self._preprocess_fn(*_of_its_own(given))
+        inputs = _as_inputs(converted)
         for position, x in enumerate(inputs):
             _check_finite(x, position, start)
         inputs = tuple(_cast(x, self._dtype) for x in inputs)
@@ -331,13 +336,28 @@ class Batches:
         )
 
     def _examples(self, start: int, stop: int) -> Any:
-        """Return examples: a part of an array, or a list."""
-        start, stop = start - self._offset, stop - self._offset
+        """Return examples: a part of an array, or a list.
+
+        What a dataset of the user's draws for an example from NumPy's global state does
+        not depend on the batch. (What it draws from CuPy's does.)
+        """
+        first, end = start - self._offset, stop - self._offset
         if _gives_slices(self._dataset):
-            return self._dataset[start:stop]
-        if type(self._dataset) is TupleDataset:
-            return [_unwrap(example) for example in self._dataset[start:stop]]
-        return [_unwrap(self._dataset[i]) for i in range(start, stop)]
+            return self._dataset[first:end]
+        if type(self._dataset) is TupleDataset and _is_held(self._dataset):
+            return [_unwrap(example) for example in self._dataset[first:end]]
+        if _is_held(self._dataset):
+            return [_unwrap(self._dataset[i]) for i in range(first, end)]
+        global_random = GlobalRandomState(chainer.get_device("@numpy"))
+        return [self._made(i, global_random) for i in range(start, stop)]
+
+    def _made(self, index: int, global_random: GlobalRandomState) -> Any:
+        """Return an example that code of the user's makes."""
+        example, _ = global_random.watch(
+            lambda: _unwrap(self._dataset[index - self._offset]),
+            lambda: self._streams.global_seed(0, index, _IN_THE_DATA),
+        )
+        return example
 
     def _arrays(self, start: int, stop: int) -> list[Any]:
         """Return the part of each of several arrays that are side by side."""
@@ -424,7 +444,16 @@ def lengths_if_ragged(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return None if len(set(lengths)) == 1 else lengths
 
 
-def _as_dataset(data: Any) -> Any:
+def as_dataset(data: Any) -> Any:
+    """Return the user's data as something that has a length, and examples by index.
+
+    Tables are arrays, a tuple of inputs is a :class:`~chainer.datasets.TupleDataset`,
+    and an array that is not in memory, or sparse, is read ahead.
+
+    Raises:
+        TypeError: If it is no data.
+        ValueError: If it is empty or its arrays differ in length.
+    """
     data = _unwrap(data)
     if isinstance(data, tuple):
         data = tuple(map(in_memory_or_read_ahead, data))
@@ -465,7 +494,8 @@ def _as_inputs(converted: Any) -> tuple[Any, ...]:
     if isinstance(converted, dict):
         raise TypeError(
             "converter and preprocess_fn must return an array or a tuple of arrays, "
-            "got a dict; pass preprocess_fn or eval_fun to pick its values in order"
+            "got a dict; pass a preprocess_fn, which is given the dict, to pick its "
+            "values in the order in which the model takes them"
         )
     if not isinstance(converted, tuple):
         converted = (converted,)
@@ -483,6 +513,13 @@ def _lengths_of_inputs(
     """Return the length of each example's inputs, input by input."""
     as_tuples = [x if isinstance(x, tuple) else (x,) for x in examples]
     return tuple(_lengths(inputs, length_of) for inputs in zip(*as_tuples))
+
+
+def _is_held(dataset: Any) -> bool:
+    """Tell whether no code of the user's makes the examples as they are asked for."""
+    if type(dataset) is TupleDataset:
+        return all(map(_is_held, dataset._datasets))
+    return isinstance(dataset, (list, tuple)) or _gives_slices(dataset)
 
 
 def _holds_arrays(dataset: Any) -> bool:

@@ -23,7 +23,7 @@ METHOD = GLOBAL
 
 #: Another number where a seed comes to give other numbers, so that what was begun with
 #: the old ones is not continued with the new ones.
-SCHEME = 2
+SCHEME = 3
 
 _N_WORD = 625  # of the Mersenne Twister: its key of 624 words, and a position
 _NO_EXAMPLE = 2**64 - 1  # an index that none has
@@ -112,9 +112,9 @@ class RandomStreams:
         """
         return self.generator(GLOBAL, sample, _NO_EXAMPLE, number, 1 + target)
 
-    def global_seed(self, sample: int, example: int) -> int:
-        """Return a seed for ``numpy.random.seed``."""
-        return int(self.generator(GLOBAL, sample, example).integers(2**32))
+    def global_seed(self, sample: int, example: int, call: int = 0) -> int:
+        """Return a seed for ``numpy.random.seed``; another one for another call."""
+        return int(self.generator(GLOBAL, sample, example, call).integers(2**32))
 
 
 class GlobalRandomState:

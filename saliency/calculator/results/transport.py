@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import PickleBuffer
+from pickle import PickleBuffer, PicklingError
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, Union
 
@@ -38,6 +38,22 @@ class _Pickler(cloudpickle.CloudPickler):
         if obj is concat_examples:
             return _default_converter, ()
         return super().reducer_override(obj)
+
+
+def _dump(thing: Any, file: Any, **options: Any) -> None:
+    """Write the pickle of something into a file.
+
+    Raises:
+        TypeError: If it cannot be pickled.
+    """
+    try:
+        _Pickler(file, protocol=5, **options).dump(thing)
+    except (TypeError, AttributeError, PicklingError) as reason:
+        raise TypeError(
+            "workers=... sends the model, the data and all functions to other "
+            f"processes, but some of it cannot be pickled: {reason}. Leave out what "
+            "holds locks, open files, generators or the like, or pass workers=None"
+        ) from reason
 
 
 def _class_of_links() -> type:
@@ -73,7 +89,7 @@ class Pickled(NamedTuple):
             return False
 
         file = io.BytesIO()
-        _Pickler(file, protocol=5, buffer_callback=is_within).dump(thing)
+        _dump(thing, file, buffer_callback=is_within)
         return cls(file.getvalue(), arrays)
 
     @property
@@ -113,7 +129,7 @@ class InFile(NamedTuple):
     def of(cls, thing: Any, path: Path) -> InFile:
         """Write the pickle of something into a file."""
         with path.open("wb") as file:
-            _Pickler(file, protocol=5).dump(thing)
+            _dump(thing, file)
             return cls(path, file.tell())
 
     def is_here(self) -> bool:

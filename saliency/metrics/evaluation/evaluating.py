@@ -10,7 +10,6 @@ from typing import Any, Callable
 from saliency.calculator.engine.dataset import Converter
 from saliency.checks import check_at_least
 from saliency.configured import names_typos
-from saliency.metrics.again import fixed_seed
 from saliency.metrics.evaluation.naming import Caution, warn_of
 from saliency.metrics.evaluation.rows import (
     Given,
@@ -29,7 +28,7 @@ from saliency.metrics.evaluation.work import (
     file_name,
     random_file_name,
 )
-from saliency.metrics.metric import Metric
+from saliency.metrics.metric import Metric, fixed_seed
 from saliency.metrics.result import MetricResult
 from saliency.progress import progress_bar
 

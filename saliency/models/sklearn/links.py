@@ -83,7 +83,9 @@ class Clipping(chainer.Link):
 
     def __init__(self, limits: Sequence[Clip], dtype: np.dtype) -> None:
         super().__init__()
-        low, high = np.array(limits, dtype).T
+        # A model must be finite: no limit is one that no number of the dtype exceeds.
+        largest = np.finfo(dtype).max
+        low, high = np.clip(np.array(limits, dtype), -largest, largest).T
         self.add_persistent("low", np.ascontiguousarray(low))
         self.add_persistent("high", np.ascontiguousarray(high))
 
