@@ -109,6 +109,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture
+def small_pictures() -> Iterator[None]:
+    """Pictures have a quarter of the pixels, where nobody looks at their details.
+
+    A user who has set this has them so as well.
+    """
+    with matplotlib.rc_context({"savefig.dpi": 100}):
+        yield
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(1)
 

@@ -32,6 +32,14 @@ def test_the_demo_draws_pictures_and_its_log_is_plain_text(tmp_path: Path) -> No
     for path in named:
         with Image.open(path) as picture:
             assert min(picture.size) > 300
+            if path.name == "grid.png":
+                assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+    reached = re.search(r"^test R2: (\S+) ", printed, re.MULTILINE)
+    assert reached is not None
+    assert float(reached[1]) > 0.98
+    methods = re.findall(r"^\| [^|]+ \| (-?\d\.\d+) \|.*% \|$", printed, re.MULTILINE)
+    assert len(methods) == 12
+    assert all(-1 <= float(mean) <= 1 for mean in methods)
     assert not (tmp_path / "logp" / "log").exists()  # nothing is trained for logP
 
 
