@@ -16,7 +16,8 @@ pytestmark = needs_make
 
 @pytest.mark.large
 def test_the_demo_draws_pictures_and_its_log_is_plain_text(tmp_path: Path) -> None:
-    done = make("demo", tmp_path, f"RESULTS={tmp_path}")
+    few = "EXPLAINED=--n-explain 25 --M 2"
+    done = make("demo", tmp_path, f"RESULTS={tmp_path}", few)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
     assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
