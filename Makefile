@@ -6,6 +6,8 @@ BENCH_VENV ?= .venv-bench
 DIST_VENV ?= .venv-dist
 ARGS ?=
 RESULTS ?= results
+# How much `make demo` explains of logP.
+EXPLAINED ?= --n-explain 100 --M 8
 SITE ?= build/docs
 SHELL := bash
 # Each process of the tests and the examples would compile what it imports again.
@@ -32,7 +34,7 @@ demo: export MPLBACKEND := Agg
 demo: export PYTHONUNBUFFERED := 1
 demo: $(STAMP)
 	$(BIN)/python examples/table/iris.py --out $(RESULTS)/iris
-	$(BIN)/python examples/molecule/logp.py --n-explain 100 --M 8 --out $(RESULTS)/logp
+	$(BIN)/python examples/molecule/logp.py $(EXPLAINED) --out $(RESULTS)/logp
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m "large or not large" $(ARGS)

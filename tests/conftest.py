@@ -7,6 +7,7 @@ import os
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from unittest import mock
 
 import hypothesis
 import matplotlib
@@ -35,11 +36,15 @@ _WHOLE_RUNS = ("not large", "large or not large")
 
 @pytest.fixture(scope="session", autouse=True)
 def a_core_for_each_process() -> Iterator[None]:
-    """The suite runs in a process for each core; BLAS has one thread in each."""
+    """The suite runs in a process for each core; BLAS has one thread in each.
+
+    So it has in the processes that tests start: a second one only waits for a core.
+    """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         yield
         return
-    with threadpool_limits(1):
+    of_others = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    with threadpool_limits(1), mock.patch.dict(os.environ, of_others):
         yield
 
 
@@ -101,6 +106,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         problem = chainer_compat.gpu_problem()
         if problem:
             pytest.skip(problem)
+
+
+@pytest.fixture
+def small_pictures() -> Iterator[None]:
+    """Pictures have a quarter of the pixels, where nobody looks at their details.
+
+    A user who has set this has them so as well.
+    """
+    with matplotlib.rc_context({"savefig.dpi": 100}):
+        yield
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ pytestmark = needs_make
 
 @pytest.mark.large
 def test_the_demo_draws_pictures_and_its_log_is_plain_text(tmp_path: Path) -> None:
-    done = make("demo", tmp_path, f"RESULTS={tmp_path}")
+    few = "EXPLAINED=--n-explain 25 --M 2"
+    done = make("demo", tmp_path, f"RESULTS={tmp_path}", few)
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr == b""
     assert not re.search(rb"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
@@ -32,6 +33,14 @@ def test_the_demo_draws_pictures_and_its_log_is_plain_text(tmp_path: Path) -> No
     for path in named:
         with Image.open(path) as picture:
             assert min(picture.size) > 300
+            if path.name == "grid.png":
+                assert len(picture.convert("RGB").getcolors(1 << 24)) > 50
+    reached = re.search(r"^test R2: (\S+) ", printed, re.MULTILINE)
+    assert reached is not None
+    assert float(reached[1]) > 0.98
+    methods = re.findall(r"^\| [^|]+ \| (-?\d\.\d+) \|.*% \|$", printed, re.MULTILINE)
+    assert len(methods) == 12
+    assert all(-1 <= float(mean) <= 1 for mean in methods)
     assert not (tmp_path / "logp" / "log").exists()  # nothing is trained for logP
 
 

@@ -9,11 +9,9 @@ import io
 import json
 import re
 import runpy
-import sys
 import time
 import urllib.request
 from email.message import Message
-from pathlib import Path
 from urllib.response import addinfourl
 
 import numpy as np
@@ -21,41 +19,29 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-import saliency  # noqa: F401  (before chainer)
+from tests.scripts import EXAMPLES, modules_forgotten, run_script, state_unchanged
 
 import chainer
 
-EXAMPLES = Path(__file__).parents[1] / "examples" / "lrp"
-MODULES = ("data", "networks", "pictures", "training")
+FOLDER = EXAMPLES / "lrp"
 
 
 @pytest.fixture(autouse=True)
 def modules(monkeypatch):
     """What the scripts import from their folder can be found, and is forgotten."""
-    monkeypatch.syspath_prepend(str(EXAMPLES))
-    for name in MODULES:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    yield
-    for name in MODULES:
-        sys.modules.pop(name, None)
-
-
-@pytest.fixture(autouse=True)
-def state_of_numpy():
-    state = np.random.get_state()
-    yield
-    np.random.set_state(state)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    with state_unchanged(), modules_forgotten(str(FOLDER)):
+        yield
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
-    def run_script(name, *arguments):
-        command = [name, "--out", tmp_path, "--data", "digits", *arguments]
-        monkeypatch.setattr(sys, "argv", [str(a) for a in command])
-        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+def run(tmp_path):
+    def run_with(name, *arguments):
+        common = ("--out", tmp_path, "--data", "digits")
+        run_script(FOLDER / name, *common, *arguments)
         return tmp_path
 
-    return run_script
+    return run_with
 
 
 def sizes_of(folder):
@@ -180,7 +166,7 @@ class TestUnits:
 
     @pytest.fixture
     def script(self, data):
-        return runpy.run_path(str(EXAMPLES / "units.py"))
+        return runpy.run_path(str(FOLDER / "units.py"))
 
     @pytest.fixture
     def model(self, script):
@@ -371,7 +357,7 @@ class TestDigits:
         images = data.load_colour_images("digits")
         assert images.x_train.shape[1:] == (3, 32, 32)
         assert images.x_train.min() == -1 and images.x_train.max() <= 1
-        units = runpy.run_path(str(EXAMPLES / "units.py"))
+        units = runpy.run_path(str(FOLDER / "units.py"))
         x = images.x_test[:5]
         shifted = x
         for _ in range(3):  # three times a third of the circle

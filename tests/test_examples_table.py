@@ -1,39 +1,29 @@
-"""The scripts on tables run as they stand, with little to do."""
+"""The scripts on tables run as they stand, with little to do.
+
+`make demo`, which has a test, starts one as a newcomer does.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from sklearn.datasets import load_iris
 
-ROOT = Path(__file__).parents[1]
+from tests.scripts import EXAMPLES, run_script
 
-
-def run(script: str, *arguments: object) -> str:
-    """Return what the script prints."""
-    done = subprocess.run(
-        [sys.executable, ROOT / "examples" / "table" / script, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=ROOT,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )
-    return done.stdout
+FOLDER = EXAMPLES / "table"
 
 
 @pytest.mark.large
-def test_posteriors(tmp_path: Path) -> None:
-    printed = run(
-        *("posteriors.py", "--epoch", 4, "--n-member", 2, "--M", 2),
+def test_posteriors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_script(
+        *(FOLDER / "posteriors.py", "--epoch", 4, "--n-member", 2, "--M", 2),
         *("--out", tmp_path),
     )
+    printed = capsys.readouterr().out
     rows = dict(re.findall(r"^(\S.*?) {2,}(\d\.\d+) ", printed, re.MULTILINE))
     assert list(rows) == ["the network alone", "dropout", "SWAG", "ensemble of 2"]
     assert all(float(accuracy) > 0.8 for accuracy in rows.values())
@@ -43,9 +33,7 @@ def test_posteriors(tmp_path: Path) -> None:
 
 def test_pictures_have_the_values_that_the_names_of_columns_say() -> None:
     """Centimetres, where the network is given standardized values."""
-    spec = importlib.util.spec_from_file_location(
-        "example_of_iris", ROOT / "examples" / "table" / "iris.py"
-    )
+    spec = importlib.util.spec_from_file_location("example_of_iris", FOLDER / "iris.py")
     assert spec is not None and spec.loader is not None
     example = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(example)
@@ -56,12 +44,15 @@ def test_pictures_have_the_values_that_the_names_of_columns_say() -> None:
 
 
 @pytest.mark.large
-def test_importances_of_a_regression(tmp_path: Path) -> None:
+def test_importances_of_a_regression(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Those of a classification are drawn by `make demo`, which has a test."""
-    printed = run(
-        *("iris.py", "--dataset", "diabetes", "--epoch", 15, "--M", 2),
+    run_script(
+        *(FOLDER / "iris.py", "--dataset", "diabetes", "--epoch", 15, "--M", 2),
         *("--out", tmp_path),
     )
+    printed = capsys.readouterr().out
     reached = re.search(r"^test R2: (\S+)$", printed, re.MULTILINE)
     assert reached is not None
     assert float(reached[1]) > 0.2

@@ -116,7 +116,7 @@ class TestCompleteness:
     def test_of_the_network_of_the_example(self, example, tmp_path):
         np.random.seed(0)
         table = example.load_table("breast_cancer", 0)
-        model = example.train(table, 30, chainer.get_device("@numpy"), tmp_path)
+        model = example.train(table, 10, chainer.get_device("@numpy"), tmp_path)
         assert abs(missing(model, table.x_test, steps=32)).max() < 2e-5
 
     @pytest.mark.large
@@ -263,7 +263,7 @@ class TestInTheEngine:
     @pytest.mark.parametrize("batchsize", [1, 7, 1000])
     @pytest.mark.large
     def test_samples_with_noise_and_dropout_are_complete(self, batchsize, x):
-        x = x[:4]
+        x = x[:2]
         model = build(MLP, n_hidden=20, activation=F.relu, dropout=0.5)
         baselines = [0.5, "mean", lambda v: v / 2]
         calculator = Adaptive(model, class_index=1, steps=32, baseline=baselines)

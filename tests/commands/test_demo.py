@@ -14,6 +14,8 @@ from PIL import Image
 from saliency import Explanation
 from saliency.commands import main
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 
 @pytest.mark.large
 def test_the_demo_and_what_it_says_to_try_next(

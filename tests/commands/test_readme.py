@@ -18,6 +18,8 @@ from tests.models.test_efficientnet import LITE0, weights, write_package
 
 ROOT = Path(saliency.__file__).parents[1]
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 
 @pytest.mark.large
 def test_the_commands_of_the_readme(

@@ -117,12 +117,11 @@ class TestTruth:
 
 class TestData:
     @pytest.mark.large
-    def test_nci(self):
-        mols = molecules.nci_molecules()
-        assert len(mols) > 4800
-        smiles = [Chem.MolToSmiles(mol) for mol in mols]
+    def test_nci(self, nci):
+        assert len(nci) > 4800
+        smiles = [Chem.MolToSmiles(mol) for mol in nci]
         assert len(set(smiles)) == len(smiles)
-        assert all(molecules.to_graph(mol)[0].all() for mol in mols[:200])
+        assert all(molecules.to_graph(mol)[0].all() for mol in nci[:200])
 
     def test_repeated_and_unreadable_lines_are_left_out(self, capsys):
         lines, mols = molecules.from_smiles(["OCC", "CCO ", "C(", "", "C*", "CC"])

@@ -20,6 +20,7 @@ from PIL import Image
 
 import saliency
 from saliency import Explanation, diverging_cmap, write_report
+from saliency.report import images as report_images
 from tests.report import explained
 from tests.report.explained import EVIL
 
@@ -301,14 +302,17 @@ class TestImages:
             assert f"#{color}" == to_hex(diverging_cmap(at))
 
     @pytest.mark.large
-    def test_many_images_are_smaller(self, tmp_path):
+    def test_many_images_are_smaller(self, tmp_path, monkeypatch):
+        """A hundred where there is a fifth of the room that there is."""
+        for name in ("_ROOM_OF_MAPS", "_ROOM_OF_PHOTOGRAPHS"):
+            monkeypatch.setattr(report_images, name, getattr(report_images, name) // 5)
         rng = np.random.default_rng(0)
-        values = rng.normal(size=(500, 224, 224)).astype(np.float32)  # the worst case
-        photographs = rng.integers(0, 255, size=(500, 224, 224, 3)).astype(np.uint8)
+        values = rng.normal(size=(100, 224, 224)).astype(np.float32)  # the worst case
+        photographs = rng.integers(0, 255, size=(100, 224, 224, 3)).astype(np.uint8)
         given = Explanation(values, images=photographs)
         write_report(tmp_path / "it.html", {"one": given, "other": given})
         html = (tmp_path / "it.html").read_text(encoding="utf-8")
-        assert len(html) < 30e6
+        assert 5 * len(html) < 30e6
         packed = Page(html).data["content"]["maps"][0][0][7]
         assert packed["w"] < 224
         # Each score is the mean over what it stands for: noise becomes weaker.

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.text.example import sentiment
+from tests.scripts import run_script
+from tests.text.example import FOLDER
 
 pytestmark = pytest.mark.large
 
 
-def run(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["sentiment.py", *map(str, arguments)])
-    sentiment.main()
+def run(*arguments):
+    run_script(FOLDER / "sentiment.py", *arguments)
 
 
 def assert_are_pictures(folder):
@@ -28,10 +27,10 @@ def assert_are_pictures(folder):
 
 
 @pytest.mark.parametrize("network", ["rnn", "cnn"])
-def test_generated_sentences(network, tmp_path, monkeypatch, capsys):
+def test_generated_sentences(network, tmp_path, capsys):
     pytest.importorskip("afinn", reason="needs afinn: pip install afinn")
     run(
-        *(monkeypatch, "--network", network, "--n-train", 2000, "--n-test", 100),
+        *("--network", network, "--n-train", 2000, "--n-test", 100),
         *("--n-explain", 60, "--epoch", 8, "--M", 2, "--out", tmp_path),
     )
     printed = capsys.readouterr().out
@@ -46,7 +45,7 @@ def test_generated_sentences(network, tmp_path, monkeypatch, capsys):
     assert_are_pictures(tmp_path)
 
 
-def test_reviews(tmp_path, monkeypatch, capsys):
+def test_reviews(tmp_path, capsys):
     rng = np.random.default_rng(0)
     for name, n in (("train", 200), ("test", 40)):
         lines = []
@@ -56,7 +55,7 @@ def test_reviews(tmp_path, monkeypatch, capsys):
             lines.append(" ".join([str(t), *fillers, ("dull", "fine")[t], "."]))
         (tmp_path / f"stsa.binary.{name}").write_text("\n".join(lines))
     run(
-        *(monkeypatch, "--data", "sst", "--folder", tmp_path, "--network", "bow"),
+        *("--data", "sst", "--folder", tmp_path, "--network", "bow"),
         *("--epoch", 10, "--M", 2, "--out", tmp_path / "out"),
     )
     printed = capsys.readouterr().out

@@ -40,6 +40,8 @@ import chainer.links as L
 from chainer import training
 from chainer.training import extensions
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 
 class Table(chainer.Chain):
     """A network that draws random numbers and keeps statistics while it is trained."""

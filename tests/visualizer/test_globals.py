@@ -18,6 +18,8 @@ from tests.visualizer.every_visualizer import drawings, one_by_each
 
 every_drawing = pytest.mark.parametrize("drawing", drawings(), ids=str)
 
+pytestmark = pytest.mark.usefixtures("small_pictures")
+
 
 def global_state() -> dict:
     """Returns what a drawing library could change for others."""

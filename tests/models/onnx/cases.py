@@ -16,6 +16,7 @@ from onnx import TensorProto, numpy_helper
 _PACKAGE = "onnx.backend.test.case.node"
 
 
+@functools.cache
 def families():
     """Returns the names of all modules that have cases."""
     package = importlib.import_module(_PACKAGE)
