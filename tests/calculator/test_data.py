@@ -837,6 +837,23 @@ class TestExamplesOfDifferentLengths:
                 assert_allclose(samples[:, [i], :n], alone, rtol=1e-10)
                 assert np.isnan(samples[:, i, n:]).all()
 
+    def test_a_batch_stays_together_where_one_input_tells_the_ends(self, rng):
+        """As graphs do, whose bonds of two kinds are padded along other axes."""
+        model, sizes = build(Tokens), []
+
+        def scores(tokens, bonds):
+            sizes.append(len(tokens))
+            return model(tokens) + F.sum(bonds, axis=(1, 2, 3))[:, None]
+
+        graphs = [(rng.integers(1, 10, n), np.ones((2, n, n))) for n in LENGTHS]
+        at_embedding = VariableMonitorLinkHook(model.embed)
+        calculator = GradientCalculator(scores, targets=(at_embedding,))
+        (samples,) = calculator.compute(graphs, converter=padded)
+        assert sizes[-1] == len(LENGTHS)
+        for i, n in enumerate(LENGTHS):
+            assert np.isfinite(samples[:, i, :n]).all()
+            assert np.isnan(samples[:, i, n:]).all()
+
     def test_kept_inputs_are_padded_with_zeros(self, sequences):
         calculator = GradientCalculator(build(Sequence))
         calculator.compute(sequences, converter=padded, batchsize=2, retain_inputs=True)

@@ -281,7 +281,7 @@ class TestTables:
     def test_workers(self, folder: Path, tmp_path: Path) -> None:
         pytest.importorskip("distributed")
         expected = explain(f"{self.line} --seed 3", tmp_path / "alone")
-        found = explain(f"{self.line} --seed 3 --workers 1", tmp_path / "shared")
+        found = explain(f"{self.line} --seed 3 --workers 2", tmp_path / "shared")
         assert_allclose(found.values, expected.values, rtol=1e-5, atol=1e-6)
         assert_allclose(found.scores, expected.scores, rtol=1e-5)
         np.testing.assert_array_equal(found.classes, expected.classes)

@@ -68,14 +68,16 @@ class FollowedLengths:
             reads_padding (bool): Whether the method looks behind ends that are known.
         """
         for position, target in enumerate(targets):
-            place = position, target
-            for _, seen in self._seen_of(*place, batch.lengths, batch.start):
-                if seen.differs and (reads_padding or not seen.is_followed):
-                    return True
-            sizes = batch.sizes_beside_lengths()
-            for _, seen in self._seen_of(*place, sizes, batch.start, are_sizes=True):
-                if seen.differs:
-                    return True
+            place = position, target, batch.start
+            found = [seen for _, seen in self._seen_of(*place, batch.lengths)]
+            is_known = any(seen.is_followed for seen in found)
+            if not is_known:
+                sizes = batch.sizes_beside_lengths()
+                by_size = self._seen_of(*place, sizes, are_sizes=True)
+                found += [seen for _, seen in by_size]
+            differs = any(seen.differs for seen in found)
+            if differs and (reads_padding or not is_known):
+                return True
         return False
 
     def of_target(
@@ -94,7 +96,7 @@ class FollowedLengths:
                 of consecutive examples.
             start (int): Index of the first of them.
         """
-        for lengths, seen in self._seen_of(position, target, of_inputs, start):
+        for lengths, seen in self._seen_of(position, target, start, of_inputs):
             if seen.is_followed:
                 return lengths
         return None
@@ -103,8 +105,8 @@ class FollowedLengths:
         self,
         position: int,
         target: Target,
-        of_inputs: Sequence[np.ndarray | None],
         start: int,
+        of_inputs: Sequence[np.ndarray | None],
         *,
         are_sizes: bool = False,
     ) -> Iterator[tuple[np.ndarray, _Seen]]:
