@@ -43,6 +43,7 @@ from saliency.calculator.results.explain_work import (
     Known,
 )
 from saliency.calculator.results.room import check_room
+from saliency.calculator.results.stores import check_apart
 from saliency.checks import for_each_target, narrowed, plain_array
 from saliency.configured import (
     Configured,
@@ -395,6 +396,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 f"out must be None for several targets, got {out!r}: it holds one "
                 "array. Make a call for each target, or leave it out"
             )
+        check_apart(out, data=data, **vars(self))
         batches = self._batches(data, sampling, subject)
         work = AggregateWork(self, subject, sampling, aggregation, batches)
         if workers is not None:

@@ -21,6 +21,7 @@ from saliency import (
     IntegratedGradientsCalculator,
     LRPCalculator,
     OcclusionCalculator,
+    ShapleyCalculator,
     SmoothGradCalculator,
 )
 from tests.calculator.every_calculator import AGGREGATING
@@ -482,6 +483,25 @@ class TestBadOut:
                 ValueError, match="out must have a row for each of the 7"
             ):
                 calculator.compute_aggregate(x, out=out)
+
+    def test_an_array_that_shares_memory_with_what_is_read(self, x):
+        """Later rows would be computed from what has been written by then."""
+        model, before = build(MLP, n_out=1), x.copy()
+        backwards = [*x[::-1]]
+        for data in (x[::-1], (x[::-1],), backwards):
+            with pytest.raises(ValueError, match="must not share memory with data:"):
+                GradientCalculator(model).compute_aggregate(data, out=x)
+        with_background = ShapleyCalculator(model, background=x)
+        with pytest.raises(ValueError, match="share memory with background:"):
+            with_background.compute_aggregate(x.copy(), out=x)
+        assert_array_equal(x, before)
+
+    def test_the_array_of_the_data(self, x):
+        """Each row is read before it is written over."""
+        calculator = GradientCalculator(build(MLP, n_out=1))
+        expected = calculator.compute_aggregate(x)
+        calculator.compute_aggregate(x, batchsize=2, out=x)
+        assert_allclose(x, expected)
 
     def test_an_array_that_is_read_only(self, calculator, x):
         out = np.zeros((7, 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,38 @@ def as_store(out: Any, batchsize: int) -> Store:
     if path.suffix == ".zarr":
         return ZarrFolder(path, batchsize)
     raise ValueError(f"out must end with .npy or .zarr, got {str(path)!r}")
+
+
+def check_apart(out: Any, **held: Any) -> None:
+    """Raise a ValueError if rows would be written over what later ones are made of.
+
+    Args:
+        out (path, numpy.ndarray or zarr.Array): As the user gave it.
+        **held: The data and the calculator's settings, by their names. ``out`` may be
+            the data itself, which is read before it is written over.
+    """
+    if not isinstance(out, np.ndarray):
+        return
+    for name, value in held.items():
+        for array in _arrays_of(value):
+            is_data = name == "data" and _place_of(array) == _place_of(out)
+            if np.may_share_memory(out, array) and not is_data:
+                raise ValueError(
+                    f"out must not share memory with {name}: what is written first "
+                    "would change what is computed next. Pass another array"
+                )
+
+
+def _arrays_of(value: Any) -> Iterator[np.ndarray]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _arrays_of(part)
+
+
+def _place_of(array: np.ndarray) -> tuple[Any, ...]:
+    return array.ctypes.data, array.shape, array.strides
 
 
 def as_zarr_path(out: Any) -> Path | None:
