@@ -148,6 +148,14 @@ class TestFiles:
         with pytest.raises(FileNotFoundError):
             Explanation.load(tmp_path / "y.npz")
 
+    def test_a_path_without_an_extension(self, explanation, tmp_path):
+        explanation.save(tmp_path / "x")
+        for name in ("x", "x.npz"):
+            loaded = Explanation.load(tmp_path / name)
+            np.testing.assert_array_equal(loaded.values, explanation.values)
+        with pytest.raises(FileNotFoundError):
+            Explanation.load(tmp_path / "y")
+
     def test_another_extension_is_refused(self, explanation, tmp_path):
         with pytest.raises(ValueError, match=r"path must end in \.npz"):
             explanation.save(tmp_path / "x.csv")

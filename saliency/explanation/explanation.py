@@ -769,8 +769,8 @@ class Explanation:
         """Return the explanation that :meth:`save` wrote, or that of an older version.
 
         Args:
-            path (path): The file. It is read without pickle, so that it may come from
-                anywhere.
+            path (path): The file, without ``.npz`` if that was added. It is read
+                without pickle, so that it may come from anywhere.
 
         Raises:
             OSError: If there is no such file.

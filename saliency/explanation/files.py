@@ -54,13 +54,19 @@ def write_file(
 def read_file(path: str | PathLike[str]) -> dict[str, Any]:
     """Return what :func:`write_file` wrote, by name; ``images`` among them.
 
+    Args:
+        path (path): As it was given to that.
+
     Raises:
         OSError: If there is no such file.
         ValueError, KeyError, TypeError, AttributeError, EOFError: If it holds something
             else.
     """
+    path = Path(fspath(path))
+    if not path.suffix and not path.exists():
+        path = path.with_suffix(".npz")
     with (
-        Path(fspath(path)).open("rb") as file,
+        path.open("rb") as file,
         np.load(file, allow_pickle=False) as stored,
     ):
         header = _header(stored["header"])
