@@ -156,6 +156,7 @@ class Batches:
         self._preprocess_fn = preprocess_fn
         self._device = device
         self._streams = RandomStreams(seed)
+        self._draws = False  # whether the dataset was seen to draw random numbers
         self._dtype = dtype
         self._may_list = may_list
         # Whether batches are lists; None as long as nobody has looked.
@@ -349,15 +350,21 @@ class Batches:
         if _is_held(self._dataset):
             return [_unwrap(self._dataset[i]) for i in range(first, end)]
         global_random = GlobalRandomState(chainer.get_device("@numpy"))
-        return [self._made(i, global_random) for i in range(start, stop)]
+        if not self._draws:
+            # If it does draw, what it has given is not used.
+            examples, self._draws = global_random.watch(
+                lambda: [_unwrap(self._dataset[i]) for i in range(first, end)],
+                lambda: 0,
+            )
+            if not self._draws:
+                return examples
+        return [self._drawn(i, global_random) for i in range(start, stop)]
 
-    def _made(self, index: int, global_random: GlobalRandomState) -> Any:
-        """Return an example that code of the user's makes."""
-        example, _ = global_random.watch(
-            lambda: _unwrap(self._dataset[index - self._offset]),
-            lambda: self._streams.global_seed(0, index, _IN_THE_DATA),
-        )
-        return example
+    def _drawn(self, index: int, global_random: GlobalRandomState) -> Any:
+        """Return an example for which code of the user's draws random numbers."""
+        seed = self._streams.global_seed(0, index, _IN_THE_DATA)
+        with global_random.borrowed(seed):
+            return _unwrap(self._dataset[index - self._offset])
 
     def _arrays(self, start: int, stop: int) -> list[Any]:
         """Return the part of each of several arrays that are side by side."""
