@@ -110,7 +110,9 @@ def test_scores_of_data_that_are_no_array_in_memory(name, form, tmp_path):
     x = X[:, :, 0, :2].reshape(3, 4).astype("d")
     if form == "zarr":
         zarr = pytest.importorskip("zarr")
-        data = zarr.create_array(tmp_path / "x.zarr", data=x)
+        like_x = {"shape": x.shape, "chunks": (2, 4), "dtype": x.dtype}
+        data = zarr.open_array(str(tmp_path / "x.zarr"), mode="w", **like_x)
+        data[:] = x
     else:
         data = scipy.sparse.csr_matrix(x)
     units = {"units": "contribution"} if name == "Infidelity" else {}

@@ -167,7 +167,9 @@ class TestFormsOfData:
 
     def test_arrays_on_disk(self, tmp_path):
         zarr = pytest.importorskip("zarr")
-        array = zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(3, 5))
+        like_X = {"shape": X.shape, "chunks": (3, 5), "dtype": X.dtype}
+        array = zarr.open_array(str(tmp_path / "x.zarr"), mode="w", **like_X)
+        array[:] = X
         calculator = GradientCalculator(None, eval_fun=lambda v: F.sum(v**3, axis=1))
         for kind in (LocalLipschitz, MaxSensitivity):
             metric = kind(n_samples=2)
