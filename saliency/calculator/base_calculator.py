@@ -356,7 +356,8 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 or ``'snr'``, as in :meth:`aggregate`.
             out (path, array or None): Where the result goes: ``'x.npy'``, a file that
                 is mapped into memory; ``'x.zarr'``, a Zarr store with a chunk for
-                each batch; an array of NumPy or Zarr of the result's shape and dtype.
+                each batch; an array of NumPy or Zarr of the result's shape and dtype,
+                which has no memory in common with what is read, unless it is ``data``.
                 Examples of different lengths get the room of the longest, which is
                 looked up if ``data`` is a list.
             repair (bool): Whether batches of ``out`` that have been damaged are
