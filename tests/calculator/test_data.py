@@ -687,6 +687,18 @@ class TestRandomNumbersOfADataset:
         for numbers in drawn:
             assert not np.isclose(numbers[0], moved).all(axis=1).any()
 
+    def test_nor_are_those_of_preprocess_fn_those_of_the_model(self, x):
+        drawn = {"preprocess_fn": [], "model": []}
+
+        def draw(v, who):
+            drawn[who].append(np.random.normal())
+            return v
+
+        calculator = GradientCalculator(lambda v: F.sum(draw(v, "model") ** 2, axis=1))
+        calculator.compute(x, preprocess_fn=partial(draw, who="preprocess_fn"), seed=3)
+        assert all(drawn.values())
+        assert not {*drawn["preprocess_fn"]} & {*drawn["model"]}
+
     def test_are_the_same_in_each_pass_over_the_data(self, x):
         """So that a mean of the data is that of the examples that are explained."""
         model = build(MLP)
