@@ -397,7 +397,7 @@ class BaseCalculator(AncestorProtocol, Configured, Recipe):
                 f"out must be None for several targets, got {out!r}: it holds one "
                 "array. Make a call for each target, or leave it out"
             )
-        check_apart(out, data=data, **vars(self))
+        check_apart(out, data, vars(self))
         batches = self._batches(data, sampling, subject)
         work = AggregateWork(self, subject, sampling, aggregation, batches)
         if workers is not None:

@@ -31,6 +31,7 @@ from saliency import (
     SmoothGradCalculator,
     SWAGPosterior,
 )
+from tests.calculator.test_data import Augmented
 from tests.calculator.test_out import chunk_of, done_in, files_of
 from tests.networks import CNN, MLP, OwnNoise, Sequence, Siamese, Tokens, build
 from tests.terminal import pseudo_terminal
@@ -227,19 +228,6 @@ def test_what_cannot_be_pickled_is_an_error_that_says_why(client, x, tmp_path):
         Locked(x), out=tmp_path / "y.zarr", workers=client
     )
     assert_allclose(found[:], calculator.compute_aggregate(x))
-
-
-class Augmented(DatasetMixin):
-    """Moves each example a little, by NumPy's global random numbers."""
-
-    def __init__(self, array):
-        self.array = array
-
-    def __len__(self):
-        return len(self.array)
-
-    def get_example(self, i):
-        return self.array[i] + np.random.normal(size=self.array.shape[1:])
 
 
 @pytest.mark.large

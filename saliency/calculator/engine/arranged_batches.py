@@ -137,9 +137,8 @@ class ArrangedBatches:
         found = self._lengths
         if batch.start in found:
             return len({found[i] for i in batch.index}) > 1
-        sizes = [of for of in batch.sizes if of is not None]
-        of_inputs = [of for of in batch.lengths if of is not None] + sizes
-        return any(len(set(of.tolist())) > 1 for of in of_inputs)
+        of_inputs = (*batch.lengths, *batch.sizes)
+        return any(of is not None and len({*of.tolist()}) > 1 for of in of_inputs)
 
     def lengths_of_examples(
         self, of_batches: Sequence[tuple[np.ndarray | None, ...]], gives_tuple: bool

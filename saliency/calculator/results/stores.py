@@ -48,24 +48,26 @@ def as_store(out: Any, batchsize: int) -> Store:
     raise ValueError(f"out must end with .npy or .zarr, got {str(path)!r}")
 
 
-def check_apart(out: Any, **held: Any) -> None:
+def check_apart(out: Any, data: Any, settings: dict[str, Any]) -> None:
     """Raise a ValueError if rows would be written over what later ones are made of.
 
     Args:
         out (path, numpy.ndarray or zarr.Array): As the user gave it.
-        **held: The data and the calculator's settings, by their names. ``out`` may be
-            the data itself, which is read before it is written over.
+        data: The examples. ``out`` may be the array of them, each of which is read
+            before it is written over.
+        settings (dict): Those of the calculator, by their names.
     """
     if not isinstance(out, np.ndarray):
         return
-    for name, value in held.items():
-        for array in _arrays_of(value):
-            is_data = name == "data" and _place_of(array) == _place_of(out)
-            if np.may_share_memory(out, array) and not is_data:
-                raise ValueError(
-                    f"out must not share memory with {name}: what is written first "
-                    "would change what is computed next. Pass another array"
-                )
+    place = _place_of(out)
+    held = [("data", a) for a in _arrays_of(data) if _place_of(a) != place]
+    held += [(name, a) for name, value in settings.items() for a in _arrays_of(value)]
+    for name, array in held:
+        if np.may_share_memory(out, array):
+            raise ValueError(
+                f"out must not share memory with {name}: what is written first would "
+                "change what is computed next. Pass another array"
+            )
 
 
 def _arrays_of(value: Any) -> Iterator[np.ndarray]:
