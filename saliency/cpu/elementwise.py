@@ -9,6 +9,7 @@ from typing import Any, Callable
 import numpy as np
 
 from saliency.cpu import compiled, memory
+from saliency.cpu.compiled.code import Work
 from saliency.cpu.epilogue import Epilogue, limit
 from saliency.cpu.mask import Mask
 from saliency.cpu.threads import even_parts, threads
@@ -38,6 +39,10 @@ def masked(gy: np.ndarray, mask: Mask, out: np.ndarray | None = None) -> np.ndar
         out (numpy.ndarray or None): Where the result goes, which may be ``gy``; new
             memory if None.
     """
+    if out is None:
+        out = memory.empty_like(gy)
+    if _is_shared(mask.work(gy, out), gy):
+        return out
 
     def work(of_gy: np.ndarray, of_y: np.ndarray, of_out: np.ndarray) -> None:
         replace(mask, y=of_y).multiply(of_gy, (), of_out)
@@ -79,27 +84,26 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
     NumPy's exp takes half of the time of its tanh, by which Chainer computes it.
     """
+    out = memory.empty_like(x)
+    if _is_shared(compiled.sigmoid(x, out), x):
+        return out
 
     def work(part: np.ndarray, out: np.ndarray) -> None:
-        if compiled.sigmoid(part, out):
-            return
         np.negative(part, out=out)
         with np.errstate(over="ignore"):  # where the result is 0
             np.exp(out, out=out)
         out += 1
         np.reciprocal(out, out=out)
 
-    return in_parts(work, x)
+    return in_parts(work, x, out=out)
 
 
 def tanh(x: np.ndarray) -> np.ndarray:
     """Return the hyperbolic tangent."""
-
-    def work(part: np.ndarray, out: np.ndarray) -> None:
-        if not compiled.tanh(part, out):
-            np.tanh(part, out=out)
-
-    return in_parts(work, x)
+    out = memory.empty_like(x)
+    if _is_shared(compiled.tanh(x, out), x):
+        return out
+    return in_parts(np.tanh, x, out=out)
 
 
 def sigmoid_to_input(
@@ -113,11 +117,14 @@ def sigmoid_to_input(
         out (numpy.ndarray or None): Where the result goes, which may be ``gy``; new
             memory, in the layout of ``y``, if None.
     """
+    if out is None:
+        out = memory.empty_like(y)
+    if _is_shared(compiled.sigmoid_to_input(gy, y, out), y):
+        return out
 
     def work(of_y: np.ndarray, of_gy: np.ndarray, of_out: np.ndarray) -> None:
-        if not compiled.sigmoid_to_input(of_gy, of_y, of_out):
-            np.multiply(of_gy, of_y, out=of_out)
-            of_out *= of_y.dtype.type(1) - of_y
+        np.multiply(of_gy, of_y, out=of_out)
+        of_out *= of_y.dtype.type(1) - of_y
 
     return in_parts(work, y, gy, out=out)
 
@@ -126,10 +133,13 @@ def tanh_to_input(
     gy: np.ndarray, y: np.ndarray, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Return ``gy (1 - y**2)``, that of tanh: see :func:`sigmoid_to_input`."""
+    if out is None:
+        out = memory.empty_like(y)
+    if _is_shared(compiled.tanh_to_input(gy, y, out), y):
+        return out
 
     def work(of_y: np.ndarray, of_gy: np.ndarray, of_out: np.ndarray) -> None:
-        if not compiled.tanh_to_input(of_gy, of_y, of_out):
-            np.multiply(of_y.dtype.type(1) - of_y * of_y, of_gy, out=of_out)
+        np.multiply(of_y.dtype.type(1) - of_y * of_y, of_gy, out=of_out)
 
     return in_parts(work, y, gy, out=out)
 
@@ -145,16 +155,28 @@ def arithmetic(
         out (numpy.ndarray or None): Where the result goes, which may be one of the
             arrays; new memory if None.
     """
-    return in_parts(operation, *arrays, out=out)
+    if out is None:
+        out = _empty_for(arrays)
+    if len(arrays) == 2:
+        x, y = arrays
+        work = compiled.arithmetic(operation.__name__, x, y, out)
+    elif operation is np.negative:  # 0 - 0 is not -0
+        work = compiled.arithmetic("multiply", -1, arrays[0], out)
+    else:
+        work = None
+    return out if _is_shared(work, out) else in_parts(operation, *arrays, out=out)
 
 
 def with_constant(operation: np.ufunc, constant: Any, x: np.ndarray) -> np.ndarray:
     """Return ``operation(constant, x)``, for a number of the dtype of x."""
+    result = memory.empty_like(x)
+    if _is_shared(compiled.arithmetic(operation.__name__, constant, x, result), x):
+        return result
 
     def work(part: np.ndarray, out: np.ndarray) -> None:
         operation(constant, part, out)
 
-    return in_parts(work, x)
+    return in_parts(work, x, out=result)
 
 
 def normalized(x: np.ndarray, then: Epilogue) -> np.ndarray:
@@ -281,15 +303,29 @@ def in_parts(
             thread makes without cutting anything.
     """
     if out is None:
-        like = next((array for array in arrays if all(array.strides)), None)
-        shape, dtype = arrays[0].shape, arrays[0].dtype
-        out = memory.empty(shape, dtype) if like is None else memory.empty_like(like)
+        out = _empty_for(arrays)
     if out.nbytes <= PART or (is_one_pass and threads.for_work(COST * out.size) == 1):
         work(*arrays, out)
     else:
         *parts, axis = _to_be_cut([*arrays, out], whole)
         _divide(work, parts, axis)
     return out
+
+
+def _empty_for(arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Return an array, not initialized, like the first that is one in memory, too."""
+    like = next((array for array in arrays if all(array.strides)), None)
+    if like is not None:
+        return memory.empty_like(like)
+    return memory.empty(arrays[0].shape, arrays[0].dtype)
+
+
+def _is_shared(work: Work | None, array: np.ndarray) -> bool:
+    """Do an elementwise function's work, if it is compiled; tell whether it is."""
+    if work is None:
+        return False
+    threads.share(work, COST * array.size)
+    return True
 
 
 def _with_channels(

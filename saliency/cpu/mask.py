@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from saliency.cpu import compiled
+from saliency.cpu.compiled.code import Work
 from saliency.cpu.memory import channels_last
 from saliency.cpu.threads import threads
 
@@ -49,6 +50,13 @@ class Mask:
         """Return the masks of groups of channels, which are on axis 1."""
         return [replace(self, y=part) for part in np.split(self.y, groups, 1)]
 
+    def work(self, gy: np.ndarray, out: np.ndarray) -> Work | None:
+        """Return what writes what is left of a gradient, which may be ``out``.
+
+        None where nothing is compiled for it.
+        """
+        return compiled.multiply_by_mask(gy, self.y, self.floor, self.ceiling, out)
+
     def multiply(self, gy: np.ndarray, at: Any, out: np.ndarray) -> None:
         """Write what is left of a part of a gradient.
 
@@ -58,7 +66,9 @@ class Mask:
             out (numpy.ndarray): Where to write it; it may be ``gy``.
         """
         y = self.y[at]
-        if compiled.multiply_by_mask(gy, y, self.floor, self.ceiling, out):
+        work = compiled.multiply_by_mask(gy, y, self.floor, self.ceiling, out)
+        if work is not None:
+            work.run()
             return
         if gy.nbytes <= _PART:
             np.multiply(gy, self._passes(y), out=out)

@@ -51,7 +51,11 @@ def matmul(
         then = replace(then, added=added)
     if compiled.can_multiply(a, b, added):
         product = compiled.Product(b, then.steps(bias))
-        return _compiled(a, product, added, mask, n_thread)
+        if mask is not None:
+            return _masked_product(a, product, added, mask, n_thread)
+        out = memory.empty((len(a), b.shape[1]), a.dtype)
+        threads.share(product.work(a, added, out), 2 * a.size * b.shape[1])
+        return out
     n_byte = len(a) * b.shape[1] * a.itemsize
     if n_thread == 1 and n_byte <= _TILE and then is NOTHING and mask is None:
         return _in_one_piece(a, b, bias)
@@ -103,7 +107,7 @@ def of_stacks(
         out = memory.empty((*shape, a.shape[-2], b.shape[-1]), a.dtype)
     stacks = compiled.Stacks.of(a, b, out)
     if stacks is not None:
-        threads.run(stacks, even_parts(stacks.n_outer, n_thread), n_thread)
+        threads.share(stacks.work(), 2 * n_all)
         return out
     longest = max(range(len(shape)), key=shape.__getitem__)
 
@@ -130,27 +134,23 @@ def _in_one_piece(a: np.ndarray, b: np.ndarray, bias: np.ndarray | None) -> np.n
     return product
 
 
-def _compiled(
+def _masked_product(
     a: np.ndarray,
     product: compiled.Product,
     added: np.ndarray | None,
-    mask: Mask | None,
+    mask: Mask,
     n_thread: int,
 ) -> np.ndarray:
-    """Return what a product with a matrix gives, on so many threads."""
+    """Return what a product with a matrix gives of what a mask leaves."""
     out = memory.empty((len(a), product.n_column), a.dtype)
 
     def multiply(rows: slice) -> None:
         of_added = None if added is None else added[rows]
-        product(masked(a, rows, mask), of_added, out[rows])
+        product.work(masked(a, rows, mask), of_added, out[rows]).run()
 
-    n_part = n_thread
-    if mask is not None:  # what is left of the rows is to stay in the cache
-        n_part *= -(-a.nbytes // (_TILE * n_thread))
-    if n_part == 1:  # there is no BLAS whose threads are to be held back
-        multiply(slice(0, len(a)))
-    else:
-        threads.run(multiply, [(rows,) for rows in _parts(len(a), n_part)], n_thread)
+    # What is left of the rows is to stay in the cache.
+    n_part = n_thread * -(-a.nbytes // (_TILE * n_thread))
+    threads.run(multiply, [(rows,) for rows in _parts(len(a), n_part)], n_thread)
     return out
 
 

@@ -23,12 +23,21 @@ from numpy.typing import DTypeLike
 from threadpoolctl import ThreadpoolController
 
 from saliency.cpu import memory
+from saliency.cpu.compiled import is_available
+from saliency.cpu.compiled.code import Work
+from saliency.cpu.compiled.team import LEAVE, N_WORD, team
 from saliency.replaced_methods import SharedBlock
 
 Result = TypeVar("Result")
 
 # Waking up threads takes about a tenth of a millisecond.
 _MIN_OPERATIONS = 3e7
+# Those who look for compiled work have it after a hundredth of that.
+_MIN_SHARED = 2e6
+# Into how many parts work is divided for each thread: one may come late.
+_PARTS = 4
+# How often a thread looks for work before it goes to sleep: for about a millisecond.
+_LOOKS = 30_000
 
 
 class _Local(threading.local):
@@ -78,6 +87,26 @@ class Threads:
                 return [work(*job) for job in jobs]
             return self._run(work, jobs, n_thread)
 
+    def share(self, work: Work, n_operation: float) -> None:
+        """Do compiled work of so many arithmetic operations, with who helps."""
+        n_thread = len(self) if n_operation > _MIN_SHARED else 1
+        n_part = min(work.n_unit, _PARTS * n_thread)
+        is_alone = n_thread == 1 or n_part <= 1 or self._local.is_busy
+        # Another thread's work may be in the box.
+        if is_alone or not self._is_sharing.acquire(blocking=False):
+            work.run()
+            return
+        try:
+            self._call_servers(n_thread - 1)
+            team().share(
+                memory.address_of(self._box),
+                work.function.part,
+                work.block(),
+                n_part,
+            )
+        finally:
+            self._is_sharing.release()
+
     def _run(
         self, work: Callable[..., Result], jobs: Sequence[Any], n_thread: int
     ) -> list[Result]:
@@ -112,7 +141,7 @@ class Threads:
         self._start_helpers(n_helper)
         for _ in range(n_helper):
             # In a copy of the caller's context, which holds NumPy's errstate.
-            self._tasks.put(functools.partial(help_out, contextvars.copy_context()))
+            self._put(functools.partial(help_out, contextvars.copy_context()))
         try:
             take_part()
         finally:
@@ -142,6 +171,9 @@ class Threads:
         self._local = _Local()
         self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._n_helper = 0
+        self._n_server = 0
+        self._is_sharing = threading.Lock()
+        self._box = np.zeros(N_WORD, np.int64)
 
     def _start_helpers(self, n: int) -> None:
         """See that there are at least n threads besides the caller's."""
@@ -149,12 +181,39 @@ class Threads:
             while self._n_helper < n:
                 # A queue hands over in a fourth of the time that a thread pool takes.
                 threading.Thread(
-                    target=_work_off,
-                    args=(self._tasks,),
-                    name="saliency-fast-cpu",
-                    daemon=True,
+                    target=self._help, name="saliency-fast-cpu", daemon=True
                 ).start()
                 self._n_helper += 1
+
+    def _help(self) -> None:
+        """Do what is put for a helper, and look for shared work in between."""
+        while True:
+            if self._tasks.empty() and is_available():
+                self._serve()
+            task = self._tasks.get()
+            with self._lock:
+                self._box[LEAVE] -= 1
+            task()
+            del task  # and with it the arrays that it has worked on
+
+    def _serve(self) -> None:
+        with self._lock:
+            self._n_server += 1
+        team().serve(memory.address_of(self._box), _LOOKS)
+        with self._lock:
+            self._n_server -= 1
+
+    def _call_servers(self, n: int) -> None:
+        """See that so many threads look for shared work, or soon will."""
+        for _ in range(n - self._n_server):
+            self._start_helpers(n)
+            self._put(lambda: None)
+
+    def _put(self, task: Callable[[], None]) -> None:
+        """Put something for a helper to do, and let one come that looks for work."""
+        with self._lock:
+            self._box[LEAVE] += 1
+        self._tasks.put(task)
 
     def _limit_blas(self) -> None:
         self._blas_threads = _numbers_of_blas_threads()
@@ -167,11 +226,6 @@ class Threads:
             if n_thread != 1:
                 blas.set_n_thread(n_thread)
         self._blas_threads = []
-
-
-def _work_off(tasks: SimpleQueue[Callable[[], None]]) -> None:
-    while True:
-        tasks.get()()
 
 
 class _Blas(NamedTuple):

@@ -206,7 +206,7 @@ class TestProduct:
         product = compiled.Product(W.T)
         out = np.empty((2000, 50), "f")
         with pytest.raises(ValueError, match="5 rows are too few"):
-            product(a[:5], None, out[:5])
+            product.work(a[:5], None, out[:5])
         for arrays in [
             (a, None, out[:-1]),
             (a[:, 1:], None, out),
@@ -215,7 +215,7 @@ class TestProduct:
             (a, out[:, 1:], out),
         ]:
             with pytest.raises(ValueError, match="do not fit each other"):
-                product(*arrays)
+                product.work(*arrays)
         with pytest.raises(ValueError, match="not a vector of 50 channels"):
             products.matmul(a, W.T, np.ones(49, "f"))
         with pytest.raises(ValueError):
@@ -290,7 +290,8 @@ class TestElementwise:
         # Rows of a larger array, and in place.
         room = np.empty((4, 20, 17, 35))
         for out in (room[:, :, 1:16], gy):
-            assert compiled.multiply_by_mask(gy, y, 0.0, ceiling, out)
+            work = compiled.multiply_by_mask(gy, y, 0.0, ceiling, out)
+            work.run()
             np.testing.assert_array_equal(out, expected)
 
     @pytest.mark.parametrize("dtype", ["f", "d"])

@@ -14,9 +14,9 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from saliency.cpu.compiled import activations, kernels
-from saliency.cpu.compiled.code import lanes_of
+from saliency.cpu.compiled.code import Function, Work, lanes_of
 from saliency.cpu.geometry import Geometry
-from saliency.cpu.memory import address_of
+from saliency.cpu.memory import address_of, axes_in_memory
 
 # Smaller arrays take no longer in NumPy, whose functions are called faster.
 _MIN_BYTES = 1 << 17
@@ -37,6 +37,9 @@ _DTYPES = (np.dtype("f4"), np.dtype("f8"))
 # many numbers may be worked on for each that is wanted.
 _MOST_OF_STACK = 1 << 17
 _MOST_AGAIN = 1.6
+
+# Parts of elementwise functions begin where a line of the cache does.
+_UNIT_OF_NUMBERS = 16
 
 # The length of an axis, and its strides in bytes in several arrays.
 Axis = tuple[int, tuple[int, ...]]
@@ -156,7 +159,7 @@ class Finish:
         size = x.itemsize
         term = x if added is None else added
         start = first_channel * size
-        kernels.finish(x.dtype, adds=added is not None)(
+        kernels.finish(x.dtype, adds=added is not None).whole(
             *(address_of(x), address_of(term), address_of(out)),
             *(address + start for address in self._addresses),
             *x.shape,
@@ -215,10 +218,8 @@ class Product:
         assert n_vector is not None  # see can_multiply
         self._n_vector = n_vector
 
-    def __call__(
-        self, a: np.ndarray, added: np.ndarray | None, out: np.ndarray
-    ) -> None:
-        """Write a product.
+    def work(self, a: np.ndarray, added: np.ndarray | None, out: np.ndarray) -> Work:
+        """Return what writes a product.
 
         Args:
             a (numpy.ndarray): ``(n, k)``.
@@ -243,14 +244,17 @@ class Product:
         if added is not None:
             of_added, added_row = address_of(added), added.strides[0]
         strides = *a.strides, self._b.strides[0], added_row, out.strides[0]
-        kernels.product(
+        function = kernels.product(
             *(a.dtype, self._n_vector), finishes=self._finishes or adds, adds=adds
-        )(
+        )
+        arguments = (
             *(address_of(a), self._address, of_added, of_out, *self._addresses),
             *(*a.shape, self.n_column),
             *[stride // size for stride in strides],
             *self._limits,
         )
+        steps = a.strides[0], 0, added_row, out.strides[0], 0, 0, 0, 0
+        return Work(function, arguments, "n_row", steps, _MANY_ROWS)
 
 
 # As if there were many rows: a multiple of any number that is worked on at once.
@@ -289,8 +293,6 @@ class Stacks:
             strides in the three arrays.
         n_vector (int): Vectors of a row that are worked on at once.
 
-    Attributes:
-        n_outer (int): How many parts the stacks can be divided into.
     """
 
     def __init__(
@@ -300,7 +302,7 @@ class Stacks:
         n_vector: int,
     ) -> None:
         self._arrays, self._n_vector = arrays, n_vector
-        (self.n_outer, self._outer), (self._n_inner, self._inner) = axes
+        (self._n_outer, self._outer), (self._n_inner, self._inner) = axes
 
     @classmethod
     def of(cls, a: np.ndarray, b: np.ndarray, out: np.ndarray) -> Stacks | None:
@@ -336,17 +338,19 @@ class Stacks:
         axes.sort(key=lambda axis: -axis[0])  # it is the longest that is divided
         return cls((a, b, out), axes, n_vector)
 
-    def __call__(self, start: int, stop: int) -> None:
-        """Write the products of a part of the stacks."""
+    def work(self) -> Work:
+        """Return what writes the products."""
         a, b, out = self._arrays
         size = a.itemsize
         strides = *self._outer, *self._inner
-        kernels.stacks(a.dtype, self._n_vector)(
-            *(address_of(x) + start * s for x, s in zip(self._arrays, self._outer)),
-            *(stop - start, self._n_inner, *(s // size for s in strides)),
+        arguments = (
+            *map(address_of, self._arrays),
+            *(self._n_outer, self._n_inner, *(s // size for s in strides)),
             *(*a.shape[-2:], b.shape[-1]),
             *(s // size for s in (*a.strides[-2:], b.strides[-2], out.strides[-2])),
         )
+        function = kernels.stacks(a.dtype, self._n_vector)
+        return Work(function, arguments, "n_outer", self._outer)
 
 
 class Transform:
@@ -376,7 +380,7 @@ class Transform:
         if [x.shape, out.shape] != expected or not suits(x, out):
             found = [(array.shape, array.strides) for array in (x, out)]
             raise ValueError(f"arrays of {found} do not fit each other")
-        kernels.transform(x.dtype, self._matrix)(
+        kernels.transform(x.dtype, self._matrix).whole(
             *(address_of(x), address_of(out), n_outer, n_middle, n_inner),
             *[stride // x.itemsize for a in (x, out) for stride in a.strides[:4]],
         )
@@ -388,8 +392,8 @@ def multiply_by_mask(
     floor: float,
     ceiling: float | None,
     out: np.ndarray,
-) -> bool:
-    """Write ``x`` where ``floor < y < ceiling``, and ``x * 0`` elsewhere.
+) -> Work | None:
+    """Return what writes ``x`` where ``floor < y < ceiling``, and ``x * 0`` elsewhere.
 
     Args:
         x (numpy.ndarray): An array.
@@ -399,45 +403,104 @@ def multiply_by_mask(
         out (numpy.ndarray): Where the result goes, which may be ``x``.
 
     Returns:
-        bool: Whether it has been done, which it is for large arrays whose memory is
-        made of long rows.
+        Work or None: None unless the arrays are large and lie in memory in long rows.
     """
-    arrays = (x, y, out)
-    is_large = x.nbytes >= _MIN_BYTES
-    found = _as_rows(arrays) if is_large and _are_covered(*arrays) else None
-    if found is None:
-        return False
-    shape, strides = found
-    kernels.mask(x.dtype)(
-        *(address_of(x), address_of(y), address_of(out)),
-        *shape,
-        *strides,
-        floor,
-        math.nan if ceiling is None else ceiling,
-    )
-    return True
+    rows = _Rows.of(x, y, out)
+    if rows is None:
+        return None
+    limits = floor, math.nan if ceiling is None else ceiling
+    return rows.work(kernels.mask(x.dtype), *limits)
 
 
-def sigmoid(x: np.ndarray, out: np.ndarray) -> bool:
-    """Write ``1 / (1 + exp(-x))``.
+def arithmetic(
+    operation: str, x: np.ndarray | float, y: np.ndarray, out: np.ndarray
+) -> Work | None:
+    """Return what writes ``operation(x, y)``.
+
+    Args:
+        operation (str): What NumPy calls it.
+        x (numpy.ndarray or float): An array, or a number for all places.
+        y (numpy.ndarray): Of its shape.
+        out (numpy.ndarray): Where the result goes, which may be one of the arrays.
+
+    Returns:
+        Work or None: None unless the operation is among those that are compiled, and
+        the arrays are large and lie in memory in long rows.
+    """
+    arrays = (x, y, out) if isinstance(x, np.ndarray) else (y, out)
+    rows = _Rows.of(*arrays) if operation in kernels.OPERATIONS else None
+    if rows is None:
+        return None
+    if isinstance(x, np.ndarray):
+        return rows.work(kernels.arithmetic(y.dtype, operation))
+    function = kernels.arithmetic_with_constant(y.dtype, operation)
+    return rows.work(function, float(x))
+
+
+class _Rows(NamedTuple):
+    """How arrays of one shape lie in memory, as ``(n_outer, n_row, n_column)``.
+
+    Attributes:
+        arguments (tuple of int): Where they are, how long the axes are, and the strides
+            in elements of the first axis in all arrays, and of the second.
+        along (str): Which axis is divided,
+        steps (tuple of int): its strides in bytes,
+        unit (int): and what parts of it are multiples of.
+    """
+
+    arguments: tuple[int, ...]
+    along: str
+    steps: tuple[int, ...]
+    unit: int
+
+    @classmethod
+    def of(cls, *arrays: np.ndarray) -> _Rows | None:
+        """Return how arrays lie; None where NumPy has to work on them."""
+        first = arrays[0]
+        is_large = first.nbytes >= _MIN_BYTES
+        if not (is_large and _are_covered(*arrays)):
+            return None
+        found = _as_rows(arrays) if all(a.flags.aligned for a in arrays) else None
+        if found is None:
+            return None
+        shape, (of_outer, of_row) = found
+        size = first.itemsize
+        strides = [stride // size for stride in (*of_outer, *of_row)]
+        axes = (
+            ("n_outer", of_outer, 1),
+            ("n_row", of_row, 1),
+            ("n_column", (size,) * len(arrays), _UNIT_OF_NUMBERS),
+        )
+        # The first axis along which there is anything to divide.
+        axis = next((axis for axis, n in zip(axes, shape) if n > 1), axes[-1])
+        return cls((*map(address_of, arrays), *shape, *strides), *axis)
+
+    def work(self, function: Function, *numbers: float) -> Work:
+        """Return a function's work on them."""
+        arguments = *self.arguments, *numbers
+        return Work(function, arguments, self.along, self.steps, self.unit)
+
+
+def sigmoid(x: np.ndarray, out: np.ndarray) -> Work | None:
+    """Return what writes ``1 / (1 + exp(-x))``.
 
     Args:
         x (numpy.ndarray): An array.
         out (numpy.ndarray): Where the result goes, which may be ``x``.
 
     Returns:
-        bool: Whether it has been done, which it is for contiguous arrays.
+        Work or None: None unless the arrays lie alike in memory, without gaps.
     """
-    return _apply(activations.sigmoid, x, out)
+    return _elementwise(activations.sigmoid, x, out)
 
 
-def tanh(x: np.ndarray, out: np.ndarray) -> bool:
-    """Write the hyperbolic tangent: see :func:`sigmoid`."""
-    return _apply(activations.tanh, x, out)
+def tanh(x: np.ndarray, out: np.ndarray) -> Work | None:
+    """Return what writes the hyperbolic tangent: see :func:`sigmoid`."""
+    return _elementwise(activations.tanh, x, out)
 
 
-def sigmoid_to_input(gy: np.ndarray, y: np.ndarray, out: np.ndarray) -> bool:
-    """Write ``gy y (1 - y)``, the gradient at the input of a sigmoid.
+def sigmoid_to_input(gy: np.ndarray, y: np.ndarray, out: np.ndarray) -> Work | None:
+    """Return what writes ``gy y (1 - y)``, the gradient at the input of a sigmoid.
 
     Args:
         gy (numpy.ndarray): The gradient at the output.
@@ -445,27 +508,38 @@ def sigmoid_to_input(gy: np.ndarray, y: np.ndarray, out: np.ndarray) -> bool:
         out (numpy.ndarray): Where the result goes, which may be ``gy``.
 
     Returns:
-        bool: Whether it has been done, which it is for contiguous arrays.
+        Work or None: None unless the arrays lie alike in memory, without gaps.
     """
-    return _apply(activations.sigmoid_to_input, gy, y, out)
+    return _elementwise(activations.sigmoid_to_input, gy, y, out)
 
 
-def tanh_to_input(gy: np.ndarray, y: np.ndarray, out: np.ndarray) -> bool:
-    """Write ``gy (1 - y**2)``, that of tanh: see :func:`sigmoid_to_input`."""
-    return _apply(activations.tanh_to_input, gy, y, out)
+def tanh_to_input(gy: np.ndarray, y: np.ndarray, out: np.ndarray) -> Work | None:
+    """Return what writes ``gy (1 - y**2)``: see :func:`sigmoid_to_input`."""
+    return _elementwise(activations.tanh_to_input, gy, y, out)
 
 
-def _apply(
-    function: Callable[[np.dtype], Callable[..., None]], *arrays: np.ndarray
-) -> bool:
-    is_plain = all(array.flags.c_contiguous and array.flags.aligned for array in arrays)
-    if not (is_plain and _are_covered(*arrays)):
-        return False
+def _elementwise(
+    function: Callable[[np.dtype], Function], *arrays: np.ndarray
+) -> Work | None:
+    if not (_are_covered(*arrays) and _lie_alike(arrays)):
+        return None
     first = arrays[0]
     with kernels.lock:
-        run = function(first.dtype)
-    run(*map(address_of, arrays), first.size)
-    return True
+        compiled = function(first.dtype)
+    steps = (first.itemsize,) * len(arrays)
+    return Work(
+        compiled, (*map(address_of, arrays), first.size), "n", steps, _UNIT_OF_NUMBERS
+    )
+
+
+def _lie_alike(arrays: tuple[np.ndarray, ...]) -> bool:
+    """Tell whether arrays of one shape have the same order in memory, and no gaps."""
+    if not all(array.flags.aligned for array in arrays):
+        return False
+    if all(array.flags.c_contiguous for array in arrays):
+        return True
+    order = axes_in_memory(arrays[-1])
+    return all(array.transpose(order).flags.c_contiguous for array in arrays)
 
 
 class ChannelFilter:
@@ -518,7 +592,7 @@ class ChannelFilter:
         kernels.filter_channels(
             *(x.dtype, geometry.kernel[1], column_stride, dilate),
             has_mask=mask is not None,
-        )(
+        ).whole(
             *(address_of(x), address_of(y), taps, address_of(out), *vectors),
             *(n_image, n_row, n_channel, geometry.kernel[0]),
             *self._windows,
@@ -543,28 +617,26 @@ def _placed(array: np.ndarray) -> Placed:
 
 
 def _as_rows(
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray],
-) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return three arrays of one shape as three axes, of which the last is contiguous.
+    arrays: tuple[np.ndarray, ...],
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]] | None:
+    """Return arrays of one shape as three axes, of which the last is contiguous.
 
     Returns:
-        tuple: The shape, and the strides in elements of the first axis in all arrays,
-        and of the second. None if there are more axes.
+        tuple: The shape, and the strides in bytes of the first axis in all arrays, and
+        of the second. None if there are more axes.
     """
-    x, y, out = arrays
-    shape, itemsize = x.shape, x.itemsize
-    if not shape == y.shape == out.shape:
+    shape, itemsize = arrays[0].shape, arrays[0].itemsize
+    if any(array.shape != shape for array in arrays):
         return None
+    nothing = (0,) * len(arrays)
     if all(array.flags.c_contiguous for array in arrays):
-        return (1, 1, x.size), (0,) * 6
-    order = sorted(range(len(shape)), key=lambda a: -abs(out.strides[a]))
-    merged = _merged(arrays, order)
+        return (1, 1, arrays[0].size), (nothing, nothing)
+    merged = _merged(arrays, axes_in_memory(arrays[-1]))
     if not merged or len(merged) > 3 or set(merged[0][1]) != {itemsize}:
         return None
-    merged += [(1, (0,) * len(arrays))] * (3 - len(merged))
+    merged += [(1, nothing)] * (3 - len(merged))
     (n_column, _), (n_row, of_row), (n_outer, of_outer) = merged
-    in_elements = tuple(s // itemsize for s in (*of_outer, *of_row))
-    return (n_outer, n_row, n_column), in_elements
+    return (n_outer, n_row, n_column), (of_outer, of_row)
 
 
 def _merged(arrays: tuple[np.ndarray, ...], order: list[int]) -> list[Axis]:

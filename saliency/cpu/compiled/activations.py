@@ -13,7 +13,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
-from saliency.cpu.compiled.code import Code, Value
+from saliency.cpu.compiled.code import Code, Function, Value
 
 # Where tanh is a polynomial; further away, the difference of two numbers loses nothing.
 _NEAR = 0.625
@@ -40,7 +40,7 @@ _FORMATS = {
 
 
 @functools.cache
-def sigmoid(dtype: np.dtype) -> Callable[..., None]:
+def sigmoid(dtype: np.dtype) -> Function:
     """Return what writes ``1 / (1 + exp(-x))`` to ``out``.
 
     Args:
@@ -57,7 +57,7 @@ def sigmoid(dtype: np.dtype) -> Callable[..., None]:
 
 
 @functools.cache
-def sigmoid_to_input(dtype: np.dtype) -> Callable[..., None]:
+def sigmoid_to_input(dtype: np.dtype) -> Function:
     """Return what writes ``gy y (1 - y)`` to ``out``.
 
     Args:
@@ -71,7 +71,7 @@ def sigmoid_to_input(dtype: np.dtype) -> Callable[..., None]:
 
 
 @functools.cache
-def tanh(dtype: np.dtype) -> Callable[..., None]:
+def tanh(dtype: np.dtype) -> Function:
     """Return what writes the hyperbolic tangent of ``x`` to ``out``.
 
     Args:
@@ -99,7 +99,7 @@ def tanh(dtype: np.dtype) -> Callable[..., None]:
 
 
 @functools.cache
-def tanh_to_input(dtype: np.dtype) -> Callable[..., None]:
+def tanh_to_input(dtype: np.dtype) -> Function:
     """Return what writes ``gy (1 - y**2)`` to ``out``.
 
     Args:
@@ -114,7 +114,7 @@ def tanh_to_input(dtype: np.dtype) -> Callable[..., None]:
 
 def _elementwise(
     dtype: np.dtype, names: tuple[str, ...], of: Callable[..., Value]
-) -> Callable[..., None]:
+) -> Function:
     """Return what writes ``of(code, *numbers, lanes)`` for the numbers of arrays."""
     code = Code(dtype, (*names, "out"), ("n",), ())
     for place, lanes in code.in_vectors(code["n"]):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Callable, Union
+from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 
@@ -22,6 +23,13 @@ _C_TYPES = {
     "integer": ctypes.c_int64,
     np.dtype("f4"): ctypes.c_float,
     np.dtype("f8"): ctypes.c_double,
+}
+# Each of these in a word of 8 bytes, as the module struct writes it.
+_FORMATS = {
+    ctypes.c_void_p: "q",
+    ctypes.c_int64: "q",
+    ctypes.c_float: "f4x",
+    ctypes.c_double: "d",
 }
 
 Integer = Union["Value", int]
@@ -101,6 +109,60 @@ class Value:
         return other.ir if isinstance(other, Value) else self.ir.type(other)
 
 
+class Function(NamedTuple):
+    """A function that has been compiled.
+
+    Attributes:
+        whole (callable): It.
+        part (int): Where the function is that does a part of its work,
+        layout (struct.Struct): and how it is told what to do.
+        places (dict of int): Where its arguments stand, by their names.
+        engine (object): Holds the code.
+    """
+
+    whole: Callable[..., None]
+    part: int
+    layout: struct.Struct
+    places: dict[str, int]
+    engine: Any
+
+
+class Work(NamedTuple):
+    """A compiled function and its arguments; parts of it can be done by themselves.
+
+    Attributes:
+        function (Function): The function.
+        arguments (tuple): What it is called with.
+        along (str): The argument that says how many rows there are.
+        steps (tuple of int): Bytes from a row to the next, for each pointer among the
+            arguments.
+        unit (int): How many rows parts are multiples of.
+    """
+
+    function: Function
+    arguments: tuple[Any, ...]
+    along: str
+    steps: tuple[int, ...]
+    unit: int = 1
+
+    @property
+    def n_unit(self) -> int:
+        """How many parts there can be."""
+        n_row: int = self.arguments[self.function.places[self.along]]
+        return n_row // self.unit
+
+    def run(self) -> None:
+        """Do all of the work."""
+        self.function.whole(*self.arguments)
+
+    def block(self) -> bytes:
+        """Return what tells a part what to do: see :meth:`Code.compiled`."""
+        function = self.function
+        return function.layout.pack(
+            *(self.unit, function.places[self.along], *self.arguments, *self.steps)
+        )
+
+
 class Code:
     """The body of a function, which returns nothing.
 
@@ -135,6 +197,7 @@ class Code:
             *[self._integer] * len(integers),
             *[self._number] * len(numbers),
         ]
+        self._n_pointer = len(pointers)
         self._c_types = [
             *[_C_TYPES["pointer"]] * len(pointers),
             *[_C_TYPES["integer"]] * len(integers),
@@ -304,19 +367,69 @@ class Code:
             with self.loop(0, end, lanes) as place:
                 yield (place.at_most(last) if lanes > 1 else place), lanes
 
-    def compiled(self) -> Callable[..., None]:
+    def compiled(self) -> Function:
         """Return the function; it lets go of Python's lock while it runs."""
-        import llvmlite.binding as llvm
-
         self._builder.ret_void()
-        module = llvm.parse_assembly(str(self._module))
-        module.verify()
-        engine = llvm.create_mcjit_compiler(module, _new_machine())
-        engine.finalize_object()
+        self._write_part()
+        engine = brought_to_life(self._module)
         kind = ctypes.CFUNCTYPE(None, *self._c_types)
-        function: Any = kind(engine.get_function_address("run"))
-        function.engine = engine  # which its code lives in
-        return function  # type: ignore[no-any-return]
+        return Function(
+            kind(engine.get_function_address("run")),
+            engine.get_function_address("part"),
+            self._layout(),
+            {name: at for at, name in enumerate(self._arguments)},
+            engine,
+        )
+
+    def _layout(self) -> struct.Struct:
+        """Return how the block is written that tells a part what to do."""
+        of_arguments = "".join(_FORMATS[c_type] for c_type in self._c_types)
+        return struct.Struct(f"=qq{of_arguments}{self._n_pointer}q")
+
+    def _write_part(self) -> None:
+        """Write ``part(block, i, n)``, which does the i-th of n parts of the work.
+
+        The block says how many rows the parts are multiples of, but for what is left at
+        the end; which argument says how many rows there are; what the arguments are;
+        and how many bytes there are from a row to the next, for each pointer.
+        """
+        ir, integer = self._ir, self._integer
+        signature = ir.FunctionType(
+            ir.VoidType(), [integer.as_pointer(), integer, integer]
+        )
+        part = ir.Function(self._module, signature, "part")
+        builder = ir.IRBuilder(part.append_basic_block("entry"))
+        block, i, n = part.args
+
+        def word(at: Any, kind: Any = integer) -> Any:
+            address = builder.gep(block, [at])
+            return builder.load(builder.bitcast(address, kind.as_pointer()))
+
+        unit, along = word(integer(0)), word(integer(1))
+        length = word(builder.add(along, integer(2)))
+        n_unit = builder.sdiv(length, unit)
+
+        def edge(i: Any) -> Any:
+            return builder.mul(builder.sdiv(builder.mul(n_unit, i), n), unit)
+
+        start, after = edge(i), builder.add(i, integer(1))
+        is_last = builder.icmp_signed("==", after, n)
+        stop = builder.select(is_last, length, edge(after))
+        run = self._module.get_global("run")
+        n_argument, arguments = len(run.args), []
+        for at, argument in enumerate(run.args):
+            if at < self._n_pointer:
+                moved = builder.mul(start, word(integer(2 + n_argument + at)))
+                address = builder.add(word(integer(2 + at)), moved)
+                arguments.append(builder.inttoptr(address, argument.type))
+                continue
+            value = word(integer(2 + at), argument.type)
+            if argument.type == integer:
+                is_length = builder.icmp_signed("==", along, integer(at))
+                value = builder.select(is_length, builder.sub(stop, start), value)
+            arguments.append(value)
+        builder.call(run, arguments)
+        builder.ret_void()
 
     def _vector(self, lanes: int) -> Any:
         return self._number if lanes == 1 else self._ir.VectorType(self._number, lanes)
@@ -326,6 +439,21 @@ class Code:
         if lanes == 1:
             return address
         return self._builder.bitcast(address, self._vector(lanes).as_pointer())
+
+
+def brought_to_life(module: Any) -> Any:
+    """Return what holds the compiled functions of a module, for as long as it is held.
+
+    Args:
+        module (llvmlite.ir.Module): Has them.
+    """
+    import llvmlite.binding as llvm
+
+    parsed = llvm.parse_assembly(str(module))
+    parsed.verify()
+    engine = llvm.create_mcjit_compiler(parsed, _new_machine())
+    engine.finalize_object()
+    return engine
 
 
 def _new_machine() -> Any:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import threading
 from typing import Callable
 
 import numpy as np
 
-from saliency.cpu.compiled.code import Code, Value
+from saliency.cpu.compiled.code import Code, Function, Value
 
 # Pixels of a row that are worked on at once, with the same weights.
 _PIXELS = 4
@@ -22,11 +23,17 @@ _LIMITS = ("floor", "ceiling")
 _OF_MASK = ("mask_floor", "mask_ceiling")
 #: A matrix whose numbers are known when it is compiled.
 Matrix = tuple[tuple[float, ...], ...]
+#: What arithmetic there is, by the names that NumPy gives it.
+OPERATIONS: dict[str, Callable[[Value, Value], Value]] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+}
 #: Held while something is compiled.
 lock = threading.Lock()
 
 
-def finish(dtype: np.dtype, *, adds: bool) -> Callable[..., None]:
+def finish(dtype: np.dtype, *, adds: bool) -> Function:
     """Return what an epilogue makes of an array: see :class:`.Steps`.
 
     That is ``min(max((x + bias + offset) * scale + shift + added, floor), ceiling)``.
@@ -39,7 +46,7 @@ def finish(dtype: np.dtype, *, adds: bool) -> Callable[..., None]:
         return _finish(dtype, adds)
 
 
-def mask(dtype: np.dtype) -> Callable[..., None]:
+def mask(dtype: np.dtype) -> Function:
     """Return ``out = x * (floor < y < ceiling)``; no ceiling is NaN.
 
     Args:
@@ -49,9 +56,26 @@ def mask(dtype: np.dtype) -> Callable[..., None]:
         return _mask(dtype)
 
 
+def arithmetic(dtype: np.dtype, operation: str) -> Function:
+    """Return ``out = operation(x, y)``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
+        operation (str): One of :data:`OPERATIONS`.
+    """
+    with lock:
+        return _arithmetic(dtype, operation, of_constant=False)
+
+
+def arithmetic_with_constant(dtype: np.dtype, operation: str) -> Function:
+    """Return ``out = operation(constant, y)``: see :func:`arithmetic`."""
+    with lock:
+        return _arithmetic(dtype, operation, of_constant=True)
+
+
 def filter_channels(
     dtype: np.dtype, n_column: int, stride: int, dilate: int, *, has_mask: bool
-) -> Callable[..., None]:
+) -> Function:
     """Return the convolution of each channel with a kernel of its own, and `finish`.
 
     Args:
@@ -66,9 +90,7 @@ def filter_channels(
         return _filter_channels(dtype, n_column, stride, dilate, has_mask)
 
 
-def product(
-    dtype: np.dtype, n_vector: int, *, finishes: bool, adds: bool
-) -> Callable[..., None]:
+def product(dtype: np.dtype, n_vector: int, *, finishes: bool, adds: bool) -> Function:
     """Return ``out = x @ W + bias``, and what `finish` does after a bias.
 
     Args:
@@ -84,7 +106,7 @@ def product(
         return _product(dtype, n_vector, finishes, adds)
 
 
-def stacks(dtype: np.dtype, n_vector: int) -> Callable[..., None]:
+def stacks(dtype: np.dtype, n_vector: int) -> Function:
     """Return ``out = x @ W`` for stacks of small matrices.
 
     Args:
@@ -98,7 +120,7 @@ def stacks(dtype: np.dtype, n_vector: int) -> Callable[..., None]:
         return _stacks(dtype, n_vector)
 
 
-def transform(dtype: np.dtype, matrix: Matrix) -> Callable[..., None]:
+def transform(dtype: np.dtype, matrix: Matrix) -> Function:
     """Return ``out = A @ x @ A.T`` for many small matrices ``x``.
 
     Args:
@@ -111,7 +133,7 @@ def transform(dtype: np.dtype, matrix: Matrix) -> Callable[..., None]:
 
 
 @functools.cache
-def _finish(dtype: np.dtype, adds: bool) -> Callable[..., None]:
+def _finish(dtype: np.dtype, adds: bool) -> Function:
     code = Code(
         dtype,
         ("x", "added", "out", *_FINISH),
@@ -131,18 +153,57 @@ def _finish(dtype: np.dtype, adds: bool) -> Callable[..., None]:
 
 
 @functools.cache
-def _mask(dtype: np.dtype) -> Callable[..., None]:
-    arrays = ("x", "y", "out")
-    strides = [f"{array}_{axis}" for axis in ("outer", "row") for array in arrays]
-    code = Code(dtype, arrays, ("n_outer", "n_row", "n_column", *strides), _OF_MASK)
+def _mask(dtype: np.dtype) -> Function:
+    def of(code: Code, places: list[Value], lanes: int) -> Value:
+        at_x, at_y = places
+        return _masked(code, at_x, at_y, lanes)
+
+    return _by_rows(dtype, ("x", "y"), _OF_MASK, of)
+
+
+@functools.cache
+def _arithmetic(dtype: np.dtype, operation: str, of_constant: bool) -> Function:
+    compute = OPERATIONS[operation]
+
+    def of(code: Code, places: list[Value], lanes: int) -> Value:
+        *at_x, at_y = places
+        if of_constant:
+            x = code.repeated(code["constant"], lanes)
+        else:
+            x = code.load("x", at_x[0], lanes)
+        return compute(x, code.load("y", at_y, lanes))
+
+    if of_constant:
+        return _by_rows(dtype, ("y",), ("constant",), of)
+    return _by_rows(dtype, ("x", "y"), (), of)
+
+
+def _by_rows(
+    dtype: np.dtype,
+    arrays: tuple[str, ...],
+    numbers: tuple[str, ...],
+    of: Callable[[Code, list[Value], int], Value],
+) -> Function:
+    """Return what writes ``of(code, places, lanes)`` for each place of arrays.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``, whose last
+            axis is contiguous.
+        arrays (tuple of str): What is read.
+        numbers (tuple of str): Names of other arguments.
+        of (callable): It gets the place in each of the arrays.
+    """
+    pointers = (*arrays, "out")
+    strides = [f"{array}_{axis}" for axis in ("outer", "row") for array in pointers]
+    code = Code(dtype, pointers, ("n_outer", "n_row", "n_column", *strides), numbers)
     with code.loop(0, code["n_outer"]) as outer, code.loop(0, code["n_row"]) as row:
         starts = [
             outer * code[f"{array}_outer"] + row * code[f"{array}_row"]
-            for array in arrays
+            for array in pointers
         ]
         for column, lanes in code.in_vectors(code["n_column"]):
-            at_x, at_y, at_out = (start + column for start in starts)
-            code.store(_masked(code, at_x, at_y, lanes), "out", at_out, lanes)
+            *places, at_out = (start + column for start in starts)
+            code.store(of(code, places, lanes), "out", at_out, lanes)
     return code.compiled()
 
 
@@ -165,7 +226,7 @@ def _limited(code: Code, y: Value, lanes: int) -> Value:
 @functools.cache
 def _filter_channels(
     dtype: np.dtype, n_column: int, stride: int, dilate: int, has_mask: bool
-) -> Callable[..., None]:
+) -> Function:
     return _Filter(dtype, n_column, stride, dilate, has_mask).code.compiled()
 
 
@@ -321,9 +382,7 @@ class _Filter:
 
 
 @functools.cache
-def _product(
-    dtype: np.dtype, n_vector: int, finishes: bool, adds: bool
-) -> Callable[..., None]:
+def _product(dtype: np.dtype, n_vector: int, finishes: bool, adds: bool) -> Function:
     return _Product(dtype, n_vector, finishes, adds).code.compiled()
 
 
@@ -414,7 +473,7 @@ def _sums_of_products(
 
 
 @functools.cache
-def _stacks(dtype: np.dtype, n_vector: int) -> Callable[..., None]:
+def _stacks(dtype: np.dtype, n_vector: int) -> Function:
     arrays = ("x", "W", "out")
     of_stack = [f"{array}_{axis}" for axis in ("outer", "inner") for array in arrays]
     code = Code(
@@ -451,7 +510,7 @@ def _stacks(dtype: np.dtype, n_vector: int) -> Callable[..., None]:
 
 
 @functools.cache
-def _transform(dtype: np.dtype, matrix: Matrix) -> Callable[..., None]:
+def _transform(dtype: np.dtype, matrix: Matrix) -> Function:
     arrays, axes = ("x", "out"), ("outer", "middle", "row", "column")
     strides = [f"{array}_{axis}" for array in arrays for axis in axes]
     code = Code(dtype, arrays, ("n_outer", "n_middle", "n_inner", *strides), ())
