@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import saliency.chainer_compat  # noqa: F401 (makes Chainer importable)
-from saliency.cpu import memory
+from saliency.cpu import memory, threads
 from saliency.cpu.fusion import fused, fused_with_graph
 from saliency.cpu.replacements import REPLACEMENTS, are_covered
 from saliency.replaced_methods import MethodsOfThread
@@ -50,7 +50,8 @@ def fast_cpu() -> Iterator[None]:
     if not getattr(chainer.config, "fast_cpu", True):
         yield
         return
-    with _methods.replaced(), memory.reused(), fused(_methods.meet):
+    counted_once = threads.threads.counted_once
+    with _methods.replaced(), memory.reused(), counted_once(), fused(_methods.meet):
         yield
 
 

@@ -8,13 +8,14 @@ pieces need.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import itertools
 import os
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from typing import Any, Callable, NamedTuple, TypeVar
 
@@ -33,7 +34,7 @@ Result = TypeVar("Result")
 # Waking up threads takes about a tenth of a millisecond.
 _MIN_OPERATIONS = 3e7
 # Those who look for compiled work have it after a hundredth of that.
-_MIN_SHARED = 2e6
+_MIN_SHARED = 1e6
 # Into how many parts work is divided for each thread: one may come late.
 _PARTS = 4
 # How often a thread looks for work before it goes to sleep: for about a millisecond.
@@ -41,10 +42,17 @@ _LOOKS = 30_000
 
 
 class _Local(threading.local):
-    """What each thread has: whether it is at work, and its scratch arrays by name."""
+    """What each thread has.
+
+    Attributes:
+        is_busy: Whether it is at work.
+        n_thread: How many threads there are, while it does not count them anew.
+        scratch: Its scratch arrays by name.
+    """
 
     def __init__(self) -> None:
         self.is_busy = False
+        self.n_thread: int | None = None
         self.scratch: dict[str, np.ndarray] = {}
 
 
@@ -64,9 +72,25 @@ class Threads:
             os.register_at_fork(after_in_child=self._start_anew)
 
     def __len__(self) -> int:
+        return self._local.n_thread or self._counted()
+
+    def _counted(self) -> int:
         with self._blas_of_one_thread.lock:
             limits = self._blas_threads or _numbers_of_blas_threads()
         return max(1, min([_n_core(), *limits])) if limits else 1
+
+    @contextlib.contextmanager
+    def counted_once(self) -> Iterator[None]:
+        """Return a block in which this thread does not count the threads again.
+
+        That takes as long as a small array's arithmetic.
+        """
+        before = self._local.n_thread
+        self._local.n_thread = len(self)
+        try:
+            yield
+        finally:
+            self._local.n_thread = before
 
     def for_work(self, n_operation: float) -> int:
         """Return how many threads pay for so many arithmetic operations."""
@@ -98,12 +122,8 @@ class Threads:
             return
         try:
             self._call_servers(n_thread - 1)
-            team().share(
-                memory.address_of(self._box),
-                work.function.part,
-                work.block(),
-                n_part,
-            )
+            block = work.block()
+            team().share(self._at_box, work.function.part, block, n_part)
         finally:
             self._is_sharing.release()
 
@@ -169,11 +189,12 @@ class Threads:
     def _start_anew(self) -> None:
         self._lock = threading.Lock()
         self._local = _Local()
-        self._tasks: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._n_helper = 0
         self._n_server = 0
         self._is_sharing = threading.Lock()
         self._box = np.zeros(N_WORD, np.int64)
+        self._at_box = memory.address_of(self._box)
 
     def _start_helpers(self, n: int) -> None:
         """See that there are at least n threads besides the caller's."""
@@ -188,32 +209,41 @@ class Threads:
     def _help(self) -> None:
         """Do what is put for a helper, and look for shared work in between."""
         while True:
-            if self._tasks.empty() and is_available():
-                self._serve()
             task = self._tasks.get()
+            if task is None:
+                self._serve()
+                continue
             with self._lock:
                 self._box[LEAVE] -= 1
             task()
             del task  # and with it the arrays that it has worked on
-
-    def _serve(self) -> None:
-        with self._lock:
-            self._n_server += 1
-        team().serve(memory.address_of(self._box), _LOOKS)
-        with self._lock:
-            self._n_server -= 1
-
-    def _call_servers(self, n: int) -> None:
-        """See that so many threads look for shared work, or soon will."""
-        for _ in range(n - self._n_server):
-            self._start_helpers(n)
-            self._put(lambda: None)
+            if is_available() and self._tasks.empty():
+                with self._lock:
+                    self._n_server += 1
+                self._serve()
 
     def _put(self, task: Callable[[], None]) -> None:
         """Put something for a helper to do, and let one come that looks for work."""
         with self._lock:
             self._box[LEAVE] += 1
         self._tasks.put(task)
+
+    def _serve(self) -> None:
+        """Take part in what is shared, until there is nothing for a while."""
+        team().serve(self._at_box, _LOOKS)
+        with self._lock:
+            self._n_server -= 1
+
+    def _call_servers(self, n: int) -> None:
+        """See that so many helpers look for shared work, or soon will."""
+        if self._n_server >= n:
+            return
+        self._start_helpers(n)
+        with self._lock:
+            n_missing = max(0, n - self._n_server)
+            self._n_server += n_missing
+        for _ in range(n_missing):
+            self._tasks.put(None)
 
     def _limit_blas(self) -> None:
         self._blas_threads = _numbers_of_blas_threads()

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
-import select
-import signal
 import sys
 import threading
 import time
@@ -20,11 +17,11 @@ import threadpoolctl
 from saliency import fast_cpu
 from saliency.cpu.threads import threads
 from saliency.replaced_methods import ReplacedMethods
+from tests.cpu.forks import TIMEOUT, forked
 
 import chainer.functions as F
 from chainer.functions.connection.convolution_2d import Convolution2DFunction
 
-TIMEOUT = 8
 X = np.random.default_rng(0).standard_normal((8, 16, 60, 60)).astype("f")
 W = np.random.default_rng(1).standard_normal((16, 16, 3, 3)).astype("f")
 
@@ -44,33 +41,6 @@ def n_blas_thread() -> list[int]:
         for info in threadpoolctl.threadpool_info()
         if info["user_api"] == "blas"
     ]
-
-
-def forked(check: Callable[[], Any]) -> Any:
-    """Return what a forked child returns; one that hangs is killed, and a failure."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            try:
-                answer = pickle.dumps(check())
-            except BaseException as error:
-                answer = pickle.dumps(error)
-            os.write(writer, answer)
-        finally:
-            os._exit(0)
-    os.close(writer)
-    try:
-        with open(reader, "rb") as answers:
-            if not select.select([reader], [], [], TIMEOUT)[0]:
-                os.kill(pid, signal.SIGKILL)
-                pytest.fail(f"the child hangs for {TIMEOUT} s")
-            answer = pickle.loads(answers.read())
-    finally:
-        os.waitpid(pid, 0)
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ N_WORD = 4 * _LINE
 # there are, and the rest counts the jobs.
 _BITS = 16
 # After how many looks for work a thread lets others have its core.
-_LOOKS = 64
+_LOOKS = 256
 _FOREVER = 1 << 62
 
 
