@@ -11,7 +11,7 @@ import numpy as np
 from saliency.array_types import Array
 from saliency.backprop.padding import to_input
 from saliency.backprop.registry import InputGradients, Memory, Step, applied, vjp
-from saliency.cpu import is_fast, memory
+from saliency.cpu import elementwise, is_fast
 
 import chainer
 from chainer import utils
@@ -144,9 +144,10 @@ def stack(step: Step) -> InputGradients:
 @vjp(A.split_axis.SplitAxis, memory=Memory.NEW)
 def split(step: Step) -> InputGradients:
     """The gradients of all parts, one behind the other."""
-    parts = _or_zeros(step, step.function._shapes)
-    out = memory.empty(step.shape(0), step.dtype(0)) if is_fast(*parts) else None
-    return [step.xp.concatenate(parts, step.function.axis, out=out)]
+    parts, axis = _or_zeros(step, step.function._shapes), step.function.axis
+    if any(map(elementwise.is_large, parts)) and is_fast(*parts):
+        return [elementwise.joined(parts, axis)]
+    return [step.xp.concatenate(parts, axis)]
 
 
 @vjp(A.separate.Separate, memory=Memory.NEW)

@@ -225,18 +225,15 @@ def _run(
         finish (Finish or None): What is done to the result, if there is one filter.
         mask (Mask or None): What of the images is taken.
     """
-    patches = Patches(geometry, x.shape[1])
-    n_kernel = filters[0].n_kernel
     n_operation = sum(each.n_operation for each in filters)
     if _can_be_compiled(filters, x):
-        run = _compiled(filters, x, finish, mask)
-        n_thread = threads.for_work(_COMPILED_COST * n_operation)
-        tiles = _equal_tiles(len(x), geometry.out[0], n_thread)
-    else:
-        run = _in_numpy(filters, x, patches, finish, mask)
-        n_thread = threads.for_work(elementwise.COST * n_operation)
-        n_element = n_kernel * (1 + math.prod(geometry.stride))
-        tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
+        _run_compiled(filters, x, finish, mask)
+        return
+    patches = Patches(geometry, x.shape[1])
+    run = _in_numpy(filters, x, patches, finish, mask)
+    n_thread = threads.for_work(elementwise.COST * n_operation)
+    n_element = filters[0].n_kernel * (1 + math.prod(geometry.stride))
+    tiles = patches.tiles(len(x), x.itemsize, n_thread, n_element)
     if n_thread == 1:  # no matrix products, so no BLAS to keep from starting threads
         for tile in tiles:
             run(tile)
@@ -276,62 +273,33 @@ def _can_be_compiled(filters: list[_Filter], x: np.ndarray) -> bool:
     return has_kernel_each and compiled.suits(x.transpose(0, 2, 3, 1), *outs)
 
 
-def _compiled(
+def _run_compiled(
     filters: list[_Filter],
     x: np.ndarray,
     finish: Finish | None,
     mask: Mask | None,
-) -> Callable[[Tile], None]:
-    """Return what writes a tile with compiled functions, as :func:`_run` tells."""
+) -> None:
+    """Write what filters make of images with compiled functions: see :func:`_run`."""
     by_pixel = x.transpose(0, 2, 3, 1)
-    y = None
+    passing = None
     if mask is not None:
-        y = mask.channels_last().y
-        if y.strides != by_pixel.strides or y.dtype != x.dtype:
-            by_pixel, y = _masked(by_pixel, mask), None
+        mask = mask.channels_last()
+        if mask.y.strides == by_pixel.strides and mask.y.dtype == x.dtype:
+            passing = mask.y, mask.floor, mask.ceiling
+        else:
+            out = memory.empty(by_pixel.shape, by_pixel.dtype)
+            by_pixel = elementwise.masked(by_pixel, mask, out)
     steps = compiled.NO_STEPS
     if finish is not None and not finish.adds:
         steps = finish.steps
-    compiled_filters = [
-        compiled.ChannelFilter(each.taps, each.geometry, steps) for each in filters
-    ]
-
-    def run(tile: Tile) -> None:
-        first, last, start, stop = tile
-        passing = None
-        if mask is not None and y is not None:
-            passing = y[first:last], mask.floor, mask.ceiling
-        for each, run_compiled in zip(filters, compiled_filters):
-            end = min(stop, each.geometry.out[0])
-            if start < end:
-                of_tile = each.out[first:last, start:end]
-                run_compiled(by_pixel[first:last], start, of_tile, passing)
-        if finish is not None and finish.adds:
-            height, width = filters[0].geometry.out
-            finish(
-                (first * height + start) * width, ((last - 1) * height + stop) * width
-            )
-
-    return run
-
-
-def _masked(by_pixel: np.ndarray, mask: Mask) -> np.ndarray:
-    passing = memory.empty(by_pixel.shape, by_pixel.dtype)
-    mask.channels_last().multiply(by_pixel, (), passing)
-    return passing
-
-
-def _equal_tiles(n_image: int, n_row: int, n_thread: int) -> list[Tile]:
-    """Return as few tiles as give all threads equally much to do."""
-    if n_image % n_thread:
-        n_image_part, n_row_part = n_image, min(n_thread, n_row)
-    else:
-        n_image_part, n_row_part = n_thread, 1
-    return [
-        (first, last, start, stop)
-        for first, last in even_parts(n_image, n_image_part)
-        for start, stop in even_parts(n_row, n_row_part)
-    ]
+    for each in filters:
+        run = compiled.ChannelFilter(each.taps, each.geometry, steps)
+        work = run.work(by_pixel, each.out, passing)
+        threads.share(work, _COMPILED_COST * each.n_operation)
+    if finish is not None and finish.adds:
+        n_pixel = math.prod(filters[0].out.shape[:3])
+        n_thread = threads.for_work(elementwise.COST * filters[0].out.size)
+        threads.run(finish, even_parts(n_pixel, n_thread), n_thread)
 
 
 def _of_all(phases: list[Geometry]) -> Geometry:

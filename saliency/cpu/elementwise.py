@@ -40,7 +40,7 @@ def masked(gy: np.ndarray, mask: Mask, out: np.ndarray | None = None) -> np.ndar
             memory if None.
     """
     if out is None:
-        out = memory.empty_like(gy)
+        out = _empty_for((gy, mask.y))
     if _is_shared(mask.work(gy, out), gy):
         return out
 
@@ -84,7 +84,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
     NumPy's exp takes half of the time of its tanh, by which Chainer computes it.
     """
-    out = memory.empty_like(x)
+    out = _empty_for((x,))
     if _is_shared(compiled.sigmoid(x, out), x):
         return out
 
@@ -100,7 +100,7 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 def tanh(x: np.ndarray) -> np.ndarray:
     """Return the hyperbolic tangent."""
-    out = memory.empty_like(x)
+    out = _empty_for((x,))
     if _is_shared(compiled.tanh(x, out), x):
         return out
     return in_parts(np.tanh, x, out=out)
@@ -118,7 +118,7 @@ def sigmoid_to_input(
             memory, in the layout of ``y``, if None.
     """
     if out is None:
-        out = memory.empty_like(y)
+        out = _empty_for((y, gy))
     if _is_shared(compiled.sigmoid_to_input(gy, y, out), y):
         return out
 
@@ -134,7 +134,7 @@ def tanh_to_input(
 ) -> np.ndarray:
     """Return ``gy (1 - y**2)``, that of tanh: see :func:`sigmoid_to_input`."""
     if out is None:
-        out = memory.empty_like(y)
+        out = _empty_for((y, gy))
     if _is_shared(compiled.tanh_to_input(gy, y, out), y):
         return out
 
@@ -169,7 +169,7 @@ def arithmetic(
 
 def with_constant(operation: np.ufunc, constant: Any, x: np.ndarray) -> np.ndarray:
     """Return ``operation(constant, x)``, for a number of the dtype of x."""
-    result = memory.empty_like(x)
+    result = _empty_for((x,))
     if _is_shared(compiled.arithmetic(operation.__name__, constant, x, result), x):
         return result
 
@@ -264,6 +264,39 @@ def pad(x: np.ndarray, widths: list[tuple[int, int]], value: float) -> np.ndarra
     return out
 
 
+def joined(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
+    """Return arrays one behind the other, in the layout of the first.
+
+    Args:
+        parts (sequence of numpy.ndarray): Of one dtype, and of one shape but for the
+            axis.
+        axis (int): Along which they are joined.
+    """
+    first = parts[0]
+    axis %= first.ndim
+    shape = list(first.shape)
+    shape[axis] = sum(part.shape[axis] for part in parts)
+    out = _empty_for(parts, tuple(shape))
+    start = 0
+    for part in parts:
+        stop = start + part.shape[axis]
+        of_out = out[(slice(None),) * axis + (slice(start, stop),)]
+        if not _is_shared(compiled.copy(part, of_out), part):
+            of_out[...] = part
+        start = stop
+    return out
+
+
+def summed(x: np.ndarray, axis: int, keepdims: bool) -> np.ndarray | None:
+    """Return sums over an axis, None where NumPy is as fast: see :func:`.sums`."""
+    axis %= x.ndim
+    before, after = x.shape[:axis], x.shape[axis + 1 :]
+    out = memory.empty((*before, *after), x.dtype)
+    if not _is_shared(compiled.sums(x, axis, out), x):
+        return None
+    return out.reshape(*before, 1, *after) if keepdims else out
+
+
 def clear_around(array: np.ndarray, rows: slice, columns: slice) -> None:
     """Write zeros before and after some rows, and some columns of them.
 
@@ -312,12 +345,22 @@ def in_parts(
     return out
 
 
-def _empty_for(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Return an array, not initialized, like the first that is one in memory, too."""
-    like = next((array for array in arrays if all(array.strides)), None)
-    if like is not None:
-        return memory.empty_like(like)
-    return memory.empty(arrays[0].shape, arrays[0].dtype)
+def _empty_for(
+    arrays: Sequence[np.ndarray], shape: tuple[int, ...] | None = None
+) -> np.ndarray:
+    """Return an array, not initialized, in the layout of others.
+
+    Args:
+        arrays (sequence of numpy.ndarray): The first of them that is not the same
+            everywhere along an axis says how.
+        shape (tuple of int or None): Another shape than theirs.
+    """
+    if shape is None:
+        shape = arrays[0].shape
+    for array in arrays:
+        if all(array.strides):
+            return memory.empty_like(array, shape)
+    return memory.empty(shape, arrays[0].dtype)
 
 
 def _is_shared(work: Work | None, array: np.ndarray) -> bool:

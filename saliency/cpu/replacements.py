@@ -19,6 +19,7 @@ from chainer.functions.activation.clipped_relu import ClippedReLU
 from chainer.functions.activation.relu import ReLU
 from chainer.functions.activation.sigmoid import Sigmoid
 from chainer.functions.activation.tanh import Tanh
+from chainer.functions.array.concat import Concat
 from chainer.functions.array.pad import Pad
 from chainer.functions.connection.convolution_2d import (
     Convolution2DFunction,
@@ -45,6 +46,7 @@ from chainer.functions.math.basic_math import (
     SubFromConstant,
 )
 from chainer.functions.math.matmul import MatMul
+from chainer.functions.math.sum import Sum
 from chainer.functions.normalization.batch_normalization import (
     FixedBatchNormalization,
 )
@@ -370,6 +372,21 @@ def _pad(function: Any, inputs: Arrays) -> Arrays | None:
     return (elementwise.pad(x, widths.tolist(), value),)
 
 
+def _concatenation(function: Any, inputs: Arrays) -> Arrays | None:
+    if not (any(map(elementwise.is_large, inputs)) and are_covered(*inputs)):
+        return None
+    return (elementwise.joined(inputs, function.axis),)
+
+
+def _sum(function: Any, inputs: Arrays) -> Arrays | None:
+    (x,) = inputs
+    axes: tuple[int, ...] = function.axis or ()
+    if not (len(axes) == 1 and elementwise.is_large(x) and are_covered(x)):
+        return None
+    y = elementwise.summed(x, axes[0], function.keepdims)
+    return None if y is None else (y,)
+
+
 def _arithmetic(operation: np.ufunc, *, retains: bool) -> Replacement:
     """Return the forward pass of a function of two arrays, if they are of one shape.
 
@@ -495,6 +512,8 @@ REPLACEMENTS: dict[tuple[type, str], Replacement] = {
     (SubFromConstant, "forward"): _with_constant(np.subtract),
     (MulConstant, "forward"): _with_constant(np.multiply),
     (Pad, "forward"): _pad,
+    (Concat, "forward"): _concatenation,
+    (Sum, "forward"): _sum,
     (ReLU, "forward_cpu"): _relu,
     (ReLU, "backward"): _relu_to_input,
     (Sigmoid, "forward_cpu"): _sigmoid,

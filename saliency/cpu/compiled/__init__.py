@@ -115,7 +115,9 @@ def is_available() -> bool:
 def _are_covered(*arrays: np.ndarray) -> bool:
     """Tell whether there is what compiles, for arrays of one dtype."""
     dtype = arrays[0].dtype
-    return is_available() and dtype in _DTYPES and all(a.dtype == dtype for a in arrays)
+    if dtype not in _DTYPES or not is_available():
+        return False
+    return all([array.dtype == dtype for array in arrays])
 
 
 def suits(*arrays: np.ndarray) -> bool:
@@ -437,6 +439,56 @@ def arithmetic(
     return rows.work(function, float(x))
 
 
+def copy(x: np.ndarray, out: np.ndarray) -> Work | None:
+    """Return what writes ``x``.
+
+    Args:
+        x (numpy.ndarray): An array.
+        out (numpy.ndarray): Where it goes, of its shape.
+
+    Returns:
+        Work or None: None unless the arrays are large and lie in memory in long rows.
+    """
+    rows = _Rows.of(x, out)
+    return None if rows is None else rows.work(kernels.copy(x.dtype))
+
+
+def sums(x: np.ndarray, axis: int, out: np.ndarray) -> Work | None:
+    """Return what writes ``x.sum(axis)``, added up from the first term on.
+
+    Args:
+        x (numpy.ndarray): An array.
+        axis (int): One of its axes.
+        out (numpy.ndarray): Where the sums go; it is C-contiguous.
+
+    Returns:
+        Work or None: None unless the arrays are large, without gaps, and the numbers of
+        a term lie side by side.
+    """
+    shape, size = x.shape, x.itemsize
+    n_outer, n_column = math.prod(shape[:axis]), math.prod(shape[axis + 1 :])
+    is_covered = (
+        x.nbytes >= _MIN_BYTES
+        and _are_covered(x, out)
+        and n_column >= lanes_of(x.dtype)
+        and x.flags.c_contiguous
+        and x.flags.aligned
+    )
+    if not is_covered:
+        return None
+    n_term = shape[axis]
+    arguments = (
+        *(address_of(x), address_of(out), n_outer, n_term, n_column),
+        *(n_term * n_column, n_column, n_column),
+    )
+    if n_outer > 1:
+        along, unit = "n_outer", 1
+        steps = n_term * n_column * size, n_column * size
+    else:
+        along, unit, steps = "n_column", _UNIT_OF_NUMBERS, (size, size)
+    return Work(kernels.sums(x.dtype), arguments, along, steps, unit)
+
+
 class _Rows(NamedTuple):
     """How arrays of one shape lie in memory, as ``(n_outer, n_row, n_column)``.
 
@@ -457,23 +509,21 @@ class _Rows(NamedTuple):
     def of(cls, *arrays: np.ndarray) -> _Rows | None:
         """Return how arrays lie; None where NumPy has to work on them."""
         first = arrays[0]
-        is_large = first.nbytes >= _MIN_BYTES
-        if not (is_large and _are_covered(*arrays)):
+        if first.nbytes < _MIN_BYTES or not _are_covered(*arrays):
             return None
-        found = _as_rows(arrays) if all(a.flags.aligned for a in arrays) else None
+        size, n_array = first.itemsize, len(arrays)
+        addresses = [address_of(array) for array in arrays]
+        if _lie_alike(arrays) and all([a.shape == first.shape for a in arrays]):
+            # One long row.
+            places = *addresses, 1, 1, first.size, *(0,) * (2 * n_array)
+            return cls(places, "n_column", (size,) * n_array, _UNIT_OF_NUMBERS)
+        found = _as_rows(arrays) if all([a.flags.aligned for a in arrays]) else None
         if found is None:
             return None
-        shape, (of_outer, of_row) = found
-        size = first.itemsize
+        shape, of_outer, of_row = found
         strides = [stride // size for stride in (*of_outer, *of_row)]
-        axes = (
-            ("n_outer", of_outer, 1),
-            ("n_row", of_row, 1),
-            ("n_column", (size,) * len(arrays), _UNIT_OF_NUMBERS),
-        )
-        # The first axis along which there is anything to divide.
-        axis = next((axis for axis, n in zip(axes, shape) if n > 1), axes[-1])
-        return cls((*map(address_of, arrays), *shape, *strides), *axis)
+        along, steps = ("n_outer", of_outer) if shape[0] > 1 else ("n_row", of_row)
+        return cls((*addresses, *shape, *strides), along, steps, 1)
 
     def work(self, function: Function, *numbers: float) -> Work:
         """Return a function's work on them."""
@@ -532,14 +582,19 @@ def _elementwise(
     )
 
 
+# Of the flags of an array: C-contiguous and aligned.
+_PLAIN = 0x101
+
+
 def _lie_alike(arrays: tuple[np.ndarray, ...]) -> bool:
     """Tell whether arrays of one shape have the same order in memory, and no gaps."""
-    if not all(array.flags.aligned for array in arrays):
-        return False
-    if all(array.flags.c_contiguous for array in arrays):
+    flags = [array.flags.num & _PLAIN for array in arrays]
+    if all([flag == _PLAIN for flag in flags]):
         return True
+    if not all([array.flags.aligned for array in arrays]):
+        return False
     order = axes_in_memory(arrays[-1])
-    return all(array.transpose(order).flags.c_contiguous for array in arrays)
+    return all([array.transpose(order).flags.c_contiguous for array in arrays])
 
 
 class ChannelFilter:
@@ -565,19 +620,17 @@ class ChannelFilter:
         behind = (geometry.size[1] - 1 - reach) // stride + 1
         self._windows = first, max(first, min(behind, n_column)), n_column
 
-    def __call__(
+    def work(
         self,
         x: np.ndarray,
-        start: int,
         out: np.ndarray,
         mask: tuple[np.ndarray, float, float | None] | None = None,
-    ) -> None:
-        """Write rows of the result.
+    ) -> Work:
+        """Return what writes the result.
 
         Args:
             x (numpy.ndarray): Images ``(n, height, width, channel)``.
-            start (int): Which row of the result is the first.
-            out (numpy.ndarray): Where they go, ``(n, rows, columns, channel)``.
+            out (numpy.ndarray): Where it goes, ``(n, rows, columns, channel)``.
             mask (tuple or None): An array of the shape and strides of ``x``, and
                 between which limits of it ``x`` is taken, with 0 elsewhere.
         """
@@ -589,20 +642,25 @@ class ChannelFilter:
         y, floor, ceiling = (x, 0.0, None) if mask is None else mask
         taps, *vectors = self._addresses
         n_image, n_row, _, n_channel = out.shape
-        kernels.filter_channels(
+        function = kernels.filter_channels(
             *(x.dtype, geometry.kernel[1], column_stride, dilate),
             has_mask=mask is not None,
-        ).whole(
+        )
+        arguments = (
             *(address_of(x), address_of(y), taps, address_of(out), *vectors),
             *(n_image, n_row, n_channel, geometry.kernel[0]),
             *self._windows,
             *[stride // size for stride in (*x.strides[:3], *out.strides[:3])],
-            *(start * row_stride - geometry.pad[0], -geometry.pad[1]),
+            *(-geometry.pad[0], -geometry.pad[1]),
             *geometry.size,
             *(row_stride, row_dilate),
             *self._limits,
             *(floor, math.nan if ceiling is None else ceiling),
         )
+        places = function.places
+        steps = [0] * (places["top"] + 1)
+        steps[places["out"]], steps[places["top"]] = out.strides[1], row_stride
+        return Work(function, arguments, "n_row", tuple(steps))
 
 
 @functools.lru_cache(maxsize=64)
@@ -618,25 +676,23 @@ def _placed(array: np.ndarray) -> Placed:
 
 def _as_rows(
     arrays: tuple[np.ndarray, ...],
-) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]] | None:
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]] | None:
     """Return arrays of one shape as three axes, of which the last is contiguous.
 
     Returns:
         tuple: The shape, and the strides in bytes of the first axis in all arrays, and
         of the second. None if there are more axes.
     """
-    shape, itemsize = arrays[0].shape, arrays[0].itemsize
-    if any(array.shape != shape for array in arrays):
+    shape = arrays[0].shape
+    if any([array.shape != shape for array in arrays]):
         return None
     nothing = (0,) * len(arrays)
-    if all(array.flags.c_contiguous for array in arrays):
-        return (1, 1, arrays[0].size), (nothing, nothing)
     merged = _merged(arrays, axes_in_memory(arrays[-1]))
-    if not merged or len(merged) > 3 or set(merged[0][1]) != {itemsize}:
+    if not merged or len(merged) > 3 or set(merged[0][1]) != {arrays[0].itemsize}:
         return None
     merged += [(1, nothing)] * (3 - len(merged))
     (n_column, _), (n_row, of_row), (n_outer, of_outer) = merged
-    return (n_outer, n_row, n_column), (of_outer, of_row)
+    return (n_outer, n_row, n_column), of_outer, of_row
 
 
 def _merged(arrays: tuple[np.ndarray, ...], order: list[int]) -> list[Axis]:
@@ -647,14 +703,15 @@ def _merged(arrays: tuple[np.ndarray, ...], order: list[int]) -> list[Axis]:
         order (list of int): The axes, from the outermost one on.
     """
     merged: list[Axis] = []
+    shape, all_strides = arrays[0].shape, [array.strides for array in arrays]
     for axis in reversed(order):
-        n = arrays[0].shape[axis]
+        n = shape[axis]
         if n == 1:
             continue
-        strides = tuple(array.strides[axis] for array in arrays)
+        strides = tuple([of_array[axis] for of_array in all_strides])
         if merged:
             length, inner = merged[-1]
-            if all(s == length * i for s, i in zip(strides, inner)):
+            if all([s == length * i for s, i in zip(strides, inner)]):
                 merged[-1] = n * length, inner
                 continue
         merged.append((n, strides))

@@ -117,6 +117,7 @@ class Function(NamedTuple):
         part (int): Where the function is that does a part of its work,
         layout (struct.Struct): and how it is told what to do.
         places (dict of int): Where its arguments stand, by their names.
+        n_step (int): How many of them may become more from a row to the next.
         engine (object): Holds the code.
     """
 
@@ -124,6 +125,7 @@ class Function(NamedTuple):
     part: int
     layout: struct.Struct
     places: dict[str, int]
+    n_step: int
     engine: Any
 
 
@@ -134,8 +136,8 @@ class Work(NamedTuple):
         function (Function): The function.
         arguments (tuple): What it is called with.
         along (str): The argument that says how many rows there are.
-        steps (tuple of int): Bytes from a row to the next, for each pointer among the
-            arguments.
+        steps (tuple of int): How much the arguments become more from a row to the next,
+            in bytes where they are pointers; those at the end may be left out, for 0.
         unit (int): How many rows parts are multiples of.
     """
 
@@ -158,8 +160,9 @@ class Work(NamedTuple):
     def block(self) -> bytes:
         """Return what tells a part what to do: see :meth:`Code.compiled`."""
         function = self.function
+        steps = self.steps + (0,) * (function.n_step - len(self.steps))
         return function.layout.pack(
-            *(self.unit, function.places[self.along], *self.arguments, *self.steps)
+            self.unit, function.places[self.along], *self.arguments, *steps
         )
 
 
@@ -197,7 +200,7 @@ class Code:
             *[self._integer] * len(integers),
             *[self._number] * len(numbers),
         ]
-        self._n_pointer = len(pointers)
+        self._n_moved = len(pointers) + len(integers)
         self._c_types = [
             *[_C_TYPES["pointer"]] * len(pointers),
             *[_C_TYPES["integer"]] * len(integers),
@@ -378,20 +381,21 @@ class Code:
             engine.get_function_address("part"),
             self._layout(),
             {name: at for at, name in enumerate(self._arguments)},
+            self._n_moved,
             engine,
         )
 
     def _layout(self) -> struct.Struct:
         """Return how the block is written that tells a part what to do."""
         of_arguments = "".join(_FORMATS[c_type] for c_type in self._c_types)
-        return struct.Struct(f"=qq{of_arguments}{self._n_pointer}q")
+        return struct.Struct(f"=qq{of_arguments}{self._n_moved}q")
 
     def _write_part(self) -> None:
         """Write ``part(block, i, n)``, which does the i-th of n parts of the work.
 
         The block says how many rows the parts are multiples of, but for what is left at
         the end; which argument says how many rows there are; what the arguments are;
-        and how many bytes there are from a row to the next, for each pointer.
+        and how much the arguments become more from a row to the next, but for numbers.
         """
         ir, integer = self._ir, self._integer
         signature = ir.FunctionType(
@@ -418,15 +422,16 @@ class Code:
         run = self._module.get_global("run")
         n_argument, arguments = len(run.args), []
         for at, argument in enumerate(run.args):
-            if at < self._n_pointer:
-                moved = builder.mul(start, word(integer(2 + n_argument + at)))
-                address = builder.add(word(integer(2 + at)), moved)
-                arguments.append(builder.inttoptr(address, argument.type))
+            if at >= self._n_moved:
+                arguments.append(word(integer(2 + at), argument.type))
                 continue
-            value = word(integer(2 + at), argument.type)
+            moved = builder.mul(start, word(integer(2 + n_argument + at)))
+            value = builder.add(word(integer(2 + at)), moved)
             if argument.type == integer:
                 is_length = builder.icmp_signed("==", along, integer(at))
                 value = builder.select(is_length, builder.sub(stop, start), value)
+            else:
+                value = builder.inttoptr(value, argument.type)
             arguments.append(value)
         builder.call(run, arguments)
         builder.ret_void()

@@ -73,6 +73,27 @@ def arithmetic_with_constant(dtype: np.dtype, operation: str) -> Function:
         return _arithmetic(dtype, operation, of_constant=True)
 
 
+def copy(dtype: np.dtype) -> Function:
+    """Return ``out = x``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
+    """
+    with lock:
+        return _copy(dtype)
+
+
+def sums(dtype: np.dtype) -> Function:
+    """Return ``out = x.sum(axis=1)``, added up from the first term on.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays: ``x`` of ``(n_outer, n_term, n_column)``,
+            whose last axis is contiguous, and ``out`` of ``(n_outer, n_column)``.
+    """
+    with lock:
+        return _sums(dtype)
+
+
 def filter_channels(
     dtype: np.dtype, n_column: int, stride: int, dilate: int, *, has_mask: bool
 ) -> Function:
@@ -176,6 +197,36 @@ def _arithmetic(dtype: np.dtype, operation: str, of_constant: bool) -> Function:
     if of_constant:
         return _by_rows(dtype, ("y",), ("constant",), of)
     return _by_rows(dtype, ("x", "y"), (), of)
+
+
+@functools.cache
+def _copy(dtype: np.dtype) -> Function:
+    def of(code: Code, places: list[Value], lanes: int) -> Value:
+        (at,) = places
+        return code.load("x", at, lanes)
+
+    return _by_rows(dtype, ("x",), (), of)
+
+
+@functools.cache
+def _sums(dtype: np.dtype) -> Function:
+    strides = ("x_outer", "x_term", "out_outer")
+    code = Code(dtype, ("x", "out"), ("n_outer", "n_term", "n_column", *strides), ())
+    with code.loop(0, code["n_outer"]) as outer:
+        of_x, of_out = outer * code["x_outer"], outer * code["out_outer"]
+        for column, lanes in code.in_vectors(code["n_column"]):
+            start = of_x + column
+
+            def add_term(
+                term: Value, sums: list[Value], start: Value = start, n: int = lanes
+            ) -> list[Value]:
+                at = start + term * code["x_term"]
+                return [sums[0] + code.load("x", at, n)]
+
+            first = code.load("x", start, lanes)
+            (total,) = code.accumulated(1, code["n_term"], [first], add_term)
+            code.store(total, "out", of_out + column, lanes)
+    return code.compiled()
 
 
 def _by_rows(
