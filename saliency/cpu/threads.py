@@ -33,8 +33,9 @@ Result = TypeVar("Result")
 
 # Waking up threads takes about a tenth of a millisecond.
 _MIN_OPERATIONS = 3e7
-# Those who look for compiled work have it after a hundredth of that.
-_MIN_SHARED = 1e6
+# Those who look for compiled work have it after a hundredth of that, but to call one
+# who sleeps costs as much as it gains for less.
+_MIN_SHARED, _MIN_CALLED = 1e6, 1e7
 # Into how many parts work is divided for each thread: one may come late.
 _PARTS = 4
 # How often a thread looks for work before it goes to sleep: for about a millisecond.
@@ -113,7 +114,8 @@ class Threads:
 
     def share(self, work: Work, n_operation: float) -> None:
         """Do compiled work of so many arithmetic operations, with who helps."""
-        n_thread = len(self) if n_operation > _MIN_SHARED else 1
+        fewest = _MIN_SHARED if self._n_server else _MIN_CALLED
+        n_thread = len(self) if n_operation > fewest else 1
         n_part = min(work.n_unit, _PARTS * n_thread)
         is_alone = n_thread == 1 or n_part <= 1 or self._local.is_busy
         # Another thread's work may be in the box.
@@ -121,7 +123,8 @@ class Threads:
             work.run()
             return
         try:
-            self._call_servers(n_thread - 1)
+            if n_operation > _MIN_CALLED:
+                self._call_servers(n_thread - 1)
             block = work.block()
             team().share(self._at_box, work.function.part, block, n_part)
         finally:
