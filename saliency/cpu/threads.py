@@ -13,9 +13,11 @@ import contextvars
 import functools
 import itertools
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Callable, NamedTuple, TypeVar
 
@@ -113,9 +115,14 @@ class Threads:
             return self._run(work, jobs, n_thread)
 
     def share(self, work: Work, n_operation: float) -> None:
-        """Do compiled work of so many arithmetic operations, with who helps."""
+        """Do compiled work of so many arithmetic operations, with who helps.
+
+        Results do not depend on how many threads there are.
+        """
         fewest = _MIN_SHARED if self._n_server else _MIN_CALLED
-        n_thread = len(self) if n_operation > fewest else 1
+        n_thread = 1
+        if n_operation > fewest:
+            n_thread = min(len(self), 1 + int(n_operation / _MIN_SHARED))
         n_part = min(work.n_unit, _PARTS * n_thread)
         is_alone = n_thread == 1 or n_part <= 1 or self._local.is_busy
         # Another thread's work may be in the box.
@@ -123,10 +130,10 @@ class Threads:
             work.run()
             return
         try:
+            share = team().share
             if n_operation > _MIN_CALLED:
                 self._call_servers(n_thread - 1)
-            block = work.block()
-            team().share(self._at_box, work.function.part, block, n_part)
+            share(self._at_box, work.function.part, work.block(), n_part)
         finally:
             self._is_sharing.release()
 
@@ -311,8 +318,26 @@ def even_parts(n: int, n_part: int) -> list[tuple[int, int]]:
 
 def _n_core() -> int:
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
+        return min(len(os.sched_getaffinity(0)), _quota())
     return os.cpu_count() or 1
+
+
+@functools.cache
+def _quota(root: str = "/sys/fs/cgroup") -> int:
+    """Return how many cores a container gives its processes the time of, on Linux.
+
+    More threads than these would use up the time of all, and then wait together.
+
+    Args:
+        root (str): Where Linux says so.
+    """
+    for path in ("cpu.max", "cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us"):
+        with contextlib.suppress(OSError, ValueError):
+            words = [Path(root, part).read_text() for part in path.split()]
+            quota, period = map(int, " ".join(words).split())
+            if quota > 0:
+                return max(1, -(-quota // period))
+    return sys.maxsize
 
 
 threads = Threads()

@@ -15,7 +15,7 @@ import pytest
 import threadpoolctl
 
 from saliency import fast_cpu
-from saliency.cpu.threads import threads
+from saliency.cpu.threads import _quota, threads
 from saliency.replaced_methods import ReplacedMethods
 from tests.cpu.forks import TIMEOUT, forked
 
@@ -314,3 +314,24 @@ class TestSeveralThreads:
         assert len(results) == 40
         for result in results:
             np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(
+    ("files", "n_core"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, sys.maxsize),
+        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
+        (
+            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"},
+            sys.maxsize,
+        ),
+        ({}, sys.maxsize),
+    ],
+)
+def test_there_are_no_more_threads_than_a_container_may_use(files, n_core, tmp_path):
+    (tmp_path / "cpu").mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert _quota(str(tmp_path)) == n_core

@@ -255,7 +255,7 @@ class Product:
             *[stride // size for stride in strides],
             *self._limits,
         )
-        steps = a.strides[0], 0, added_row, out.strides[0], 0, 0, 0, 0
+        steps = a.strides[0], 0, added_row, out.strides[0]
         return Work(function, arguments, "n_row", steps, _MANY_ROWS)
 
 
@@ -294,7 +294,6 @@ class Stacks:
         axes (list of tuple): The two axes of the stacks: how long they are, and their
             strides in the three arrays.
         n_vector (int): Vectors of a row that are worked on at once.
-
     """
 
     def __init__(
@@ -575,11 +574,10 @@ def _elementwise(
         return None
     first = arrays[0]
     with kernels.lock:
-        compiled = function(first.dtype)
+        of_dtype = function(first.dtype)
+    arguments = *map(address_of, arrays), first.size
     steps = (first.itemsize,) * len(arrays)
-    return Work(
-        compiled, (*map(address_of, arrays), first.size), "n", steps, _UNIT_OF_NUMBERS
-    )
+    return Work(of_dtype, arguments, "n", steps, _UNIT_OF_NUMBERS)
 
 
 # Of the flags of an array: C-contiguous and aligned.

@@ -132,6 +132,8 @@ class Function(NamedTuple):
 class Work(NamedTuple):
     """A compiled function and its arguments; parts of it can be done by themselves.
 
+    Some of the arguments are addresses. Whoever has the work has the arrays, too.
+
     Attributes:
         function (Function): The function.
         arguments (tuple): What it is called with.

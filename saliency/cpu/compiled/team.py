@@ -23,8 +23,6 @@ from typing import Any, Callable, NamedTuple
 
 from saliency.cpu.compiled.code import brought_to_life
 
-#: How many parts a job may have.
-MOST_PARTS = (1 << 15) - 1
 # Words from one line of the cache to the next. What is written at different times is to
 # be in different ones.
 _LINE = 8
@@ -46,7 +44,8 @@ class Team(NamedTuple):
     Attributes:
         share (callable): ``share(box, function, block, n_part)`` calls
             ``function(block, i, n_part)`` for each part i, here and wherever the box is
-            served. One thread at a time may do so with a box.
+            served. There are fewer than 2**16 parts, and one thread at a time may do so
+            with a box.
         serve (callable): ``serve(box, n_look)`` takes part in what others share, until
             there has been nothing to do so many times in a row, or all are to leave.
         wait (callable): ``wait(word, value, n_look)`` looks at a word of memory so many
