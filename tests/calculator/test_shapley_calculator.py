@@ -417,6 +417,19 @@ class TestErrors:
         with pytest.raises(TypeError, match="background must be of integers"):
             calculator.compute(np.zeros((2, 4), np.int32))
 
+    @pytest.mark.parametrize("row", [[300, 0], [0, -1]])
+    def test_a_background_that_the_integers_of_the_data_do_not_reach(self, row):
+        def model(x):
+            return F.cast(x, np.float32)
+
+        calculator = ShapleyCalculator(model, class_index=0, background=[row, [1, 1]])
+        with pytest.raises(ValueError, match=r"background must .* from 0 to 255 .*got"):
+            calculator.compute(np.array([[7, 8]], np.uint8))
+        assert_array_equal(
+            calculator.replace(background=[[3, 1]]).compute(np.uint8([[7, 8]])),
+            [[[4, 0]]],
+        )
+
 
 def test_integers_are_explained_as_well():
     embed = L.EmbedID(4, 3)

@@ -177,17 +177,9 @@ class ReferenceForData:
 
     def _cast(self, value: Array, target: Array, given: Any) -> Array:
         """Return a value in the dtype of the target."""
-        if target.dtype.kind in "iu":
-            limits = np.iinfo(target.dtype)
-            is_whole = (value == value.round()) if value.dtype.kind == "f" else True
-            fits = is_whole & (limits.min <= value) & (value <= limits.max)
-            if not fits.all():
-                bad = self._described(value[~fits], given)
-                raise ValueError(
-                    f"{self._name} must hold whole numbers from {limits.min} to "
-                    f"{limits.max} for a target of dtype {target.dtype}, got {bad}. If "
-                    "the model takes floats, pass data.astype(np.float32)"
-                )
+        bad = beyond_integers(value, target.dtype)
+        if len(bad):
+            raise out_of_range(self._name, target.dtype, self._described(bad, given))
         return value.astype(target.dtype)
 
     def _described(self, bad: Array, given: Any) -> str:
@@ -209,6 +201,32 @@ class ReferenceForData:
             f"{target.shape[1:]} of one example, or of that for each of the "
             f"{self._n_example} examples, got shape {value.shape}"
         )
+
+
+def beyond_integers(value: Array, dtype: np.dtype) -> Array:
+    """Return the elements that a dtype of integers does not have, none for others.
+
+    Args:
+        value (array): Numbers, of any shape.
+        dtype (numpy.dtype): The dtype that they are to get.
+    """
+    if dtype.kind not in "iu" or np.can_cast(value.dtype, dtype):
+        return value.ravel()[:0]
+    limits = np.iinfo(dtype)
+    is_whole = (value == value.round()) if value.dtype.kind == "f" else True
+    fits = is_whole & (limits.min <= value) & (value <= limits.max)
+    found: Array = value[~fits]
+    return found
+
+
+def out_of_range(name: str, dtype: np.dtype, got: str) -> ValueError:
+    """Return the error for a value that a target of integers cannot have."""
+    limits = np.iinfo(dtype)
+    return ValueError(
+        f"{name} must hold whole numbers from {limits.min} to {limits.max} for a "
+        f"target of dtype {dtype}, got {got}. If the model takes floats, pass "
+        "data.astype(np.float32)"
+    )
 
 
 def _checked(name: str, value: Any) -> Any:
