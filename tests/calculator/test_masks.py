@@ -110,6 +110,25 @@ class TestLime:
             atol=1e-12,
         )
 
+    @pytest.mark.parametrize("n_samples", [10, 16])
+    def test_errors_tell_of_few_samples_as_well(self, n_samples):
+        x = np.random.default_rng(0).standard_normal((4, 8))
+        calculator = LimeCalculator(
+            lambda v: F.sin(F.cumsum(v, axis=1))[:, ::-1],
+            class_index="all",
+            n_samples=n_samples,
+            kernel_width=1.0,
+        )
+        spread = calculator.explain(x, M=40, seed=0).errors
+        told = [calculator.explain(x, seed=i).errors for i in range(20)]
+        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+        assert 0.75 < np.median(root_mean_square / spread) < 1.4
+
+    def test_a_sample_that_alone_tells_of_a_group_leaves_no_residual(self):
+        calculator = LimeCalculator(squares, class_index=0, alpha=0, n_samples=6)
+        found = calculator.explain(np.ones((1, 3)), seed=0)
+        assert np.isfinite(found.errors).all()
+
     def test_too_few_samples_without_a_penalty(self):
         calculator = LimeCalculator(squares, class_index=0, alpha=0, n_samples=3)
         with pytest.raises(ValueError, match="3 samples do not determine"):

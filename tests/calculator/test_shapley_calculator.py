@@ -227,6 +227,18 @@ class TestChance:
         assert_allclose(one.values, calculator.compute(x, seed=5)[0], atol=1e-12)
         assert one.n_sample == 1
 
+    @pytest.mark.parametrize("n_coalitions", [28, 32])
+    def test_errors_tell_of_few_coalitions_as_well(self, n_coalitions):
+        n = 12
+        calculator = ShapleyCalculator(
+            network(n), class_index=0, n_coalitions=n_coalitions
+        )
+        x = np.random.default_rng(0).standard_normal((4, n))
+        spread = calculator.explain(x, M=40, seed=0).errors
+        told = [calculator.explain(x, seed=i).errors for i in range(20)]
+        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+
     def test_errors_of_sums_are_those_of_the_sums(self):
         n = 8
         calculator = ShapleyCalculator(
