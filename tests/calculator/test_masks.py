@@ -7,9 +7,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import (
+    FeatureAblationCalculator,
     LimeCalculator,
     PermutationCalculator,
     RISECalculator,
+    ShapleyCalculator,
     VariableMonitorLinkHook,
 )
 from tests.networks import MLP, build
@@ -247,6 +249,40 @@ class TestRISE:
         model = chainer.Sequential(L.EmbedID(3, 2), F.sum)
         with pytest.raises(TypeError, match="a mask cannot let through a part"):
             RISECalculator(model, axes=1).compute(np.zeros((2, 4), np.int32))
+
+
+class TestFlags:
+    """Data of bool, as fingerprints of molecules are."""
+
+    W = np.array([[0.5], [2.0], [-1.0]])
+    x = np.array([[True, False, True], [False, False, True], [True, True, True]])
+
+    def model(self, x):
+        return F.matmul(F.cast(x, np.float64), self.W)
+
+    @pytest.mark.parametrize("rows", [x[:2], x[:2].tolist(), x[:2].astype(int)])
+    def test_references_may_be_flags(self, rows):
+        calculators = [
+            FeatureAblationCalculator(self.model, class_index=0, baseline=rows[1]),
+            ShapleyCalculator(self.model, class_index=0, background=rows),
+            PermutationCalculator(self.model, n_draws=2, background=rows),
+        ]
+        means = [np.array(rows[1], float), *2 * [np.mean(rows, axis=0)]]
+        for calculator, mean in zip(calculators, means):
+            found = calculator.compute(self.x)[0]
+            assert_allclose(found, (self.x - mean) * self.W[:, 0], atol=1e-6)
+
+    def test_rows_of_the_data_are_drawn(self):
+        found = PermutationCalculator(self.model, n_draws=3).compute(self.x)[0]
+        expected = (self.x - self.x.mean(axis=0)) * self.W[:, 0]
+        assert_allclose(found, expected, atol=1e-6)
+
+    @pytest.mark.parametrize("baseline", [0.5, 2, -1, [0, 0, 3], "mean"])
+    def test_other_numbers_are_refused(self, baseline):
+        for settings in ({"baseline": baseline}, {"background": [[0, 0, 3]]}):
+            calculator = ShapleyCalculator(self.model, class_index=0, **settings)
+            with pytest.raises(ValueError, match="whole numbers from 0 to 1 for"):
+                calculator.compute(self.x)
 
 
 class TestPermutation:

@@ -151,7 +151,7 @@ def _checked(name: str, value: Any) -> Array:
     array = from_table(value, name)
     if not isinstance(array, chainer.get_array_types()):
         array = one_array(name, array)
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold rows of numbers, as the data does, got {value!r}"
         )
