@@ -201,9 +201,17 @@ class TestRISE:
         one = calculator.replace(class_index=1).compute((v, w), seed=0)
         assert_allclose(of_w[:, :, 1], one[1], atol=1e-12)
 
-    def test_errors_of_a_sample_are_the_spread_of_samples(self):
+    @pytest.mark.parametrize("subtract_mean", [False, True])
+    def test_errors_of_a_sample_are_the_spread_of_samples(self, subtract_mean):
         x = np.random.default_rng(0).standard_normal((2, 6))
-        calculator = RISECalculator(squares, class_index=0, n_masks=64, grid=3, axes=1)
+        calculator = RISECalculator(
+            squares,
+            class_index=0,
+            n_masks=64,
+            grid=3,
+            axes=1,
+            subtract_mean=subtract_mean,
+        )
         spread = calculator.explain(x, M=60, seed=0).errors
         told = np.mean(
             [calculator.explain(x, seed=i).errors for i in range(10)], axis=0
@@ -214,6 +222,14 @@ class TestRISE:
             calculator.compute(x, seed=0)[0],
             atol=1e-12,
         )
+
+    def test_two_masks_do_not_tell_how_far_their_difference_is_off(self):
+        calculator = RISECalculator(squares, class_index=0, n_masks=2, grid=3, axes=1)
+        x = np.random.default_rng(0).standard_normal((2, 6))
+        assert calculator.explain(x, seed=0).errors is not None
+        centred = calculator.replace(subtract_mean=True)
+        assert centred.explain(x, seed=0).errors is None
+        assert centred.replace(n_masks=3).explain(x, seed=0).errors is not None
 
     def test_large_maps_are_made_class_by_class_and_without_errors(self, monkeypatch):
         x = np.random.default_rng(0).standard_normal((3, 6))
