@@ -323,7 +323,11 @@ def _check_axes(
 def _with_gradients(
     A: Array, gradient: Array, name: str, reshape: Reshape, n_row: int
 ) -> tuple[Array, Array]:
-    """Return what a layer gave, and its gradient, as ``(batch, channel, ...)``."""
+    """Return what a layer gave, and its gradient, as ``(batch, channel, ...)``.
+
+    They are in float32 at least: the sum of a map may be beyond the largest number of
+    float16.
+    """
     maps, of_maps = (as_maps(array, name, reshape, n_row) for array in (A, gradient))
     if gradient.any() and not of_maps.any():
         raise ValueError(
@@ -331,7 +335,8 @@ def _with_gradients(
             "reshape leaves out, as on the class token behind the last attention; "
             "choose a layer before that, for example its layer normalization"
         )
-    return maps, of_maps
+    dtype = np.promote_types(maps.dtype, np.float32)
+    return maps.astype(dtype, copy=False), of_maps.astype(dtype, copy=False)
 
 
 def as_maps(array: Array, name: str, reshape: Reshape, n_row: int) -> Array:

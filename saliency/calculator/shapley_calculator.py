@@ -84,7 +84,7 @@ class ShapleyCalculator(GameCalculator):
               largest coalitions are all run, and of the others some are drawn in
               pairs. With 11 groups or fewer, the default runs all, and values are
               exact. Where few are drawn, values have a bias, which is smaller than
-              their standard error;
+              their standard error with 4 n coalitions or more;
             - ``'sampling'``: what groups add in random orders, in pairs of an order
               and its reverse. Without bias for any number of coalitions;
             - ``'exact'``: all :math:`2^n` coalitions, of 16 groups at most.

@@ -282,6 +282,24 @@ def test_hires_cam_adds_up_to_the_score_where_nothing_is_negative(rng):
     assert_allclose(sums, model(images).array[:, 1] - model.fc.b.array[1], rtol=1e-10)
 
 
+@pytest.mark.parametrize(
+    "new_calculator", [GradCAMPlusPlusCalculator, XGradCAMCalculator]
+)
+def test_maps_in_float16_may_add_up_to_more_than_its_largest_number(
+    new_calculator, rng
+):
+    model, images = build(Pooled), rng.uniform(20, 60, (2, 2, 40, 40)).astype("e")
+    for parameter in model.params():
+        parameter.array = abs(parameter.array).astype("e")
+    calculator = new_calculator(model, class_index=1)
+    found = calculator.compute(images)
+    assert found.dtype == np.float16
+    assert F.relu(model.conv(images)).array.sum(axis=(2, 3), dtype="d").max() > 65504
+    for parameter in model.params():
+        parameter.array = parameter.array.astype("d")
+    assert_allclose(found, calculator.compute(images.astype("d")), rtol=5e-3)
+
+
 def test_xgrad_cam_keeps_the_sum_of_hires_cam(rng):
     """Sum by sum: what a map times its gradient adds up to is not lost by the mean."""
     A, g = abs(rng.normal(size=(2, 3, 4, 5, 6)))

@@ -7,9 +7,11 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import (
+    FeatureAblationCalculator,
     LimeCalculator,
     PermutationCalculator,
     RISECalculator,
+    ShapleyCalculator,
     VariableMonitorLinkHook,
 )
 from tests.networks import MLP, build
@@ -110,6 +112,25 @@ class TestLime:
             atol=1e-12,
         )
 
+    @pytest.mark.parametrize("n_samples", [10, 16])
+    def test_errors_tell_of_few_samples_as_well(self, n_samples):
+        x = np.random.default_rng(0).standard_normal((4, 8))
+        calculator = LimeCalculator(
+            lambda v: F.sin(F.cumsum(v, axis=1))[:, ::-1],
+            class_index="all",
+            n_samples=n_samples,
+            kernel_width=1.0,
+        )
+        spread = calculator.explain(x, M=40, seed=0).errors
+        told = [calculator.explain(x, seed=i).errors for i in range(20)]
+        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+        assert 0.75 < np.median(root_mean_square / spread) < 1.4
+
+    def test_a_sample_that_alone_tells_of_a_group_leaves_no_residual(self):
+        calculator = LimeCalculator(squares, class_index=0, alpha=0, n_samples=6)
+        found = calculator.explain(np.ones((1, 3)), seed=0)
+        assert np.isfinite(found.errors).all()
+
     def test_too_few_samples_without_a_penalty(self):
         calculator = LimeCalculator(squares, class_index=0, alpha=0, n_samples=3)
         with pytest.raises(ValueError, match="3 samples do not determine"):
@@ -180,9 +201,17 @@ class TestRISE:
         one = calculator.replace(class_index=1).compute((v, w), seed=0)
         assert_allclose(of_w[:, :, 1], one[1], atol=1e-12)
 
-    def test_errors_of_a_sample_are_the_spread_of_samples(self):
+    @pytest.mark.parametrize("subtract_mean", [False, True])
+    def test_errors_of_a_sample_are_the_spread_of_samples(self, subtract_mean):
         x = np.random.default_rng(0).standard_normal((2, 6))
-        calculator = RISECalculator(squares, class_index=0, n_masks=64, grid=3, axes=1)
+        calculator = RISECalculator(
+            squares,
+            class_index=0,
+            n_masks=64,
+            grid=3,
+            axes=1,
+            subtract_mean=subtract_mean,
+        )
         spread = calculator.explain(x, M=60, seed=0).errors
         told = np.mean(
             [calculator.explain(x, seed=i).errors for i in range(10)], axis=0
@@ -193,6 +222,14 @@ class TestRISE:
             calculator.compute(x, seed=0)[0],
             atol=1e-12,
         )
+
+    def test_two_masks_do_not_tell_how_far_their_difference_is_off(self):
+        calculator = RISECalculator(squares, class_index=0, n_masks=2, grid=3, axes=1)
+        x = np.random.default_rng(0).standard_normal((2, 6))
+        assert calculator.explain(x, seed=0).errors is not None
+        centred = calculator.replace(subtract_mean=True)
+        assert centred.explain(x, seed=0).errors is None
+        assert centred.replace(n_masks=3).explain(x, seed=0).errors is not None
 
     def test_large_maps_are_made_class_by_class_and_without_errors(self, monkeypatch):
         x = np.random.default_rng(0).standard_normal((3, 6))
@@ -228,6 +265,40 @@ class TestRISE:
         model = chainer.Sequential(L.EmbedID(3, 2), F.sum)
         with pytest.raises(TypeError, match="a mask cannot let through a part"):
             RISECalculator(model, axes=1).compute(np.zeros((2, 4), np.int32))
+
+
+class TestFlags:
+    """Data of bool, as fingerprints of molecules are."""
+
+    W = np.array([[0.5], [2.0], [-1.0]])
+    x = np.array([[True, False, True], [False, False, True], [True, True, True]])
+
+    def model(self, x):
+        return F.matmul(F.cast(x, np.float64), self.W)
+
+    @pytest.mark.parametrize("rows", [x[:2], x[:2].tolist(), x[:2].astype(int)])
+    def test_references_may_be_flags(self, rows):
+        calculators = [
+            FeatureAblationCalculator(self.model, class_index=0, baseline=rows[1]),
+            ShapleyCalculator(self.model, class_index=0, background=rows),
+            PermutationCalculator(self.model, n_draws=2, background=rows),
+        ]
+        means = [np.array(rows[1], float), *2 * [np.mean(rows, axis=0)]]
+        for calculator, mean in zip(calculators, means):
+            found = calculator.compute(self.x)[0]
+            assert_allclose(found, (self.x - mean) * self.W[:, 0], atol=1e-6)
+
+    def test_rows_of_the_data_are_drawn(self):
+        found = PermutationCalculator(self.model, n_draws=3).compute(self.x)[0]
+        expected = (self.x - self.x.mean(axis=0)) * self.W[:, 0]
+        assert_allclose(found, expected, atol=1e-6)
+
+    @pytest.mark.parametrize("baseline", [0.5, 2, -1, [0, 0, 3], "mean"])
+    def test_other_numbers_are_refused(self, baseline):
+        for settings in ({"baseline": baseline}, {"background": [[0, 0, 3]]}):
+            calculator = ShapleyCalculator(self.model, class_index=0, **settings)
+            with pytest.raises(ValueError, match="whole numbers from 0 to 1 for"):
+                calculator.compute(self.x)
 
 
 class TestPermutation:

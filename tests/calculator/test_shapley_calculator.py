@@ -227,6 +227,18 @@ class TestChance:
         assert_allclose(one.values, calculator.compute(x, seed=5)[0], atol=1e-12)
         assert one.n_sample == 1
 
+    @pytest.mark.parametrize("n_coalitions", [28, 32])
+    def test_errors_tell_of_few_coalitions_as_well(self, n_coalitions):
+        n = 12
+        calculator = ShapleyCalculator(
+            network(n), class_index=0, n_coalitions=n_coalitions
+        )
+        x = np.random.default_rng(0).standard_normal((4, n))
+        spread = calculator.explain(x, M=40, seed=0).errors
+        told = [calculator.explain(x, seed=i).errors for i in range(20)]
+        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+
     def test_errors_of_sums_are_those_of_the_sums(self):
         n = 8
         calculator = ShapleyCalculator(
@@ -416,6 +428,19 @@ class TestErrors:
         calculator = ShapleyCalculator(model, background=np.full((1, 4), 0.5))
         with pytest.raises(TypeError, match="background must be of integers"):
             calculator.compute(np.zeros((2, 4), np.int32))
+
+    @pytest.mark.parametrize("row", [[300, 0], [0, -1]])
+    def test_a_background_that_the_integers_of_the_data_do_not_reach(self, row):
+        def model(x):
+            return F.cast(x, np.float32)
+
+        calculator = ShapleyCalculator(model, class_index=0, background=[row, [1, 1]])
+        with pytest.raises(ValueError, match=r"background must .* from 0 to 255 .*got"):
+            calculator.compute(np.array([[7, 8]], np.uint8))
+        assert_array_equal(
+            calculator.replace(background=[[3, 1]]).compute(np.uint8([[7, 8]])),
+            [[[4, 0]]],
+        )
 
 
 def test_integers_are_explained_as_well():

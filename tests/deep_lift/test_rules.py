@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import DeepLiftCalculator
 from saliency.deep_lift import register_multipliers
@@ -142,6 +142,20 @@ def test_those_that_are_the_largest_together_share_a_maximum():
     assert_allclose(m * (x - x0), np.full((1, 1, 2, 2), -0.25))
     (m,) = multipliers(lambda x: F.max(x, axis=(2, 3)), (x, x0))
     assert_allclose(m * (x - x0), np.full((1, 1, 2, 2), -0.25))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: F.max(x, axis=2),
+        lambda x: F.max_pooling_1d(x, 2)[:, :, 0],
+        lambda x: F.maximum(x[:, :, 0], x[:, :, 1]),
+    ],
+)
+def test_elements_in_float16_that_rounding_does_not_explain_do_not_share(f):
+    x, baseline = (np.array([[pair]], np.float16) for pair in ([1, 1.5], [1.9, 2]))
+    calculator = DeepLiftCalculator(f, class_index=0, baseline=baseline)
+    assert_array_equal(calculator.compute(x), [[[[0, -0.5]]]])
 
 
 class Cubed(chainer.FunctionNode):

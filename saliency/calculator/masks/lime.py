@@ -9,6 +9,9 @@ import numpy as np
 
 from saliency.calculator.masks.design import LinearDesign, applied, units_of_parts
 
+#: How much of a residual is taken to be left at least.
+_LEAST = 1e-6
+
 
 class Lime:
     """Makes designs of random coalitions whose values are coefficients of a ridge.
@@ -53,17 +56,22 @@ class Ridge(LinearDesign):
         super().__init__(table, ridge(z, weights, alpha))
         self._centred = z - np.average(z, axis=0, weights=weights)
         self._shares = weights / weights.sum()
+        leverages = self._shares + np.einsum("si,is->s", self._centred, self.weights)
+        # At 1, no other coalition says anything of the score, and no residual is left.
+        self._leverages = leverages.clip(max=1 - _LEAST)
         self.n_unit = len(table) - 1 if len(table) > 2 else 0
 
     def parts(self, scores: np.ndarray, n_part: int) -> Iterator[np.ndarray]:
         """Give coefficients to which some coalitions contribute more than the others.
 
-        What one contributes is its residual times its weights (delta method).
+        What one contributes is its residual times its weights (delta method). Few of
+        them draw the regression to themselves: a residual counts as what it is for the
+        regression without the coalition (jackknife).
         """
         values = self.values(scores)
         mean = applied(self._shares[None], scores)
         residuals = (scores - mean - applied(self._centred, values))[:, 1:]
-        weights = self.weights[:, 1:]
+        weights = self.weights[:, 1:] / (1 - self._leverages[1:])
         of_each = applied(weights, residuals) / self.n_unit
         for drawn in units_of_parts(self.n_unit, n_part):
             own = applied(weights[:, drawn], residuals[:, drawn])

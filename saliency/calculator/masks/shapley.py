@@ -322,19 +322,47 @@ class WeightedLeastSquares(LinearDesign):
     def parts(self, scores: np.ndarray, n_part: int) -> Iterator[np.ndarray]:
         """Give values to which some of the pairs contribute more than the others.
 
-        What a coalition contributes is its residual times its coefficients. These add
-        up to zero, and their spread is that of the values (delta method).
+        What a coalition contributes is its residual times its coefficients, and the
+        spread of what pairs contribute is that of the values (delta method). Few pairs
+        draw the values so far to themselves that nearly no residual is left: it counts
+        as what it is for values without the pair (jackknife). The more of all pairs
+        of a size are drawn, the less chance is in them.
         """
         values = self.values(scores)
         drawn = slice(-2 * self.n_unit, None)
         gains = scores[:, 2:][:, drawn] - scores[:, 1:2]
-        residuals = gains - applied(self._coalitions[drawn], values)
+        coalitions = self._coalitions[drawn]
+        residuals = gains - applied(coalitions, values)
         coefficients = self._coefficients[:, drawn]
+        coefficients = coefficients / (1 - _leverages(coalitions, coefficients))
+        coefficients *= np.sqrt(1 - _shares_drawn(coalitions))
         mean = applied(coefficients, residuals) / self.n_unit
         for pairs in units_of_parts(self.n_unit, n_part):
             steps = (2 * pairs[:, None] + np.arange(2)).ravel()
             own = applied(coefficients[:, steps], residuals[:, steps])
             yield values + (own - len(pairs) * mean) * n_part
+
+
+def _leverages(coalitions: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+    """Return how far the values follow what is seen at each pair, from 0 to 1.
+
+    It is that of the pair for a coalition and for its complement, which stand one after
+    the other. What one has more, the other has less, since values add up.
+    """
+    of_one = coefficients[:, ::2] - coefficients[:, 1::2]
+    leverages: np.ndarray = np.einsum("pi,ip->p", coalitions[::2], of_one).repeat(2)
+    return leverages
+
+
+def _shares_drawn(coalitions: np.ndarray) -> np.ndarray:
+    """Return how many of all pairs of its size are drawn, for each coalition."""
+    n = coalitions.shape[1]
+    sizes, of_size, counts = np.unique(
+        coalitions[::2].sum(axis=1).astype(int), return_inverse=True, return_counts=True
+    )
+    n_pairs = [comb(n, k) // (2 if 2 * k == n else 1) for k in sizes.tolist()]
+    shares = np.array([drawn / m for drawn, m in zip(counts.tolist(), n_pairs)])
+    return shares[of_size.reshape(-1)].repeat(2)
 
 
 def default_number(n_group: int) -> int:

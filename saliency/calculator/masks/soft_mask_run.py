@@ -257,7 +257,9 @@ class SoftMaskRun(MaskRun):
 
     def give_parts(self) -> bool:
         """Give the parts of a sample in its place, if there are enough masks."""
-        self._gives_parts = self._settings.n_masks > 1
+        # Of two scores less their mean, one is the other with another sign.
+        least = 3 if self._settings.subtracts_mean else 2
+        self._gives_parts = self._settings.n_masks >= least
         return self._gives_parts
 
     def _maps_of_parts(self, scores: np.ndarray, position: int) -> np.ndarray:
@@ -267,6 +269,13 @@ class SoftMaskRun(MaskRun):
         n_part = number_of_parts(shape, min(_PARTS_AT_MOST, n_mask))
         units = units_of_parts(n_mask, n_part)
         sums = np.stack([self._maps(scores, 0, position, some) for some in units])
+        if self._settings.subtracts_mean:
+            # The mean score moves with each mask: what one of them contributes is its
+            # score times how far it is from the mean mask. The sum stays the same.
+            mean_mask = self._maps(np.ones((n_example, n_mask, 1)), 0, position)
+            of_parts = np.stack([scores[:, some].sum(axis=1) for some in units])
+            of_parts /= n_mask
+            sums -= of_parts.reshape(*of_parts.shape, *[1] * len(shape[2:])) * mean_mask
         whole = sums.sum(axis=0)
         shares = np.array([len(some) for some in units])
         weights = shares.reshape((-1,) + (1,) * whole.ndim) / n_mask

@@ -9,7 +9,11 @@ import numpy as np
 from saliency.array_types import Array
 from saliency.calculator.engine.data_frames import from_table
 from saliency.calculator.engine.forward_pass import ForwardPass
-from saliency.calculator.paths.reference import Reference
+from saliency.calculator.paths.reference import (
+    Reference,
+    beyond_integers,
+    out_of_range,
+)
 from saliency.checks import is_finite, one_array
 
 import chainer
@@ -114,7 +118,8 @@ class Background:
 
         Raises:
             TypeError: If the target is of integers, and they are not.
-            ValueError: If their shape is not that of the target, or they are not one
+            ValueError: If the target is of integers that do not reach as far as they
+                do, their shape is not that of the target, or they are not one
                 for each of several targets; or as in :meth:`check_rows`.
         """
         self.check_rows(origin, this, call)
@@ -123,6 +128,9 @@ class Background:
             raise TypeError(
                 f"{self._name} must be of integers, as the target is, got {array.dtype}"
             )
+        bad = beyond_integers(array, origin.dtype)
+        if len(bad):
+            raise out_of_range(self._name, origin.dtype, f"{int(bad[0])}")
         xp = chainer.backend.get_array_module(origin)
         n_axis = origin.ndim - array.ndim
         as_target = array.reshape(len(array), *(1,) * n_axis, *array.shape[1:])
@@ -143,7 +151,7 @@ def _checked(name: str, value: Any) -> Array:
     array = from_table(value, name)
     if not isinstance(array, chainer.get_array_types()):
         array = one_array(name, array)
-    if array.dtype.kind not in "fiu":
+    if array.dtype.kind not in "fiub":
         raise TypeError(
             f"{name} must hold rows of numbers, as the data does, got {value!r}"
         )

@@ -177,17 +177,9 @@ class ReferenceForData:
 
     def _cast(self, value: Array, target: Array, given: Any) -> Array:
         """Return a value in the dtype of the target."""
-        if target.dtype.kind in "iu":
-            limits = np.iinfo(target.dtype)
-            is_whole = (value == value.round()) if value.dtype.kind == "f" else True
-            fits = is_whole & (limits.min <= value) & (value <= limits.max)
-            if not fits.all():
-                bad = self._described(value[~fits], given)
-                raise ValueError(
-                    f"{self._name} must hold whole numbers from {limits.min} to "
-                    f"{limits.max} for a target of dtype {target.dtype}, got {bad}. If "
-                    "the model takes floats, pass data.astype(np.float32)"
-                )
+        bad = beyond_integers(value, target.dtype)
+        if len(bad):
+            raise out_of_range(self._name, target.dtype, self._described(bad, given))
         return value.astype(target.dtype)
 
     def _described(self, bad: Array, given: Any) -> str:
@@ -211,6 +203,39 @@ class ReferenceForData:
         )
 
 
+def beyond_integers(value: Array, dtype: np.dtype) -> Array:
+    """Return the elements that a dtype of integers or bool does not have.
+
+    Args:
+        value (array): Numbers, of any shape.
+        dtype (numpy.dtype): The dtype that they are to get; others have all of them.
+    """
+    if dtype.kind not in "iub" or np.can_cast(value.dtype, dtype):
+        return value.ravel()[:0]
+    low, high = _limits(dtype)
+    is_whole = (value == value.round()) if value.dtype.kind == "f" else True
+    fits = is_whole & (low <= value) & (value <= high)
+    found: Array = value[~fits]
+    return found
+
+
+def out_of_range(name: str, dtype: np.dtype, got: str) -> ValueError:
+    """Return the error for a value that a target of integers or bool cannot have."""
+    low, high = _limits(dtype)
+    return ValueError(
+        f"{name} must hold whole numbers from {low} to {high} for a target of dtype "
+        f"{dtype}, got {got}. If the model takes floats, pass data.astype(np.float32)"
+    )
+
+
+def _limits(dtype: np.dtype) -> tuple[int, int]:
+    """Return the smallest and the largest number of a dtype of integers or bool."""
+    if dtype.kind == "b":
+        return 0, 1
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
+
+
 def _checked(name: str, value: Any) -> Any:
     """Return a reference in one of the forms that users give, an array as such."""
     if isinstance(value, chainer.Variable):
@@ -224,7 +249,8 @@ def _as_finite_array(name: str, value: Any) -> Any:
     value = from_table(value, name)
     if not isinstance(value, chainer.get_array_types()):
         value = one_array(name, value)
-    if value.dtype.kind not in "fiu":
+    is_flag = value.dtype.kind == "b" and value.ndim == 0
+    if value.dtype.kind not in "fiub" or is_flag:
         raise ValueError(
             f"{name} must be a number, an array, 'mean' or a callable, got {value!r}"
         )

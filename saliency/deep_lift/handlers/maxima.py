@@ -28,8 +28,10 @@ import chainer
 import chainer.functions as F
 from chainer.functions import pooling
 
-# Elements are the largest together if they differ by so many times the last digit.
+# Elements are the largest together if they differ by so many times the last digit, ...
 _ROUNDING = 128
+# ... or by this share, which is less than that in float16.
+_MOST_ROUNDING = 2**-8
 
 #: Slices along the axes of an array.
 Slices = tuple[Any, ...]
@@ -48,7 +50,8 @@ class _Maxima:
         self._xp = xp
         self._dy = y - y0
         self._half = self._dy * y.dtype.type(0.5)
-        digits = y.dtype.type(_ROUNDING * np.finfo(y.dtype).eps)
+        share = min(_ROUNDING * float(np.finfo(y.dtype).eps), _MOST_ROUNDING)
+        digits = y.dtype.type(share)
         self._floor, self._floor0 = y - abs(y) * digits, y0 - abs(y0) * digits
 
     def is_winner(self, x: Array, x0: Array, at: Slices = ()) -> Array:
