@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.explanation import Explanation
-from saliency.report.encoding import rounded
+from saliency.report.encoding import DIGITS_OF_SUMS, rounded
 from saliency.visualizer.explained.of_images import is_of_images
 from saliency.visualizer.explained.titles import (
     names_of_class_axis,
@@ -245,5 +245,5 @@ def _listed(array: np.ndarray | None) -> Any:
 
 
 def _by_layer(array: np.ndarray) -> Any:
-    """Return what there is for each class and example, ``(n_layer, n)``, rounded."""
-    return rounded(array.reshape(len(array), -1).T)
+    """Return the ends of sums by class and example, ``(n_layer, n)``, rounded."""
+    return rounded(array.reshape(len(array), -1).T, DIGITS_OF_SUMS)

@@ -201,6 +201,20 @@ class TestTables:
         np.testing.assert_allclose(means["strength"], expected, rtol=1e-4)
         assert method["adds"]
 
+    def test_large_outputs_are_the_ends_of_their_sums(self):
+        """Outputs such as years or kelvins differ little, beside what they are."""
+        given = explained.table()
+        start, values = 2011.874, given.values / 100
+        bases = np.full(len(given), start)
+        given = dataclasses.replace(
+            given, values=values, base_values=bases, scores=start + values.sum(axis=1)
+        )
+        data = Page(given.to_html()).data
+        (end,), (base,) = data["methods"][0]["f"], data["methods"][0]["base"]
+        found = np.array(data["content"]["values"][0][0])
+        rest = np.subtract(end, base) - found.sum(axis=1)
+        assert (abs(rest) < 1e-4 * abs(found).sum(axis=1)).all()
+
     def test_classes_are_not_mixed(self):
         given = explained.table()
         classes = (given.data[:, 0] > 0).astype(int)
