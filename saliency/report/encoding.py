@@ -21,6 +21,14 @@ def rounded(array: Any, digits: int = DIGITS) -> Any:
     return _rounded(np.asarray(array, np.float64).tolist(), digits)
 
 
+def rounded_values(array: Any) -> Any:
+    """Return values of features as `rounded` does, but with all their whole digits."""
+    array = np.asarray(array, np.float64)
+    is_long = np.abs(array) >= 10**DIGITS
+    found: Any = np.where(is_long, np.rint(array), rounded(array))
+    return np.where(np.isfinite(array), found, None).tolist()
+
+
 def _rounded(values: Any, digits: int) -> Any:
     if isinstance(values, list):
         return [_rounded(value, digits) for value in values]

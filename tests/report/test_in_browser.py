@@ -169,6 +169,12 @@ class TestTables:
         for (start, _), (_, end) in zip(ends, ends[1:]):
             assert start == pytest.approx(end, abs=1.5)
 
+    def test_whole_values_have_all_their_digits(self, show):
+        data = np.array([[94913, -20240131, 0.123456]])
+        page = show(dataclasses.replace(explained.table(1), data=data))
+        cells = texts_of(page, ".bars tbody tr:not(.total) td:nth-child(2)")
+        assert {*cells} == {"94913", "\N{MINUS SIGN}20240131", "0.1235"}
+
     def test_points_tell_their_example_and_choose_it(self, show):
         page = show(explained.table(3))
         canvas = wait_for(page, "document.querySelector('canvas.swarm')")

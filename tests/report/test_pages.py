@@ -248,6 +248,14 @@ class TestTables:
         found = np.array(data["content"]["values"][0])
         np.testing.assert_allclose(found, np.moveaxis(values, 1, 0), rtol=1e-4)
 
+    def test_codes_have_all_their_digits(self):
+        data = np.array([[94913, 20240131, -4.5], [101325.37, np.nan, 0.123456]])
+        given = dataclasses.replace(explained.table(2), data=data)
+        assert Page(given.to_html()).data["content"]["x"] == [
+            [94913, 20240131, -4.5],
+            [101325, None, 0.12346],
+        ]
+
     def test_missing_values_of_features(self):
         given = explained.table(2)
         data = given.data.copy()

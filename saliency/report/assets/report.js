@@ -47,10 +47,11 @@ function number(value, isSigned = false) {
   return (value < 0 ? '−' : isSigned && value > 0 ? '+' : '') + text;
 }
 
-// Values of features, which are exact where they are short.
+// Values of features, which are exact where they are short or whole.
 function plainNumber(value) {
   if (value === null || value === undefined) return '–';
-  return String(Number(value.toPrecision(4))).replace('-', '−');
+  const isLong = Math.abs(value) >= 1e4 && Math.abs(value) < 1e15;
+  return String(isLong ? Math.round(value) : Number(value.toPrecision(4))).replace('-', '−');
 }
 
 // --- colours ---
