@@ -96,6 +96,10 @@ class TestFiles:
         bare.save(tmp_path / "v1.2.npz")
         assert_same(Explanation.load(tmp_path / "v1.2.npz"), bare)
 
+    def test_a_number_of_samples_may_be_of_numpy(self, tmp_path):
+        Explanation(np.zeros(2), n_sample=np.int64(30)).save(tmp_path / "x")
+        assert Explanation.load(tmp_path / "x").n_sample == 30
+
     def test_a_file_of_the_first_version(self, explanation, tmp_path):
         arrays, header = {}, {"format": "saliency.Explanation", "version": 1}
         for field in dataclasses.fields(Explanation)[:13]:

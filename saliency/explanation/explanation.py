@@ -149,6 +149,7 @@ class Explanation:
         checked_text("method", self.method)
         checked_text("settings", self.settings)
         check_positive("n_sample", self.n_sample)
+        self._set("n_sample", int(self.n_sample))  # NumPy's have no place in JSON
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
