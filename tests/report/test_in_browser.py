@@ -145,6 +145,29 @@ class TestTables:
         assert {*texts_of(page, ".list tbody th")} == expected
         assert f"{len(expected)} of 30" in one_of(page, "#examples .count").text
 
+    def test_conditions_on_names_with_commas(self, show):
+        given = explained.table(
+            title=" length, in cm, if < 9"
+        )  # as CSV files have them
+        page = show(given)
+        field = one_of(page, "input[type=search]")
+        for text, is_shown in (
+            ("Length, in cm, if < 9 > 0.5", given.data[:, 0] > 0.5),
+            (
+                "width < 0, length, in cm, if < 9 > 0.5, flower 1",
+                (given.data[:, 0] > 0.5)
+                & (given.data[:, 1] < 0)
+                & np.array(["flower 1" in name for name in given.index]),
+            ),
+        ):
+            field.clear()
+            field.send_keys(text)
+            count = f"{is_shown.sum()} of 30 examples"
+            has_it = "document.querySelector('#examples .count').textContent"
+            wait_for(page, f"{has_it} === arguments[0]", count)
+            expected = set(np.array(given.index)[is_shown])
+            assert {*texts_of(page, ".list tbody th")} == expected
+
     def test_a_waterfall_by_keys(self, show):
         given = explained.table()
         page = show(given)

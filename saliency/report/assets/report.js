@@ -211,13 +211,31 @@ const COMPARED = {
   '>=': (a, b) => a >= b, '=': (a, b) => a === b,
 };
 
+// Returns the condition that a term is, or null if it has no name that is known.
+function conditionOf(term, valueOf) {
+  const found = term.match(CONDITION);
+  return found && valueOf(found[1], 0) !== undefined ? found : null;
+}
+
+// Returns the terms of a filter. Commas in the name of a condition do not end a term.
+function termsOf(valueOf) {
+  const parts = chosen.filter.toLowerCase().split(',');
+  const terms = [];
+  for (let start = 0, end; start < parts.length; start = end) {
+    const upTo = (k) => parts.slice(start, k).join(',').trim();
+    end = parts.length;
+    while (end > start + 1 && !conditionOf(upTo(end), valueOf)) end -= 1;
+    terms.push(upTo(end));
+  }
+  return terms.filter(Boolean);
+}
+
 // Returns what tells whether an example is shown. `valueOf` returns the number that a
 // name stands for in an example, or undefined; `textOf` the text that words are found in.
 function matcher(valueOf, textOf) {
-  const terms = chosen.filter.toLowerCase().split(',').map((t) => t.trim());
-  const tests = terms.filter(Boolean).map((term) => {
-    const found = term.match(CONDITION);
-    if (!found || valueOf(found[1], 0) === undefined) return (i) => textOf(i).includes(term);
+  const tests = termsOf(valueOf).map((term) => {
+    const found = conditionOf(term, valueOf);
+    if (!found) return (i) => textOf(i).includes(term);
     const limit = Number(found[3].replace('−', '-'));
     return (i) => {
       const value = valueOf(found[1], i);
