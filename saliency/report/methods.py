@@ -241,7 +241,10 @@ def _check_same(one: Method, other: Method) -> None:
 
 
 def _listed(array: np.ndarray | None) -> Any:
-    return None if array is None else array.tolist()
+    if array is None:
+        return None
+    # A name that is missing is NaN, which is not equal to itself.
+    return [None if name != name else name for name in array.tolist()]
 
 
 def _by_layer(array: np.ndarray) -> Any:

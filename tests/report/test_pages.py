@@ -400,6 +400,14 @@ class TestMethods:
         assert "By one, " in page.texts["p"][0]
         assert page.data["methods"][1]["base"] is None
 
+    def test_names_of_rows_may_be_missing(self):
+        one, other = (Explanation(np.ones((3, 2)), index=[1, np.nan, 3]) for _ in "ab")
+        page = Page(saliency.report.report_html({"one": one, "other": other}))
+        assert page.data["names"] == ["1.0", "nan", "3.0"]
+        moved = Explanation(np.ones((3, 2)), index=[1, 3, np.nan])
+        with pytest.raises(ValueError, match=r"differ in their.* index"):
+            saliency.report.report_html({"one": one, "moved": moved})
+
     @pytest.mark.parametrize(
         ("other", "message"),
         [
