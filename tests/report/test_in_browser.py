@@ -326,6 +326,20 @@ class TestElements:
         wait_for(page, "document.querySelectorAll('.card').length === 1")
         assert one_of(page, ".card h3").text == "example 2"
 
+    def test_the_scale_of_a_text_without_words(self, show):
+        given = Explanation(
+            np.array([[np.nan, np.nan], [1.0, -2.0]]), element_names=[[], ["a", "b"]]
+        )
+        page = show(given)
+        (choice,) = (
+            node for node in all_of(page, "select") if "each example" in node.text
+        )
+        choice.send_keys("each")
+        wait_for(page, "document.querySelectorAll('.card .key').length === 2")
+        empty, other = texts_of(page, ".card .key")
+        assert "Infinity" not in empty
+        assert "\N{MINUS SIGN}2.00" in other
+
 
 class TestPages:
     @pytest.mark.parametrize("kind", explained.all_kinds())
