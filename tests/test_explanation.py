@@ -20,6 +20,7 @@ from saliency import (
     SmilesVisualizer,
     TableVisualizer,
     TextVisualizer,
+    abs_max_scaler,
 )
 
 NAMES = ("age", "red", "green", "weight")
@@ -408,6 +409,23 @@ class TestElements:
 
     def drawn(self, figure):
         return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+    @pytest.mark.parametrize("scale", ["all", "separate"])
+    def test_texts_without_words_are_drawn_among_others(self, scale):
+        explanation = Explanation(
+            [[np.nan, np.nan], [1.0, -2.0]],
+            element_names=[[], ["no", "film"]],
+            index=["empty", "other"],
+        )
+        scaler = abs_max_scaler
+        drawn = self.drawn(explanation.plot(scale=scale, scaler=scaler))
+        assert [text for text in drawn if text][:4] == ["empty", "other", "no", "film"]
+        scores = {"IG": explanation.values, "LRP": explanation.values}
+        page = TextVisualizer().html(scores, explanation.element_names)
+        assert page.count("IG") == page.count("LRP") == 2
+        assert "IG" in self.drawn(
+            TextVisualizer().visualize(scores, explanation.element_names)
+        )
 
     def test_texts_are_drawn(self, texts, tmp_path):
         figure = texts.plot(save_filepath=tmp_path / "x.png")
