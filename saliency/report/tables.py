@@ -33,10 +33,8 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     """Return the data of a page with the first n examples."""
     first = methods[0]
     given = first.explanation
-    data = given.data
-    x = None
-    if data is not None and data.size == first.layers[0].size:
-        x = data.reshape(first.layers[0].shape).astype("d")
+    data = given.data_of_features()
+    x = None if data is None else data.astype("d")
     return {
         "features": [plain(name) for name in given.names_of_features()],
         "x": None if x is None else rounded_values(x[:n]),
