@@ -87,6 +87,19 @@ def assert_same(one: Explanation, other: Explanation) -> None:
             assert a == b, field.name
 
 
+def test_classes_of_one_name_are_two_in_data_frames():
+    values = np.arange(8.0).reshape(2, 2, 2)
+    explanation = Explanation(
+        values, classes=[[1, 3], [3, 1]], class_names=["ox", "crane", "cat", "crane"]
+    )
+    wide = explanation.to_dataframe()
+    assert wide.loc[(0, "crane")].tolist() == [0, 1]
+    assert wide.loc[(0, "3: crane")].tolist() == [2, 3]
+    assert wide.loc[(1, "3: crane")].tolist() == [4, 5]
+    means = explanation.to_dataframe(tidy=True).groupby("class")["value"].mean()
+    assert means.to_dict() == {"crane": 3.5, "3: crane": 3.5}
+
+
 class TestFiles:
     def test_what_is_saved_is_loaded(self, explanation, tmp_path):
         explanation.save(tmp_path / "x")

@@ -22,6 +22,7 @@ from saliency.explanation.names import (
     check_names_of_elements,
     checked_names,
     checked_names_of_elements,
+    distinct_names,
     number_of_leading_axes,
     numbers_of_elements,
 )
@@ -527,7 +528,8 @@ class Explanation:
             pandas.DataFrame: Its index is that of the data, or with ``tidy`` the
             column ``example`` is. With an axis of classes the index has a level for
             them. What lies beyond the end of an example is NaN, and has no row with
-            ``tidy``.
+            ``tidy``. Of several classes with one name, all but the first have their
+            number before it.
 
         Raises:
             ImportError: If pandas is not installed.
@@ -592,11 +594,13 @@ class Explanation:
         return np.broadcast_to(of_classes, columns.shape)
 
     def _named_classes(self) -> np.ndarray:
-        """Return the name of each class that was explained, as ``classes`` are."""
+        """Return the names of the classes that were explained, as ``classes`` are."""
         assert self.classes is not None  # whoever asks has looked
+        numbers = np.unique(self.classes).tolist()
+        names = distinct_names({n: self.name_of_class(n) for n in numbers})
         named = np.empty(self.classes.shape, object)
         for place, number in np.ndenumerate(self.classes):
-            named[place] = self.name_of_class(int(number))
+            named[place] = names[int(number)]
         return named
 
     def to_shap(self) -> Any:
