@@ -168,6 +168,18 @@ class TestTables:
             expected = set(np.array(given.index)[is_shown])
             assert {*texts_of(page, ".list tbody th")} == expected
 
+    def test_numbers_are_equal_to_what_is_written_of_them(self, show):
+        scores = [np.float32(0.3), 0.3001, 20240131, 20240132]
+        given = dataclasses.replace(explained.table(4), scores=np.array(scores, "d"))
+        page = show(given)
+        field = one_of(page, "input[type=search]")
+        for text, name in (("f(x) = 0.3", 0), ("f(x) = 20240132", 3)):
+            field.clear()
+            field.send_keys(text)
+            cells = "[...document.querySelectorAll('.list tbody th')]"
+            shown = f"{cells}.map((cell) => cell.textContent).join() === arguments[0]"
+            wait_for(page, shown, f"flower {name}")
+
     def test_a_waterfall_by_keys(self, show):
         given = explained.table()
         page = show(given)

@@ -208,8 +208,13 @@ function chooseClass(onchange, hasAll) {
 const CONDITION = /^(.*?)\s*(<=|>=|<|>|=)\s*([-−+]?\d*\.?\d+(?:e[-+]?\d+)?)$/i;
 const COMPARED = {
   '<': (a, b) => a < b, '>': (a, b) => a > b, '<=': (a, b) => a <= b,
-  '>=': (a, b) => a >= b, '=': (a, b) => a === b,
+  '>=': (a, b) => a >= b, '=': isSame,
 };
+
+// Whether a number is the one that was written; five digits are enough behind the point.
+function isSame(a, b) {
+  return a === b || (!Number.isInteger(a) && Number(a.toPrecision(5)) === b);
+}
 
 // Returns the condition that a term is, or null if it has no name that is known.
 function conditionOf(term, valueOf) {
