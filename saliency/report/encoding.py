@@ -25,8 +25,10 @@ def rounded_values(array: Any) -> Any:
     """Return values of features as `rounded` does, but with all their whole digits."""
     array = np.asarray(array, np.float64)
     is_long = np.abs(array) >= 10**DIGITS
-    found: Any = np.where(is_long, np.rint(array), rounded(array))
-    return np.where(np.isfinite(array), found, None).tolist()
+    found = np.array(rounded(array), object)
+    is_long &= np.isfinite(array)
+    found[is_long] = np.rint(array[is_long]).tolist()
+    return found.tolist()
 
 
 def _rounded(values: Any, digits: int) -> Any:
