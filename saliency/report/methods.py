@@ -48,7 +48,7 @@ class Method(NamedTuple):
         n_class = given.values.shape[1] if given.has_class_axis else 0
         values = [given.values[:, c] for c in range(n_class)] or [given.values]
         if self.kind == "image":
-            return [v.sum(axis=1) if v.ndim == 4 else v for v in values]
+            return [v.sum(axis=1, dtype="d") if v.ndim == 4 else v for v in values]
         return [v.reshape(len(v), -1) for v in values]
 
     @property

@@ -313,6 +313,12 @@ class TestImages:
         np.testing.assert_allclose(found, values[1].sum(axis=0), atol=0.1)
         assert len(content["photographs"]) == 2  # the data may be shown
 
+    def test_channels_of_float16_are_summed_beyond_it(self):
+        values = np.full((1, 3, 4, 4), 3e4, np.float16)
+        content = Page(Explanation(values, images=np.ones((1, 4, 4))).to_html()).data
+        found = self.decoded(content["content"]["maps"][0][0][0])
+        np.testing.assert_allclose(found, values.astype("d").sum(axis=1)[0])
+
     def test_without_photographs(self):
         given = Explanation(np.ones((1, 3, 8, 8)), data=np.full((1, 3, 8, 8), -3.0))
         assert Page(given.to_html()).data["content"]["photographs"] is None
