@@ -163,6 +163,19 @@ def test_many_whole_numbers_are_no_categories():
     np.testing.assert_array_equal(at, features[:, 0])
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [(-9, 9, "both"), (-1, 9, "max"), (-9, 1, "min"), (-0.1, 0.1, "neither")],
+)
+def test_the_colour_bar_says_at_which_ends_there_are_other_values(low, high, ends):
+    features = X.copy()
+    features[:, 2] = np.clip(X[:, 2], low, high)
+    bar = draw(X[:, 0], features, color_by="c").axes[1]._colorbar
+    assert bar.extend == ends
+    is_beyond = (features[:, 2].min() < bar.vmin, features[:, 2].max() > bar.vmax)
+    assert is_beyond == (ends in ("min", "both"), ends in ("max", "both"))
+
+
 def test_the_colour_bar_has_the_values_of_categories():
     features = X.copy()
     features[:, 2] = np.arange(200) % 2

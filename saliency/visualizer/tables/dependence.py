@@ -292,8 +292,11 @@ def _draw_color_bar(
     colors = np.concatenate([panel.colors for panel in panels])
     missing = "\n(grey: no value)" if np.isnan(colors).any() else ""
     present = colors[~np.isnan(colors)]
-    is_cut = len(present) and not are_categories(colors)
-    settings = {"extend": "both"} if is_cut and dots.norm.vmax < present.max() else {}
-    bar = draw_bar_of_features(sheet, dots, name + missing, **settings)
+    is_below = bool((present < dots.norm.vmin).any())
+    is_above = bool((present > dots.norm.vmax).any())
+    ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
+    bar = draw_bar_of_features(
+        sheet, dots, name + missing, extend=ends[is_below, is_above]
+    )
     if are_categories(colors):
         bar.set_ticks(np.unique(present))
