@@ -20,6 +20,7 @@ from saliency import (
     SmilesVisualizer,
     TableVisualizer,
     TextVisualizer,
+    abs_max_scaler,
 )
 
 NAMES = ("age", "red", "green", "weight")
@@ -86,6 +87,19 @@ def assert_same(one: Explanation, other: Explanation) -> None:
             assert a == b, field.name
 
 
+def test_classes_of_one_name_are_two_in_data_frames():
+    values = np.arange(8.0).reshape(2, 2, 2)
+    explanation = Explanation(
+        values, classes=[[1, 3], [3, 1]], class_names=["ox", "crane", "cat", "crane"]
+    )
+    wide = explanation.to_dataframe()
+    assert wide.loc[(0, "crane")].tolist() == [0, 1]
+    assert wide.loc[(0, "3: crane")].tolist() == [2, 3]
+    assert wide.loc[(1, "3: crane")].tolist() == [4, 5]
+    means = explanation.to_dataframe(tidy=True).groupby("class")["value"].mean()
+    assert means.to_dict() == {"crane": 3.5, "3: crane": 3.5}
+
+
 class TestFiles:
     def test_what_is_saved_is_loaded(self, explanation, tmp_path):
         explanation.save(tmp_path / "x")
@@ -95,6 +109,10 @@ class TestFiles:
         bare = Explanation(np.zeros((2, 3, 4)))
         bare.save(tmp_path / "v1.2.npz")
         assert_same(Explanation.load(tmp_path / "v1.2.npz"), bare)
+
+    def test_a_number_of_samples_may_be_of_numpy(self, tmp_path):
+        Explanation(np.zeros(2), n_sample=np.int64(30)).save(tmp_path / "x")
+        assert Explanation.load(tmp_path / "x").n_sample == 30
 
     def test_a_file_of_the_first_version(self, explanation, tmp_path):
         arrays, header = {}, {"format": "saliency.Explanation", "version": 1}
@@ -404,6 +422,23 @@ class TestElements:
 
     def drawn(self, figure):
         return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+    @pytest.mark.parametrize("scale", ["all", "separate"])
+    def test_texts_without_words_are_drawn_among_others(self, scale):
+        explanation = Explanation(
+            [[np.nan, np.nan], [1.0, -2.0]],
+            element_names=[[], ["no", "film"]],
+            index=["empty", "other"],
+        )
+        scaler = abs_max_scaler
+        drawn = self.drawn(explanation.plot(scale=scale, scaler=scaler))
+        assert [text for text in drawn if text][:4] == ["empty", "other", "no", "film"]
+        scores = {"IG": explanation.values, "LRP": explanation.values}
+        page = TextVisualizer().html(scores, explanation.element_names)
+        assert page.count("IG") == page.count("LRP") == 2
+        assert "IG" in self.drawn(
+            TextVisualizer().visualize(scores, explanation.element_names)
+        )
 
     def test_texts_are_drawn(self, texts, tmp_path):
         figure = texts.plot(save_filepath=tmp_path / "x.png")

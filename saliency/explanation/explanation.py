@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from saliency.checks import check_positive, checked_text, is_int, narrowed
+from saliency.checks import check_bool, check_positive, checked_text, is_int, narrowed
 from saliency.explanation.files import read_file, write_file
 from saliency.explanation.groups import GroupedColumns, Groups
 from saliency.explanation.images import checked_images
@@ -22,6 +22,7 @@ from saliency.explanation.names import (
     check_names_of_elements,
     checked_names,
     checked_names_of_elements,
+    distinct_names,
     number_of_leading_axes,
     numbers_of_elements,
 )
@@ -93,6 +94,9 @@ class Explanation:
             kept are arrays.
         settings (str): How the samples were computed, as arguments of ``explain``, such
             as ``'M=30, train=True, seed=0'``; empty where all are the defaults.
+        at_link (bool): Whether the values were read at a link within the model: they
+            are of its units then, and columns of a table as ``data`` are not their
+            features.
 
     Raises:
         ImportError: If there are molecules without ``element_names``, and no RDKit.
@@ -118,6 +122,7 @@ class Explanation:
     molecules: Sequence[str] | None = None
     images: Sequence[np.ndarray] | None = None
     settings: str = ""
+    at_link: bool = False
 
     #: Draws an explanation; the package says what does, since what is explained knows
     #: nothing of pictures.
@@ -148,7 +153,11 @@ class Explanation:
         checked_text("calculator", self.calculator)
         checked_text("method", self.method)
         checked_text("settings", self.settings)
+        check_bool("at_link", self.at_link)
         check_positive("n_sample", self.n_sample)
+        # Those of NumPy have no place in JSON.
+        self._set("n_sample", int(self.n_sample))
+        self._set("at_link", bool(self.at_link))
 
     def _set(self, name: str, value: Any) -> None:
         object.__setattr__(self, name, value)
@@ -483,12 +492,23 @@ class Explanation:
             )
         return self.values
 
-    def _table(self) -> np.ndarray | None:
-        """Return the data as values have it, ``(N, n_feature)``; None if it differs."""
+    def data_of_features(self) -> np.ndarray | None:
+        """Return the data that the values are of, ``(N, n_feature)``.
+
+        Returns:
+            numpy.ndarray or None: None where the data has another shape, or is a table
+            of floats and the values are of the units of a link.
+
+        Raises:
+            ValueError: If values are not ``(N, n_feature)``, or with an axis of classes
+                ``(N, n_class, n_feature)``.
+        """
         columns = self._columns()
         shape = (len(self), columns.shape[-1])
         if self.data is None or self.data.size != shape[0] * shape[1]:
             return None
+        if self.at_link and self.data.dtype.kind == "f":
+            return None  # numbers of tokens or atoms are embedded, and have their place
         if self.data.shape not in (shape, shape[:1]):
             return None
         return self.data.reshape(shape)
@@ -508,7 +528,8 @@ class Explanation:
             pandas.DataFrame: Its index is that of the data, or with ``tidy`` the
             column ``example`` is. With an axis of classes the index has a level for
             them. What lies beyond the end of an example is NaN, and has no row with
-            ``tidy``.
+            ``tidy``. Of several classes with one name, all but the first have their
+            number before it.
 
         Raises:
             ImportError: If pandas is not installed.
@@ -556,7 +577,7 @@ class Explanation:
         table["value"] = columns
         if self.errors is not None:
             table["error"] = self.errors.reshape(columns.shape)
-        data = self._table()
+        data = self.data_of_features()
         if data is not None:
             table["data"] = self._for_each_class(data, columns)
         if self.classes is not None:
@@ -573,11 +594,13 @@ class Explanation:
         return np.broadcast_to(of_classes, columns.shape)
 
     def _named_classes(self) -> np.ndarray:
-        """Return the name of each class that was explained, as ``classes`` are."""
+        """Return the names of the classes that were explained, as ``classes`` are."""
         assert self.classes is not None  # whoever asks has looked
+        numbers = np.unique(self.classes).tolist()
+        names = distinct_names({n: self.name_of_class(n) for n in numbers})
         named = np.empty(self.classes.shape, object)
         for place, number in np.ndenumerate(self.classes):
-            named[place] = self.name_of_class(int(number))
+            named[place] = names[int(number)]
         return named
 
     def to_shap(self) -> Any:
@@ -607,7 +630,7 @@ class Explanation:
         return shap.Explanation(
             columns,
             base_values=self.base_values,
-            data=self._table(),
+            data=self.data_of_features(),
             feature_names=names,
             error_std=errors,
             **of_classes,
@@ -657,7 +680,7 @@ class Explanation:
         columns = self._columns()
         grouped = GroupedColumns(groups, self.names_of_features())
         dtype = np.result_type(columns, np.float16)
-        given = self._table()
+        given = self.data_of_features()
         return replace(
             self,
             values=narrowed(grouped.sums(columns), dtype, "a group's value"),

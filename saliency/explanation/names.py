@@ -45,6 +45,19 @@ def checked_names_of_elements(given: Any) -> tuple[tuple[str, ...], ...] | None:
     return tuple(found)
 
 
+def distinct_names(names: Mapping[int, str]) -> dict[int, str]:
+    """Return the names of classes by their numbers, no two the same.
+
+    Where several have one name, as two cranes of ImageNet do, all but the first have
+    their number before it.
+    """
+    found: dict[int, str] = {}
+    for number in sorted(names):
+        name = names[number]
+        found[number] = f"{number}: {name}" if name in found.values() else name
+    return found
+
+
 def _is_list(given: Any) -> bool:
     is_text = isinstance(given, (str, bytes, Mapping))
     return isinstance(given, Iterable) and not is_text

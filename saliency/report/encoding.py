@@ -12,17 +12,29 @@ import numpy as np
 
 #: How many significant digits numbers of a page have.
 DIGITS = 5
+#: The same of numbers whose differences are shown: what is left has `DIGITS`, too.
+DIGITS_OF_SUMS = 15
 
 
-def rounded(array: Any) -> Any:
-    """Return numbers in nested lists, rounded to `DIGITS`; None where not finite."""
-    return _rounded(np.asarray(array, np.float64).tolist())
+def rounded(array: Any, digits: int = DIGITS) -> Any:
+    """Return numbers in nested lists, rounded to digits; None where not finite."""
+    return _rounded(np.asarray(array, np.float64).tolist(), digits)
 
 
-def _rounded(values: Any) -> Any:
+def rounded_values(array: Any) -> Any:
+    """Return values of features as `rounded` does, but with all their whole digits."""
+    array = np.asarray(array, np.float64)
+    is_long = np.abs(array) >= 10**DIGITS
+    found = np.array(rounded(array), object)
+    is_long &= np.isfinite(array)
+    found[is_long] = np.rint(array[is_long]).tolist()
+    return found.tolist()
+
+
+def _rounded(values: Any, digits: int) -> Any:
     if isinstance(values, list):
-        return [_rounded(value) for value in values]
-    return float(f"{values:.{DIGITS}g}") if isfinite(values) else None
+        return [_rounded(value, digits) for value in values]
+    return float(f"{values:.{digits}g}") if isfinite(values) else None
 
 
 def as_base64(content: bytes) -> str:

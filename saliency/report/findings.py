@@ -139,12 +139,12 @@ def _of_table(method: Method) -> str:
 
 def _direction(method: Method, rows: np.ndarray, feature: int) -> str:
     """Return whether high values of a feature speak for something, or low ones."""
-    data, values = method.explanation.data, method.layers[0]
-    if data is None or data.size != values.size:
+    data, values = method.explanation.data_of_features(), method.layers[0]
+    if data is None:
         return ""
     if not method.is_signed or len(rows) < 3:
         return ""
-    x = np.reshape(data, values.shape)[rows, feature].astype("d")
+    x = data[rows, feature].astype("d")
     y = values[rows, feature].astype("d")
     x, y = x[np.isfinite(x)], y[np.isfinite(x)]
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saliency.explanation import Explanation
-from saliency.report.encoding import rounded
+from saliency.report.encoding import DIGITS_OF_SUMS, rounded
 from saliency.visualizer.explained.of_images import is_of_images
 from saliency.visualizer.explained.titles import (
     names_of_class_axis,
@@ -48,7 +48,7 @@ class Method(NamedTuple):
         n_class = given.values.shape[1] if given.has_class_axis else 0
         values = [given.values[:, c] for c in range(n_class)] or [given.values]
         if self.kind == "image":
-            return [v.sum(axis=1) if v.ndim == 4 else v for v in values]
+            return [v.sum(axis=1, dtype="d") if v.ndim == 4 else v for v in values]
         return [v.reshape(len(v), -1) for v in values]
 
     @property
@@ -241,9 +241,12 @@ def _check_same(one: Method, other: Method) -> None:
 
 
 def _listed(array: np.ndarray | None) -> Any:
-    return None if array is None else array.tolist()
+    if array is None:
+        return None
+    # A name that is missing is NaN, which is not equal to itself.
+    return [None if name != name else name for name in array.tolist()]
 
 
 def _by_layer(array: np.ndarray) -> Any:
-    """Return what there is for each class and example, ``(n_layer, n)``, rounded."""
-    return rounded(array.reshape(len(array), -1).T)
+    """Return the ends of sums by class and example, ``(n_layer, n)``, rounded."""
+    return rounded(array.reshape(len(array), -1).T, DIGITS_OF_SUMS)

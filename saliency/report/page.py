@@ -13,7 +13,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any, NamedTuple
 
-from saliency.report.encoding import DIGITS, json_of_script
+from saliency.report.encoding import DIGITS, DIGITS_OF_SUMS, json_of_script
 from saliency.report.facts import completeness_of
 from saliency.report.methods import Method
 from saliency.report.palette import style_variables
@@ -150,7 +150,8 @@ def _method(method: Method) -> str:
 def _notes(page: Page) -> list[str]:
     return [
         *page.notes,
-        f"Other numbers of the page are rounded to {DIGITS} significant digits.",
+        f"Other numbers of the page are rounded to {DIGITS} significant digits, f(x) "
+        f"and base values to {DIGITS_OF_SUMS}.",
         f"Written by chainer-saliency {__version__} with Python "
         f"{platform.python_version()}{_versions()}.",
     ]

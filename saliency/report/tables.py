@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from saliency.report.encoding import as_base64, rounded
+from saliency.report.encoding import as_base64, rounded, rounded_values
 from saliency.report.methods import Method
 from saliency.visualizer.explained.titles import names_of_classes
 from saliency.visualizer.names import plain
@@ -33,13 +33,11 @@ def data_of(methods: Sequence[Method], n: int) -> dict[str, Any]:
     """Return the data of a page with the first n examples."""
     first = methods[0]
     given = first.explanation
-    data = given.data
-    x = None
-    if data is not None and data.size == first.layers[0].size:
-        x = data.reshape(first.layers[0].shape).astype("d")
+    data = given.data_of_features()
+    x = None if data is None else data.astype("d")
     return {
         "features": [plain(name) for name in given.names_of_features()],
-        "x": None if x is None else rounded(x[:n]),
+        "x": None if x is None else rounded_values(x[:n]),
         "relative": None if x is None else as_base64(_relative(x)[:n].tobytes()),
         "values": [[rounded(v[:n]) for v in method.layers] for method in methods],
         "errors": [

@@ -160,7 +160,7 @@ def with_limits(
 
     def limit_of(cells: Sequence[LimitedT]) -> float:
         scores = np.concatenate([cell.all_scores for cell in cells])
-        return limit_of_colors(scores, percentile)
+        return limit_of_colors(scores, percentile) if scores.size else 1.0
 
     limits = shared_by_scale(rows, scale, limit_of)
     return [

@@ -93,7 +93,7 @@ class TextVisualizer(BaseVisualizer):
                 each method by its name, what is described so far: then each text is
                 drawn once for each method.
             tokens: The tokens of one text, a list of str; for several texts a list of
-                such lists.
+                such lists, of which some may be empty.
             save_filepath: File to write; the extension decides on the format.
                 Default: nothing is saved.
             scaler: Callable that maps the scores of a text to those drawn. None draws

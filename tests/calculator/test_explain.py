@@ -208,6 +208,31 @@ class TestNames:
         explanation = calculator.explain(table)
         assert explanation.feature_names is None
         assert explanation.data.shape == (20, 4)
+        assert explanation.at_link
+
+    def test_columns_are_no_values_of_a_hidden_layer(self, table, tmp_path):
+        model = chainer.Sequential(L.Linear(4, 4), F.tanh, L.Linear(4, 2))
+        hidden = VariableMonitorLinkHook(model[0], timing="post")
+        GradientCalculator(model, hidden, class_index=0).explain(table).save(
+            tmp_path / "hidden"
+        )
+        explanation = Explanation.load(tmp_path / "hidden")
+        assert "data" not in explanation.to_dataframe(tidy=True)
+        assert '"x":null' in explanation.to_html()
+        figure = explanation.plot()  # bars, where a swarm would be of columns
+        assert figure.axes[0].get_xlabel().startswith("mean magnitude")
+        for kind in ("beeswarm", "dependence"):
+            with pytest.raises(ValueError, match="units of a link"):
+                explanation.plot(kind)
+
+    def test_numbers_of_tokens_belong_to_their_embeddings(self):
+        words = Words()
+        calculator = GradientCalculator(
+            words, VariableMonitorLinkHook(words.embed), class_index=1
+        )
+        tokens = np.array([[1, 5, 2], [3, 3, 0]], np.int32)
+        frame = calculator.explain(tokens, ch_axis=3).to_dataframe(tidy=True)
+        assert frame["data"].tolist() == tokens.ravel().tolist()
 
     def test_a_series_names_the_one_feature(self):
         calculator = GradientCalculator(None, eval_fun=lambda x: x**2)

@@ -164,6 +164,9 @@ class TestAgainstOneByOne:
         assert printed([1234, 1300]) == "1267 ± 33"
         assert printed([0.5, 0.5]) == "0.5 ± 0"
         assert printed([1e-9, 3e-9]) == "2e-09 ± 1e-09"
+        assert printed([0.512345, 0.512355]) == "0.51235 ± 5e-06"
+        assert printed([2011.874, 2011.8741]) == "2011.87405 ± 5e-05"
+        assert printed([1, 1 + 2**-50]) == "1 ± 4.44e-16"
 
     def test_names_are_texts(self):
         found = evaluate({"<b>|": X}, X, {"a|b": Sparseness()}, **QUIET)

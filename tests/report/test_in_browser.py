@@ -145,6 +145,41 @@ class TestTables:
         assert {*texts_of(page, ".list tbody th")} == expected
         assert f"{len(expected)} of 30" in one_of(page, "#examples .count").text
 
+    def test_conditions_on_names_with_commas(self, show):
+        given = explained.table(
+            title=" length, in cm, if < 9"
+        )  # as CSV files have them
+        page = show(given)
+        field = one_of(page, "input[type=search]")
+        for text, is_shown in (
+            ("Length, in cm, if < 9 > 0.5", given.data[:, 0] > 0.5),
+            (
+                "width < 0, length, in cm, if < 9 > 0.5, flower 1",
+                (given.data[:, 0] > 0.5)
+                & (given.data[:, 1] < 0)
+                & np.array(["flower 1" in name for name in given.index]),
+            ),
+        ):
+            field.clear()
+            field.send_keys(text)
+            count = f"{is_shown.sum()} of 30 examples"
+            has_it = "document.querySelector('#examples .count').textContent"
+            wait_for(page, f"{has_it} === arguments[0]", count)
+            expected = set(np.array(given.index)[is_shown])
+            assert {*texts_of(page, ".list tbody th")} == expected
+
+    def test_numbers_are_equal_to_what_is_written_of_them(self, show):
+        scores = [np.float32(0.3), 0.3001, 20240131, 20240132]
+        given = dataclasses.replace(explained.table(4), scores=np.array(scores, "d"))
+        page = show(given)
+        field = one_of(page, "input[type=search]")
+        for text, name in (("f(x) = 0.3", 0), ("f(x) = 20240132", 3)):
+            field.clear()
+            field.send_keys(text)
+            cells = "[...document.querySelectorAll('.list tbody th')]"
+            shown = f"{cells}.map((cell) => cell.textContent).join() === arguments[0]"
+            wait_for(page, shown, f"flower {name}")
+
     def test_a_waterfall_by_keys(self, show):
         given = explained.table()
         page = show(given)
@@ -168,6 +203,12 @@ class TestTables:
         ]
         for (start, _), (_, end) in zip(ends, ends[1:]):
             assert start == pytest.approx(end, abs=1.5)
+
+    def test_whole_values_have_all_their_digits(self, show):
+        data = np.array([[94913, -20240131, 0.123456]])
+        page = show(dataclasses.replace(explained.table(1), data=data))
+        cells = texts_of(page, ".bars tbody tr:not(.total) td:nth-child(2)")
+        assert {*cells} == {"94913", "\N{MINUS SIGN}20240131", "0.1235"}
 
     def test_points_tell_their_example_and_choose_it(self, show):
         page = show(explained.table(3))
@@ -296,6 +337,20 @@ class TestElements:
         one_of(page, "input[type=search]").send_keys("film2")
         wait_for(page, "document.querySelectorAll('.card').length === 1")
         assert one_of(page, ".card h3").text == "example 2"
+
+    def test_the_scale_of_a_text_without_words(self, show):
+        given = Explanation(
+            np.array([[np.nan, np.nan], [1.0, -2.0]]), element_names=[[], ["a", "b"]]
+        )
+        page = show(given)
+        (choice,) = (
+            node for node in all_of(page, "select") if "each example" in node.text
+        )
+        choice.send_keys("each")
+        wait_for(page, "document.querySelectorAll('.card .key').length === 2")
+        empty, other = texts_of(page, ".card .key")
+        assert "Infinity" not in empty
+        assert "\N{MINUS SIGN}2.00" in other
 
 
 class TestPages:

@@ -201,6 +201,20 @@ class TestTables:
         np.testing.assert_allclose(means["strength"], expected, rtol=1e-4)
         assert method["adds"]
 
+    def test_large_outputs_are_the_ends_of_their_sums(self):
+        """Outputs such as years or kelvins differ little, beside what they are."""
+        given = explained.table()
+        start, values = 2011.874, given.values / 100
+        bases = np.full(len(given), start)
+        given = dataclasses.replace(
+            given, values=values, base_values=bases, scores=start + values.sum(axis=1)
+        )
+        data = Page(given.to_html()).data
+        (end,), (base,) = data["methods"][0]["f"], data["methods"][0]["base"]
+        found = np.array(data["content"]["values"][0][0])
+        rest = np.subtract(end, base) - found.sum(axis=1)
+        assert (abs(rest) < 1e-4 * abs(found).sum(axis=1)).all()
+
     def test_classes_are_not_mixed(self):
         given = explained.table()
         classes = (given.data[:, 0] > 0).astype(int)
@@ -233,6 +247,14 @@ class TestTables:
         assert data["classes"] == ["no", "yes"]
         found = np.array(data["content"]["values"][0])
         np.testing.assert_allclose(found, np.moveaxis(values, 1, 0), rtol=1e-4)
+
+    def test_codes_have_all_their_digits(self):
+        data = np.array([[94913, 20240131, -4.5], [101325.37, np.nan, 0.123456]])
+        given = dataclasses.replace(explained.table(2), data=data)
+        assert Page(given.to_html()).data["content"]["x"] == [
+            [94913, 20240131, -4.5],
+            [101325, None, 0.12346],
+        ]
 
     def test_missing_values_of_features(self):
         given = explained.table(2)
@@ -290,6 +312,12 @@ class TestImages:
         found = self.decoded(content["maps"][0][0][1])
         np.testing.assert_allclose(found, values[1].sum(axis=0), atol=0.1)
         assert len(content["photographs"]) == 2  # the data may be shown
+
+    def test_channels_of_float16_are_summed_beyond_it(self):
+        values = np.full((1, 3, 4, 4), 3e4, np.float16)
+        content = Page(Explanation(values, images=np.ones((1, 4, 4))).to_html()).data
+        found = self.decoded(content["content"]["maps"][0][0][0])
+        np.testing.assert_allclose(found, values.astype("d").sum(axis=1)[0])
 
     def test_without_photographs(self):
         given = Explanation(np.ones((1, 3, 8, 8)), data=np.full((1, 3, 8, 8), -3.0))
@@ -377,6 +405,14 @@ class TestMethods:
         assert [m["name"] for m in page.data["methods"]] == ["one", "other"]
         assert "By one, " in page.texts["p"][0]
         assert page.data["methods"][1]["base"] is None
+
+    def test_names_of_rows_may_be_missing(self):
+        one, other = (Explanation(np.ones((3, 2)), index=[1, np.nan, 3]) for _ in "ab")
+        page = Page(saliency.report.report_html({"one": one, "other": other}))
+        assert page.data["names"] == ["1.0", "nan", "3.0"]
+        moved = Explanation(np.ones((3, 2)), index=[1, 3, np.nan])
+        with pytest.raises(ValueError, match=r"differ in their.* index"):
+            saliency.report.report_html({"one": one, "moved": moved})
 
     @pytest.mark.parametrize(
         ("other", "message"),

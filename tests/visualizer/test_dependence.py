@@ -134,12 +134,46 @@ def test_categories_have_their_ticks_and_dots_do_not_hide_each_other():
     assert ticks(draw(np.zeros(200), features)) == ["missing", "0", "1", "2"]
 
 
+@pytest.mark.parametrize("codes", [[0, 500, 1000], [94110, 94114, 94301], [7, 10**6]])
+def test_categories_stand_apart_however_far_they_are_from_each_other(codes):
+    features = X.copy()
+    features[:, 0] = np.resize([np.nan, *codes], 200)
+    figure = draw(np.ones(200), features, color_by=None)
+    at = np.asarray(dots(figure).get_offsets())[:, 0]
+    ends = [
+        (found.min(), found.max())
+        for found in (at[np.arange(200) % (len(codes) + 1) == k] for k in range(4))
+        if len(found)
+    ]
+    least, most = figure.axes[0].get_xlim()
+    width, step = most - least, np.diff(codes).min()
+    assert ends[1][0] - ends[0][1] > 0.05 * width
+    for code, (low, high) in zip(codes, ends[1:]):
+        assert code - step / 2 < low < code < high < code + step / 2
+        assert high - low > 0.2 * step
+    assert least < ends[0][0] - 0.2 * step
+    assert ends[-1][1] + 0.2 * step < most
+
+
 def test_many_whole_numbers_are_no_categories():
     features = X.copy()
     features[:, 0] = np.arange(200)
     figure = draw(np.ones(200), features, color_by=None)
     at = np.asarray(dots(figure).get_offsets())[:, 0]
     np.testing.assert_array_equal(at, features[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ends"),
+    [(-9, 9, "both"), (-1, 9, "max"), (-9, 1, "min"), (-0.1, 0.1, "neither")],
+)
+def test_the_colour_bar_says_at_which_ends_there_are_other_values(low, high, ends):
+    features = X.copy()
+    features[:, 2] = np.clip(X[:, 2], low, high)
+    bar = draw(X[:, 0], features, color_by="c").axes[1]._colorbar
+    assert bar.extend == ends
+    is_beyond = (features[:, 2].min() < bar.vmin, features[:, 2].max() > bar.vmax)
+    assert is_beyond == (ends in ("min", "both"), ends in ("max", "both"))
 
 
 def test_the_colour_bar_has_the_values_of_categories():

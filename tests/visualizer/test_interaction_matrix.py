@@ -47,6 +47,15 @@ def test_values_are_written_without_a_negative_zero():
     assert not draw(np.eye(13), None).axes[0].texts
 
 
+@pytest.mark.parametrize("scale", [3e-12, 2e-5, 1e-3, 1, 5e3, 7e9])
+def test_written_values_are_those_of_the_cells_however_large(scale):
+    matrix = scale * np.array([[1, -0.5], [-0.5, 0.25]])
+    found = [text.get_text() for text in draw(matrix, None).axes[0].texts]
+    assert max(map(len, found)) <= 8
+    values = [float(text.replace("\N{MINUS SIGN}", "-")) for text in found]
+    np.testing.assert_allclose(values, matrix.ravel(), rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("matrix", "how", "cmap", "low"),
     [

@@ -52,6 +52,20 @@ def test_a_row_for_each_atom(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("known", [0, 1])
+def test_errors_of_some_molecules_stay_in_their_column(known, tmp_path):
+    errors = [None, None]
+    errors[known] = np.abs(SCORES[known]) / 2
+    path = tmp_path / "scores.csv"
+    rows = atom_table(SCORES, SMILES, path, errors=errors, groups=functional_groups)
+    assert len({tuple(row) for row in rows}) == 1
+    for row, written in zip(rows, read_csv(path)):
+        expected = abs(row["score"]) / 2 if row["molecule"] == known else None
+        assert row["error"] == expected
+        assert written["error"] == ("" if expected is None else str(expected))
+        assert written["group"] == row["group"]
+
+
 def test_padding_errors_names_and_groups(tmp_path):
     padded = np.full((2, 5), np.nan)
     for row, scores in zip(padded, SCORES):

@@ -225,6 +225,15 @@ class TestWaterfall:
             "d = 0.1235",
         ]
 
+    def test_whole_values_have_all_their_digits(self):
+        figure = self.draw(features=[94913, -20240131, 1e20, 101325.37])
+        assert labels(figure)[1:5] == [
+            "b = \N{MINUS SIGN}20240131",
+            "c = 1e+20",
+            "a = 94913",
+            "d = 101325",
+        ]
+
     def test_colours_and_the_key_say_what_speaks_for(self):
         figure = self.draw()
         for bar in figure.axes[0].patches:

@@ -533,7 +533,8 @@ class TestWrongInput:
         ("saliency", "tokens", "message"),
         [
             (SCORES, [], "tokens is empty"),
-            ([SCORES, []], [TOKENS, []], r"tokens\[1\] is empty"),
+            ([[], []], [[], []], "tokens is empty"),
+            ([SCORES, [1]], [TOKENS, []], r"saliency\[1\] must have .* 0 tokens"),
             (SCORES[:3], TOKENS, "saliency must have a score for each of the text's 4"),
             ([*SCORES, 1], TOKENS, "saliency must have .* got 5 scores"),
             (np.ones((4, 8)), TOKENS, r"saliency must have .* \(4, 8\); add up each"),

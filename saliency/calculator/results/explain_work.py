@@ -218,6 +218,7 @@ class ExplainWork(AggregateWork):
             molecules=known.molecules,
             images=known.images,
             settings=self._settings.described(),
+            at_link=self._subject.is_of_one_link,
         )
 
     def _arrays(self, job: Job, known: Known) -> dict[str, Any]:

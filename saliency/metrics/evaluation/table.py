@@ -29,8 +29,10 @@ _VERDICTS = {
 _NOTHING = "-"
 #: The name of the row of random rankings.
 RANDOM = "random"
-#: Of numbers that have more, the significant digits are printed.
+#: Numbers that have more are printed by their significant digits: at least and at most
+#: so many, and in between those that their spread leaves them.
 _MOST_DECIMALS = 5
+_LEAST_DIGITS, _MOST_DIGITS = 3, 15
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -393,7 +395,11 @@ def _number(value: float, spread: float, sign: str = "-") -> str:
     """
     decimals = 1 - math.floor(math.log10(spread)) if spread > 0 else _MOST_DECIMALS + 1
     if decimals > _MOST_DECIMALS:
-        return f"{value:{sign}.3g}"
+        digits = _LEAST_DIGITS
+        if spread > 0 and value:
+            digits = math.floor(math.log10(abs(value))) + 1 + decimals
+        digits = min(max(digits, _LEAST_DIGITS), _MOST_DIGITS)
+        return f"{value:{sign}.{digits}g}"
     decimals = max(decimals, 0)
     return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"  # never -0.00
 

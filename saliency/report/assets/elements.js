@@ -13,7 +13,7 @@ function scoresOf(i, layer) {
 
 function limitOf(i, layer) {
   if (chosen.scale === 'all') return limits[layer.m][layer.c];
-  return Math.max(...scoresOf(i, layer).map(Math.abs)) || 1;
+  return Math.max(0, ...scoresOf(i, layer).map(Math.abs)) || 1;
 }
 
 function told(i, layer, k) {

@@ -47,10 +47,11 @@ function number(value, isSigned = false) {
   return (value < 0 ? '−' : isSigned && value > 0 ? '+' : '') + text;
 }
 
-// Values of features, which are exact where they are short.
+// Values of features, which are exact where they are short or whole.
 function plainNumber(value) {
   if (value === null || value === undefined) return '–';
-  return String(Number(value.toPrecision(4))).replace('-', '−');
+  const isLong = Math.abs(value) >= 1e4 && Math.abs(value) < 1e15;
+  return String(isLong ? Math.round(value) : Number(value.toPrecision(4))).replace('-', '−');
 }
 
 // --- colours ---
@@ -207,16 +208,39 @@ function chooseClass(onchange, hasAll) {
 const CONDITION = /^(.*?)\s*(<=|>=|<|>|=)\s*([-−+]?\d*\.?\d+(?:e[-+]?\d+)?)$/i;
 const COMPARED = {
   '<': (a, b) => a < b, '>': (a, b) => a > b, '<=': (a, b) => a <= b,
-  '>=': (a, b) => a >= b, '=': (a, b) => a === b,
+  '>=': (a, b) => a >= b, '=': isSame,
 };
+
+// Whether a number is the one that was written; five digits are enough behind the point.
+function isSame(a, b) {
+  return a === b || (!Number.isInteger(a) && Number(a.toPrecision(5)) === b);
+}
+
+// Returns the condition that a term is, or null if it has no name that is known.
+function conditionOf(term, valueOf) {
+  const found = term.match(CONDITION);
+  return found && valueOf(found[1], 0) !== undefined ? found : null;
+}
+
+// Returns the terms of a filter. Commas in the name of a condition do not end a term.
+function termsOf(valueOf) {
+  const parts = chosen.filter.toLowerCase().split(',');
+  const terms = [];
+  for (let start = 0, end; start < parts.length; start = end) {
+    const upTo = (k) => parts.slice(start, k).join(',').trim();
+    end = parts.length;
+    while (end > start + 1 && !conditionOf(upTo(end), valueOf)) end -= 1;
+    terms.push(upTo(end));
+  }
+  return terms.filter(Boolean);
+}
 
 // Returns what tells whether an example is shown. `valueOf` returns the number that a
 // name stands for in an example, or undefined; `textOf` the text that words are found in.
 function matcher(valueOf, textOf) {
-  const terms = chosen.filter.toLowerCase().split(',').map((t) => t.trim());
-  const tests = terms.filter(Boolean).map((term) => {
-    const found = term.match(CONDITION);
-    if (!found || valueOf(found[1], 0) === undefined) return (i) => textOf(i).includes(term);
+  const tests = termsOf(valueOf).map((term) => {
+    const found = conditionOf(term, valueOf);
+    if (!found) return (i) => textOf(i).includes(term);
     const limit = Number(found[3].replace('−', '-'));
     return (i) => {
       const value = valueOf(found[1], i);

@@ -292,7 +292,7 @@ function columnsOfList() {
 }
 
 function valueOf(name, i) {
-  const k = features.findIndex((feature) => feature.toLowerCase() === name);
+  const k = features.findIndex((feature) => feature.trim().toLowerCase() === name);
   if (k >= 0) return cells ? cells[i][k] : undefined;
   return commonValue(name, i);
 }

@@ -93,10 +93,10 @@ def _kind_of(explanation: Explanation, arguments: dict[str, Any]) -> str:
         return "image"
     if explanation.element_names is not None:
         return "text"
-    values, data = explanation.values, explanation.data
+    values = explanation.values
     of_class = values[:, 0] if explanation.has_class_axis else values
     if explanation.lengths is None and of_class.ndim in (1, 2):
-        has_data = data is not None and data.shape == of_class.shape
+        has_data = explanation.data_of_features() is not None
         return "beeswarm" if has_data and len(values) > 1 else "bar"
     if explanation.lengths is None and of_tables.is_of_matrices(explanation):
         return "interactions"

@@ -231,23 +231,27 @@ def _name_of_scores(explanation: Explanation) -> str:
 
 def _has_table(explanation: Explanation) -> bool:
     """Tell whether there is a value of the data for each score."""
-    data, values = explanation.data, explanation.values
-    of_class = values[:, 0] if explanation.has_class_axis else values
-    return data is not None and data.shape == of_class.shape
+    return explanation.data_of_features() is not None
 
 
 def _table(explanation: Explanation) -> np.ndarray:
     """Return the data of an explanation that has it, ``(N, n_feature)``."""
-    return np.asarray(explanation.data).reshape(len(explanation), -1)
+    return np.asarray(explanation.data_of_features())
 
 
 def _check_has_table(explanation: Explanation, kind: str, what: str) -> None:
-    if not _has_table(explanation):
-        shape = None if explanation.data is None else explanation.data.shape
+    if _has_table(explanation):
+        return
+    if explanation.at_link:
         raise ValueError(
-            f"kind={kind!r} {what} the data, which must have the shape "
-            f"{explanation.values.shape} of values, got {shape}"
+            f"kind={kind!r} {what} the data, and these values are of the units of a "
+            "link, which the columns of the data are not; draw kind='bar' or 'heatmap'"
         )
+    shape = None if explanation.data is None else explanation.data.shape
+    raise ValueError(
+        f"kind={kind!r} {what} the data, which must have the shape "
+        f"{explanation.values.shape} of values, got {shape}"
+    )
 
 
 def _ends(explanation: Explanation, kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from saliency.explanation import Explanation
+from saliency.explanation.names import distinct_names
 from saliency.visualizer.names import plain
 
 #: More examples than that are too many for one picture; so many are drawn then.
@@ -72,16 +73,8 @@ def names_of_class_axis(explanation: Explanation) -> list[str]:
 def names_of_classes(
     explanation: Explanation, numbers: Iterable[int]
 ) -> dict[int, str]:
-    """Return what classes are called in pictures, no two the same.
-
-    Where several have one name, as two cranes of ImageNet do, all but the first have
-    their number before it.
-    """
-    names: dict[int, str] = {}
-    for number in sorted(set(numbers)):
-        name = plain(explanation.name_of_class(number))
-        names[number] = f"{number}: {name}" if name in names.values() else name
-    return names
+    """Return what classes are called in pictures, no two the same."""
+    return distinct_names({n: plain(explanation.name_of_class(n)) for n in numbers})
 
 
 def first_of_many(explanation: Explanation) -> tuple[Explanation, str]:

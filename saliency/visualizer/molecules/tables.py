@@ -57,7 +57,8 @@ def atom_table(
             list of them, or an array padded with NaN.
         mols: The molecules, each an `rdkit.Chem.Mol` or a SMILES.
         save_filepath: File to write, ``.csv``, in UTF-8. Default: none.
-        errors: How far each score may be off, in the form of ``scores``.
+        errors: How far each score may be off, in the form of ``scores``; None for a
+            molecule of which that is not known.
         groups: Divides a molecule into groups, such as `functional_groups`.
         names: A name for each molecule. Default: the title that it has from its file.
 
@@ -85,8 +86,8 @@ def atom_table(
                 "symbol": atom.GetSymbol(),
                 "score": float(of.scores[i]),
             }
-            if of.errors is not None:
-                row["error"] = float(of.errors[i])
+            if errors is not None:
+                row["error"] = None if of.errors is None else float(of.errors[i])
             if found is not None and index is not None:
                 row["group"] = found[index[i]].name
             rows.append(row)

@@ -195,15 +195,17 @@ class _Places(NamedTuple):
             return cls(0.0, 0.0, np.zeros(0), 0.0)
         low, high = float(present.min()), float(present.max())
         categories = np.unique(present) if are_categories(values) else None
-        step = 1.0 if categories is not None else 2 * MISSING_GAP * (high - low) or 1.0
+        gap = 2 * MISSING_GAP * (high - low) or 1.0
+        if categories is not None:
+            gap = max(gap, _step_of(categories))
         has_missing = len(present) < len(values)
-        return cls(low, high, categories, low - step if has_missing else None)
+        return cls(low, high, categories, low - gap if has_missing else None)
 
     @property
     def margin(self) -> float:
         """How far the axis goes beyond what stands on it."""
         if self.categories is not None:
-            return 0.6
+            return 0.6 * _step_of(self.categories)
         return MISSING_GAP * (self.high - self.low) or 1.0
 
     def x(self, values: np.ndarray) -> np.ndarray:
@@ -214,7 +216,7 @@ class _Places(NamedTuple):
             return values
         # Multiples of the golden ratio, modulo 1: even, and without randomness.
         spread = np.arange(len(values)) * 0.6180339887498949 % 1 - 0.5
-        x: np.ndarray = values + CATEGORY_SPREAD * spread
+        x: np.ndarray = values + CATEGORY_SPREAD * _step_of(self.categories) * spread
         return x
 
     def draw_axis(self, ax: Axes) -> None:
@@ -240,6 +242,11 @@ class _Places(NamedTuple):
             ax.xaxis.get_major_formatter().set_offset_string(offset)
         if sum(map(len, labels)) > _LETTERS_OF_AXIS:
             ax.tick_params(axis="x", labelrotation=30)
+
+
+def _step_of(categories: np.ndarray) -> float:
+    """Return how far categories are from the next at least; 1 where there is one."""
+    return float(np.diff(categories).min()) if len(categories) > 1 else 1.0
 
 
 def _scale_of(colors: np.ndarray) -> Normalize:
@@ -285,8 +292,11 @@ def _draw_color_bar(
     colors = np.concatenate([panel.colors for panel in panels])
     missing = "\n(grey: no value)" if np.isnan(colors).any() else ""
     present = colors[~np.isnan(colors)]
-    is_cut = len(present) and not are_categories(colors)
-    settings = {"extend": "both"} if is_cut and dots.norm.vmax < present.max() else {}
-    bar = draw_bar_of_features(sheet, dots, name + missing, **settings)
+    is_below = bool((present < dots.norm.vmin).any())
+    is_above = bool((present > dots.norm.vmax).any())
+    ends = {(0, 0): "neither", (1, 0): "min", (0, 1): "max", (1, 1): "both"}
+    bar = draw_bar_of_features(
+        sheet, dots, name + missing, extend=ends[is_below, is_above]
+    )
     if are_categories(colors):
         bar.set_ticks(np.unique(present))

@@ -136,9 +136,15 @@ def with_values(names: list[str], features: Array | None) -> list[str]:
             f"{values.shape}"
         )
     return [
-        name if np.isnan(value) else f"{name} = {written(value, '.4g')}"
+        name if np.isnan(value) else f"{name} = {_written_value(value)}"
         for name, value in zip(names, values)
     ]
+
+
+def _written_value(value: float) -> str:
+    """Return the value of a feature, with four digits or all whole ones."""
+    is_long = 1e4 <= abs(value) < 1e15
+    return written(value, ".0f" if is_long else ".4g")
 
 
 def written(number: float, form: str) -> str:

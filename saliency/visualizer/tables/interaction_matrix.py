@@ -34,6 +34,7 @@ TITLE_HEIGHT = 0.35
 LEAST = 2.2  # of the matrix, for the colour bar beside it
 
 MOST_WITH_VALUES = 12  # features
+PLAIN = (1e-4, 1e7)  # the largest values that have room in cells without an exponent
 DARK = 0.55  # the share of the strongest colour from which letters are white
 
 
@@ -144,13 +145,14 @@ def draw_interactions(ax: Axes, matrix: InteractionMatrix) -> None:
 def _draw_values(ax: Axes, matrix: InteractionMatrix) -> None:
     largest = float(np.abs(matrix.values).max()) or 1.0
     digits = int(np.clip(2 - np.floor(np.log10(largest)), 0, 6))
-    rounded = matrix.values.round(digits) + 0.0  # without a zero that has a sign
-    for (i, j), value in np.ndenumerate(rounded):
+    is_plain = PLAIN[0] <= largest < PLAIN[1]
+    for (i, j), value in np.ndenumerate(matrix.values):
         is_dark = abs(value) > DARK * matrix.scale.limit
+        rounded = (value.round(digits) if is_plain else value) + 0.0  # 0 has no sign
         ax.text(
             j,
             i,
-            written(value, f".{digits}f"),
+            written(rounded, f".{digits}f" if is_plain else ".1e"),
             ha="center",
             va="center",
             fontsize="x-small",

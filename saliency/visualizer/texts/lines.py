@@ -221,7 +221,7 @@ def _lines_of_tokens(
         if separator.strip() and i + 1 < len(tokens):
             lines[-1].append(Word(separator, x, gap, None))
         x += gap
-    return lines
+    return lines if tokens else [[Word("", left, 0.0, None)]]
 
 
 def _pieces(token: str, room: float, ground_of: Any) -> list[str]:

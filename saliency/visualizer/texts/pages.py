@@ -236,14 +236,15 @@ def _visible_letter(letter: str) -> str:
 def _checked_tokens(tokens: Any) -> tuple[list[list[str]], bool]:
     """Return the tokens of each text, and whether only one text was given."""
     outer = _listed("tokens", tokens)
-    if not outer:
-        raise ValueError("tokens is empty; there must be at least one token")
-    if isinstance(outer[0], str):
+    if outer and isinstance(outer[0], str):
         return [_checked_text_of_tokens("tokens", outer)], True
-    return [
+    texts = [
         _checked_text_of_tokens(f"tokens[{i}]", _listed(f"tokens[{i}]", inner))
         for i, inner in enumerate(outer)
-    ], False
+    ]
+    if not any(texts):
+        raise ValueError("tokens is empty; there must be at least one token")
+    return texts, False
 
 
 def _listed(name: str, value: Any) -> list[Any]:
@@ -256,8 +257,6 @@ def _listed(name: str, value: Any) -> list[Any]:
 
 
 def _checked_text_of_tokens(name: str, tokens: list[Any]) -> list[str]:
-    if not tokens:
-        raise ValueError(f"{name} is empty; there must be at least one token")
     for i, token in enumerate(tokens):
         if not isinstance(token, str):
             raise TypeError(
@@ -328,7 +327,7 @@ def _compute_passage(
     if errors is not None:
         errors = _checked_scores(errors, len(tokens), errors_name)  # without padding
     is_uncertain = uncertain(scores, checked_errors(errors, scores, errors_name))
-    scaled = apply_scaler(scores, scaler)
+    scaled = apply_scaler(scores, scaler) if tokens else scores
     keeps_signs = np.array_equal(np.sign(scaled), np.sign(scores))
     return Passage(tokens, scaled, is_uncertain, method, keeps_signs=keeps_signs)
 
