@@ -48,13 +48,10 @@ class Team(NamedTuple):
             with a box.
         serve (callable): ``serve(box, n_look)`` takes part in what others share, until
             there has been nothing to do so many times in a row, or all are to leave.
-        wait (callable): ``wait(word, value, n_look)`` looks at a word of memory so many
-            times at most, until it is a value or more.
     """
 
     share: Callable[[int, int, bytes, int], None]
     serve: Callable[[int, int], None]
-    wait: Callable[[int, int, int], None]
 
 
 @functools.cache
@@ -73,7 +70,6 @@ class _Writer:
         self._module = ir.Module("team")
         self._integer = ir.IntType(64)
         self._pointer = self._integer.as_pointer()
-        self._write_wait()
         take_part = self._write_take_part()
         self._write_share(take_part)
         self._write_serve(take_part)
@@ -85,7 +81,6 @@ class _Writer:
         types = {
             "share": (address, address, ctypes.c_char_p, integer),
             "serve": (address, integer),
-            "wait": (address, integer, integer),
         }
         functions: dict[str, Any] = {}
         for name, of_arguments in types.items():
@@ -93,12 +88,6 @@ class _Writer:
             functions[name] = kind(engine.get_function_address(name))
             functions[name].engine = engine  # which its code lives in
         return Team(**functions)
-
-    def _write_wait(self) -> None:
-        word, value, n_look = self._begin("wait", 1, 2)
-        with self._looking(n_look) as (_, stop_if):
-            stop_if(self._is(">=", self._read(word), value))
-        self._builder.ret_void()
 
     def _write_take_part(self) -> Any:
         """Write what takes a part, if there is one, and does it; return that."""
