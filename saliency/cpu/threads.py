@@ -35,8 +35,8 @@ Result = TypeVar("Result")
 
 # Waking up threads takes about a tenth of a millisecond.
 _MIN_OPERATIONS = 3e7
-# Those who look for compiled work have it after a hundredth of that, but to call one
-# who sleeps costs as much as it gains for less.
+# Those who look for compiled work have it after a hundredth of that; calling one who
+# sleeps pays for more. So much of the work there is for each of them.
 _MIN_SHARED, _MIN_CALLED = 1e6, 1e7
 # Into how many parts work is divided for each thread: one may come late.
 _PARTS = 4
@@ -119,20 +119,19 @@ class Threads:
 
         Results do not depend on how many threads there are.
         """
-        fewest = _MIN_SHARED if self._n_server else _MIN_CALLED
-        n_thread = 1
-        if n_operation > fewest:
-            n_thread = min(len(self), 1 + int(n_operation / _MIN_SHARED))
-        n_part = min(work.n_unit, _PARTS * n_thread)
-        is_alone = n_thread == 1 or n_part <= 1 or self._local.is_busy
+        most = len(self) - 1 if n_operation > _MIN_SHARED else 0
+        n_called = min(most, int(n_operation / _MIN_CALLED))
+        n_there = min(most, int(n_operation / _MIN_SHARED), self._n_server)
+        n_helper = max(n_called, n_there)
+        n_part = min(work.n_unit, _PARTS * (n_helper + 1))
+        is_alone = not n_helper or n_part <= 1 or self._local.is_busy
         # Another thread's work may be in the box.
         if is_alone or not self._is_sharing.acquire(blocking=False):
             work.run()
             return
         try:
             share = team().share
-            if n_operation > _MIN_CALLED:
-                self._call_servers(n_thread - 1)
+            self._call_servers(n_called)
             share(self._at_box, work.function.part, work.block(), n_part)
         finally:
             self._is_sharing.release()
