@@ -9,7 +9,9 @@ from threadpoolctl import threadpool_limits
 
 
 @pytest.fixture(autouse=True)
-def two_threads() -> Iterator[None]:
-    """Large work is divided, whatever the rest of the suite may use."""
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work is divided, whatever the rest of the suite may use."""
+    for limit in ("_MIN_SHARED", "_MIN_CALLED"):
+        monkeypatch.setattr(f"saliency.cpu.threads.{limit}", 1.0)
     with threadpool_limits(2):
         yield

@@ -185,6 +185,17 @@ class TestConvolution:
             result = convolution.convolve(x, W, None, geometry, 1, then)
             assert_close(result, wanted)
 
+    @pytest.mark.parametrize("dtype", ["f", "d"])
+    def test_a_filter_of_each_channel_is_finished_with_a_sum(self, dtype):
+        rng = np.random.default_rng(0)
+        x, added = rng.standard_normal((2, 3, 40, 30, 31)).astype(dtype)
+        W, b = rng.standard_normal((40, 1, 3, 3)).astype(dtype), added[0, :, 0, 0]
+        geometry = geometry_of((30, 31), 3, 1, 1, 1)
+        y = F.bias(F.convolution_2d(x, W, pad=1, groups=40), b) + added
+        then = Epilogue(channels_last(added), 0.0, 6.0)
+        result = convolution.convolve(channels_last(x), W, b, geometry, 40, then)
+        assert_close(result, rectified(y, 0.0, 6.0).array)
+
 
 class TestProduct:
     @settings(max_examples=30, deadline=None)

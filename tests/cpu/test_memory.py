@@ -144,3 +144,22 @@ class TestKeptByTheCLibrary:
     )
     def test_where_it_keeps_memory_anyway(self, environment):
         assert max(self.faults(**environment)) < 1_000
+
+
+def test_an_address_is_that_of_the_first_element():
+    x = np.arange(24.0).reshape(2, 3, 4)
+    parts = (
+        x,
+        x[1:],
+        x[:, ::-1],
+        x.T[2:],
+        np.empty((0, 3)),
+        np.array(1.0),
+        x.view(Kind),
+    )
+    for part in parts:
+        assert memory.address_of(part) == part.__array_interface__["data"][0]
+
+
+class Kind(np.ndarray):
+    """A kind of arrays of somebody else."""

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import struct
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Callable
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 from saliency.cpu import compiled, elementwise, memory, products
-from saliency.cpu.compiled import kernels
-from saliency.cpu.compiled.code import Work
+from saliency.cpu.compiled import Steps, kernels
+from saliency.cpu.compiled.code import Function, Work
 from saliency.cpu.compiled.team import LEAVE, N_WORD, team
+from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 from tests.cpu.forks import forked
 
@@ -25,7 +29,6 @@ pytestmark = needs_llvm
 
 #: Operations of work that is large enough to be shared.
 MANY = 1e9
-F4 = np.dtype("f4")
 
 
 def adding_one(array: np.ndarray, unit: int = 1) -> Work:
@@ -44,7 +47,7 @@ def served(n_thread: int, box: np.ndarray) -> list[threading.Thread]:
     """Return threads that take part in what is in a box."""
     others = [
         threading.Thread(
-            target=team().serve, args=(memory.address_of(box), 10**6), daemon=True
+            target=team().serve, args=(memory.address_of(box), 10**12), daemon=True
         )
         for _ in range(n_thread)
     ]
@@ -76,6 +79,130 @@ def test_each_part_is_done_once(n_server):
         assert not thread.is_alive()
 
 
+def normal(*shape: int, dtype: str = "f") -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(dtype)
+
+
+# Work, where its result goes, and what has to be held meanwhile.
+Made = tuple[Work, np.ndarray, Any]
+
+
+def made_of_rows() -> Iterator[Made]:
+    x, y, wide = normal(300, 30, 40), normal(300, 30, 40), normal(300, 30, 90)
+    out = np.empty_like(x)
+    yield compiled.arithmetic("subtract", x, y, out), out, (x, y)
+    yield compiled.arithmetic("multiply", x, wide[:, :, 50:], out), out, (x, wide)
+    yield compiled.arithmetic("add", 0.5, wide[:, :, 5:45], out), out, wide
+    yield compiled.multiply_by_mask(x, wide[:, :, :40], 0.1, 0.9, out), out, (x, wide)
+    room = np.empty_like(wide)
+    yield compiled.copy(x, room[:, :, 7:47]), room[:, :, 7:47], x
+
+
+def made_of_one_row() -> Iterator[Made]:
+    x, y, wide = normal(1, 1200, 40), normal(1, 1200, 40), normal(1, 1200, 90)
+    out = np.empty_like(x)
+    yield compiled.arithmetic("add", x, wide[:, :, :40], out), out, (x, wide)
+    yield compiled.sigmoid(x, out), out, x
+    yield compiled.tanh_to_input(x, y, out), out, (x, y)
+
+
+def made_of_sums() -> Iterator[Made]:
+    x = normal(40, 5, 30, 24)
+    for axis in (0, 1, 2):
+        out = np.empty(x.shape[:axis] + x.shape[axis + 1 :], "f")
+        yield compiled.sums(x, axis, out), out, x
+
+
+def made_of_products() -> Iterator[Made]:
+    a, W, added = normal(1203, 20), normal(20, 40), normal(1203, 40)
+    out = np.empty((1203, 40), "f")
+    product = compiled.Product(W, Steps(normal(40), floor=0.0))
+    yield product.work(a, None, out), out, (a, product)
+    by_column = np.asfortranarray(a)
+    yield product.work(by_column, added, out), out, (by_column, added, product)
+    for steps in ((200, 4, 24), (4, 200, 24)):
+        x, y = normal(*steps, 24), normal(*steps[:2], 24, 16)
+        out = np.empty((*steps, 16), "f")
+        yield compiled.Stacks.of(x, y, out).work(), out, (x, y)
+
+
+def made_of_filters() -> Iterator[Made]:
+    for stride, n in ((1, 20), (2, 10)):
+        x, y = normal(3, 20, 22, 40), normal(3, 20, 22, 40)
+        geometry = Geometry(
+            (20, 22), (3, 3), (stride, stride), (1, 1), (1, 1), out=(n, n + 2 // stride)
+        )
+        run = compiled.ChannelFilter(normal(3, 3, 40), geometry, Steps())
+        out = np.empty((3, *geometry.out, 40), "f")
+        yield run.work(x, out), out, (x, run)
+        yield run.work(x, out, (y, 0.0, None)), out, (x, y, run)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [made_of_rows, made_of_one_row, made_of_sums, made_of_products, made_of_filters],
+)
+def test_parts_make_the_whole(made: Callable[[], Iterator[Made]]):
+    box = np.zeros(N_WORD, np.int64)
+    for work, out, _ in made():
+        out[...] = np.nan
+        work.run()
+        whole = out.copy()
+        assert np.isfinite(whole).all()
+        for n_part in {1, 2, 3, min(7, work.n_unit), work.n_unit}:
+            out[...] = np.nan
+            function = work.function.part
+            team().share(memory.address_of(box), function, work.block(), n_part)
+            np.testing.assert_array_equal(out, whole)
+
+
+def test_nobody_goes_on_before_the_last_part_is_done():
+    x, out = np.ones(400_000, "f"), np.empty(400_000, "f")
+    work = compiled.tanh(x, out)
+    box = np.zeros(N_WORD, np.int64)
+    at_box = memory.address_of(box)
+    (other,) = served(1, box)
+    for _ in range(100):
+        out[...] = 0
+        team().share(at_box, work.function.part, work.block(), 2)
+        assert out.all()
+    box[LEAVE] = 1
+    other.join(8)
+
+
+def calling(function: Callable[[], Any]) -> Work:
+    """Return work with 1,000 rows whose parts call a function of Python."""
+    kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    part = kind(lambda block, i, n: function())
+    address = ctypes.cast(part, ctypes.c_void_p).value
+    compiled_one = Function(
+        function, address, struct.Struct("=qqqq"), {"n": 0}, 1, engine=part
+    )
+    return Work(compiled_one, (1000,), "n", (0,))
+
+
+def test_a_helper_takes_part_whatever_was_before():
+    # Each part has to be done at the same time as another one.
+    at_once, seen, errors = threading.Barrier(2, timeout=8), set(), []
+
+    def meet() -> None:
+        try:
+            at_once.wait()
+            seen.add(threading.get_ident())
+        except threading.BrokenBarrierError as error:
+            errors.append(error)
+
+    work = calling(meet)
+    for _ in range(3):
+        threads.share(work, MANY)
+        threads.run(at_once.wait, [(), ()], 2)
+        threads.share(work, MANY)
+    time.sleep(0.1)  # the helper has gone to sleep
+    threads.share(work, MANY)
+    assert not errors
+    assert len(seen) > 1
+
+
 def test_who_serves_leaves_after_a_while_without_work():
     box = np.zeros(N_WORD, np.int64)
     start = time.perf_counter()
@@ -97,15 +224,11 @@ def test_helpers_sleep_when_there_has_been_nothing_to_do():
 
 @pytest.mark.parametrize("dtype", ["f", "d"])
 def test_shared_work_gives_the_same_bits(dtype):
-    rng = np.random.default_rng(0)
-
-    def normal(*shape: int) -> np.ndarray:
-        return rng.standard_normal(shape).astype(dtype)
-
-    x, y = normal(2, 403, 31, 16)
-    wide = normal(403, 31, 40)
-    a, W, b = normal(5003, 24), normal(24, 40), normal(40)
-    stacks = normal(300, 4, 24, 24), normal(300, 1, 24, 16)
+    x, y = normal(2, 403, 31, 16, dtype=dtype)
+    x[0, 0, :3] = 0
+    wide = normal(403, 31, 40, dtype=dtype)
+    a, W, b = (normal(*n, dtype=dtype) for n in ((5003, 24), (24, 40), (40,)))
+    stacks = [normal(300, n, 24, m, dtype=dtype) for n, m in ((4, 24), (1, 16))]
 
     def results() -> list[Any]:
         return [
