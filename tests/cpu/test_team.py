@@ -156,20 +156,6 @@ def test_parts_make_the_whole(made: Callable[[], Iterator[Made]]):
             np.testing.assert_array_equal(out, whole)
 
 
-def test_nobody_goes_on_before_the_last_part_is_done():
-    x, out = np.ones(400_000, "f"), np.empty(400_000, "f")
-    work = compiled.tanh(x, out)
-    box = np.zeros(N_WORD, np.int64)
-    at_box = memory.address_of(box)
-    (other,) = served(1, box)
-    for _ in range(100):
-        out[...] = 0
-        team().share(at_box, work.function.part, work.block(), 2)
-        assert out.all()
-    box[LEAVE] = 1
-    other.join(8)
-
-
 def calling(function: Callable[[], Any]) -> Work:
     """Return work with 1,000 rows whose parts call a function of Python."""
     kind = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
@@ -179,6 +165,27 @@ def calling(function: Callable[[], Any]) -> Work:
         function, address, struct.Struct("=qqqq"), {"n": 0}, 1, engine=part
     )
     return Work(compiled_one, (1000,), "n", (0,))
+
+
+def test_nobody_goes_on_before_the_last_part_is_done():
+    box = np.zeros(N_WORD, np.int64)
+    (other,) = served(1, box)
+    has_begun, done = threading.Event(), []
+
+    def part() -> None:
+        if threading.get_ident() == other.ident:
+            has_begun.set()
+            time.sleep(0.05)
+        else:
+            has_begun.wait(8)
+        done.append(threading.get_ident())
+
+    work = calling(part)
+    team().share(memory.address_of(box), work.function.part, work.block(), 2)
+    assert set(done) == {threading.get_ident(), other.ident}
+    box[LEAVE] = 1
+    other.join(8)
+    assert not other.is_alive()
 
 
 def test_a_helper_takes_part_whatever_was_before():
