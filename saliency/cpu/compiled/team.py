@@ -126,11 +126,12 @@ class _Writer:
         return builder.function
 
     def _write_share(self, take_part: Any) -> None:
-        box, function, block, n_part = self._begin("share", 1, 3)
+        box, function, block, n_part = self._begin("share", 3, 1)
         builder = self._builder
         self._write(self._integer(0), self._word(box, _N_DONE))
-        for at, value in enumerate((function, block)):
-            builder.store(value, self._word(box, _JOB + at))
+        for at, pointer in enumerate((function, block)):
+            address = builder.ptrtoint(pointer, self._integer)
+            builder.store(address, self._word(box, _JOB + at))
         place = self._word(box, _TICKET)
         all_bits = self._integer(2 * _BITS)
         n_job = builder.add(builder.lshr(self._read(place), all_bits), self._integer(1))
