@@ -23,6 +23,8 @@ PART = 1 << 18
 _PART_OF_IMAGES = 1 << 20
 # Elements of an innermost loop that are enough for it to pay.
 _BLOCK = 1024
+# What NumPy does about floating-point errors where nothing depends on it.
+_GOES_ON = frozenset(("ignore", "warn"))
 
 
 def is_large(array: np.ndarray) -> bool:
@@ -157,7 +159,9 @@ def arithmetic(
     """
     if out is None:
         out = _empty_for(arrays)
-    if len(arrays) == 2:
+    if _is_told_of_errors():
+        work = None
+    elif len(arrays) == 2:
         x, y = arrays
         work = compiled.arithmetic(operation.__name__, x, y, out)
     elif operation is np.negative:  # 0 - 0 is not -0
@@ -170,8 +174,10 @@ def arithmetic(
 def with_constant(operation: np.ufunc, constant: Any, x: np.ndarray) -> np.ndarray:
     """Return ``operation(constant, x)``, for a number of the dtype of x."""
     result = _empty_for((x,))
-    if _is_shared(compiled.arithmetic(operation.__name__, constant, x, result), x):
-        return result
+    if not _is_told_of_errors():
+        shared = compiled.arithmetic(operation.__name__, constant, x, result)
+        if _is_shared(shared, x):
+            return result
 
     def work(part: np.ndarray, out: np.ndarray) -> None:
         operation(constant, part, out)
@@ -289,6 +295,8 @@ def joined(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 def summed(x: np.ndarray, axis: int, keepdims: bool) -> np.ndarray | None:
     """Return sums over an axis, None where NumPy is as fast: see :func:`.sums`."""
+    if _is_told_of_errors():
+        return None
     axis %= x.ndim
     before, after = x.shape[:axis], x.shape[axis + 1 :]
     out = memory.empty((*before, *after), x.dtype)
@@ -361,6 +369,14 @@ def _empty_for(
         if all(array.strides):
             return memory.empty_like(array, shape)
     return memory.empty(shape, arrays[0].dtype)
+
+
+def _is_told_of_errors() -> bool:
+    """Tell whether somebody is to be told of floating-point errors, by an exception.
+
+    What is compiled tells nobody.
+    """
+    return not _GOES_ON.issuperset(np.geterr().values())
 
 
 def _is_shared(work: Work | None, array: np.ndarray) -> bool:

@@ -132,3 +132,14 @@ def test_retained_arrays_are_there_for_chainers_own_backward() -> None:
     F.sum(x * y / (y * y + 1)).backward()
     for gradient, variable in zip(found, (x, y)):
         np.testing.assert_array_equal(gradient, variable.grad)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x + x, lambda x: 10 * x, lambda x: F.sum(x, axis=0)],
+    ids=["sum of two", "times a number", "sum over rows"],
+)
+def test_an_overflow_is_an_error_where_numpy_is_told_so(function: Any) -> None:
+    x = chainer.Variable(np.full((300, 17, 40), 3e38, "f"))
+    with fast_cpu(), np.errstate(over="raise"), pytest.raises(FloatingPointError):
+        function(x)
