@@ -44,7 +44,8 @@ def matmul(
             pixels.
         mask (Mask or None): What of ``a`` is taken; its array is ``(n, k)``.
     """
-    n_thread = threads.for_work(2 * a.size * b.shape[1])
+    n_operation = 2 * a.size * b.shape[1]
+    n_thread = threads.for_work(n_operation)
     added = None
     if then.added is not None:
         added = then.added.reshape(-1, b.shape[1])  # a copy, in some layouts
@@ -54,7 +55,7 @@ def matmul(
         if mask is not None:
             return _masked_product(a, product, added, mask, n_thread)
         out = memory.empty((len(a), b.shape[1]), a.dtype)
-        threads.share(product.work(a, added, out), 2 * a.size * b.shape[1])
+        threads.share(product.work(a, added, out), n_operation)
         return out
     n_byte = len(a) * b.shape[1] * a.itemsize
     if n_thread == 1 and n_byte <= _TILE and then is NOTHING and mask is None:
@@ -102,7 +103,6 @@ def of_stacks(
     n_all = n_product * math.prod(shape)
     if n_product > _BLAS_OF_MATRICES or n_all < _FEWEST_OF_STACKS or not shape:
         return None
-    n_thread = threads.for_work(2 * n_all)
     if out is None:
         out = memory.empty((*shape, a.shape[-2], b.shape[-1]), a.dtype)
     stacks = compiled.Stacks.of(a, b, out)
@@ -120,6 +120,7 @@ def of_stacks(
     def multiply(some: slice) -> None:
         np.matmul(some_of(a, some), some_of(b, some), out=some_of(out, some))
 
+    n_thread = threads.for_work(2 * n_all)
     parts = [(slice(*ends),) for ends in even_parts(shape[longest], n_thread)]
     threads.run(multiply, parts, n_thread)
     return out

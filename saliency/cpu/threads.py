@@ -4,6 +4,9 @@ NumPy's copies, elementwise functions and matrix products let go of Python's loc
 that plain threads do. A BLAS that starts threads of its own within each of them would
 only get in their way, and after their work they spin for a while on cores that the next
 pieces need.
+
+What is compiled does not need that lock: :mod:`saliency.cpu.compiled.team` has threads
+share it.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import struct
@@ -43,8 +44,9 @@ def adding_one(array: np.ndarray, unit: int = 1) -> Work:
     )
 
 
-def served(n_thread: int, box: np.ndarray) -> list[threading.Thread]:
-    """Return threads that take part in what is in a box."""
+@contextlib.contextmanager
+def served(box: np.ndarray, n_thread: int) -> Iterator[list[threading.Thread]]:
+    """Return a block in which threads take part in what is in a box, until it ends."""
     others = [
         threading.Thread(
             target=team().serve, args=(memory.address_of(box), 10**12), daemon=True
@@ -53,7 +55,13 @@ def served(n_thread: int, box: np.ndarray) -> list[threading.Thread]:
     ]
     for thread in others:
         thread.start()
-    return others
+    try:
+        yield others
+    finally:
+        box[LEAVE] = 1
+        for thread in others:
+            thread.join(8)
+    assert not any(thread.is_alive() for thread in others)
 
 
 @pytest.mark.parametrize("n_server", [0, 1, 5])
@@ -61,22 +69,19 @@ def test_each_part_is_done_once(n_server):
     rng = np.random.default_rng(n_server)
     box = np.zeros(N_WORD, np.int64)
     numbers, n_added = np.zeros(3001, "f"), 0
-    others = served(n_server, box)
-    for _ in range(400):
-        unit = int(rng.integers(1, 40))
-        n = int(rng.integers(unit, len(numbers) + 1))
-        work = adding_one(numbers[:n], unit)
-        n_part = int(rng.integers(1, work.n_unit + 1))
-        before = numbers.copy()
-        team().share(memory.address_of(box), work.function.part, work.block(), n_part)
-        before[:n] += 1
-        np.testing.assert_array_equal(numbers, before)
-        n_added += n
+    at_box = memory.address_of(box)
+    with served(box, n_server):
+        for _ in range(400):
+            unit = int(rng.integers(1, 40))
+            n = int(rng.integers(unit, len(numbers) + 1))
+            work = adding_one(numbers[:n], unit)
+            n_part = int(rng.integers(1, work.n_unit + 1))
+            before = numbers.copy()
+            team().share(at_box, work.function.part, work.block(), n_part)
+            before[:n] += 1
+            np.testing.assert_array_equal(numbers, before)
+            n_added += n
     assert numbers.sum() == n_added
-    box[LEAVE] = 1
-    for thread in others:
-        thread.join(8)
-        assert not thread.is_alive()
 
 
 def normal(*shape: int, dtype: str = "f") -> np.ndarray:
@@ -169,23 +174,20 @@ def calling(function: Callable[[], Any]) -> Work:
 
 def test_nobody_goes_on_before_the_last_part_is_done():
     box = np.zeros(N_WORD, np.int64)
-    (other,) = served(1, box)
-    has_begun, done = threading.Event(), []
+    has_begun, done, here = threading.Event(), [], threading.get_ident()
 
     def part() -> None:
-        if threading.get_ident() == other.ident:
+        if threading.get_ident() == here:
+            has_begun.wait(8)
+        else:
             has_begun.set()
             time.sleep(0.05)
-        else:
-            has_begun.wait(8)
         done.append(threading.get_ident())
 
     work = calling(part)
-    team().share(memory.address_of(box), work.function.part, work.block(), 2)
-    assert set(done) == {threading.get_ident(), other.ident}
-    box[LEAVE] = 1
-    other.join(8)
-    assert not other.is_alive()
+    with served(box, 1) as (other,):
+        team().share(memory.address_of(box), work.function.part, work.block(), 2)
+        assert set(done) == {here, other.ident}
 
 
 def test_a_helper_takes_part_whatever_was_before():
