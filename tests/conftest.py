@@ -34,6 +34,12 @@ _CASES = os.environ.get("CASES", "0")
 _WHOLE_RUNS = ("not large", "large or not large")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let all processes of the tests compile once, and leave the user's files alone."""
+    folder = config.rootpath / ".pytest_cache" / "compiled"
+    os.environ.setdefault("SALIENCY_CACHE_DIR", str(folder))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def a_core_for_each_process() -> Iterator[None]:
     """The suite runs in a process for each core; BLAS has one thread in each.

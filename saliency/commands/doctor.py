@@ -55,7 +55,11 @@ EXTRAS = (
     Extra(
         "distributed", ("dask", "distributed", "zarr"), "work in processes: --workers"
     ),
-    Extra("fast", ("llvmlite",), "EfficientNet and graph networks faster on a CPU"),
+    Extra(
+        "fast",
+        ("llvmlite", "platformdirs"),
+        "EfficientNet and graph networks faster on a CPU",
+    ),
     Extra("gpu", ("cupy-cuda12x",), "a GPU with CUDA 12: --device @cupy:0"),
     Extra("gpu-cuda13", ("cupy-cuda13x",), "a GPU with CUDA 13"),
     Extra(
@@ -95,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
         ("CuPy", _cupy() or "not installed"),
         ("BLAS", _blas()),
         ("GPU", _gpu() if problem is None else "not looked for"),
+        ("compiled code", _compiled() if problem is None else "not looked for"),
     )
     print("\nThe extras of this package, and what they give:")
     _print_rows(*(("  " + extra.name, _state_of(extra)) for extra in EXTRAS))
@@ -158,6 +163,14 @@ def _gpu() -> str:
     from saliency import chainer_compat
 
     return chainer_compat.gpu_problem() or "can be used: --device @cupy:0"
+
+
+def _compiled() -> str:
+    """Return where compiled code is kept."""
+    from saliency.cpu.compiled import kept
+
+    folder = kept.place()
+    return "is not kept" if folder is None else f"is kept in {folder}"
 
 
 def _state_of(extra: Extra) -> str:

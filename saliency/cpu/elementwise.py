@@ -9,7 +9,7 @@ from typing import Any, Callable
 import numpy as np
 
 from saliency.cpu import compiled, memory
-from saliency.cpu.compiled.code import Work
+from saliency.cpu.compiled.functions import Work
 from saliency.cpu.epilogue import Epilogue, limit
 from saliency.cpu.mask import Mask
 from saliency.cpu.threads import even_parts, threads

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from saliency.cpu import compiled
-from saliency.cpu.compiled.code import Work
+from saliency.cpu.compiled.functions import Work
 from saliency.cpu.memory import channels_last
 from saliency.cpu.threads import threads
 

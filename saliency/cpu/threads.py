@@ -30,8 +30,8 @@ from threadpoolctl import ThreadpoolController
 
 from saliency.cpu import memory
 from saliency.cpu.compiled import is_available
-from saliency.cpu.compiled.code import Work
-from saliency.cpu.compiled.team import LEAVE, N_WORD, team
+from saliency.cpu.compiled.functions import Work
+from saliency.cpu.compiled.team import LEAVE, new_box, team
 from saliency.replaced_methods import SharedBlock
 
 Result = TypeVar("Result")
@@ -205,7 +205,7 @@ class Threads:
         self._n_helper = 0
         self._n_server = 0
         self._is_sharing = threading.Lock()
-        self._box = np.zeros(N_WORD, np.int64)
+        self._box = new_box()
         self._at_box = memory.address_of(self._box)
 
     def _start_helpers(self, n: int) -> None:

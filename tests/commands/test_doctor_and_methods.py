@@ -35,6 +35,21 @@ class TestDoctor:
         problem = chainer_compat.gpu_problem()
         assert lines["GPU"] == (problem or "can be used: --device @cupy:0")
 
+    def test_where_compiled_code_is_kept(
+        self,
+        capsys: pytest.CaptureFixture[str],
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        monkeypatch.setenv("SALIENCY_CACHE_DIR", str(tmp_path / "here"))
+        shown = printed(capsys, "doctor")
+        assert re.search(
+            f"^compiled code +is kept in {tmp_path / 'here'}$", shown, re.M
+        )
+        monkeypatch.setenv("SALIENCY_CACHE_DIR", "")
+        shown = printed(capsys, "doctor")
+        assert re.search("^compiled code +is not kept$", shown, re.M)
+
     def test_the_extras_are_those_of_the_project(self) -> None:
         tomllib = pytest.importorskip("tomllib")
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

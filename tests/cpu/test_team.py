@@ -17,8 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from saliency.cpu import compiled, elementwise, memory, products
 from saliency.cpu.compiled import Steps, kernels
-from saliency.cpu.compiled.code import Function, Work
-from saliency.cpu.compiled.team import LEAVE, N_WORD, team
+from saliency.cpu.compiled.functions import Function, Work
+from saliency.cpu.compiled.team import LEAVE, new_box, team
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.threads import threads
 from tests.cpu.forks import forked
@@ -67,7 +67,7 @@ def served(box: np.ndarray, n_thread: int) -> Iterator[list[threading.Thread]]:
 @pytest.mark.parametrize("n_server", [0, 1, 5])
 def test_each_part_is_done_once(n_server):
     rng = np.random.default_rng(n_server)
-    box = np.zeros(N_WORD, np.int64)
+    box = new_box()
     numbers, n_added = np.zeros(3001, "f"), 0
     at_box = memory.address_of(box)
     with served(box, n_server):
@@ -148,7 +148,7 @@ def made_of_filters() -> Iterator[Made]:
     [made_of_rows, made_of_one_row, made_of_sums, made_of_products, made_of_filters],
 )
 def test_parts_make_the_whole(made: Callable[[], Iterator[Made]]):
-    box = np.zeros(N_WORD, np.int64)
+    box = new_box()
     for work, out, _ in made():
         out[...] = np.nan
         work.run()
@@ -173,7 +173,7 @@ def calling(function: Callable[[], Any]) -> Work:
 
 
 def test_nobody_goes_on_before_the_last_part_is_done():
-    box = np.zeros(N_WORD, np.int64)
+    box = new_box()
     has_begun, done, here = threading.Event(), [], threading.get_ident()
 
     def part() -> None:
@@ -213,7 +213,7 @@ def test_a_helper_takes_part_whatever_was_before():
 
 
 def test_who_serves_leaves_after_a_while_without_work():
-    box = np.zeros(N_WORD, np.int64)
+    box = new_box()
     start = time.perf_counter()
     team().serve(memory.address_of(box), 1000)
     assert time.perf_counter() - start < 5

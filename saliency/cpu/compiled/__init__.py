@@ -14,7 +14,8 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from saliency.cpu.compiled import activations, kernels
-from saliency.cpu.compiled.code import Function, Work, lanes_of
+from saliency.cpu.compiled.functions import Function, Work
+from saliency.cpu.compiled.machine import lanes_of
 from saliency.cpu.geometry import Geometry
 from saliency.cpu.memory import address_of, axes_in_memory
 
@@ -573,11 +574,9 @@ def _elementwise(
     if not (_are_covered(*arrays) and _lie_alike(arrays)):
         return None
     first = arrays[0]
-    with kernels.lock:
-        of_dtype = function(first.dtype)
     arguments = *map(address_of, arrays), first.size
     steps = (first.itemsize,) * len(arrays)
-    return Work(of_dtype, arguments, "n", steps, _UNIT_OF_NUMBERS)
+    return Work(function(first.dtype), arguments, "n", steps, _UNIT_OF_NUMBERS)
 
 
 # Of the flags of an array: C-contiguous and aligned.

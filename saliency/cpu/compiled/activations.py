@@ -5,7 +5,6 @@ The functions themselves are computed by polynomials.
 
 from __future__ import annotations
 
-import functools
 import math
 from decimal import Context, Decimal
 from typing import Callable, NamedTuple
@@ -13,7 +12,8 @@ from typing import Callable, NamedTuple
 import numpy as np
 from numpy.polynomial import Chebyshev, Polynomial
 
-from saliency.cpu.compiled.code import Code, Function, Value
+from saliency.cpu.compiled.code import Code, Value
+from saliency.cpu.compiled.functions import compiled
 
 # Where tanh is a polynomial; further away, the difference of two numbers loses nothing.
 _NEAR = 0.625
@@ -39,8 +39,8 @@ _FORMATS = {
 }
 
 
-@functools.cache
-def sigmoid(dtype: np.dtype) -> Function:
+@compiled
+def sigmoid(dtype: np.dtype) -> Code:
     """Return what writes ``1 / (1 + exp(-x))`` to ``out``.
 
     Args:
@@ -56,8 +56,8 @@ def sigmoid(dtype: np.dtype) -> Function:
     return _elementwise(dtype, ("x",), of)
 
 
-@functools.cache
-def sigmoid_to_input(dtype: np.dtype) -> Function:
+@compiled
+def sigmoid_to_input(dtype: np.dtype) -> Code:
     """Return what writes ``gy y (1 - y)`` to ``out``.
 
     Args:
@@ -70,8 +70,8 @@ def sigmoid_to_input(dtype: np.dtype) -> Function:
     return _elementwise(dtype, ("gy", "y"), of)
 
 
-@functools.cache
-def tanh(dtype: np.dtype) -> Function:
+@compiled
+def tanh(dtype: np.dtype) -> Code:
     """Return what writes the hyperbolic tangent of ``x`` to ``out``.
 
     Args:
@@ -98,8 +98,8 @@ def tanh(dtype: np.dtype) -> Function:
     return _elementwise(dtype, ("x",), of)
 
 
-@functools.cache
-def tanh_to_input(dtype: np.dtype) -> Function:
+@compiled
+def tanh_to_input(dtype: np.dtype) -> Code:
     """Return what writes ``gy (1 - y**2)`` to ``out``.
 
     Args:
@@ -114,13 +114,13 @@ def tanh_to_input(dtype: np.dtype) -> Function:
 
 def _elementwise(
     dtype: np.dtype, names: tuple[str, ...], of: Callable[..., Value]
-) -> Function:
+) -> Code:
     """Return what writes ``of(code, *numbers, lanes)`` for the numbers of arrays."""
     code = Code(dtype, (*names, "out"), ("n",), ())
     for place, lanes in code.in_vectors(code["n"]):
         numbers = [code.load(name, place, lanes) for name in names]
         code.store(of(code, *numbers, lanes), "out", place, lanes)
-    return code.compiled()
+    return code
 
 
 def _exp_of_negative(code: Code, x: Value, lanes: int) -> Value:

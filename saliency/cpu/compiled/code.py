@@ -1,4 +1,4 @@
-"""Functions that are written number by number, and compiled for this machine by LLVM.
+"""Functions that are written number by number, for LLVM to compile.
 
 A function is a program in Python that is run once: each operation on a :class:`Value`
 writes an instruction, and loops of Python write their bodies again and again. Vectors
@@ -8,29 +8,12 @@ have several lanes, which the instructions work on side by side.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import functools
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 
-# Bytes of a vector, with AVX-512 and without.
-_WIDE, _NARROW = 64, 32
-_C_TYPES = {
-    "pointer": ctypes.c_void_p,
-    "integer": ctypes.c_int64,
-    np.dtype("f4"): ctypes.c_float,
-    np.dtype("f8"): ctypes.c_double,
-}
-# Each of these in a word of 8 bytes, as the module struct writes it.
-_FORMATS = {
-    ctypes.c_void_p: "q",
-    ctypes.c_int64: "q",
-    ctypes.c_float: "f4x",
-    ctypes.c_double: "d",
-}
+from saliency.cpu.compiled.machine import lanes_of
 
 Integer = Union["Value", int]
 
@@ -109,63 +92,30 @@ class Value:
         return other.ir if isinstance(other, Value) else self.ir.type(other)
 
 
-class Function(NamedTuple):
-    """A function that has been compiled.
+class Signature(NamedTuple):
+    """What a function takes, in this order.
 
     Attributes:
-        whole (callable): It.
-        part (int): Where the function is that does a part of its work,
-        layout (struct.Struct): and how it is told what to do.
-        places (dict of int): Where its arguments stand, by their names.
-        n_step (int): How many of them may become more from a row to the next.
-        engine (object): Holds the code.
+        dtype (str): What its pointers point to, and its numbers are of.
+        pointers (tuple of str): Names of its arguments that are addresses,
+        integers (tuple of str): integers of 64 bits,
+        numbers (tuple of str): and numbers.
     """
 
-    whole: Callable[..., None]
-    part: int
-    layout: struct.Struct
-    places: dict[str, int]
-    n_step: int
-    engine: Any
-
-
-class Work(NamedTuple):
-    """A compiled function and its arguments; parts of it can be done by themselves.
-
-    Some of the arguments are addresses. Whoever has the work has the arrays, too.
-
-    Attributes:
-        function (Function): The function.
-        arguments (tuple): What it is called with.
-        along (str): The argument that says how many rows there are.
-        steps (tuple of int): How much the arguments become more from a row to the next,
-            in bytes where they are pointers; those at the end may be left out, for 0.
-        unit (int): How many rows parts are multiples of.
-    """
-
-    function: Function
-    arguments: tuple[Any, ...]
-    along: str
-    steps: tuple[int, ...]
-    unit: int = 1
+    dtype: str
+    pointers: tuple[str, ...]
+    integers: tuple[str, ...]
+    numbers: tuple[str, ...]
 
     @property
-    def n_unit(self) -> int:
-        """How many parts there can be."""
-        n_row: int = self.arguments[self.function.places[self.along]]
-        return n_row // self.unit
+    def names(self) -> tuple[str, ...]:
+        """Those of all arguments."""
+        return self.pointers + self.integers + self.numbers
 
-    def run(self) -> None:
-        """Do all of the work."""
-        self.function.whole(*self.arguments)
-
-    def block(self) -> bytes:
-        """Return what tells a part what to do: see :meth:`Code.compiled`."""
-        function = self.function
-        steps = self.steps + (0,) * (function.n_step - len(self.steps))
-        return function.layout.pack(
-            self.unit, function.places[self.along], *self.arguments, *steps
-        )
+    @property
+    def n_moved(self) -> int:
+        """How many of them, the first ones, may become more from a row to the next."""
+        return len(self.pointers) + len(self.integers)
 
 
 class Code:
@@ -179,6 +129,7 @@ class Code:
 
     Attributes:
         dtype (numpy.dtype): See above.
+        signature (Signature): What the function takes.
         lanes (tuple of int): How many numbers vectors have, from the most, with which
             a machine is fastest, to one.
     """
@@ -196,24 +147,20 @@ class Code:
         self.dtype = dtype
         self._integer = ir.IntType(64)
         self._number = ir.FloatType() if dtype == np.float32 else ir.DoubleType()
-        names = [*pointers, *integers, *numbers]
+        self.signature = Signature(
+            dtype.name, tuple(pointers), tuple(integers), tuple(numbers)
+        )
         types = [
             *[self._number.as_pointer()] * len(pointers),
             *[self._integer] * len(integers),
             *[self._number] * len(numbers),
         ]
-        self._n_moved = len(pointers) + len(integers)
-        self._c_types = [
-            *[_C_TYPES["pointer"]] * len(pointers),
-            *[_C_TYPES["integer"]] * len(integers),
-            *[_C_TYPES[dtype]] * len(numbers),
-        ]
         self._module = ir.Module("saliency")
-        signature = ir.FunctionType(ir.VoidType(), types)
-        function = ir.Function(self._module, signature, "run")
+        kind = ir.FunctionType(ir.VoidType(), types)
+        function = ir.Function(self._module, kind, "run")
         self._builder = ir.IRBuilder(function.append_basic_block("entry"))
         values = (Value(self._builder, argument) for argument in function.args)
-        self._arguments = dict(zip(names, values))
+        self._arguments = dict(zip(self.signature.names, values))
         most = lanes_of(dtype)
         self.lanes = (most, most // 4, 1)
 
@@ -372,25 +319,11 @@ class Code:
             with self.loop(0, end, lanes) as place:
                 yield (place.at_most(last) if lanes > 1 else place), lanes
 
-    def compiled(self) -> Function:
-        """Return the function; it lets go of Python's lock while it runs."""
+    def finished(self) -> Any:
+        """Return the module that the function is in, with one for parts of its work."""
         self._builder.ret_void()
         self._write_part()
-        engine = brought_to_life(self._module)
-        kind = ctypes.CFUNCTYPE(None, *self._c_types)
-        return Function(
-            kind(engine.get_function_address("run")),
-            engine.get_function_address("part"),
-            self._layout(),
-            {name: at for at, name in enumerate(self._arguments)},
-            self._n_moved,
-            engine,
-        )
-
-    def _layout(self) -> struct.Struct:
-        """Return how the block is written that tells a part what to do."""
-        of_arguments = "".join(_FORMATS[c_type] for c_type in self._c_types)
-        return struct.Struct(f"=qq{of_arguments}{self._n_moved}q")
+        return self._module
 
     def _write_part(self) -> None:
         """Write ``part(block, i, n)``, which does the i-th of n parts of the work.
@@ -424,7 +357,7 @@ class Code:
         run = self._module.get_global("run")
         n_argument, arguments = len(run.args), []
         for at, argument in enumerate(run.args):
-            if at >= self._n_moved:
+            if at >= self.signature.n_moved:
                 arguments.append(word(integer(2 + at), argument.type))
                 continue
             moved = builder.mul(start, word(integer(2 + n_argument + at)))
@@ -446,61 +379,3 @@ class Code:
         if lanes == 1:
             return address
         return self._builder.bitcast(address, self._vector(lanes).as_pointer())
-
-
-def brought_to_life(module: Any) -> Any:
-    """Return what holds the compiled functions of a module, for as long as it is held.
-
-    Args:
-        module (llvmlite.ir.Module): Has them.
-    """
-    import llvmlite.binding as llvm
-
-    parsed = llvm.parse_assembly(str(module))
-    parsed.verify()
-    engine = llvm.create_mcjit_compiler(parsed, _new_machine())
-    engine.finalize_object()
-    return engine
-
-
-def _new_machine() -> Any:
-    """Return what writes code for this machine, and then belongs to that code."""
-    import llvmlite.binding as llvm
-
-    _initialize()
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=",".join(
-            f"{'+' if has else '-'}{k}" for k, has in _features().items()
-        ),
-        opt=2,
-    )
-
-
-def lanes_of(dtype: np.dtype) -> int:
-    """Return how many numbers the longest vectors have."""
-    n_byte = _WIDE if _features().get("avx512f") else _NARROW
-    return n_byte // dtype.itemsize
-
-
-@functools.cache
-def _features() -> dict[str, bool]:
-    """Return what this machine can do besides what all of its kind can."""
-    import llvmlite.binding as llvm
-
-    _initialize()
-    try:
-        return dict(llvm.get_host_cpu_features())
-    except RuntimeError:  # it is not known of every kind
-        return {}
-
-
-@functools.cache
-def _initialize() -> None:
-    import llvmlite.binding as llvm
-
-    # Versions from 0.45 on do that by themselves, and say so.
-    with contextlib.suppress(RuntimeError):
-        llvm.initialize()
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()

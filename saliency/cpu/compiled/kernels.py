@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import operator
-import threading
 from typing import Callable
 
 import numpy as np
 
-from saliency.cpu.compiled.code import Code, Function, Value
+from saliency.cpu.compiled.code import Code, Value
+from saliency.cpu.compiled.functions import compiled
 
 # Pixels of a row that are worked on at once, with the same weights.
 _PIXELS = 4
@@ -29,11 +28,10 @@ OPERATIONS: dict[str, Callable[[Value, Value], Value]] = {
     "subtract": operator.sub,
     "multiply": operator.mul,
 }
-#: Held while something is compiled.
-lock = threading.Lock()
 
 
-def finish(dtype: np.dtype, *, adds: bool) -> Function:
+@compiled
+def finish(dtype: np.dtype, *, adds: bool) -> Code:
     """Return what an epilogue makes of an array: see :class:`.Steps`.
 
     That is ``min(max((x + bias + offset) * scale + shift + added, floor), ceiling)``.
@@ -42,119 +40,6 @@ def finish(dtype: np.dtype, *, adds: bool) -> Function:
         dtype (numpy.dtype): Of the arrays, ``(n_row, n_channel)``.
         adds (bool): Whether anything is added.
     """
-    with lock:
-        return _finish(dtype, adds)
-
-
-def mask(dtype: np.dtype) -> Function:
-    """Return ``out = x * (floor < y < ceiling)``; no ceiling is NaN.
-
-    Args:
-        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
-    """
-    with lock:
-        return _mask(dtype)
-
-
-def arithmetic(dtype: np.dtype, operation: str) -> Function:
-    """Return ``out = operation(x, y)``.
-
-    Args:
-        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
-        operation (str): One of :data:`OPERATIONS`.
-    """
-    with lock:
-        return _arithmetic(dtype, operation, of_constant=False)
-
-
-def arithmetic_with_constant(dtype: np.dtype, operation: str) -> Function:
-    """Return ``out = operation(constant, y)``: see :func:`arithmetic`."""
-    with lock:
-        return _arithmetic(dtype, operation, of_constant=True)
-
-
-def copy(dtype: np.dtype) -> Function:
-    """Return ``out = x``.
-
-    Args:
-        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
-    """
-    with lock:
-        return _copy(dtype)
-
-
-def sums(dtype: np.dtype) -> Function:
-    """Return ``out = x.sum(axis=1)``, added up from the first term on.
-
-    Args:
-        dtype (numpy.dtype): Of the arrays: ``x`` of ``(n_outer, n_term, n_column)``,
-            whose last axis is contiguous, and ``out`` of ``(n_outer, n_column)``.
-    """
-    with lock:
-        return _sums(dtype)
-
-
-def filter_channels(
-    dtype: np.dtype, n_column: int, stride: int, dilate: int, *, has_mask: bool
-) -> Function:
-    """Return the convolution of each channel with a kernel of its own, and `finish`.
-
-    Args:
-        dtype (numpy.dtype): Of the arrays: images ``(n, height, width, n_channel)``,
-            and kernels ``(kh, kw, n_channel)``.
-        n_column (int): Taps in a row of the kernel.
-        stride (int): Between windows in a row.
-        dilate (int): Between taps in a row.
-        has_mask (bool): Whether 0 is taken for some of the image, as :func:`mask` does.
-    """
-    with lock:
-        return _filter_channels(dtype, n_column, stride, dilate, has_mask)
-
-
-def product(dtype: np.dtype, n_vector: int, *, finishes: bool, adds: bool) -> Function:
-    """Return ``out = x @ W + bias``, and what `finish` does after a bias.
-
-    Args:
-        dtype (numpy.dtype): Of the matrices: ``x`` of ``(n_row, n_term)``, ``W`` of
-            ``(n_term, n_column)``, with columns side by side in memory, and ``out``.
-            There are at least as many rows as :data:`ROWS` has, and as many columns as
-            the vectors have numbers.
-        n_vector (int): Vectors of a row that are worked on at once.
-        finishes (bool): Whether anything is done besides adding the bias.
-        adds (bool): Whether an array is added, which is a part of that.
-    """
-    with lock:
-        return _product(dtype, n_vector, finishes, adds)
-
-
-def stacks(dtype: np.dtype, n_vector: int) -> Function:
-    """Return ``out = x @ W`` for stacks of small matrices.
-
-    Args:
-        dtype (numpy.dtype): Of the arrays: ``x`` of ``(n_outer, n_inner, n_row,
-            n_term)``, ``W`` of ``(n_outer, n_inner, n_term, n_column)``, with columns
-            side by side in memory, and ``out``. There are at least as many rows as
-            :data:`ROWS` has, and as many columns as the vectors have numbers.
-        n_vector (int): Vectors of a row that are worked on at once.
-    """
-    with lock:
-        return _stacks(dtype, n_vector)
-
-
-def transform(dtype: np.dtype, matrix: Matrix) -> Function:
-    """Return ``out = A @ x @ A.T`` for many small matrices ``x``.
-
-    Args:
-        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_middle, row, column,
-            n_inner)``, whose last axis is contiguous.
-        matrix (tuple of tuple of float): ``A``.
-    """
-    with lock:
-        return _transform(dtype, matrix)
-
-
-@functools.cache
-def _finish(dtype: np.dtype, adds: bool) -> Function:
     code = Code(
         dtype,
         ("x", "added", "out", *_FINISH),
@@ -170,11 +55,17 @@ def _finish(dtype: np.dtype, adds: bool) -> Function:
             if adds:
                 y += code.load("added", of_added + channel, lanes)
             code.store(_limited(code, y, lanes), "out", of_out + channel, lanes)
-    return code.compiled()
+    return code
 
 
-@functools.cache
-def _mask(dtype: np.dtype) -> Function:
+@compiled
+def mask(dtype: np.dtype) -> Code:
+    """Return ``out = x * (floor < y < ceiling)``; no ceiling is NaN.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
+    """
+
     def of(code: Code, places: list[Value], lanes: int) -> Value:
         at_x, at_y = places
         return _masked(code, at_x, at_y, lanes)
@@ -182,25 +73,47 @@ def _mask(dtype: np.dtype) -> Function:
     return _by_rows(dtype, ("x", "y"), _OF_MASK, of)
 
 
-@functools.cache
-def _arithmetic(dtype: np.dtype, operation: str, of_constant: bool) -> Function:
+@compiled
+def arithmetic(dtype: np.dtype, operation: str) -> Code:
+    """Return ``out = operation(x, y)``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
+        operation (str): One of :data:`OPERATIONS`.
+    """
     compute = OPERATIONS[operation]
 
     def of(code: Code, places: list[Value], lanes: int) -> Value:
-        *at_x, at_y = places
-        if of_constant:
-            x = code.repeated(code["constant"], lanes)
-        else:
-            x = code.load("x", at_x[0], lanes)
-        return compute(x, code.load("y", at_y, lanes))
+        x, y = (
+            code.load(name, place, lanes) for name, place in zip(("x", "y"), places)
+        )
+        return compute(x, y)
 
-    if of_constant:
-        return _by_rows(dtype, ("y",), ("constant",), of)
     return _by_rows(dtype, ("x", "y"), (), of)
 
 
-@functools.cache
-def _copy(dtype: np.dtype) -> Function:
+@compiled
+def arithmetic_with_constant(dtype: np.dtype, operation: str) -> Code:
+    """Return ``out = operation(constant, y)``: see :func:`arithmetic`."""
+    compute = OPERATIONS[operation]
+
+    def of(code: Code, places: list[Value], lanes: int) -> Value:
+        (at,) = places
+        return compute(
+            code.repeated(code["constant"], lanes), code.load("y", at, lanes)
+        )
+
+    return _by_rows(dtype, ("y",), ("constant",), of)
+
+
+@compiled
+def copy(dtype: np.dtype) -> Code:
+    """Return ``out = x``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_row, n_column)``.
+    """
+
     def of(code: Code, places: list[Value], lanes: int) -> Value:
         (at,) = places
         return code.load("x", at, lanes)
@@ -208,8 +121,14 @@ def _copy(dtype: np.dtype) -> Function:
     return _by_rows(dtype, ("x",), (), of)
 
 
-@functools.cache
-def _sums(dtype: np.dtype) -> Function:
+@compiled
+def sums(dtype: np.dtype) -> Code:
+    """Return ``out = x.sum(axis=1)``, added up from the first term on.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays: ``x`` of ``(n_outer, n_term, n_column)``,
+            whose last axis is contiguous, and ``out`` of ``(n_outer, n_column)``.
+    """
     strides = ("x_outer", "x_term", "out_outer")
     code = Code(dtype, ("x", "out"), ("n_outer", "n_term", "n_column", *strides), ())
     with code.loop(0, code["n_outer"]) as outer:
@@ -226,7 +145,7 @@ def _sums(dtype: np.dtype) -> Function:
             first = code.load("x", start, lanes)
             (total,) = code.accumulated(1, code["n_term"], [first], add_term)
             code.store(total, "out", of_out + column, lanes)
-    return code.compiled()
+    return code
 
 
 def _by_rows(
@@ -234,7 +153,7 @@ def _by_rows(
     arrays: tuple[str, ...],
     numbers: tuple[str, ...],
     of: Callable[[Code, list[Value], int], Value],
-) -> Function:
+) -> Code:
     """Return what writes ``of(code, places, lanes)`` for each place of arrays.
 
     Args:
@@ -255,7 +174,7 @@ def _by_rows(
         for column, lanes in code.in_vectors(code["n_column"]):
             *places, at_out = (start + column for start in starts)
             code.store(of(code, places, lanes), "out", at_out, lanes)
-    return code.compiled()
+    return code
 
 
 def _masked(code: Code, at_x: Value, at_y: Value, lanes: int) -> Value:
@@ -274,11 +193,21 @@ def _limited(code: Code, y: Value, lanes: int) -> Value:
     return y.at_least(floor).at_most(ceiling)
 
 
-@functools.cache
-def _filter_channels(
-    dtype: np.dtype, n_column: int, stride: int, dilate: int, has_mask: bool
-) -> Function:
-    return _Filter(dtype, n_column, stride, dilate, has_mask).code.compiled()
+@compiled
+def filter_channels(
+    dtype: np.dtype, n_column: int, stride: int, dilate: int, *, has_mask: bool
+) -> Code:
+    """Return the convolution of each channel with a kernel of its own, and `finish`.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays: images ``(n, height, width, n_channel)``,
+            and kernels ``(kh, kw, n_channel)``.
+        n_column (int): Taps in a row of the kernel.
+        stride (int): Between windows in a row.
+        dilate (int): Between taps in a row.
+        has_mask (bool): Whether 0 is taken for some of the image, as :func:`mask` does.
+    """
+    return _Filter(dtype, n_column, stride, dilate, has_mask).code
 
 
 class _Filter:
@@ -432,9 +361,20 @@ class _Filter:
         code.store(y, "out", of_out + column * code["out_column"] + channel, lanes)
 
 
-@functools.cache
-def _product(dtype: np.dtype, n_vector: int, finishes: bool, adds: bool) -> Function:
-    return _Product(dtype, n_vector, finishes, adds).code.compiled()
+@compiled
+def product(dtype: np.dtype, n_vector: int, *, finishes: bool, adds: bool) -> Code:
+    """Return ``out = x @ W + bias``, and what `finish` does after a bias.
+
+    Args:
+        dtype (numpy.dtype): Of the matrices: ``x`` of ``(n_row, n_term)``, ``W`` of
+            ``(n_term, n_column)``, with columns side by side in memory, and ``out``.
+            There are at least as many rows as :data:`ROWS` has, and as many columns as
+            the vectors have numbers.
+        n_vector (int): Vectors of a row that are worked on at once.
+        finishes (bool): Whether anything is done besides adding the bias.
+        adds (bool): Whether an array is added, which is a part of that.
+    """
+    return _Product(dtype, n_vector, finishes, adds).code
 
 
 class _Product:
@@ -523,8 +463,17 @@ def _sums_of_products(
     return code.accumulated(0, code["n_term"], before, add_term)
 
 
-@functools.cache
-def _stacks(dtype: np.dtype, n_vector: int) -> Function:
+@compiled
+def stacks(dtype: np.dtype, n_vector: int) -> Code:
+    """Return ``out = x @ W`` for stacks of small matrices.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays: ``x`` of ``(n_outer, n_inner, n_row,
+            n_term)``, ``W`` of ``(n_outer, n_inner, n_term, n_column)``, with columns
+            side by side in memory, and ``out``. There are at least as many rows as
+            :data:`ROWS` has, and as many columns as the vectors have numbers.
+        n_vector (int): Vectors of a row that are worked on at once.
+    """
     arrays = ("x", "W", "out")
     of_stack = [f"{array}_{axis}" for axis in ("outer", "inner") for array in arrays]
     code = Code(
@@ -557,11 +506,18 @@ def _stacks(dtype: np.dtype, n_vector: int) -> Function:
                 for y, (row, place) in zip(sums, itertools.product(rows, places)):
                     at = of_out + row * code["out_row"] + place
                     code.store(y, "out", at, lanes)
-    return code.compiled()
+    return code
 
 
-@functools.cache
-def _transform(dtype: np.dtype, matrix: Matrix) -> Function:
+@compiled
+def transform(dtype: np.dtype, matrix: Matrix) -> Code:
+    """Return ``out = A @ x @ A.T`` for many small matrices ``x``.
+
+    Args:
+        dtype (numpy.dtype): Of the arrays, ``(n_outer, n_middle, row, column,
+            n_inner)``, whose last axis is contiguous.
+        matrix (tuple of tuple of float): ``A``.
+    """
     arrays, axes = ("x", "out"), ("outer", "middle", "row", "column")
     strides = [f"{array}_{axis}" for array in arrays for axis in axes]
     code = Code(dtype, arrays, ("n_outer", "n_middle", "n_inner", *strides), ())
@@ -593,7 +549,7 @@ def _transform(dtype: np.dtype, matrix: Matrix) -> Function:
                 of_row = _combined(code, matrix, [of[i] for of in columns], lanes)
                 for j, y in enumerate(of_row):
                     code.store(y, "out", place("out", of_out + inner, i, j), lanes)
-    return code.compiled()
+    return code
 
 
 def _combined(

@@ -21,15 +21,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple
 
-from saliency.cpu.compiled.code import brought_to_life
+import numpy as np
+
+from saliency.cpu.compiled.kept import kept
+from saliency.cpu.compiled.machine import brought_to_life, object_code
 
 # Words from one line of the cache to the next. What is written at different times is to
 # be in different ones.
 _LINE = 8
-_TICKET, _N_DONE, _JOB, LEAVE = range(0, 4 * _LINE, _LINE)
-#: Words of a box, which are 0 before it is used. While that of LEAVE is not, nobody
-#: serves.
-N_WORD = 4 * _LINE
+_TICKET, _N_DONE, _JOB, LEAVE, _YIELD = range(0, 5 * _LINE, _LINE)
+_N_WORD = 5 * _LINE
 # The ticket's lowest bits say how many parts have been taken, the next ones how many
 # there are, and the rest counts the jobs.
 _BITS = 16
@@ -54,40 +55,48 @@ class Team(NamedTuple):
     serve: Callable[[int, int], None]
 
 
+def new_box() -> np.ndarray:
+    """Return a box without work. While the word ``LEAVE`` is not 0, nobody serves."""
+    box = np.zeros(_N_WORD, np.int64)
+    # Not part of the code, which is to be the same in each process.
+    box[_YIELD] = _address_of_yield()
+    return box
+
+
 @functools.cache
 def team() -> Team:
     """Return it, compiled for this machine."""
-    return _Writer().compiled()
+    engine = brought_to_life(kept("team", lambda: object_code(_Writer().module)))
+    address, integer = ctypes.c_void_p, ctypes.c_int64
+    types = {
+        "share": (address, address, ctypes.c_char_p, integer),
+        "serve": (address, integer),
+    }
+    functions: dict[str, Any] = {}
+    for name, of_arguments in types.items():
+        kind = ctypes.CFUNCTYPE(None, *of_arguments)
+        functions[name] = kind(engine.get_function_address(name))
+        functions[name].engine = engine  # which its code lives in
+    return Team(**functions)
 
 
 class _Writer:
-    """Writes the functions."""
+    """Writes the functions.
+
+    Attributes:
+        module (llvmlite.ir.Module): Has them.
+    """
 
     def __init__(self) -> None:
         from llvmlite import ir
 
         self._ir = ir
-        self._module = ir.Module("team")
+        self.module = ir.Module("team")
         self._integer = ir.IntType(64)
         self._pointer = self._integer.as_pointer()
         take_part = self._write_take_part()
         self._write_share(take_part)
         self._write_serve(take_part)
-
-    def compiled(self) -> Team:
-        """Return the functions."""
-        engine = brought_to_life(self._module)
-        address, integer = ctypes.c_void_p, ctypes.c_int64
-        types = {
-            "share": (address, address, ctypes.c_char_p, integer),
-            "serve": (address, integer),
-        }
-        functions: dict[str, Any] = {}
-        for name, of_arguments in types.items():
-            kind = ctypes.CFUNCTYPE(None, *of_arguments)
-            functions[name] = kind(engine.get_function_address(name))
-            functions[name].engine = engine  # which its code lives in
-        return Team(**functions)
 
     def _write_take_part(self) -> Any:
         """Write what takes a part, if there is one, and does it; return that."""
@@ -145,13 +154,13 @@ class _Writer:
         has_worked = self._is("!=", builder.call(take_part, [box]), self._integer(0))
         builder.cbranch(has_worked, again, behind)
         builder.position_at_end(behind)
-        with self._looking(self._integer(_FOREVER)) as (_, stop_if):
+        with self._looking(box, self._integer(_FOREVER)) as (_, stop_if):
             stop_if(self._is(">=", self._read(self._word(box, _N_DONE)), n_part))
         builder.ret_void()
 
     def _write_serve(self, take_part: Any) -> None:
         box, n_look = self._begin("serve", 1, 1)
-        with self._looking(n_look) as (start_anew_if, stop_if):
+        with self._looking(box, n_look) as (start_anew_if, stop_if):
             has_worked = self._builder.call(take_part, [box])
             start_anew_if(self._is("!=", has_worked, self._integer(0)))
             leaves = self._read(self._word(box, LEAVE))
@@ -164,13 +173,13 @@ class _Writer:
         """Begin a function, and return its arguments."""
         types = [*[self._pointer] * n_pointer, *[self._integer] * n_integer]
         kind = self._ir.FunctionType(result or self._ir.VoidType(), types)
-        function = self._ir.Function(self._module, kind, name)
+        function = self._ir.Function(self.module, kind, name)
         self._builder = self._ir.IRBuilder(function.append_basic_block("entry"))
         return function.args
 
     @contextlib.contextmanager
     def _looking(
-        self, n_look: Any
+        self, box: Any, n_look: Any
     ) -> Iterator[tuple[Callable[[Any], None], Callable[[Any], None]]]:
         """Write a loop that looks so many times, with the block as its body.
 
@@ -196,13 +205,13 @@ class _Writer:
             is_over = builder.or_(is_over, stop)
         builder.cbranch(is_over, behind, again)
         builder.position_at_end(again)
-        self._rest(next_left[0])
+        self._rest(box, next_left[0])
         left.add_incoming(next_left[0], builder.block)
         builder.branch(head)
         builder.position_at_end(behind)
 
-    def _rest(self, left: Any) -> None:
-        """Write what is done between two looks."""
+    def _rest(self, box: Any, left: Any) -> None:
+        """Write what is done between two looks into a box."""
         builder, ir = self._builder, self._ir
         nothing = ir.FunctionType(ir.VoidType(), [])
         # What tells a core that it is in such a loop.
@@ -215,14 +224,14 @@ class _Writer:
         left_for_now = builder.and_(left, self._integer(_LOOKS - 1))
         with builder.if_then(self._is("==", left_for_now, self._integer(0))):
             # Its result, an integer, is not needed.
-            address = self._integer(_address_of_yield())
+            address = builder.load(self._word(box, _YIELD))
             builder.call(builder.inttoptr(address, nothing.as_pointer()), [])
 
     def _declared(self, name: str, kind: Any) -> Any:
         """Return a function that LLVM has."""
-        if name in self._module.globals:
-            return self._module.get_global(name)
-        return self._ir.Function(self._module, kind, name)
+        if name in self.module.globals:
+            return self.module.get_global(name)
+        return self._ir.Function(self.module, kind, name)
 
     def _word(self, box: Any, at: int) -> Any:
         return self._builder.gep(box, [self._integer(at)])
