@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from saliency.commands.networks import Prepared
+from saliency.cpu import fast_cpu
 
 import chainer
 from chainer.dataset import concat_examples
@@ -33,7 +34,11 @@ def outputs_of(prepared: Prepared, n: int | None = None) -> np.ndarray | None:
     rows = data.iloc[:n].to_numpy() if hasattr(data, "iloc") else data[:n]
     batches = [rows[i : i + _BATCHSIZE] for i in range(0, len(rows), _BATCHSIZE)]
     try:
-        with chainer.using_config("train", False), chainer.no_backprop_mode():
+        with (
+            chainer.using_config("train", False),
+            chainer.no_backprop_mode(),
+            fast_cpu(),
+        ):
             return np.concatenate([_outputs(prepared, list(some)) for some in batches])
     except Exception:  # whatever the model raises: calculators say it better
         return None
