@@ -76,7 +76,7 @@ class Work(NamedTuple):
         self.function.whole(*self.arguments)
 
     def block(self) -> bytes:
-        """Return what tells a part what to do: see :meth:`Code.compiled`."""
+        """Return what tells a part what to do: see :meth:`.Code.finished`."""
         function = self.function
         steps = self.steps + (0,) * (function.n_step - len(self.steps))
         return function.layout.pack(
