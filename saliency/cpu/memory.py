@@ -29,6 +29,8 @@ _LINE = 64
 _MIN_ALIGNED = 1 << 14
 # Bytes that stay when a block ends, and for how many seconds.
 _MOST_KEPT, _SECONDS = 1 << 28, 5.0
+# Leading bits of a number of bytes that may differ from one size of blocks to the next.
+_BITS_OF_SIZE = 4
 # The largest block that glibc learns from, with what it has around it.
 _MOST_LEARNT_FROM = (32 << 20) - (1 << 16)
 
@@ -179,18 +181,34 @@ class _Pool:
         self._is_open = True
 
     def take(self, n_byte: int) -> np.ndarray:
-        """Return a block of memory as an array of bytes, which comes back by itself."""
+        """Return memory as an array of bytes, which comes back by itself.
+
+        Arrays of a pass with fewer rows take the blocks of one with more: a block may
+        be twice as large as what is asked for.
+        """
+        # From a power of two to the next there are so few sizes that blocks meet again.
+        unit = 1 << max(n_byte.bit_length() - _BITS_OF_SIZE, 0)
+        n_block = -(-n_byte // unit) * unit
+        block = self._idle_block(range(n_block, 2 * n_block + 1, unit))
+        if block is None:
+            self._make_room(n_block)
+            block = aligned(n_block)
+        self._n_used += block.nbytes
+        self._most_used = max(self._most_used, self._n_used)
+        array: np.ndarray = np.asarray(_Lease(self, block))
+        return array[:n_byte]
+
+    def _idle_block(self, sizes: range) -> np.ndarray | None:
+        """Return an idle block of the first size that there is, or None."""
         # Blocks may come back at any moment, from any thread, so no lock is held here:
         # each step by itself is whole.
-        try:
-            block = self._idle[n_byte].pop()
-            self._n_idle -= n_byte
-        except IndexError:
-            self._make_room(n_byte)
-            block = aligned(n_byte)
-        self._n_used += n_byte
-        self._most_used = max(self._most_used, self._n_used)
-        return np.asarray(_Lease(self, block))
+        for size in sizes:
+            if self._idle.get(size):
+                with contextlib.suppress(IndexError):
+                    block = self._idle[size].pop()
+                    self._n_idle -= size
+                    return block
+        return None
 
     def give_back(self, block: np.ndarray) -> None:
         """Take a block that no array uses any longer."""

@@ -77,6 +77,28 @@ def test_blocks_of_other_sizes_make_room_for_those_that_are_needed():
     assert set(memory._kept.take()) == {1 << 20}
 
 
+def test_smaller_arrays_take_the_memory_of_larger_ones():
+    """As in passes of fewer rows than the first: no more memory is asked for."""
+    with memory.reused():
+        arrays = [memory.empty((n << 20,), np.uint8) for n in (4, 6, 8)]
+        places = {array.ctypes.data for array in arrays}
+        del arrays
+        fewer = [memory.empty((n << 20,), np.uint8) for n in (2, 3, 4)]
+        assert {array.ctypes.data for array in fewer} == places
+        assert [array.nbytes >> 20 for array in fewer] == [2, 3, 4]
+        # One that is less than half as large takes none of them.
+        del fewer
+        assert memory.empty((1 << 20,), np.uint8).ctypes.data not in places
+
+
+def test_arrays_of_nearly_one_size_take_the_same_memory():
+    """As those of texts do, whose lengths differ from batch to batch."""
+    with memory.reused():
+        sizes = (100_000, 99_000, 103_000, 90_000, 101_000)
+        places = {memory.empty((n, 40), np.uint8).ctypes.data for n in sizes}
+    assert len(places) == 1
+
+
 FAULTS = """
 import resource
 import numpy as np
