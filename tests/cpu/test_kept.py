@@ -159,6 +159,25 @@ def test_other_machines_and_versions_have_files_of_their_own(
     assert kept("a", never) == b"here"
 
 
+def test_other_sources_have_files_of_their_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So an edit of what is compiled is not answered with the code from before it."""
+    source = tmp_path / "sources" / "kernels.py"
+    source.parent.mkdir()
+    monkeypatch.setattr(module, "__file__", str(source))
+    monkeypatch.setattr(module, "_sources", module._sources.__wrapped__)
+    source.write_text("x + y")
+    assert kept("a", lambda: b"sum") == b"sum"
+    source.write_text("x - y")
+    assert kept("a", lambda: b"difference") == b"difference"
+    source.write_text("x + y")
+    assert kept("a", never) == b"sum"
+    source.unlink()  # as where Python has found no files
+    assert kept("a", compile_it) == CODE
+    assert len(files(folder)) == 2
+
+
 def test_what_nobody_has_added_to_for_long_is_removed(folder: Path) -> None:
     now = 1e9
     for name, age in (("compiled-old", 100), ("compiled-new", 80), ("other", 1000)):
@@ -202,10 +221,10 @@ def test_functions_of_every_signature_come_back_from_files(folder: Path) -> None
         return code
 
     x = np.arange(37.0)
-    for _ in range(2):
-        function = functions.compiled(write)(dtype, factor=3.0)
+    for factor in (3.0, 5.0, 3.0):
+        function = functions.compiled(write)(dtype, factor=factor)
         out = np.zeros_like(x)
         function.whole(x.ctypes.data, out.ctypes.data, len(x), 0.5)
-        np.testing.assert_array_equal(out, 3 * x + 0.5)
+        np.testing.assert_array_equal(out, factor * x + 0.5)
         assert function.places == {"x": 0, "out": 1, "n": 2, "shift": 3}
-    assert len(files(folder)) == 1
+    assert len(files(folder)) == 2

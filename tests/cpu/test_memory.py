@@ -91,6 +91,15 @@ def test_smaller_arrays_take_the_memory_of_larger_ones():
         assert memory.empty((1 << 20,), np.uint8).ctypes.data not in places
 
 
+def test_memory_is_at_most_twice_what_was_in_use_at_once():
+    with memory.reused():
+        for n, n_mb in ((1, 32), (2, 15), (4, 7), (10, 3)):
+            arrays = [memory.empty((n_mb << 20,), np.uint8) for _ in range(n)]
+            del arrays
+    kept = memory._kept.take()
+    assert 0 < sum(size * len(blocks) for size, blocks in kept.items()) <= 64 << 20
+
+
 def test_arrays_of_nearly_one_size_take_the_same_memory():
     """As those of texts do, whose lengths differ from batch to batch."""
     with memory.reused():
