@@ -68,6 +68,7 @@ bench: $(BENCH_VENV)/.peers
 	$(BENCH_VENV)/bin/python benchmarks/lrp_speed.py --repeat 3
 	$(BENCH_VENV)/bin/python benchmarks/batch_sizes.py --rounds 3
 	$(BENCH_VENV)/bin/python benchmarks/way_back.py
+	$(BENCH_VENV)/bin/python benchmarks/first_call.py --rounds 3
 
 $(BENCH_VENV)/.peers: setup.py requirements.txt build-constraints.txt pyproject.toml
 	$(MAKE) VENV=$(BENCH_VENV) $(BENCH_VENV)/.installed
