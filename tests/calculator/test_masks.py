@@ -345,6 +345,18 @@ class TestPermutation:
         )
         assert_allclose(told, spread, rtol=0.35)
 
+    @pytest.mark.parametrize("n_draws", [8, 15])
+    def test_errors_are_of_the_rows_that_are_drawn_by_chance(self, n_draws):
+        rows = np.random.default_rng(0).standard_normal((10, 4))
+        calculator = PermutationCalculator(
+            build(MLP), class_index=0, background=rows, n_draws=n_draws
+        )
+        spread = calculator.explain(rows[:3], M=60, seed=0).errors
+        told = [calculator.explain(rows[:3], seed=i).errors for i in range(20)]
+        assert 0.8 < np.median(np.sqrt(np.mean(np.square(told), axis=0)) / spread) < 1.2
+        # With each row as often as any other, values are the mean over all rows.
+        assert calculator.replace(n_draws=20).explain(rows[:3]).errors is None
+
     def test_of_data_that_is_not_in_memory_some_rows_are_drawn(self, monkeypatch):
         monkeypatch.setattr(
             "saliency.calculator.permutation_calculator._ROWS_OF_DATA", 4
