@@ -26,6 +26,8 @@ Draws = Callable[[int, Any], list[np.ndarray]]
 
 #: What differs by no more, relative to the largest, is constant but for rounding.
 _ROUNDING = 1e-12
+#: So many units in the last place are what rounding in a network makes of one score.
+_UNITS_OF_ROUNDING = 8
 
 
 def subsets_of_size(n_group: int, size: int, n_subset: int, rng: Any) -> np.ndarray:
@@ -105,8 +107,9 @@ class CorrelationMetric(ReferenceMetric):
             f(x) - f(x \text{ without } S)\Bigr)
 
     over subsets S of one size (Pearson). Where one of the two is the same for all
-    subsets, as with a constant map, there is no correlation: the value is 0, and a
-    warning says for how many examples.
+    subsets but for rounding, as with a constant map or a probability that is 1
+    whatever is left out, there is no correlation: the value is 0, and a warning says
+    for how many examples.
 
     Args:
         n_subsets (int): How many random subsets of a size; all, if there are no more.
@@ -187,6 +190,7 @@ class _CorrelationRun(SubsetRun):
     ) -> list[np.ndarray]:
         """Return how many groups there are, and the correlation for each size."""
         (scores,) = of_targets[0].astype(np.float64)  # of the one sample
+        rounding = _UNITS_OF_ROUNDING * float(np.finfo(dtypes[0]).eps)
         n_size = max(len(tables) for tables in self.tables.values())
         found = np.zeros((1, len(scores), 1 + n_size))
         for i, (row, n) in enumerate(zip(scores, self.of_target.n_group.tolist())):
@@ -194,8 +198,11 @@ class _CorrelationRun(SubsetRun):
             stop, is_undefined = 1, False
             for k, table in enumerate(self.tables[n]):
                 start, stop = stop, stop + len(table)
-                sums = table @ self.sums[i, :n]
-                value = _correlation(sums, row[0] - row[start:stop])
+                without = row[start:stop]
+                value = None
+                if np.ptp(without) > rounding * np.abs(without).max():
+                    sums = table @ self.sums[i, :n]
+                    value = _correlation(sums, row[0] - without)
                 is_undefined = is_undefined or value is None
                 found[0, i, 1 + k] = value or 0
             self._n_undefined += is_undefined
@@ -206,7 +213,8 @@ class _CorrelationRun(SubsetRun):
         if self._n_undefined:
             warn_user(
                 f"the correlation is taken as 0 for {self._n_undefined} examples: "
-                "their scores, or what the output loses, are the same for all subsets"
+                "their scores, or what the output loses, are the same for all subsets, "
+                "but for rounding"
             )
 
 
