@@ -28,6 +28,7 @@ LAST = {"groups": np.arange(36).reshape(6, 6, 1)}
 # Of signals, as the warning says.
 POSITIONS = {"groups": lambda x: np.arange(x.shape[2])[None, None]}
 CHANNELS = {"groups": lambda x: np.arange(x.shape[1])[None, :, None]}
+PIXELS = {"groups": lambda x: np.arange(x[0].size).reshape(1, *x.shape[1:])}
 # What each takes for images with their channels first, and last.
 CALCULATORS = {
     ShapleyCalculator: ({"n_coalitions": 200}, LAST),
@@ -38,6 +39,7 @@ CALCULATORS = {
     OcclusionCalculator: ({"size": 2}, {"slide_axis": (1, 2)}),
     BlurIntegratedGradientsCalculator: ({"steps": 5}, {"axes": (1, 2)}),
 }
+OF_GROUPS = [kind for kind, (_, advised) in CALCULATORS.items() if advised is LAST]
 
 
 @pytest.fixture
@@ -151,9 +153,7 @@ class TestSignals:
         """The same network, for sequences with positions on axis 1."""
         return lambda x: model(F.transpose(x, (0, 2, 1)))
 
-    @pytest.mark.parametrize(
-        "kind", [c for c, (_, advised) in CALCULATORS.items() if advised is LAST]
-    )
+    @pytest.mark.parametrize("kind", OF_GROUPS)
     def test_the_warning_says_what_to_pass(self, model, turned, x, kind):
         calculator = kind(model, class_index=0)
         with pytest.warns(UserWarning, match=r"\(2, 3, 6\).*takes it for channels"):
@@ -192,3 +192,49 @@ class TestSignals:
         for of_one, signal in zip(found, signals):
             alone = calculator.compute(signal[None])[0, 0]
             assert_allclose(of_one[:, : signal.shape[1]], alone, atol=1e-9)
+
+
+class TestGreyImages:
+    """The model itself gives images their axis of channels."""
+
+    @staticmethod
+    def network(size):
+        convolution = build(L.Convolution2D, 1, 2, size)
+        return lambda x: F.mean(F.tanh(convolution(x)), axis=(2, 3))
+
+    @pytest.fixture
+    def x(self):
+        return np.random.default_rng(0).random((2, 6, 5))
+
+    @pytest.mark.filterwarnings("ignore:.*miss f")
+    @pytest.mark.parametrize(
+        ("kind", "advised"),
+        [
+            *((kind, PIXELS) for kind in OF_GROUPS),
+            (BlurIntegratedGradientsCalculator, {"axes": (1, 2)}),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "seen", [lambda x: F.expand_dims(2 * x - 1, 1), lambda x: (2 * x - 1)[:, None]]
+    )
+    def test_the_warning_says_what_to_pass(self, x, kind, advised, seen):
+        model = self.network(3)
+        given, _ = CALCULATORS[kind]
+        calculator = kind(lambda x: model(seen(x)), class_index=0, **given)
+        name = next(iter(advised))
+        with pytest.warns(UserWarning, match=rf"\(2, 6, 5\).*channels: pass {name}="):
+            computed(calculator, x)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="the target has the shape")
+            found = computed(calculator.replace(**advised), x)
+            of_images = kind(lambda x: model(2 * x - 1), class_index=0, **given)
+            expected = computed(of_images, x[:, None])
+        assert_allclose(found, expected[:, :, 0], atol=1e-9)
+
+    def test_windows_of_texts_have_all_units(self, x):
+        model = self.network((3, 5))
+        for kind in (FeatureAblationCalculator, ShapleyCalculator):
+            calculator = kind(lambda x: model(F.expand_dims(x, 1)), class_index=0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                computed(calculator, x)

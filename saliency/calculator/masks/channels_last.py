@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,8 +20,8 @@ _NUMBERS_OF_CHANNELS = (1, 3, 4)
 class AxisCheck(ABC):
     """Warns, once for each target, where axis 1 seems to be another one than assumed.
 
-    The shape makes a target suspect. The graph of a pass of one example then shows
-    whether a convolution takes axis 1 for that of channels.
+    The shape makes a target suspect. The graph of a pass of one example then shows what
+    convolutions take its axes for.
     """
 
     def __init__(self) -> None:
@@ -41,9 +43,8 @@ class AxisCheck(ABC):
             return
         n_example = 1 if batch.can_gather() else batch.size
         this = passes.of_rows(batch, np.arange(n_example), needs_graph=True)
-        wiring = Wiring(this.outputs)
         targets = this.at_target(position).targets
-        message = self._message(shape, any(map(wiring.is_of_planes, targets)))
+        message = self._message(shape, targets, Wiring(this.outputs))
         if message is not None:
             warn_user(message)
 
@@ -52,12 +53,15 @@ class AxisCheck(ABC):
         """Tell whether the shape of a target makes a look at the graph worth it."""
 
     @abstractmethod
-    def _message(self, shape: tuple[int, ...], has_channels: bool) -> str | None:
+    def _message(
+        self, shape: tuple[int, ...], targets: Sequence[Any], wiring: Wiring
+    ) -> str | None:
         """Return the warning, if there is one.
 
         Args:
             shape (tuple of int): That of the target.
-            has_channels (bool): Whether a convolution takes axis 1 for channels.
+            targets (sequence of chainer.Variable): It, at each call of its link.
+            wiring (Wiring): What the model does with it.
         """
 
 
@@ -82,8 +86,10 @@ class LayoutCheck(AxisCheck):
             _NUMBERS_OF_CHANNELS
         )
 
-    def _message(self, shape: tuple[int, ...], has_channels: bool) -> str | None:
-        if has_channels:
+    def _message(
+        self, shape: tuple[int, ...], targets: Sequence[Any], wiring: Wiring
+    ) -> str | None:
+        if any(map(wiring.is_of_planes, targets)):
             return None
         _, height, width, _ = shape
         advice = self._advice.format(height=height, width=width, n_pixel=height * width)
@@ -94,18 +100,50 @@ class LayoutCheck(AxisCheck):
         )
 
 
-class SignalCheck(AxisCheck):
-    """Warns, once for each target, of signals whose channels are taken for positions.
+class GreyImageCheck(AxisCheck):
+    """Warns, once for each target, of images without an axis of channels.
 
-    A convolution along a sequence takes ``(batch, channel, position)``.
+    Args:
+        taken_for (str): What axis 1 is taken for.
+        advice (str): What to pass.
     """
+
+    def __init__(self, taken_for: str, advice: str) -> None:
+        super().__init__()
+        self._taken_for = taken_for
+        self._advice = advice
 
     def _is_suspect(self, shape: tuple[int, ...]) -> bool:
         return len(shape) == 3
 
-    def _message(self, shape: tuple[int, ...], has_channels: bool) -> str | None:
-        if not has_channels:
+    def _message(
+        self, shape: tuple[int, ...], targets: Sequence[Any], wiring: Wiring
+    ) -> str | None:
+        if not any(map(wiring.becomes_plane, targets)):
             return None
+        return (
+            f"the target has the shape {shape}, of which axis 1 is taken for that of "
+            f"{self._taken_for}, but a convolution of the model slides along it and "
+            f"along axis 2, as along images without an axis of channels: pass "
+            f"{self._advice}"
+        )
+
+
+class SignalCheck(GreyImageCheck):
+    """Warns, once for each target, where axis 1 is not that of positions.
+
+    A convolution along a sequence takes ``(batch, channel, position)``.
+    """
+
+    def __init__(self) -> None:
+        pixels = "groups=lambda x: np.arange(x[0].size).reshape(1, *x.shape[1:])"
+        super().__init__("positions", f"{pixels} to explain pixels")
+
+    def _message(
+        self, shape: tuple[int, ...], targets: Sequence[Any], wiring: Wiring
+    ) -> str | None:
+        if not any(map(wiring.is_of_planes, targets)):
+            return super()._message(shape, targets, wiring)
         return (
             f"the target has the shape {shape}, of which axis 1 is taken for that of "
             "positions, but a convolution of the model takes it for channels. Pass "
