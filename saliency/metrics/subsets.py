@@ -13,6 +13,7 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.masks.groups import GroupsForData
+from saliency.calculator.masks.rounding import is_rounding
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.checks import check_at_least
 from saliency.metrics.metric import ReferenceMetric
@@ -26,8 +27,6 @@ Draws = Callable[[int, Any], list[np.ndarray]]
 
 #: What differs by no more, relative to the largest, is constant but for rounding.
 _ROUNDING = 1e-12
-#: So many units in the last place are what rounding in a network makes of one score.
-_UNITS_OF_ROUNDING = 8
 
 
 def subsets_of_size(n_group: int, size: int, n_subset: int, rng: Any) -> np.ndarray:
@@ -190,7 +189,6 @@ class _CorrelationRun(SubsetRun):
     ) -> list[np.ndarray]:
         """Return how many groups there are, and the correlation for each size."""
         (scores,) = of_targets[0].astype(np.float64)  # of the one sample
-        rounding = _UNITS_OF_ROUNDING * float(np.finfo(dtypes[0]).eps)
         n_size = max(len(tables) for tables in self.tables.values())
         found = np.zeros((1, len(scores), 1 + n_size))
         for i, (row, n) in enumerate(zip(scores, self.of_target.n_group.tolist())):
@@ -200,7 +198,7 @@ class _CorrelationRun(SubsetRun):
                 start, stop = stop, stop + len(table)
                 without = row[start:stop]
                 value = None
-                if np.ptp(without) > rounding * np.abs(without).max():
+                if not is_rounding(without, dtypes[0], axis=0):
                     sums = table @ self.sums[i, :n]
                     value = _correlation(sums, row[0] - without)
                 is_undefined = is_undefined or value is None

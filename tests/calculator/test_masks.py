@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from saliency import (
     FeatureAblationCalculator,
     LimeCalculator,
+    OcclusionCalculator,
     PermutationCalculator,
     RISECalculator,
     ShapleyCalculator,
@@ -391,3 +395,50 @@ class TestPermutation:
     def test_one_row_has_none_to_draw_from(self):
         with pytest.raises(ValueError, match="which is one example here"):
             PermutationCalculator(squares, class_index=0).compute(np.ones((1, 3)))
+
+
+class TestRounding:
+    """An output that changes by rounding alone says nothing of any feature."""
+
+    KINDS = (
+        FeatureAblationCalculator,
+        ShapleyCalculator,
+        partial(LimeCalculator, n_samples=20),
+        PermutationCalculator,
+        partial(OcclusionCalculator, slide_axis=1),
+    )
+
+    @staticmethod
+    def warnings_of(calculator, x, **settings):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            calculator.compute(x, seed=0, **settings)
+        return [str(one.message) for one in caught]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_saturated_probabilities(self, kind):
+        model = build(MLP, dtype=np.float32)
+        x = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+        shift = np.array([0, 16, 0], np.float32)
+
+        def probability(v):
+            return F.softmax(model(v) + shift)
+
+        calculator = kind(model, eval_fun=probability, class_index=1)
+        for batchsize in (1, 6):
+            (told,) = self.warnings_of(calculator, x, batchsize=batchsize)
+            assert "changes by no more than rounding in float32 makes of it" in told
+        # The others have small probabilities, which change.
+        assert not self.warnings_of(calculator.replace(class_index=0), x)
+        assert not self.warnings_of(calculator.replace(eval_fun=None), x)
+
+    def test_examples_are_counted(self):
+        def year(v):
+            return 2000 + v[:, :1] * v[:, 1:]
+
+        x = np.array([[1, 1e-4], [1, 1], [2, 1e-4]], np.float32)
+        calculator = FeatureAblationCalculator(year, class_index=0, groups=[0, -1])
+        for settings in ({}, {"M": 2, "train": True}):
+            told = self.warnings_of(calculator, x, **settings)
+            assert "the output of 2 examples changes" in told[-1]
+        assert not self.warnings_of(calculator, x.astype(np.float64))
