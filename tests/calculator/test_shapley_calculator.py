@@ -242,6 +242,24 @@ class TestChance:
         root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
         assert 0.6 < np.median(root_mean_square / spread) < 1.7
 
+    def test_errors_count_the_rows_that_come_more_often(self):
+        def additive(v):
+            return F.sum(F.tanh(v), axis=1, keepdims=True)
+
+        rng = np.random.default_rng(1)
+        calculator = ShapleyCalculator(
+            additive,
+            class_index=0,
+            method="sampling",
+            n_coalitions=3 * 203,  # 5 rows, of which three come once more
+            background=rng.standard_normal((5, 2)),
+        )
+        x = rng.standard_normal((4, 2))
+        spread = calculator.explain(x, M=40, seed=0).errors
+        told = [calculator.explain(x, seed=i).errors for i in range(8)]
+        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+
     @pytest.mark.parametrize("n_coalitions", [28, 32])
     def test_errors_tell_of_few_coalitions_as_well(self, n_coalitions):
         n = 12

@@ -192,10 +192,12 @@ class Orders(LinearDesign):
         """
         values = self.values(scores)
         of_rows, within, between = self._of_rows(scores, values)
+        n_row = of_rows.shape[1]
+        # Pairs of a part have rows in turn, whose mean is that of any other part.
+        others = np.random.default_rng(0).permutation(self.n_unit)
         for pairs in units_of_parts(self.n_unit, n_part):
-            rows = of_rows[:, pairs % of_rows.shape[1]]
-            misses = within * (self._adds(scores, pairs) - rows)
-            misses += between * (rows - values[:, None])
+            misses = within * (self._adds(scores, pairs) - of_rows[:, pairs % n_row])
+            misses += between * (of_rows[:, others[pairs] % n_row] - values[:, None])
             share = len(pairs) * n_part / self.n_unit
             yield values + misses.mean(axis=1) * share
 
