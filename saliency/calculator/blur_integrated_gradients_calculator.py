@@ -12,7 +12,7 @@ from saliency.calculator.engine.dataset import Batches, UserBatch
 from saliency.calculator.engine.explained_output import Explained
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
-from saliency.calculator.masks.channels_last import LayoutCheck
+from saliency.calculator.masks.channels_last import GreyImageCheck, LayoutCheck
 from saliency.calculator.paths.completeness import Completeness, CompleteRun
 from saliency.calculator.paths.reference import Reference
 from saliency.calculator.planes import along_axes
@@ -96,6 +96,7 @@ class BlurIntegratedGradientsCalculator(AdditiveCalculator):
         if self.axes is None:
             for position in range(len(passes.target_shapes(batch))):
                 this_run.layout.look_at(batch, passes, position)
+                this_run.grey.look_at(batch, passes, position)
         return self.steps + 1
 
     def change_target(self, origin: Array, this: ForwardPass, call: int) -> Array:
@@ -161,3 +162,4 @@ class _BlurRun(CompleteRun):
     def __init__(self, completeness: Completeness) -> None:
         super().__init__(completeness)
         self.layout = LayoutCheck("axes=(1, 2)")
+        self.grey = GreyImageCheck("channels", "axes=(1, 2)")

@@ -152,15 +152,43 @@ class Wiring:
                 if node.creator_node is not None and len(node.shape) == n_axis
             ]
 
-        def after(nodes: Iterable[Any]) -> list[Any]:
-            return [function for node in nodes for function in self.users(node)]
-
         makers = _nearest(before([node]), lambda f: before(f.inputs))
-        users = _nearest(after([node]), lambda f: after(_outputs_of(f)))
-        nearest = [*makers, *users]
+        nearest = [*makers, *self._nearest_users(node)]
         if any(isinstance(function_of(f), _OVER_PLANES) for f in nearest):
             return True
         return n_axis >= 4 and not any(_is_known(f) for f in nearest)
+
+    def becomes_plane(self, variable: Any) -> bool:
+        """Tell whether a variable ``(batch, height, width)`` is that of grey images.
+
+        The model gives it an axis for the channel, and a convolution or pooling slides
+        along both others. Along ``(batch, 1, token, unit)`` of a text it slides along
+        tokens alone: its windows have all units.
+        """
+        n, *size = variable.shape
+        planes = [
+            node
+            for function in self._nearest_users(variable.node)
+            for node in _outputs_of(function)
+            if node.shape == (n, 1, *size)
+        ]
+        windows = (
+            _window_of(function)
+            for node in planes
+            for function in self._nearest_users(node)
+        )
+        return any(
+            window is not None and all(1 < k < m for k, m in zip(window, size))
+            for window in windows
+        )
+
+    def _nearest_users(self, node: Any) -> list[Any]:
+        """Return the nearest functions behind a node that take its axes apart."""
+
+        def after(nodes: Iterable[Any]) -> list[Any]:
+            return [function for node in nodes for function in self.users(node)]
+
+        return _nearest(after([node]), lambda f: after(_outputs_of(f)))
 
 
 def _nearest(start: list[Any], beyond: Callable[[Any], list[Any]]) -> list[Any]:
@@ -178,6 +206,21 @@ def _nearest(start: list[Any], beyond: Callable[[Any], list[Any]]) -> list[Any]:
         else:
             found.append(function)
     return found
+
+
+def _window_of(function: Any) -> tuple[int, int] | None:
+    """Return height and width of the window of a convolution or pooling, if it is one.
+
+    Args:
+        function (chainer.FunctionNode): The function.
+    """
+    inner = function_of(function)
+    if isinstance(inner, F.connection.convolution_2d.Convolution2DFunction):
+        height, width = function.inputs[1].shape[2:]
+        return height, width
+    if isinstance(inner, F.pooling.pooling_2d.Pooling2D):
+        return inner.kh, inner.kw
+    return None
 
 
 def _is_known(function: Any) -> bool:

@@ -86,7 +86,9 @@ class ShapleyCalculator(GameCalculator):
               exact. Where few are drawn, values have a bias, which is smaller than
               their standard error with 4 n coalitions or more;
             - ``'sampling'``: what groups add in random orders, in pairs of an order
-              and its reverse. Without bias for any number of coalitions;
+              and its reverse. Without bias for any number of coalitions. Standard
+              errors are upper bounds where fewer pairs than rows of ``background`` are
+              run;
             - ``'exact'``: all :math:`2^n` coalitions, of 16 groups at most.
         n_coalitions (int or None): How many coalitions are run for each example, with
             ``'kernel'`` and ``'sampling'``. None is 2 n + 2048, as in shap.

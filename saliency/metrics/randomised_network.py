@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -46,10 +47,15 @@ class RandomisedNetwork(Posterior):
     def __init__(self, model: chainer.Link, draw: str, seed: int) -> None:
         self._draw = draw
         self._rng = np.random.default_rng(seed)
-        self._network = {
-            name.lstrip("/"): chainer.cuda.to_cpu(parameter.array)
-            for name, parameter in model.namedparams(include_uninit=False)
-        }
+        self._network = {}
+        # A parameter that links share has several names, and one value.
+        names: dict[int, list[str]] = defaultdict(list)
+        self._names = {}
+        for path, parameter in model.namedparams(include_uninit=False):
+            name = path.lstrip("/")
+            self._network[name] = chainer.cuda.to_cpu(parameter.array)
+            self._names[name] = names[id(parameter)]
+            self._names[name].append(name)
 
     def draw(self, sample: int, rng: np.random.Generator) -> Network:
         """Return the network as it is now."""
@@ -61,10 +67,13 @@ class RandomisedNetwork(Posterior):
         Args:
             layers (sequence of str): The paths of links, such as ``'/conv5'``.
         """
+        drawn: set[str] = set()
         for name in sorted(self._network):
             layer = f"/{name}".rpartition("/")[0]
-            if layer in layers:
-                self._network[name] = self._drawn(self._network[name])
+            if layer in layers and name not in drawn:
+                values = self._drawn(self._network[name])
+                self._network.update(dict.fromkeys(self._names[name], values))
+                drawn.update(self._names[name])
 
     def _drawn(self, values: np.ndarray) -> np.ndarray:
         """Return values that are drawn anew, of about the same mean and spread."""
@@ -146,9 +155,11 @@ def layers_of_steps(
                 f"{unknown[0] if unknown else given!r}"
             )
         return [[path] for path in given]
-    paths = {number: path for path, number in layers.items()}
+    paths: dict[int, str] = {}
+    for path, number in layers.items():
+        paths.setdefault(number, path)  # a link may have several
     in_order = [paths[number] for number in called.links if number in paths]
-    others = [path for path in layers if path not in in_order]
+    others = [path for path in paths.values() if path not in in_order]
     if others:
         warn_user(
             f"the links {', '.join(map(repr, others))} have parameters and are not "

@@ -58,6 +58,7 @@ class ROAD(FlippingMetric):
 
     Raises:
         ImportError: If SciPy is not installed.
+        TypeError: If the target is of integers, which hold no means.
     """
 
     reference: ClassVar[str] = "neighbours"
@@ -112,6 +113,12 @@ class _ImputedRun(RankedRun):
 
     def masked(self, origin: Array, this: ForwardPass, call: int) -> Array:
         """Return the images with what is absent imputed."""
+        if origin.dtype.kind != "f":
+            raise TypeError(
+                "data must hold floating-point numbers, which the means of neighbours "
+                f"and the noise of ROAD are, got a target of dtype {origin.dtype}; "
+                "pass data.astype(np.float32)"
+            )
         xp = chainer.backend.get_array_module(origin)
         images = chainer.cuda.to_cpu(origin).copy()
         masks = np.broadcast_to(self.mask(this), (len(images), 1, *images.shape[2:]))

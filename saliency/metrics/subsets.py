@@ -13,6 +13,7 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.masks.groups import GroupsForData
+from saliency.calculator.masks.rounding import is_rounding
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.checks import check_at_least
 from saliency.metrics.metric import ReferenceMetric
@@ -105,8 +106,9 @@ class CorrelationMetric(ReferenceMetric):
             f(x) - f(x \text{ without } S)\Bigr)
 
     over subsets S of one size (Pearson). Where one of the two is the same for all
-    subsets, as with a constant map, there is no correlation: the value is 0, and a
-    warning says for how many examples.
+    subsets but for rounding, as with a constant map or a probability that is 1
+    whatever is left out, there is no correlation: the value is 0, and a warning says
+    for how many examples.
 
     Args:
         n_subsets (int): How many random subsets of a size; all, if there are no more.
@@ -194,8 +196,11 @@ class _CorrelationRun(SubsetRun):
             stop, is_undefined = 1, False
             for k, table in enumerate(self.tables[n]):
                 start, stop = stop, stop + len(table)
-                sums = table @ self.sums[i, :n]
-                value = _correlation(sums, row[0] - row[start:stop])
+                without = row[start:stop]
+                value = None
+                if not is_rounding(without, dtypes[0], axis=0):
+                    sums = table @ self.sums[i, :n]
+                    value = _correlation(sums, row[0] - without)
                 is_undefined = is_undefined or value is None
                 found[0, i, 1 + k] = value or 0
             self._n_undefined += is_undefined
@@ -206,7 +211,8 @@ class _CorrelationRun(SubsetRun):
         if self._n_undefined:
             warn_user(
                 f"the correlation is taken as 0 for {self._n_undefined} examples: "
-                "their scores, or what the output loses, are the same for all subsets"
+                "their scores, or what the output loses, are the same for all subsets, "
+                "but for rounding"
             )
 
 

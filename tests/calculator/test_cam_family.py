@@ -195,6 +195,7 @@ def test_padding_has_no_part_in_maps(new_calculator, batchsize, rng):
         assert np.isnan(found[len(alone) :]).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*takes it for channels")
 @pytest.mark.parametrize("batchsize", [1, 2, 16])
 @pytest.mark.parametrize(
     "new_calculator", [FeatureAblationCalculator, IntegratedGradientsCalculator]
@@ -220,6 +221,7 @@ def test_padding_has_no_part_in_a_target_of_another_layout(
     assert_allclose(of_units, samples[0].sum(axis=1))
 
 
+@pytest.mark.filterwarnings("ignore:.*takes it for channels")
 @pytest.mark.parametrize("batchsize", [1, 2, 16])
 @pytest.mark.parametrize(
     "new_calculator", [FeatureAblationCalculator, GradCAMCalculator, FullGradCalculator]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from saliency import (
     FeatureAblationCalculator,
     LimeCalculator,
+    OcclusionCalculator,
     PermutationCalculator,
     RISECalculator,
     ShapleyCalculator,
@@ -345,6 +349,18 @@ class TestPermutation:
         )
         assert_allclose(told, spread, rtol=0.35)
 
+    @pytest.mark.parametrize("n_draws", [8, 15])
+    def test_errors_are_of_the_rows_that_are_drawn_by_chance(self, n_draws):
+        rows = np.random.default_rng(0).standard_normal((10, 4))
+        calculator = PermutationCalculator(
+            build(MLP), class_index=0, background=rows, n_draws=n_draws
+        )
+        spread = calculator.explain(rows[:3], M=60, seed=0).errors
+        told = [calculator.explain(rows[:3], seed=i).errors for i in range(20)]
+        assert 0.8 < np.median(np.sqrt(np.mean(np.square(told), axis=0)) / spread) < 1.2
+        # With each row as often as any other, values are the mean over all rows.
+        assert calculator.replace(n_draws=20).explain(rows[:3]).errors is None
+
     def test_of_data_that_is_not_in_memory_some_rows_are_drawn(self, monkeypatch):
         monkeypatch.setattr(
             "saliency.calculator.permutation_calculator._ROWS_OF_DATA", 4
@@ -379,3 +395,50 @@ class TestPermutation:
     def test_one_row_has_none_to_draw_from(self):
         with pytest.raises(ValueError, match="which is one example here"):
             PermutationCalculator(squares, class_index=0).compute(np.ones((1, 3)))
+
+
+class TestRounding:
+    """An output that changes by rounding alone says nothing of any feature."""
+
+    KINDS = (
+        FeatureAblationCalculator,
+        ShapleyCalculator,
+        partial(LimeCalculator, n_samples=20),
+        PermutationCalculator,
+        partial(OcclusionCalculator, slide_axis=1),
+    )
+
+    @staticmethod
+    def warnings_of(calculator, x, **settings):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            calculator.compute(x, seed=0, **settings)
+        return [str(one.message) for one in caught]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_saturated_probabilities(self, kind):
+        model = build(MLP, dtype=np.float32)
+        x = np.random.default_rng(0).standard_normal((6, 4)).astype(np.float32)
+        shift = np.array([0, 16, 0], np.float32)
+
+        def probability(v):
+            return F.softmax(model(v) + shift)
+
+        calculator = kind(model, eval_fun=probability, class_index=1)
+        for batchsize in (1, 6):
+            (told,) = self.warnings_of(calculator, x, batchsize=batchsize)
+            assert "changes by no more than rounding in float32 makes of it" in told
+        # The others have small probabilities, which change.
+        assert not self.warnings_of(calculator.replace(class_index=0), x)
+        assert not self.warnings_of(calculator.replace(eval_fun=None), x)
+
+    def test_examples_are_counted(self):
+        def year(v):
+            return 2000 + v[:, :1] * v[:, 1:]
+
+        x = np.array([[1, 1e-4], [1, 1], [2, 1e-4]], np.float32)
+        calculator = FeatureAblationCalculator(year, class_index=0, groups=[0, -1])
+        for settings in ({}, {"M": 2, "train": True}):
+            told = self.warnings_of(calculator, x, **settings)
+            assert "the output of 2 examples changes" in told[-1]
+        assert not self.warnings_of(calculator, x.astype(np.float64))

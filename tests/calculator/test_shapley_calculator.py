@@ -227,6 +227,39 @@ class TestChance:
         assert_allclose(one.values, calculator.compute(x, seed=5)[0], atol=1e-12)
         assert one.n_sample == 1
 
+    def test_errors_do_not_count_how_far_rows_are_from_each_other(self):
+        n = 4
+        calculator = ShapleyCalculator(
+            network(n),
+            class_index=0,
+            method="sampling",
+            n_coalitions=7 * 42,  # each row of the background six times
+            background=3 * np.random.default_rng(1).standard_normal((7, n)),
+        )
+        x = np.random.default_rng(0).standard_normal((4, n))
+        spread = calculator.explain(x, M=40, seed=0).errors
+        told = [calculator.explain(x, seed=i).errors for i in range(20)]
+        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+
+    def test_errors_count_the_rows_that_come_more_often(self):
+        def additive(v):
+            return F.sum(F.tanh(v), axis=1, keepdims=True)
+
+        rng = np.random.default_rng(1)
+        calculator = ShapleyCalculator(
+            additive,
+            class_index=0,
+            method="sampling",
+            n_coalitions=3 * 203,  # 5 rows, of which three come once more
+            background=rng.standard_normal((5, 2)),
+        )
+        x = rng.standard_normal((4, 2))
+        spread = calculator.explain(x, M=40, seed=0).errors
+        told = [calculator.explain(x, seed=i).errors for i in range(8)]
+        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+
     @pytest.mark.parametrize("n_coalitions", [28, 32])
     def test_errors_tell_of_few_coalitions_as_well(self, n_coalitions):
         n = 12

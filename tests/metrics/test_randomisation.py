@@ -137,6 +137,37 @@ class TestModelRandomisation:
         assert state_of(model) == before
         assert not recwarn.list  # BayesGrad would say so if there were no dropout
 
+    @pytest.mark.parametrize("shared", ["parameter", "link"])
+    def test_what_layers_share_is_drawn_with_the_first_of_them(self, shared, recwarn):
+        class Tied(chainer.Chain):
+            def __init__(self):
+                super().__init__()
+                with self.init_scope():
+                    self.encoder = first = L.Linear(6, 6, nobias=True)
+                    is_same = shared == "link"
+                    self.decoder = first if is_same else L.Linear(6, 6, nobias=True)
+                    self.last = L.Linear(6, 3)
+                self.decoder.W = first.W
+
+            def forward(self, x):
+                return self.last(self.decoder(self.encoder(x)))
+
+        model = build(Tied)
+        calculator = GradientCalculator(model, class_index=1)
+        found = ModelRandomisation(layers=["/last", "/decoder"]).cascade(
+            calculator, X, seed=0
+        )
+        rng = np.random.default_rng(0)
+        V, _, W = (
+            rng.normal(one.mean(), one.std(), one.shape)
+            for one in (model.last.W.array, model.last.b.array, model.encoder.W.array)
+        )
+        assert_allclose(found.maps[:, 2], np.tile(V[1] @ W @ W, (4, 1)), atol=1e-12)
+        known = ModelRandomisation().cascade(calculator, X, seed=0)
+        assert known.layers[0] == ("/last",)
+        assert len(known.layers) == (2 if shared == "link" else 3)
+        assert not recwarn.list  # all links are called
+
     def test_a_method_that_does_not_look_at_the_network(self):
         """Of a network that is its input, whatever its parameters, all maps agree."""
 

@@ -330,6 +330,11 @@ class TestROAD:
     def test_other_data_is_refused(self):
         with pytest.raises(ValueError, match="pixels of images"):
             ROAD(build(MLP), class_index=0).compute(SCORES, X)
+        for dtype in ("uint8", "int64", "bool"):  # 0 less some noise had become 255
+            with pytest.raises(TypeError, match=f"floating-point.*dtype {dtype}"):
+                ROAD(lambda x: F.sum(x * 1.0, axis=(2, 3)), class_index=0).compute(
+                    MAPS, np.zeros(IMAGES.shape, dtype)
+                )
         with pytest.raises(ValueError, match="two groups or more"):
             ROAD(build(CNN), class_index=0, groups=np.zeros((1, 6, 6), int)).compute(
                 MAPS, IMAGES

@@ -112,6 +112,20 @@ class TestCorrelations:
         with pytest.warns(UserWarning, match="for 3 examples"):
             assert_array_equal(flat.compute(SCORES, X).values, 0)
 
+    @pytest.mark.parametrize("kind", [SensitivityN, FaithfulnessCorrelation])
+    def test_probabilities_that_are_1_but_for_rounding_have_none(self, kind):
+        model = build(MLP, dtype=np.float32)
+
+        def probability(v):
+            return F.softmax(model(v) + np.array([0, 17, 0], np.float32))
+
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((4, 4)).astype(np.float32)
+        metric = kind(model, eval_fun=probability, class_index=1)
+        with pytest.warns(UserWarning, match="as 0 for 4 examples"):
+            result = metric.compute(rng.standard_normal((4, 4)), x, seed=0)
+        assert_array_equal(result.values, 0)
+
     def test_examples_of_different_lengths(self):
         lengths = [3, 2, 5]
         x = [row[:n] for row, n in zip(X, lengths)]

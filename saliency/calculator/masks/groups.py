@@ -13,7 +13,7 @@ import numpy as np
 
 from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import Batches, UserBatch
-from saliency.calculator.masks.channels_last import LayoutCheck
+from saliency.calculator.masks.channels_last import LayoutCheck, SignalCheck
 from saliency.calculator.masks.superpixels import Superpixels
 from saliency.checks import check_choice, is_int, narrowed
 from saliency.explanation.groups import GroupedColumns
@@ -76,6 +76,7 @@ class GroupsForData:
         self._is_of_targets = is_of_targets
         self._names = names
         self._layouts = [LayoutCheck(_advice_for(value)) for value in values]
+        self._signals = SignalCheck()
         self._tell_apart = tell_apart
 
     def of_batch(self, batch: UserBatch, passes: CleanPasses) -> list[GroupsOfTarget]:
@@ -98,6 +99,8 @@ class GroupsForData:
             is_of_pixels = value is None or isinstance(value, Superpixels)
             if is_of_pixels and self._tell_apart:
                 self._layouts[which].look_at(batch, passes, position)
+                if value is None:
+                    self._signals.look_at(batch, passes, position)
             lengths = batch.lengths_at(position)
             if callable(value):
                 targets = chainer.cuda.to_cpu(passes.targets(batch)[position])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -52,11 +53,17 @@ class LeaveOneOut(Design):
         return falls
 
     def parts(self, scores: np.ndarray, n_part: int) -> Iterator[np.ndarray]:
-        """Give by how much scores fall in some draws, on average."""
+        """Give by how much scores fall in some draws, on average.
+
+        Where each row of the background is drawn as often as any other, nothing is left
+        to chance.
+        """
+        assert self._orders is not None  # or nothing is random
         falls = self._falls(scores)
         values = falls.mean(axis=1)
+        chance = chance_of_rows(*self._orders.shape)
         for draws in units_of_parts(self._n_draw, n_part):
-            share = len(draws) * n_part / self._n_draw
+            share = chance * len(draws) * n_part / self._n_draw
             yield value_of_part(values, falls[:, draws].mean(axis=1), share)
 
     def _falls(self, scores: np.ndarray) -> np.ndarray:
@@ -95,7 +102,9 @@ class Permutation:
 
     def __call__(self, n_group: int, n_background: int, rng: Any) -> LeaveOneOut:
         """Return a design for so many groups."""
-        return LeaveOneOut(n_group, orders_of_rows(self._n_draw, n_background, rng))
+        orders = orders_of_rows(self._n_draw, n_background, rng)
+        # Draws that follow each other have different rows, and a part may be any draws.
+        return LeaveOneOut(n_group, rng.permutation(orders))
 
 
 def orders_of_rows(n_draw: int, n_background: int, rng: Any) -> np.ndarray:
@@ -115,3 +124,18 @@ def orders_of_rows(n_draw: int, n_background: int, rng: Any) -> np.ndarray:
     places = np.add.outer(np.arange(n_draw), np.arange(n_background))
     rows: np.ndarray = rng.permutation(n_background)[places % n_background]
     return rows
+
+
+def chance_of_rows(n_draw: int, n_background: int) -> float:
+    """Return how far rows that come in turn let a mean be off, beside those at random.
+
+    The standard error of a mean over draws that are independent is multiplied by it.
+    Of draws in turn, those after the last time that all rows were drawn are there by
+    chance, and each of them is another row (finite population correction).
+
+    Args:
+        n_draw (int): How many draws there are, as :func:`orders_of_rows` makes them.
+        n_background (int): How many rows the background has.
+    """
+    n_left = n_draw % n_background
+    return math.sqrt(n_left / n_draw * (1 - n_left / n_background))

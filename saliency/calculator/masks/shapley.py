@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from math import comb, factorial
+from math import comb, factorial, sqrt
 from typing import Any
 
 import numpy as np
@@ -26,9 +26,8 @@ from saliency.calculator.masks.design import (
     OverBackground,
     applied,
     units_of_parts,
-    value_of_part,
 )
-from saliency.calculator.masks.leave_one_out import orders_of_rows
+from saliency.calculator.masks.leave_one_out import chance_of_rows, orders_of_rows
 
 #: All coalitions of more groups than these are too many.
 MOST_GROUPS_OF_EXACT = 16
@@ -38,6 +37,8 @@ _MOST_GROUPS = 4096
 _MORE_PAIRS = 4
 #: Fewer pairs that are drawn would not tell how far values are off by chance.
 _PAIRS_AT_LEAST = 2
+#: So many pairs more than rows tell how far pairs of the same row are from each other.
+_FREE_PAIRS_AT_LEAST = 8
 
 
 class Exact:
@@ -184,14 +185,50 @@ class Orders(LinearDesign):
         return rows
 
     def parts(self, scores: np.ndarray, n_part: int) -> Iterator[np.ndarray]:
-        """Give what groups add in some pairs of orders, on average."""
+        """Give what groups add in some pairs of orders, on average.
+
+        Where rows of a background come in turn, how far they are from each other is no
+        chance; of pairs that have the same row, it can be told from what orders do.
+        """
         values = self.values(scores)
+        of_rows, within, between = self._of_rows(scores, values)
+        n_row = of_rows.shape[1]
+        # Pairs of a part have rows in turn, whose mean is that of any other part.
+        others = np.random.default_rng(0).permutation(self.n_unit)
         for pairs in units_of_parts(self.n_unit, n_part):
-            adds = np.diff(scores[:, self._way[pairs]], axis=3)
-            place = self._place[pairs][None, ..., None]
-            of_groups = np.take_along_axis(adds, place, axis=3)
+            misses = within * (self._adds(scores, pairs) - of_rows[:, pairs % n_row])
+            misses += between * (of_rows[:, others[pairs] % n_row] - values[:, None])
             share = len(pairs) * n_part / self.n_unit
-            yield value_of_part(values, of_groups.mean(axis=(1, 2)), share)
+            yield values + misses.mean(axis=1) * share
+
+    def _adds(self, scores: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Return what groups add in pairs, ``(n, n_pair, n_group, n_class)``."""
+        adds = np.diff(scores[:, self._way[pairs]], axis=3)
+        place = self._place[pairs][None, ..., None]
+        of_pairs: np.ndarray = np.take_along_axis(adds, place, axis=3).mean(axis=2)
+        return of_pairs
+
+    def _of_rows(
+        self, scores: np.ndarray, values: np.ndarray
+    ) -> tuple[np.ndarray, float, float]:
+        """Return the means over pairs of the same row, and how both spreads count.
+
+        Returns:
+            tuple: What groups add with each row of the background, ``(n, n_row,
+            n_group, n_class)``; by how much what pairs have more than that counts; and
+            what rows have more than all. Where too few pairs have the same row, all are
+            taken for one row, so that rows count as if they were drawn at random.
+        """
+        n_row = 0 if self._rows is None else self._rows.shape[1]
+        n_free = self.n_unit - n_row
+        if not n_row or n_free < _FREE_PAIRS_AT_LEAST:
+            return values[:, None], 1, 0
+        means = [
+            self._adds(scores, np.arange(row, self.n_unit, n_row)).mean(axis=1)
+            for row in range(n_row)
+        ]
+        within = sqrt((self.n_unit - 1) / n_free)
+        return np.stack(means, axis=1), within, chance_of_rows(self.n_unit, n_row)
 
     def _weights(self) -> np.ndarray:
         """Return the weight of each step in the value of each group."""
