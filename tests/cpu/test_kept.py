@@ -111,10 +111,10 @@ def test_damaged_files_are_written_again(folder: Path, damage) -> None:
     assert kept("a", never) == CODE
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="files have no such owners here")
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no such owners here")
 def test_files_of_others_are_not_read(folder: Path) -> None:
     kept("a", lambda: b"of somebody else")
-    with mock.patch.object(os, "getuid", return_value=os.getuid() + 1):
+    with mock.patch.object(os, "geteuid", return_value=os.geteuid() + 1):
         assert kept("a", compile_it) == CODE
 
 

@@ -25,7 +25,7 @@ from saliency.cpu.compiled.machine import description
 VARIABLE = "SALIENCY_CACHE_DIR"
 _PREFIX = "compiled-"
 _N_DIGEST = hashlib.sha256().digest_size
-# Seconds without use after which what other versions have compiled is removed.
+# Seconds after which what other versions have compiled is removed.
 _FORGOTTEN = 90 * 24 * 3600.0
 
 
@@ -86,8 +86,9 @@ def _read(path: Path) -> bytes | None:
     """Return what is in a file if it is the user's, and whole."""
     try:
         with path.open("rb") as file:
+            owner = os.fstat(file.fileno()).st_uid
             # Windows knows owners of another kind, and gives none.
-            if hasattr(os, "getuid") and os.fstat(file.fileno()).st_uid != os.getuid():
+            if hasattr(os, "geteuid") and owner != os.geteuid():
                 return None
             content = file.read()
     except OSError:
