@@ -141,8 +141,9 @@ class ImageVisualizer(BaseVisualizer):
                 from -limit to limit if the colour map is the diverging one, otherwise
                 from 0. Or the lowest and the highest score of the colours, of which the
                 lowest decides on the default colour map: the diverging one if it is
-                negative. For one scale in several pictures pass ``scaler=None`` as
-                well: the default one draws parts of each map's strongest score.
+                negative, whose white stays at zero. For one scale in several pictures
+                pass ``scaler=None`` as well: the default one draws parts of each map's
+                strongest score.
             show_key: Whether to say below the picture what the colours mean. A colour
                 bar says it, too, and has no key below it.
             image_layout: ``'hwc'`` or ``'chw'``, for an array that could be either.
