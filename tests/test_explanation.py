@@ -659,7 +659,8 @@ class TestPictures:
         expected = values[np.argsort(-abs(values))]
         np.testing.assert_allclose(widths, expected, rtol=1e-6)
         title = figure.axes[0].get_title()
-        assert f"{explanation.scores[3]:.3g}" in title and "base value 0.5" in title
+        score = f"{explanation.scores[3]:.3g}".replace("-", "\N{MINUS SIGN}")
+        assert f"f(x) = {score}, base value 0.5" in title
 
     def test_bars_of_a_data_set_are_mean_magnitudes(self, explanation):
         one_class = explanation[explanation.classes == 1]

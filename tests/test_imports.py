@@ -60,6 +60,7 @@ ROOMS = [
     (
         "saliency/chainer_compat",
         "saliency/checks",
+        "saliency/digits",
         "saliency/exclusive",
         "saliency/image_depths",
         "saliency/interrupts",

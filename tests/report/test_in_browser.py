@@ -210,6 +210,13 @@ class TestTables:
         cells = texts_of(page, ".bars tbody tr:not(.total) td:nth-child(2)")
         assert {*cells} == {"94913", "\N{MINUS SIGN}20240131", "0.1235"}
 
+    def test_scores_have_all_their_whole_digits(self, show):
+        values = np.array([[999.6, 1234, -52_340_000]])
+        page = show(dataclasses.replace(explained.table(1), values=values))
+        cells = texts_of(page, ".bars tbody tr:not(.total) td:last-child")
+        assert {"+1,000", "+1,234", "\N{MINUS SIGN}52,340,000"} <= {*cells}
+        assert "(+1234)" in one_of(page, ".answer").text
+
     def test_points_tell_their_example_and_choose_it(self, show):
         page = show(explained.table(3))
         canvas = wait_for(page, "document.querySelector('canvas.swarm')")

@@ -42,8 +42,8 @@ function number(value, isSigned = false) {
   const size = Math.abs(value);
   let text = size.toPrecision(3);
   if (size === 0) text = '0';
-  else if (size >= 1000 && size < 1e7) text = Math.round(size).toLocaleString('en');
-  else if (size < 1e-3 || size >= 1e7) text = size.toExponential(2).replace('-', '−');
+  else if (size >= 999.5 && size < 1e15) text = Math.round(size).toLocaleString('en');
+  else if (size < 1e-3 || size >= 1e15) text = size.toExponential(2).replace('-', '−');
   return (value < 0 ? '−' : isSigned && value > 0 ? '+' : '') + text;
 }
 
