@@ -150,6 +150,12 @@ def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
     is_told = args.smiles is None and column in (*args.drop, args.index)
     if column is not None and not is_told:
         _check_columns(frame, [column], "--smiles", path)
+        is_missing = frame[column].isna().to_numpy()
+        if is_missing.any():
+            raise Unusable(
+                f"{path} has no SMILES in {int(is_missing.sum())} rows, the first of "
+                f"which is row {int(is_missing.argmax())} (counted from 0)"
+            )
         smiles = list(map(str, frame[column]))
         mols = [_molecule(one, f" in {path}") for one in smiles]
         return Examples("molecule", mols, smiles, list(smiles))

@@ -363,6 +363,14 @@ def _prepare_table(
                 f"others: {', '.join(texts)}; leave them out with --drop, or name the "
                 "rows by one of them with --index"
             )
+        gaps = frame.columns[frame.isna().any()]
+        if len(gaps):
+            first = int(frame[gaps[0]].isna().to_numpy().argmax())
+            raise Unusable(
+                f"{args.data[0]}: the model takes numbers, and there are none in some "
+                f"rows of {', '.join(map(str, gaps))}, as in row {first} of {gaps[0]} "
+                "(counted from 0); fill them, or leave these rows or columns out"
+            )
         return frame, {}, "table"
     try:
         return network.encode(frame), dict(network.names), "table"
