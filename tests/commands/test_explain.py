@@ -237,6 +237,25 @@ class TestTables:
         found = explain(f"{line} --classes {tmp_path / 'names.txt'}", tmp_path / "out")
         assert found.classes.tolist() == [expected] * 2
 
+    @pytest.mark.parametrize(
+        ("first", "is_told"),
+        [("5.1,3.5,5.1,0.2", True), ("0,1,2,3", False), ("a,5,b,7", False)],
+    )
+    @pytest.mark.usefixtures("undrawn")
+    def test_names_that_may_be_an_example(
+        self,
+        first: str,
+        is_told: bool,
+        folder: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text(f"{first}\n4.9,3.0,1.4,0.2\n4.7,3.2,1.3,0.2\n", "utf-8")
+        explain(f"{path} --model iris.onnx", tmp_path)
+        told = f"the first line, {', '.join(first.split(','))}, is taken"
+        assert (told in capsys.readouterr().err) is is_told
+
     @pytest.mark.parametrize(("separator", "name"), [(";", "';'"), ("\t", "tab")])
     @pytest.mark.usefixtures("undrawn")
     def test_files_of_excel(
