@@ -60,7 +60,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add(
         "--encoding",
         metavar="NAME",
-        help="how a .csv is encoded, if not in UTF-8: cp932 as by Excel in Japan",
+        help="how a .csv is encoded, if not in UTF-8, and scores.csv as well: cp932 as "
+        "by Excel in Japan; utf-8-sig, with a mark by which Excel knows UTF-8",
     )
     add(
         "--separator",

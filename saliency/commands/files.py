@@ -35,7 +35,12 @@ def write_files(
     has_columns = explanation.values.ndim == 2 + explanation.has_class_axis
     if has_columns and find_spec("pandas"):
         path = out / "scores.csv"
-        explanation.to_dataframe(tidy=True).to_csv(path, index=False)
+        explanation.to_dataframe(tidy=True).to_csv(
+            path,
+            index=False,
+            encoding=task.args.encoding or "utf-8",
+            errors="backslashreplace",
+        )
         yield path
     yield from _PICTURES[task.prepared.kind](explanation, task, title)
 

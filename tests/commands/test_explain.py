@@ -267,8 +267,25 @@ class TestTables:
         (tmp_path / "a.csv").write_text("\n".join(rows), encoding="cp932")
         line = f"{tmp_path / 'a.csv'} --encoding cp932 --separator {name}"
         found = explain(f"{line} --model iris.onnx --class 0", tmp_path / "out")
+        scores = (tmp_path / "out" / "scores.csv").read_text(encoding="cp932")
+        assert scores.splitlines()[1].startswith("0,年齢,")
         assert found.feature_names == columns
         np.testing.assert_array_equal(found.data, [[1.5, 2, 3, -4.25], [5, 6, 7, 8]])
+
+    @pytest.mark.usefixtures("undrawn")
+    def test_scores_in_the_encoding_of_the_table(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "names.txt").write_text("\u2603\nb\nc\n", encoding="utf-8")
+        line = f"{tmp_path / 'a.csv'} --model iris.onnx --class 0"
+        line += f" --classes {tmp_path / 'names.txt'}"
+        for encoding, snowman in (("utf-8-sig", "\u2603"), ("cp932", r"\u2603")):
+            (tmp_path / "a.csv").write_text("年,b,c,d\n1,2,3,4\n", encoding=encoding)
+            explain(f"{line} --encoding {encoding}", tmp_path / "out")
+            written = (tmp_path / "out" / "scores.csv").read_bytes()
+            assert written.startswith(b"\xef\xbb\xbf") == (encoding == "utf-8-sig")
+            _, row, *_ = written.decode(encoding).splitlines()
+            assert row.startswith("0,年,") and f",{snowman}," in row
 
     @pytest.mark.usefixtures("undrawn")
     def test_a_tsv_has_tabs(self, folder: Path, tmp_path: Path) -> None:
