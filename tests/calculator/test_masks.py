@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -379,3 +381,31 @@ class TestPermutation:
     def test_one_row_has_none_to_draw_from(self):
         with pytest.raises(ValueError, match="which is one example here"):
             PermutationCalculator(squares, class_index=0).compute(np.ones((1, 3)))
+
+
+@pytest.mark.parametrize("batchsize", [1, None])
+@pytest.mark.parametrize(
+    ("calculator", "settings"),
+    [
+        (FeatureAblationCalculator, {}),
+        (ShapleyCalculator, {}),
+        (ShapleyCalculator, {"method": "sampling"}),
+        (LimeCalculator, {"n_samples": 20}),
+        (RISECalculator, {"axes": 1, "n_masks": 20}),
+    ],
+)
+def test_a_text_without_words_is_explained_among_others(
+    calculator, settings, batchsize
+):
+    def explanation(texts):
+        found = calculator(lambda v: F.sum(v, axis=1) ** 2 + 1, **settings)
+        converter = partial(chainer.dataset.concat_examples, padding=0)
+        return found.explain(texts, converter=converter, batchsize=batchsize, seed=0)
+
+    texts = [np.array(text, float) for text in ([1, 2, 3], [], [4, 5])]
+    with_it, without = explanation(texts), explanation(texts[::2])
+    assert_array_equal(with_it.values[::2], without.values)
+    assert np.isnan(with_it.values[1]).all()
+    assert_array_equal(with_it.scores, [37, 1, 82])
+    if with_it.base_values is not None:
+        assert_allclose(with_it.base_values, 1)
