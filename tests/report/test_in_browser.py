@@ -180,6 +180,15 @@ class TestTables:
             shown = f"{cells}.map((cell) => cell.textContent).join() === arguments[0]"
             wait_for(page, shown, f"flower {name}")
 
+    def test_filters_name_what_they_know(self, show):
+        hint = ".tools .hint"
+        assert one_of(show(explained.table()), hint).text == (
+            "words, f(x) > 0.5, or height > 1"
+        )
+        bare = dataclasses.replace(explained.table(), data=None, scores=None)
+        assert one_of(show(bare), hint).text == "words"
+        assert one_of(show(explained.images()), hint).text == "words, or f(x) > 0.5"
+
     def test_a_waterfall_by_keys(self, show):
         given = explained.table()
         page = show(given)

@@ -251,6 +251,12 @@ function matcher(valueOf, textOf) {
     && tests.every((test) => test(i));
 }
 
+// What a filter understands: words, f(x) where it is known, and what else there is.
+function hintOf(words, more) {
+  const known = [words, data.methods[0].f ? 'f(x) > 0.5' : null, more].filter(Boolean);
+  return known.length > 1 ? `${known.slice(0, -1).join(', ')}, or ${known.at(-1)}` : words;
+}
+
 function addFilter(hint, onchange) {
   let waiting = 0;
   const id = newId('hint');
