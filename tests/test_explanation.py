@@ -860,6 +860,15 @@ def test_features_outside_of_groups_stay_apart_although_two_have_one_name():
         explanation.grouped({"c": ["a"]})
 
 
+@pytest.mark.parametrize(
+    ("dtype", "wider"), [(np.float16, "float32"), (np.float32, "float64")]
+)
+def test_a_sum_beyond_its_dtype_is_told_a_wider_one(dtype, wider):
+    largest = Explanation(np.full((1, 2), np.finfo(dtype).max))
+    with pytest.raises(ValueError, match=f"compute in {wider}, .*{wider}"):
+        largest.grouped({"g": ["0", "1"]})
+
+
 def test_a_group_beyond_its_dtype_is_an_error():
     explanation = Explanation(np.full((2, 3), 40000, np.float16))
     with pytest.raises(ValueError, match="a group's value is 80000, but the largest"):
