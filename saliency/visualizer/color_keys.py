@@ -23,6 +23,7 @@ from saliency.visualizer.names import AS_IT_IS
 # Sizes in inches.
 BAR_WIDTH = 0.11
 BAR_GAP = 0.08
+LEAST_HEIGHT = 0.5  # of a bar with words at its ends, beside a picture that is low
 STRIP_WIDTH, STRIP_HEIGHT = 0.9, 0.09
 ARROW = 0.1  # at an end of a colour bar
 LINE = 0.2  # the height of a key, or of a line of text
@@ -90,7 +91,7 @@ def draw_color_bar(
     bar.set_label(key.unit, fontsize=_SMALL, **AS_IT_IS)
     bar.ax.tick_params(labelsize=_SMALL)
     if len(axes) == 1:
-        bar.ax.set_axes_locator(_Beside(bar.ax, axes))
+        bar.ax.set_axes_locator(_Beside(bar.ax, axes, LEAST_HEIGHT * has_ends))
     if has_ends:
         style = {"loc": "left", "fontsize": _SMALL}
         space = " " if is_alone else "\n"
@@ -162,11 +163,23 @@ class _Place(ABC):
 
 
 class _Beside(_Place):
-    """To the right of a picture, as high as it is."""
+    """To the right of a picture, as high as it is, or as its numbers need.
+
+    Args:
+        bar: The axes of the bar.
+        axes: Those of the picture.
+        least: The least height, in inches.
+    """
+
+    def __init__(self, bar: Axes, axes: Sequence[Axes], least: float) -> None:
+        super().__init__(bar, axes)
+        self._least = least
 
     def box(self, picture: Bbox, across: float, up: float) -> Bbox:
         left = picture.x1 + BAR_GAP * across
-        return Bbox.from_bounds(left, picture.y0, BAR_WIDTH * across, picture.height)
+        height = max(picture.height, self._least * up)
+        bottom = (picture.y0 + picture.y1 - height) / 2
+        return Bbox.from_bounds(left, bottom, BAR_WIDTH * across, height)
 
 
 class _Below(_Place):

@@ -556,7 +556,8 @@ def _figure_size(
     shape: tuple[int, ...], has_title: bool, has_bar: bool, has_key: bool
 ) -> tuple[float, float]:
     """Return the width and height for one map, in inches."""
-    height = min(max(WIDTH * shape[0] / shape[1], 0.5), 3 * WIDTH)
+    least = 0.5 + 0.5 * has_bar  # whose ends have words
+    height = min(max(WIDTH * shape[0] / shape[1], least), 3 * WIDTH)
     height += TITLE_HEIGHT * has_title + LINE * (has_key and not has_bar)
     return WIDTH + WIDTH_OF_BAR * has_bar, height
 

@@ -244,6 +244,20 @@ class TestKey:
         middle = (picture.x0 + picture.x1) / 2
         assert_allclose((title.x0 + title.x1) / 2, middle, atol=1)
 
+    def test_the_numbers_of_a_bar_have_room_beside_a_low_picture(self, rng):
+        figure = visualizer.visualize(rng.normal(size=(4, 300)), show_colorbar=True)
+        figure.draw_without_rendering()
+        picture, bar = (ax.get_window_extent() for ax in figure.axes)
+        assert_allclose(bar.y0 + bar.y1, picture.y0 + picture.y1, atol=1)
+        low, high = figure.axes[1].get_ylim()
+        numbers = [
+            label.get_window_extent()
+            for label in figure.axes[1].get_yticklabels()
+            if low <= label.get_position()[1] <= high
+        ]
+        assert len(numbers) > 1
+        assert all(a.y1 <= b.y0 for a, b in zip(numbers, numbers[1:]))
+
     @pytest.mark.parametrize(
         ("layout", "how"),
         [
