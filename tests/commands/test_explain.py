@@ -304,6 +304,14 @@ class TestTables:
         found = explain(f"{path} --model iris.onnx --class 0", tmp_path / "out")
         assert found.values.shape == (150, 4)
 
+    def test_classes_without_names_have_numbers(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        np.save(tmp_path / "a.npy", np.ones((2, 4, 1), np.float32))
+        line = f"{tmp_path / 'a.npy'} --model networks_of_a_user:linear --class 1"
+        explain(f"{line} --method gradient", tmp_path / "out")
+        assert "  example 0: class 1, f(x) = " in capsys.readouterr().out
+
     @pytest.mark.usefixtures("undrawn")
     def test_a_factory_with_weights(self, folder: Path, tmp_path: Path) -> None:
         line = "rows.npy --model networks_of_a_user:linear --weights linear.npz"
