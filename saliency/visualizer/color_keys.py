@@ -18,7 +18,7 @@ from saliency.visualizer.colors import (
     UNSIGNED_KEY,
     ColorScale,
 )
-from saliency.visualizer.names import AS_IT_IS
+from saliency.visualizer.names import AS_IT_IS, plain, width_of
 
 # Sizes in inches.
 BAR_WIDTH = 0.11
@@ -28,6 +28,9 @@ STRIP_WIDTH, STRIP_HEIGHT = 0.9, 0.09
 ARROW = 0.1  # at an end of a colour bar
 LINE = 0.2  # the height of a key, or of a line of text
 WIDTH_OF_BAR = 1.0  # with its numbers and label
+TITLE_LETTER = 0.095
+
+ABOVE_BAR = 24  # points, from a picture to a title above the words of its bar
 
 _SMALL = "small"
 
@@ -98,6 +101,21 @@ def draw_color_bar(
         high, low = (word.replace(" ", space) for word in (key.high, key.low))
         bar.ax.set_title(high, pad=_distance(key, "max"), **style)
         bar.ax.set_xlabel(low, labelpad=_distance(key, "min"), **style)
+
+
+def draw_title(ax: Axes, title: str, width: float, has_bar: bool) -> None:
+    """Draw the title of a picture, above the words of a bar that it would run into.
+
+    Args:
+        ax: The picture.
+        title: Its title.
+        width: Its width, in inches.
+        has_bar: Whether a colour bar with words at its ends is beside it.
+    """
+    text = plain(title)
+    is_wide = TITLE_LETTER * max(map(width_of, text.split("\n"))) > width
+    pad = ABOVE_BAR if has_bar and is_wide else None
+    ax.set_title(text, pad=pad, **AS_IT_IS)
 
 
 def draw_keys(axes: Sequence[Axes], keys: Sequence[Key], note: str = "") -> None:

@@ -17,7 +17,13 @@ from PIL import Image
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
+from saliency.visualizer.color_keys import (
+    LINE,
+    WIDTH_OF_BAR,
+    draw_color_bar,
+    draw_keys,
+    draw_title,
+)
 from saliency.visualizer.colors import ColorScale, sequential_cmap
 from saliency.visualizer.files import checked_path
 from saliency.visualizer.grids import SCALES, columns_of, one_for_each_row
@@ -176,7 +182,7 @@ class ImageVisualizer(BaseVisualizer):
             )
         draw_panel(ax, panel)
         if title is not None:
-            ax.set_title(plain(title), **AS_IT_IS)
+            draw_title(ax, title, WIDTH, show_colorbar)
         if note:
             ax.set_xlabel(note, fontsize="small")
         if show_colorbar:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
+from saliency.visualizer.color_keys import draw_title
 from saliency.visualizer.colors import checked_limit
 from saliency.visualizer.files import checked_path
 from saliency.visualizer.names import AS_IT_IS, plain
@@ -601,7 +602,7 @@ class TableVisualizer(BaseVisualizer):
             ax = self._new_ax(matrix.figure_size(title is not None))
         draw_interactions(ax, matrix)
         if title is not None:
-            ax.set_title(plain(title), **AS_IT_IS)
+            draw_title(ax, title, matrix.side, has_bar=True)
         if xlabel is not None:
             ax.set_xlabel(plain(xlabel), **AS_IT_IS)
         return self._finish(ax, path, bbox_inches)
