@@ -106,7 +106,12 @@ def _expanded(words: Sequence[str]) -> Iterator[str]:
             yield word
             continue
         known = Image.registered_extensions()
-        found = [p for p in sorted(Path(word).iterdir()) if p.suffix.lower() in known]
+        found = [
+            path
+            for path in sorted(Path(word).iterdir())
+            # A Mac keeps notes on a.jpg in ._a.jpg, which is no photograph.
+            if path.suffix.lower() in known and not path.name.startswith(".")
+        ]
         if not found:
             raise Unusable(f"{word}: there is no photograph in this folder")
         yield from map(str, found)

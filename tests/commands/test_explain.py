@@ -304,6 +304,15 @@ class TestTables:
         found = explain(f"{path} --model iris.onnx --class 0", tmp_path / "out")
         assert found.values.shape == (150, 4)
 
+    @pytest.mark.usefixtures("undrawn")
+    def test_hidden_files_of_a_folder_are_no_photographs(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        Image.new("RGB", (16, 16), "red").save(tmp_path / "a.png")
+        (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")
+        line = f"{tmp_path} --model networks_of_a_user:Bright --method gradient"
+        assert explain(line, tmp_path / "out").index.tolist() == ["a.png"]
+
     def test_classes_without_names_have_numbers(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
