@@ -752,13 +752,19 @@ class TestPictures:
         [
             ([np.zeros((4, 4))], ValueError, "images must hold one for each of the 2"),
             ([np.zeros((4, 4), int)] * 2, TypeError, "of uint8 or of floats"),
-            ([Image.new("I;16", (4, 4))] * 2, TypeError, "mode 'I;16'"),
+            ([Image.new("I", (4, 4), -3)] * 2, ValueError, "mode 'I', got -3 to -3"),
             ("photo.jpg", TypeError, "a list or an array of images"),
         ],
     )
     def test_images_that_do_not_fit(self, images, error, message):
         with pytest.raises(error, match=message):
             Explanation(np.zeros((2, 4, 4)), images=images)
+
+    def test_deep_images_keep_their_greys(self):
+        grey = np.linspace(0, 1, 16).reshape(4, 4)
+        deep = Image.fromarray((65535 * grey).astype(np.uint16))
+        (kept,) = Explanation(np.zeros((1, 4, 4)), images=[deep]).images
+        np.testing.assert_allclose(kept, grey, atol=1e-4)
 
     def test_what_cannot_be_drawn(self, explanation):
         with pytest.raises(ValueError, match="kind must be one of 'bar'"):
