@@ -673,6 +673,14 @@ class TestPictures:
     def test_groups_are_drawn(self, explanation):
         assert "colour" in self.labels(explanation.grouped(GROUPS).plot())
 
+    def test_dependence_is_of_a_feature_with_values(self, explanation):
+        strong = dataclasses.replace(explanation, values=explanation.values.copy())
+        strong.values[:, 1:3] = 100
+        figure = strong.grouped(GROUPS).plot("dependence")
+        assert figure.axes[0].get_ylabel() in ("score of age", "score of weight")
+        whole = strong.plot("dependence")
+        assert whole.axes[0].get_ylabel() in ("score of red", "score of green")
+
     def test_images(self):
         rng = np.random.default_rng(0)
         images = rng.normal(size=(2, 3, 8, 8))
