@@ -78,7 +78,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--preprocess",
         choices=PREPARATIONS,
         help="how the model takes photographs, if it does not say so itself: in "
-        "[0, 1], in [-1, 1], as torchvision's models, or in BGR minus the mean",
+        "[0, 1], in [-1, 1], as torchvision's models, or in BGR minus the mean; in "
+        "grey, if an .onnx takes one channel",
     )
     add("--size", type=at_least(8), help="height and width of the model's images")
 

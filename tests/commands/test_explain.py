@@ -313,6 +313,35 @@ class TestTables:
         line = f"{tmp_path} --model networks_of_a_user:Bright --method gradient"
         assert explain(line, tmp_path / "out").index.tolist() == ["a.png"]
 
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_network_of_grey_images_takes_photographs(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from onnx import TensorProto, helper, numpy_helper, save_model
+
+        weights = numpy_helper.from_array(np.ones((64, 2), np.float32), "w")
+        nodes = [
+            helper.make_node("Flatten", ["x"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["y"]),
+        ]
+        x, y = (
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("x", ["n", 1, 8, 8]), ("y", ["n", 2]))
+        )
+        graph = helper.make_graph(nodes, "grey", [x], [y], [weights])
+        opset = [helper.make_opsetid("", 17)]
+        path = tmp_path / "grey.onnx"
+        save_model(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+        colours = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+        photograph = Image.fromarray(colours)
+        photograph.save(tmp_path / "a.png")
+        line = f"{tmp_path / 'a.png'} --model {path} --method gradient --preprocess"
+        found = explain(f"{line} unit", tmp_path / "out")
+        grey = np.asarray(photograph.convert("L"), np.float32) / 255
+        assert_allclose(found.data, grey[None, None], rtol=1e-6)
+        assert main(["explain", *shlex.split(f"{line} torch")]) == 2
+        assert "torch is for images in colour" in capsys.readouterr().err
+
     def test_classes_without_names_have_numbers(
         self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
