@@ -66,6 +66,7 @@ ROOMS = [
         "saliency/interrupts",
         "saliency/namesake",
         "saliency/progress",
+        "saliency/quantiles",
         "saliency/replaced_methods",
         "saliency/settings_repr",
         "saliency/tables",

@@ -304,9 +304,10 @@ class TableVisualizer(BaseVisualizer):
     ) -> Figure:
         """Draw the mean score of each feature over examples, and how sure it is.
 
-        The interval is mean -/+ 1.96 std / sqrt(n_sample), which holds 95 % of a normal
-        distribution: where the mean would be over many such examples, and not how far
-        single ones are spread. Means whose interval holds 0 are grey.
+        The interval is mean -/+ t std / sqrt(n_sample) with the quantile of Student's t
+        distribution, which is 1.96 for many examples: where the mean would be over many
+        such examples, and not how far single ones are spread. Means whose interval
+        holds 0 are grey.
 
         Args:
             saliency: Scores, shape (n_sample, n_feature), or such by title.
@@ -339,7 +340,8 @@ class TableVisualizer(BaseVisualizer):
         grey = "grey: the interval holds 0" if any(b.grey for b in bars) else ""
         if xlabel == "":
             what = "magnitude" if magnitudes else "score"
-            xlabel = f"mean {what}, with its 95 % interval"
+            has_interval = any(len(scores) > 1 for scores in panels.values())
+            xlabel = f"mean {what}" + ", with its 95 % interval" * has_interval
         draw_texts(sheet, title, xlabel, bars[0].signed, grey)
         return self._finish(sheet.axes[0], path, bbox_inches)
 
