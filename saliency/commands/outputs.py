@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from saliency.calculator.engine.links_within import links_within
 from saliency.commands.networks import Prepared
 
 import chainer
@@ -52,12 +51,12 @@ def _outputs(prepared: Prepared, examples: list[Any]) -> np.ndarray:
 
 def _is_unfinished(model: Any) -> bool:
     """Tell whether a model has parameters that it has not been given yet."""
-    return any(p.array is None for link in links_within(model) for p in link.params())
+    return any(p.array is None for p in getattr(model, "params", tuple)())
 
 
 def _cast(array: Any, model: Any) -> Any:
     """Return floating-point numbers in the dtype of the model's parameters."""
-    dtypes = {p.dtype for link in links_within(model) for p in link.params()}
+    dtypes = {p.dtype for p in getattr(model, "params", tuple)()}
     floats = [dtype for dtype in dtypes if dtype.kind == "f"]
     is_float = getattr(array, "dtype", np.dtype(int)).kind == "f"
     return array.astype(floats[0]) if is_float and len(floats) == 1 else array

@@ -170,12 +170,6 @@ class TestDtype:
         GradientCalculator(model, eval_fun=chosen).compute((x, t))
         assert set(seen) == {np.dtype(np.int16)}
 
-    def test_of_a_function_is_that_of_its_links(self, x):
-        model = build(MLP, n_out=1, dtype=np.float32)
-        samples = GradientCalculator(lambda v: model(v)).compute(x)
-        assert samples.dtype == np.float32
-        assert_array_equal(samples, GradientCalculator(model).compute(x))
-
     def test_stays_where_the_model_has_none_or_several(self, x):
         both = chainer.Chain(a=build(MLP, n_out=1), b=build(MLP, dtype=np.float32))
         for model in (both, lambda v: both.a(v)):

@@ -207,17 +207,17 @@ class Subject:
 
     @property
     def dtype(self) -> np.dtype | None:
-        """The dtype of the floating-point parameters of the model, or of its links.
+        """The dtype of the model's floating-point parameters.
 
         None if they have several, or there are none; or where Chainer is told to mix
         them (``chainer.mixed16``).
         """
+        if not isinstance(self.model, chainer.Link):
+            return None
         if chainer.config.dtype is chainer.mixed16:
             return None
-        is_with_more = isinstance(self.model, chainer.Link) and (
-            self.eval_fun is not self.model
-        )
-        parts = parts_of([self.model]) if is_with_more else self.parts
+        runs_more = self.eval_fun is not self.model
+        parts = parts_of([self.model]) if runs_more else self.parts
         arrays = [array_of(p) for _, p in parts.parameters]
         found = {a.dtype for a in arrays if a is not None and a.dtype.kind == "f"}
         return found.pop() if len(found) == 1 else None
