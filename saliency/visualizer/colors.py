@@ -95,8 +95,8 @@ def diverging_between(low: float, high: float) -> Colormap:
     limit = max(abs(low), abs(high))
     if (low, high) == (-limit, limit):
         return diverging_cmap
-    ends = (1 + np.array([low, high]) / limit) / 2
-    colors = diverging_cmap(np.linspace(*ends, diverging_cmap.N))
+    first, last = (1 + low / limit) / 2, (1 + high / limit) / 2
+    colors = diverging_cmap(np.linspace(first, last, diverging_cmap.N))
     part = ListedColormap(colors, name=diverging_cmap.name)
     return filled(part.with_extremes(bad=MISSING_COLOR))
 
