@@ -262,10 +262,11 @@ def narrowed(values: np.ndarray, dtype: np.dtype, what: str) -> np.ndarray:
     if dtype.itemsize < values.dtype.itemsize:
         is_lost = np.isinf(result) & np.isfinite(values)
         if is_lost.any():
+            wider = "float32" if dtype.itemsize == 2 else "float64"
             raise ValueError(
                 f"{what} is {values[is_lost][0]:g}, but the largest number in {dtype} "
-                f"is {np.finfo(dtype).max:g}; compute in float32, with a model and "
-                "data of that dtype, or aggregate samples.astype('float32')"
+                f"is {np.finfo(dtype).max:g}; compute in {wider}, with a model and "
+                f"data of that dtype, or aggregate samples.astype('{wider}')"
             )
     return result
 

@@ -659,7 +659,8 @@ class TestPictures:
         expected = values[np.argsort(-abs(values))]
         np.testing.assert_allclose(widths, expected, rtol=1e-6)
         title = figure.axes[0].get_title()
-        assert f"{explanation.scores[3]:.3g}" in title and "base value 0.5" in title
+        score = f"{explanation.scores[3]:.3g}".replace("-", "\N{MINUS SIGN}")
+        assert f"f(x) = {score}, base value 0.5" in title
 
     def test_bars_of_a_data_set_are_mean_magnitudes(self, explanation):
         one_class = explanation[explanation.classes == 1]
@@ -671,6 +672,14 @@ class TestPictures:
 
     def test_groups_are_drawn(self, explanation):
         assert "colour" in self.labels(explanation.grouped(GROUPS).plot())
+
+    def test_dependence_is_of_a_feature_with_values(self, explanation):
+        strong = dataclasses.replace(explanation, values=explanation.values.copy())
+        strong.values[:, 1:3] = 100
+        figure = strong.grouped(GROUPS).plot("dependence")
+        assert figure.axes[0].get_ylabel() in ("score of age", "score of weight")
+        whole = strong.plot("dependence")
+        assert whole.axes[0].get_ylabel() in ("score of red", "score of green")
 
     def test_images(self):
         rng = np.random.default_rng(0)
@@ -751,13 +760,19 @@ class TestPictures:
         [
             ([np.zeros((4, 4))], ValueError, "images must hold one for each of the 2"),
             ([np.zeros((4, 4), int)] * 2, TypeError, "of uint8 or of floats"),
-            ([Image.new("I;16", (4, 4))] * 2, TypeError, "mode 'I;16'"),
+            ([Image.new("I", (4, 4), -3)] * 2, ValueError, "mode 'I', got -3 to -3"),
             ("photo.jpg", TypeError, "a list or an array of images"),
         ],
     )
     def test_images_that_do_not_fit(self, images, error, message):
         with pytest.raises(error, match=message):
             Explanation(np.zeros((2, 4, 4)), images=images)
+
+    def test_deep_images_keep_their_greys(self):
+        grey = np.linspace(0, 1, 16).reshape(4, 4)
+        deep = Image.fromarray((65535 * grey).astype(np.uint16))
+        (kept,) = Explanation(np.zeros((1, 4, 4)), images=[deep]).images
+        np.testing.assert_allclose(kept, grey, atol=1e-4)
 
     def test_what_cannot_be_drawn(self, explanation):
         with pytest.raises(ValueError, match="kind must be one of 'bar'"):
@@ -857,6 +872,15 @@ def test_features_outside_of_groups_stay_apart_although_two_have_one_name():
     np.testing.assert_array_equal(grouped.data, [[np.nan, 2, 3, 4]])
     with pytest.raises(ValueError, match="'c' would be a group and a feature outside"):
         explanation.grouped({"c": ["a"]})
+
+
+@pytest.mark.parametrize(
+    ("dtype", "wider"), [(np.float16, "float32"), (np.float32, "float64")]
+)
+def test_a_sum_beyond_its_dtype_is_told_a_wider_one(dtype, wider):
+    largest = Explanation(np.full((1, 2), np.finfo(dtype).max))
+    with pytest.raises(ValueError, match=f"compute in {wider}, .*{wider}"):
+        largest.grouped({"g": ["0", "1"]})
 
 
 def test_a_group_beyond_its_dtype_is_an_error():

@@ -60,11 +60,13 @@ ROOMS = [
     (
         "saliency/chainer_compat",
         "saliency/checks",
+        "saliency/digits",
         "saliency/exclusive",
         "saliency/image_depths",
         "saliency/interrupts",
         "saliency/namesake",
         "saliency/progress",
+        "saliency/quantiles",
         "saliency/replaced_methods",
         "saliency/settings_repr",
         "saliency/tables",

@@ -60,12 +60,13 @@ class _NoiseSampler(ABC):
                 "target_array must be of a floating-point dtype to add noise to it, "
                 f"got {target_array.dtype}"
             )
-        noise = self._standard_noise(target_array, rng) * self.scale
-        noise = noise.astype(target_array.dtype)
+        noise = self._standard_noise(target_array, rng)
+        noise = (noise * self.scale).astype(noise.dtype)
         noise = chainer.backend.get_device_from_array(target_array).send(noise)
         if self.mode == "relative":
-            noise *= _value_range(target_array)
-        return noise
+            # The range may be beyond the largest number of float16.
+            noise *= _value_range(target_array.astype(noise.dtype, copy=False))
+        return noise.astype(target_array.dtype, copy=False)
 
     def _standard_noise(self, target_array: Any, rng: Generators) -> np.ndarray:
         # float16 is drawn as float32, since NumPy has no generator for it.

@@ -24,6 +24,8 @@ class OcclusionCalculator(MaskCalculator):
     Zeiler and Fergus (2014), "Visualizing and understanding convolutional networks",
     section 4.2. An element's saliency is the mean over the windows that cover it.
     Where windows do not divide an axis, the last one is moved back to end with it.
+    Examples of lengths of their own, such as sentences in a list, are covered whole if
+    they are shorter than a window.
 
     The saliency has length 1 along the axes that the window does not slide along
     (but the batch axis): ``(M, N, 1, h, w)`` for images of ``(N, ch, h, w)``.
@@ -79,7 +81,8 @@ class OcclusionCalculator(MaskCalculator):
 
     def start(self, batches: Batches, passes: CleanPasses) -> WindowRun:
         """Return the windows, and what covers them, which may be the data's mean."""
-        return WindowRun(self._fill().for_data(batches, passes), self._geometries)
+        fill = self._fill().for_data(batches, passes)
+        return WindowRun(fill, self._geometries, batches.may_be_ragged)
 
     def _fill(self) -> Reference:
         return Reference("fill", self.fill, self._gives_tuple)

@@ -54,7 +54,7 @@ class Regions(NamedTuple):
         for scores, mask in zip(self.scores, chosen):
             values, sizes = np.unique(scores, return_counts=True)
             covered = np.cumsum(sizes[::-1])
-            n = int((covered <= fraction * scores.size).sum())
+            n = int((covered / scores.size <= fraction).sum())
             mask[...] = np.isin(scores, values[::-1][:n])
         return chosen
 

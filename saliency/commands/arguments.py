@@ -60,7 +60,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     add(
         "--encoding",
         metavar="NAME",
-        help="how a .csv is encoded, if not in UTF-8: cp932 as by Excel in Japan",
+        help="how a .csv is encoded, if not in UTF-8, and scores.csv as well: cp932 as "
+        "by Excel in Japan; utf-8-sig, with a mark by which Excel knows UTF-8",
     )
     add(
         "--separator",
@@ -77,7 +78,8 @@ def add_data(parser: argparse.ArgumentParser) -> None:
         "--preprocess",
         choices=PREPARATIONS,
         help="how the model takes photographs, if it does not say so itself: in "
-        "[0, 1], in [-1, 1], as torchvision's models, or in BGR minus the mean",
+        "[0, 1], in [-1, 1], as torchvision's models, or in BGR minus the mean; in "
+        "grey, if an .onnx takes one channel",
     )
     add("--size", type=at_least(8), help="height and width of the model's images")
 

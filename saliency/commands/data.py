@@ -6,6 +6,7 @@ import argparse
 import functools
 import importlib
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,7 +106,12 @@ def _expanded(words: Sequence[str]) -> Iterator[str]:
             yield word
             continue
         known = Image.registered_extensions()
-        found = [p for p in sorted(Path(word).iterdir()) if p.suffix.lower() in known]
+        found = [
+            path
+            for path in sorted(Path(word).iterdir())
+            # A Mac keeps notes on a.jpg in ._a.jpg, which is no photograph.
+            if path.suffix.lower() in known and not path.name.startswith(".")
+        ]
         if not found:
             raise Unusable(f"{word}: there is no photograph in this folder")
         yield from map(str, found)
@@ -150,6 +156,12 @@ def _read_table(words: Sequence[str], args: argparse.Namespace) -> Examples:
     is_told = args.smiles is None and column in (*args.drop, args.index)
     if column is not None and not is_told:
         _check_columns(frame, [column], "--smiles", path)
+        is_missing = frame[column].isna().to_numpy()
+        if is_missing.any():
+            raise Unusable(
+                f"{path} has no SMILES in {int(is_missing.sum())} rows, the first of "
+                f"which is row {int(is_missing.argmax())} (counted from 0)"
+            )
         smiles = list(map(str, frame[column]))
         mols = [_molecule(one, f" in {path}") for one in smiles]
         return Examples("molecule", mols, smiles, list(smiles))
@@ -229,6 +241,7 @@ def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
             f"{path} is not in UTF-8; say how it is encoded, as in --encoding cp932, "
             "which is how Excel writes in Japan"
         ) from error
+    _tell_names_that_are_numbers(read(nrows=1, header=None), path)
     name = str(frame.columns[0])
     marks = (mark for mark in (";", "\t", ",") if mark != separator)
     found = next((mark for mark in marks if mark in name), None)
@@ -239,6 +252,27 @@ def _frame_of_csv(pandas: Any, args: argparse.Namespace, path: str) -> Any:
             f"{given}"
         )
     return frame
+
+
+def _tell_names_that_are_numbers(line: Any, path: str) -> None:
+    """Warn where the first line of a table may be its first example.
+
+    Numbers one after the other, as pandas calls columns without names, are names.
+
+    Args:
+        line (DataFrame): The first line.
+        path (str): The table.
+    """
+    if _number_of_numeric_columns(line) < len(line.columns):
+        return
+    numbers = line.iloc[0].dropna()
+    if not (np.diff(numbers) == 1).all():
+        warnings.warn(
+            f"{path}: the first line, {', '.join(map(str, numbers[:4]))}"
+            f"{', ...' if len(numbers) > 4 else ''}, is taken for the names of the "
+            "columns; if it is an example, write a line of names before it",
+            stacklevel=2,
+        )
 
 
 def lines_of(path: str | Path, option: str = "") -> list[str]:

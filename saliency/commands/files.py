@@ -11,6 +11,7 @@ from pathlib import Path
 import saliency
 from saliency.commands.explaining import Task
 from saliency.commands.printing import name_of_class
+from saliency.visualizer.explained.titles import written_score
 
 #: Kinds of pictures of a table with several rows, and with one.
 _OF_ROWS, _OF_ROW = ("beeswarm", "bar"), ("bar",)
@@ -34,7 +35,12 @@ def write_files(
     has_columns = explanation.values.ndim == 2 + explanation.has_class_axis
     if has_columns and find_spec("pandas"):
         path = out / "scores.csv"
-        explanation.to_dataframe(tidy=True).to_csv(path, index=False)
+        explanation.to_dataframe(tidy=True).to_csv(
+            path,
+            index=False,
+            encoding=task.args.encoding or "utf-8",
+            errors="backslashreplace",
+        )
         yield path
     yield from _PICTURES[task.prepared.kind](explanation, task, title)
 
@@ -66,7 +72,9 @@ def _draw_images(
 def _class_of(explanation: saliency.Explanation) -> str:
     """Return the name of the class of one example, and its score."""
     name, scores = name_of_class(explanation), explanation.scores
-    return name if scores is None else f"{name} f(x) = {scores[0]:.3g}".strip()
+    return (
+        name if scores is None else f"{name} f(x) = {written_score(scores[0])}".strip()
+    )
 
 
 def _free_name(name: str, taken: set[str]) -> str:

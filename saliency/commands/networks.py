@@ -296,6 +296,13 @@ def _how_to_see(
     own = getattr(model, "prepare", None)
     if args.preprocess is not None:
         prepare = PREPARATIONS[args.preprocess]
+        if _shape_of_inputs(model)[1] == 1:
+            if args.preprocess not in ("unit", "symmetric"):
+                raise Unusable(
+                    f"--preprocess {args.preprocess} is for images in colour, and "
+                    "--model takes grey ones: pass unit or symmetric"
+                )
+            prepare = _of_grey(prepare)
     elif own is not None:
 
         def prepare(image: np.ndarray) -> Any:
@@ -311,12 +318,30 @@ def _how_to_see(
     return square, prepare, int(size)
 
 
+def _of_grey(prepare: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return what prepares images for a network that takes one channel."""
+    from PIL import Image
+
+    def prepare_grey(image: np.ndarray) -> Any:
+        grey = np.asarray(Image.fromarray(image).convert("L"))
+        return prepare(np.repeat(grey[..., None], 3, axis=2))[:1]
+
+    return prepare_grey
+
+
+def _shape_of_inputs(model: Any) -> Sequence[Any]:
+    """Return the shape of the images that a network of an ONNX file takes.
+
+    It has four None where that is not known.
+    """
+    inputs = getattr(model, "inputs", None)
+    shape: Sequence[Any] | None = inputs[0].shape if inputs else None
+    return (None,) * 4 if shape is None or len(shape) != 4 else shape
+
+
 def _size_of_inputs(model: Any) -> int | None:
     """Return the height of the images that a network of an ONNX file takes, if any."""
-    inputs = getattr(model, "inputs", None)
-    shape = inputs[0].shape if inputs else None
-    if shape is None or len(shape) != 4:
-        return None
+    shape = _shape_of_inputs(model)
     if shape[1] not in (None, 1, 3) and shape[3] in (1, 3):
         raise Unusable(
             f"--model takes images with the channels last, {shape}; a factory can "
@@ -362,6 +387,14 @@ def _prepare_table(
                 f"{args.data[0]}: the model takes numbers, and these columns hold "
                 f"others: {', '.join(texts)}; leave them out with --drop, or name the "
                 "rows by one of them with --index"
+            )
+        gaps = frame.columns[frame.isna().any()]
+        if len(gaps):
+            first = int(frame[gaps[0]].isna().to_numpy().argmax())
+            raise Unusable(
+                f"{args.data[0]}: the model takes numbers, and there are none in some "
+                f"rows of {', '.join(map(str, gaps))}, as in row {first} of {gaps[0]} "
+                "(counted from 0); fill them, or leave these rows or columns out"
             )
         return frame, {}, "table"
     try:

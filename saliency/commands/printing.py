@@ -25,11 +25,13 @@ def counted(examples: Sized) -> str:
 def name_of_class(one: Explanation) -> str:
     """Return the class that was explained of one example; empty if there is none.
 
-    Of several names, such as those of ImageNet, it is the first.
+    Of several names, such as those of ImageNet, it is the first. Without names, it is
+    the number.
     """
     if one.classes is None:
         return ""
-    return one.name_of_class(int(one.classes[0])).partition(",")[0]
+    name = one.name_of_class(int(one.classes[0])).partition(",")[0]
+    return f"class {name}" if one.class_names is None else name
 
 
 def tell(args: argparse.Namespace, *lines: object) -> None:

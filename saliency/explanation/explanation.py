@@ -13,6 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from saliency.checks import check_bool, check_positive, checked_text, is_int, narrowed
+from saliency.digits import form_of
 from saliency.explanation.files import read_file, write_file
 from saliency.explanation.groups import GroupedColumns, Groups
 from saliency.explanation.images import checked_images
@@ -438,7 +439,7 @@ class Explanation:
             found.append(("class", self.name_of_class(int(self.classes[at]))))
         for title, array in (("f(x)", self.scores), ("base value", self.base_values)):
             if array is not None:
-                found.append((title, f"{array[at]:.4g}"))
+                found.append((title, _written(array[at])))
         return found
 
     def _shown(self, i: int, c: int) -> list[tuple[str, str]]:
@@ -447,15 +448,15 @@ class Explanation:
         if values.ndim > 1:
             ends = np.fmin.reduce(values, None), np.fmax.reduce(values, None)
             titles = "shape", "lowest", "highest"
-            return list(zip(titles, [str(values.shape), *(f"{v:.4g}" for v in ends)]))
+            return list(zip(titles, [str(values.shape), *map(_written, ends)]))
         if not self._is_of_elements:
             names = self.names_of_features()
-            cells = [f"{v:.4g}" for v in np.atleast_1d(values)[:_COLUMNS]]
+            cells = list(map(_written, np.atleast_1d(values)[:_COLUMNS]))
             return [*zip(names, cells), *[("…", "…")] * (len(names) > _COLUMNS)]
         named = self.element_names
         names = list(map(str, range(len(values)))) if named is None else list(named[i])
         order = np.argsort(-np.abs(values[~np.isnan(values)]), kind="stable")
-        strongest = [f"{names[k]} {values[k]:.3g}" for k in order[:_STRONGEST]]
+        strongest = [f"{names[k]} {_written(values[k], 3)}" for k in order[:_STRONGEST]]
         text = "" if named is None else " ".join(names)
         if self.molecules is not None and not self.molecules[i].startswith("{"):
             text = self.molecules[i]
@@ -834,6 +835,10 @@ def _check_same(name: str, first: Any, other: Any) -> None:
             "explanations must be of the same examples and features in the same "
             f"order, but {name} differ from those of the first one"
         )
+
+
+def _written(number: float, n_digit: int = 4) -> str:
+    return format(number, form_of(number, n_digit))
 
 
 def _html_row(tag: str, cells: Iterable[str]) -> str:

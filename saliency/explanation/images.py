@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from saliency.image_depths import grey_of_deep, is_deep
+
 #: Modes of PIL that have no opacity.
 _OPAQUE = ("1", "L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
 
@@ -16,11 +18,12 @@ def checked_images(given: Any) -> tuple[np.ndarray, ...] | None:
 
     Args:
         given (sequence or None): Arrays of uint8 or of floats in [0, 1], or images of
-            PIL with 8 bits for each colour, which become arrays ``(h, w, 3)``, or
-            ``(h, w, 4)`` where they may be transparent.
+            PIL, which become arrays ``(h, w, 3)``, or ``(h, w, 4)`` where they may be
+            transparent; grey ones of more than 8 bits become ``(h, w)`` of floats.
 
     Raises:
         TypeError: If they are no list, or one is no image.
+        ValueError: As :func:`saliency.image_depths.grey_of_deep`.
     """
     if given is None:
         return None
@@ -34,11 +37,8 @@ def checked_images(given: Any) -> tuple[np.ndarray, ...] | None:
 
 def _as_array(image: Any) -> np.ndarray:
     if hasattr(image, "convert") and hasattr(image, "mode"):
-        if image.mode == "F" or image.mode.startswith("I"):
-            raise TypeError(
-                f"images must have 8 bits for each colour, got one of mode "
-                f"{image.mode!r}; pass arrays of floats in [0, 1]"
-            )
+        if is_deep(image):
+            return grey_of_deep(image)
         return np.array(image.convert("RGB" if image.mode in _OPAQUE else "RGBA"))
     array = np.asarray(image.get() if hasattr(image, "get") else image)
     is_image = array.dtype == np.uint8 or array.dtype.kind == "f"

@@ -141,6 +141,10 @@ def read_photograph(path: str | PathLike[str]) -> Any:
             upright = ImageOps.exif_transpose(image)
     except UnidentifiedImageError:
         raise ValueError(f"{path} is not an image, or of an unknown kind") from None
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        raise OSError(f"{path}: {error}") from error
     try:
         photograph = as_eight_bits(upright).convert("RGBA")
     except ValueError as error:

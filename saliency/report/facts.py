@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from saliency.digits import form_of
 from saliency.explanation import Explanation
 from saliency.report.findings import class_of
 from saliency.report.methods import Method
@@ -94,4 +95,5 @@ def size_of(height: int, width: int) -> str:
 
 def _size(value: float) -> str:
     """Return a small number, such as 6e−7."""
-    return f"{value:.2g}".replace("e-0", "e-").replace("-", "\N{MINUS SIGN}")
+    text = format(value, form_of(value, 2)).replace("e-0", "e-")
+    return text.replace("-", "\N{MINUS SIGN}")

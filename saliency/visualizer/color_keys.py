@@ -18,15 +18,19 @@ from saliency.visualizer.colors import (
     UNSIGNED_KEY,
     ColorScale,
 )
-from saliency.visualizer.names import AS_IT_IS
+from saliency.visualizer.names import AS_IT_IS, plain, width_of
 
 # Sizes in inches.
 BAR_WIDTH = 0.11
 BAR_GAP = 0.08
+LEAST_HEIGHT = 0.5  # of a bar with words at its ends, beside a picture that is low
 STRIP_WIDTH, STRIP_HEIGHT = 0.9, 0.09
 ARROW = 0.1  # at an end of a colour bar
 LINE = 0.2  # the height of a key, or of a line of text
 WIDTH_OF_BAR = 1.0  # with its numbers and label
+TITLE_LETTER = 0.095
+
+ABOVE_BAR = 24  # points, from a picture to a title above the words of its bar
 
 _SMALL = "small"
 
@@ -90,13 +94,28 @@ def draw_color_bar(
     bar.set_label(key.unit, fontsize=_SMALL, **AS_IT_IS)
     bar.ax.tick_params(labelsize=_SMALL)
     if len(axes) == 1:
-        bar.ax.set_axes_locator(_Beside(bar.ax, axes))
+        bar.ax.set_axes_locator(_Beside(bar.ax, axes, LEAST_HEIGHT * has_ends))
     if has_ends:
         style = {"loc": "left", "fontsize": _SMALL}
         space = " " if is_alone else "\n"
         high, low = (word.replace(" ", space) for word in (key.high, key.low))
         bar.ax.set_title(high, pad=_distance(key, "max"), **style)
         bar.ax.set_xlabel(low, labelpad=_distance(key, "min"), **style)
+
+
+def draw_title(ax: Axes, title: str, width: float, has_bar: bool) -> None:
+    """Draw the title of a picture, above the words of a bar that it would run into.
+
+    Args:
+        ax: The picture.
+        title: Its title.
+        width: Its width, in inches.
+        has_bar: Whether a colour bar with words at its ends is beside it.
+    """
+    text = plain(title)
+    is_wide = TITLE_LETTER * max(map(width_of, text.split("\n"))) > width
+    pad = ABOVE_BAR if has_bar and is_wide else None
+    ax.set_title(text, pad=pad, **AS_IT_IS)
 
 
 def draw_keys(axes: Sequence[Axes], keys: Sequence[Key], note: str = "") -> None:
@@ -162,11 +181,23 @@ class _Place(ABC):
 
 
 class _Beside(_Place):
-    """To the right of a picture, as high as it is."""
+    """To the right of a picture, as high as it is, or as its numbers need.
+
+    Args:
+        bar: The axes of the bar.
+        axes: Those of the picture.
+        least: The least height, in inches.
+    """
+
+    def __init__(self, bar: Axes, axes: Sequence[Axes], least: float) -> None:
+        super().__init__(bar, axes)
+        self._least = least
 
     def box(self, picture: Bbox, across: float, up: float) -> Bbox:
         left = picture.x1 + BAR_GAP * across
-        return Bbox.from_bounds(left, picture.y0, BAR_WIDTH * across, picture.height)
+        height = max(picture.height, self._least * up)
+        bottom = (picture.y0 + picture.y1 - height) / 2
+        return Bbox.from_bounds(left, bottom, BAR_WIDTH * across, height)
 
 
 class _Below(_Place):

@@ -10,6 +10,7 @@ from matplotlib import colormaps
 from matplotlib.colors import (
     Colormap,
     LinearSegmentedColormap,
+    ListedColormap,
     Normalize,
     to_rgba_array,
 )
@@ -80,6 +81,24 @@ sequential_cmap = filled(
         N=257,
     ).with_extremes(bad=MISSING_COLOR)
 )
+
+
+def diverging_between(low: float, high: float) -> Colormap:
+    """Return the part of `diverging_cmap` from a score to a higher one.
+
+    White is at zero, and scores of one magnitude are equally strong on both sides.
+
+    Args:
+        low: The score of its lower end.
+        high: The score of its upper end.
+    """
+    limit = max(abs(low), abs(high))
+    if (low, high) == (-limit, limit):
+        return diverging_cmap
+    first, last = (1 + low / limit) / 2, (1 + high / limit) / 2
+    colors = diverging_cmap(np.linspace(first, last, diverging_cmap.N))
+    part = ListedColormap(colors, name=diverging_cmap.name)
+    return filled(part.with_extremes(bad=MISSING_COLOR))
 
 
 def red_blue_cmap(x: float) -> tuple[float, float, float]:
@@ -258,6 +277,7 @@ class ColorScale(NamedTuple):
         return self.low < 0 < self.high
 
     def strength(self, scores: np.ndarray) -> np.ndarray:
-        """Return how strong scores are, in [0, 1]."""
-        strength: np.ndarray = np.clip(np.abs(scores) / self.limit, 0, 1)
+        """Return how strong scores are, in [0, 1]; beyond an end as there."""
+        within = np.clip(scores, min(self.low, 0), max(self.high, 0))
+        strength: np.ndarray = np.abs(within) / self.limit
         return strength

@@ -17,7 +17,13 @@ from PIL import Image
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
-from saliency.visualizer.color_keys import LINE, WIDTH_OF_BAR, draw_color_bar, draw_keys
+from saliency.visualizer.color_keys import (
+    LINE,
+    WIDTH_OF_BAR,
+    draw_color_bar,
+    draw_keys,
+    draw_title,
+)
 from saliency.visualizer.colors import ColorScale, sequential_cmap
 from saliency.visualizer.files import checked_path
 from saliency.visualizer.grids import SCALES, columns_of, one_for_each_row
@@ -141,8 +147,9 @@ class ImageVisualizer(BaseVisualizer):
                 from -limit to limit if the colour map is the diverging one, otherwise
                 from 0. Or the lowest and the highest score of the colours, of which the
                 lowest decides on the default colour map: the diverging one if it is
-                negative. For one scale in several pictures pass ``scaler=None`` as
-                well: the default one draws parts of each map's strongest score.
+                negative, whose white stays at zero. For one scale in several pictures
+                pass ``scaler=None`` as well: the default one draws parts of each map's
+                strongest score.
             show_key: Whether to say below the picture what the colours mean. A colour
                 bar says it, too, and has no key below it.
             image_layout: ``'hwc'`` or ``'chw'``, for an array that could be either.
@@ -175,7 +182,7 @@ class ImageVisualizer(BaseVisualizer):
             )
         draw_panel(ax, panel)
         if title is not None:
-            ax.set_title(plain(title), **AS_IT_IS)
+            draw_title(ax, title, WIDTH, show_colorbar)
         if note:
             ax.set_xlabel(note, fontsize="small")
         if show_colorbar:
@@ -555,7 +562,8 @@ def _figure_size(
     shape: tuple[int, ...], has_title: bool, has_bar: bool, has_key: bool
 ) -> tuple[float, float]:
     """Return the width and height for one map, in inches."""
-    height = min(max(WIDTH * shape[0] / shape[1], 0.5), 3 * WIDTH)
+    least = 0.5 + 0.5 * has_bar  # whose ends have words
+    height = min(max(WIDTH * shape[0] / shape[1], least), 3 * WIDTH)
     height += TITLE_HEIGHT * has_title + LINE * (has_key and not has_bar)
     return WIDTH + WIDTH_OF_BAR * has_bar, height
 

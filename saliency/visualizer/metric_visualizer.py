@@ -101,8 +101,9 @@ class MetricVisualizer(BaseVisualizer):
             random: The curves of random rankings, of the same shape, which are a grey
                 line: ``metric.of_random(data).curve``.
             band: What bands show: ``'standard_error'`` of the mean on each side;
-                ``'interval'``, which holds 95 % of a normal distribution, 1.96 of
-                them; or ``'none'``. A note says which it is. One example has no band.
+                ``'interval'``, the 95 % interval by Student's t distribution, 1.96 of
+                them for many examples; or ``'none'``. A note says which it is. One
+                example has no band.
             together: Whether all curves are on the same axes, with a legend beside
                 them from the highest curve down; or each in a panel of its own, before
                 all others in pale grey. Default: together up to seven methods, which

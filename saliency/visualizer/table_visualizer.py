@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from saliency.array_types import Array
 from saliency.checks import checked_arguments
 from saliency.visualizer.base_visualizer import BaseVisualizer
+from saliency.visualizer.color_keys import draw_title
 from saliency.visualizer.colors import checked_limit
 from saliency.visualizer.files import checked_path
 from saliency.visualizer.names import AS_IT_IS, plain
@@ -303,9 +304,10 @@ class TableVisualizer(BaseVisualizer):
     ) -> Figure:
         """Draw the mean score of each feature over examples, and how sure it is.
 
-        The interval is mean -/+ 1.96 std / sqrt(n_sample), which holds 95 % of a normal
-        distribution: where the mean would be over many such examples, and not how far
-        single ones are spread. Means whose interval holds 0 are grey.
+        The interval is mean -/+ t std / sqrt(n_sample) with the quantile of Student's t
+        distribution, which is 1.96 for many examples: where the mean would be over many
+        such examples, and not how far single ones are spread. Means whose interval
+        holds 0 are grey.
 
         Args:
             saliency: Scores, shape (n_sample, n_feature), or such by title.
@@ -338,7 +340,8 @@ class TableVisualizer(BaseVisualizer):
         grey = "grey: the interval holds 0" if any(b.grey for b in bars) else ""
         if xlabel == "":
             what = "magnitude" if magnitudes else "score"
-            xlabel = f"mean {what}, with its 95 % interval"
+            has_interval = any(len(scores) > 1 for scores in panels.values())
+            xlabel = f"mean {what}" + ", with its 95 % interval" * has_interval
         draw_texts(sheet, title, xlabel, bars[0].signed, grey)
         return self._finish(sheet.axes[0], path, bbox_inches)
 
@@ -601,7 +604,7 @@ class TableVisualizer(BaseVisualizer):
             ax = self._new_ax(matrix.figure_size(title is not None))
         draw_interactions(ax, matrix)
         if title is not None:
-            ax.set_title(plain(title), **AS_IT_IS)
+            draw_title(ax, title, matrix.side, has_bar=True)
         if xlabel is not None:
             ax.set_xlabel(plain(xlabel), **AS_IT_IS)
         return self._finish(ax, path, bbox_inches)

@@ -45,6 +45,15 @@ class TestEverySampler:
         assert_allclose(relative, absolute * spread.reshape(3, 1, 1), rtol=1e-12)
         assert_array_equal(relative[2], 0)
 
+    @pytest.mark.filterwarnings("error")
+    def test_a_range_beyond_float16_is_one(self, sampler_class):
+        x = np.array([[-60000, 0, 60000]])
+        half, single = (
+            sampler_class("relative", 0.1).sample(x.astype(dtype), generators(1))
+            for dtype in (np.float16, np.float32)
+        )
+        assert_allclose(half, single, rtol=1e-3)
+
     def test_examples_of_one_number_each_have_no_range(self, sampler_class):
         x = np.array([0.0, 4.0, 1.0])
         with pytest.raises(ValueError, match="mode='absolute'"):

@@ -328,6 +328,11 @@ class TestSuperpixels:
         assert (np.ptp(of_quarters, axis=(2, 4)) < 1e-12).all()
         assert repr(groups) in explained.calculator
 
+    @pytest.mark.parametrize("shape", [(300, 2), (2, 300)])
+    def test_narrow_images_have_no_more_than_asked_for(self, shape):
+        found = Superpixels(16, method="grid")(np.zeros((1, 3, *shape)))
+        assert len(np.unique(found)) == 16
+
     def test_without_scikit_image_they_are_rectangles(self, monkeypatch):
         monkeypatch.setattr(
             "saliency.calculator.masks.superpixels._has_skimage", lambda: False

@@ -442,3 +442,31 @@ class TestRounding:
             told = self.warnings_of(calculator, x, **settings)
             assert "the output of 2 examples changes" in told[-1]
         assert not self.warnings_of(calculator, x.astype(np.float64))
+
+
+@pytest.mark.parametrize("batchsize", [1, None])
+@pytest.mark.parametrize(
+    ("calculator", "settings"),
+    [
+        (FeatureAblationCalculator, {}),
+        (ShapleyCalculator, {}),
+        (ShapleyCalculator, {"method": "sampling"}),
+        (LimeCalculator, {"n_samples": 20}),
+        (RISECalculator, {"axes": 1, "n_masks": 20}),
+    ],
+)
+def test_a_text_without_words_is_explained_among_others(
+    calculator, settings, batchsize
+):
+    def explanation(texts):
+        found = calculator(lambda v: F.sum(v, axis=1) ** 2 + 1, **settings)
+        converter = partial(chainer.dataset.concat_examples, padding=0)
+        return found.explain(texts, converter=converter, batchsize=batchsize, seed=0)
+
+    texts = [np.array(text, float) for text in ([1, 2, 3], [], [4, 5])]
+    with_it, without = explanation(texts), explanation(texts[::2])
+    assert_array_equal(with_it.values[::2], without.values)
+    assert np.isnan(with_it.values[1]).all()
+    assert_array_equal(with_it.scores, [37, 1, 82])
+    if with_it.base_values is not None:
+        assert_allclose(with_it.base_values, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pytest
@@ -149,6 +150,30 @@ class TestClosedForms:
             lambda v: F.tanh(v[:, 0]) * v[:, 2], slide_axis=1
         ).compute(x)
         assert_array_equal(samples[0][:, [1, 3]], 0)
+
+    @pytest.mark.parametrize("size", [1, 2, 3])
+    @pytest.mark.parametrize("batchsize", [1, 2, None])
+    def test_of_texts_that_are_shorter_than_a_window(self, size, batchsize):
+        lengths = 3, 1, 0, 4, 1
+        texts = [np.arange(1.0, n + 1) for n in lengths]
+        calculator = OcclusionCalculator(
+            lambda v: F.sum(v, axis=1) ** 2, slide_axis=1, size=size
+        )
+        converter = partial(chainer.dataset.concat_examples, padding=0)
+        maps = calculator.compute(texts, converter=converter, batchsize=batchsize)[0]
+        for found, text in zip(maps, texts):
+            n, total = len(text), text.sum()
+            length = min(size, n)
+            falls = [
+                total**2 - (total - text[i : i + length].sum()) ** 2
+                for i in range(n - length + 1)
+            ]
+            expected = [
+                np.mean([falls[j] for j in range(len(falls)) if j <= i < j + length])
+                for i in range(n)
+            ]
+            assert_allclose(found[:n], expected)
+            assert np.isnan(found[n:]).all()
 
     def test_of_discrete_inputs(self, rng):
         """Needs no gradient, so tokens can be covered as they are."""

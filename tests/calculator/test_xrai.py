@@ -143,3 +143,10 @@ def test_a_share_that_is_none(rng):
     regions = xrai(rng.normal(size=(1, 4, 4)), segments=np.eye(4, dtype=int))
     with pytest.raises(ValueError, match="fraction must be a number from 0 to 1"):
         regions.share(1.5)
+
+
+@pytest.mark.parametrize("n", [7, 29, 57, 58])
+def test_a_region_of_just_the_share_is_in_it(n):
+    labels = (np.arange(100) >= n).astype(int).reshape(10, 10)
+    regions = xrai(1.0 - labels[None], segments=labels)
+    assert regions.share(n / 100).sum() == n

@@ -237,6 +237,25 @@ class TestTables:
         found = explain(f"{line} --classes {tmp_path / 'names.txt'}", tmp_path / "out")
         assert found.classes.tolist() == [expected] * 2
 
+    @pytest.mark.parametrize(
+        ("first", "is_told"),
+        [("5.1,3.5,5.1,0.2", True), ("0,1,2,3", False), ("a,5,b,7", False)],
+    )
+    @pytest.mark.usefixtures("undrawn")
+    def test_names_that_may_be_an_example(
+        self,
+        first: str,
+        is_told: bool,
+        folder: Path,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        path = tmp_path / "a.csv"
+        path.write_text(f"{first}\n4.9,3.0,1.4,0.2\n4.7,3.2,1.3,0.2\n", "utf-8")
+        explain(f"{path} --model iris.onnx", tmp_path)
+        told = f"the first line, {', '.join(first.split(','))}, is taken"
+        assert (told in capsys.readouterr().err) is is_told
+
     @pytest.mark.parametrize(("separator", "name"), [(";", "';'"), ("\t", "tab")])
     @pytest.mark.usefixtures("undrawn")
     def test_files_of_excel(
@@ -248,8 +267,25 @@ class TestTables:
         (tmp_path / "a.csv").write_text("\n".join(rows), encoding="cp932")
         line = f"{tmp_path / 'a.csv'} --encoding cp932 --separator {name}"
         found = explain(f"{line} --model iris.onnx --class 0", tmp_path / "out")
+        scores = (tmp_path / "out" / "scores.csv").read_text(encoding="cp932")
+        assert scores.splitlines()[1].startswith("0,年齢,")
         assert found.feature_names == columns
         np.testing.assert_array_equal(found.data, [[1.5, 2, 3, -4.25], [5, 6, 7, 8]])
+
+    @pytest.mark.usefixtures("undrawn")
+    def test_scores_in_the_encoding_of_the_table(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "names.txt").write_text("\u2603\nb\nc\n", encoding="utf-8")
+        line = f"{tmp_path / 'a.csv'} --model iris.onnx --class 0"
+        line += f" --classes {tmp_path / 'names.txt'}"
+        for encoding, snowman in (("utf-8-sig", "\u2603"), ("cp932", r"\u2603")):
+            (tmp_path / "a.csv").write_text("年,b,c,d\n1,2,3,4\n", encoding=encoding)
+            explain(f"{line} --encoding {encoding}", tmp_path / "out")
+            written = (tmp_path / "out" / "scores.csv").read_bytes()
+            assert written.startswith(b"\xef\xbb\xbf") == (encoding == "utf-8-sig")
+            _, row, *_ = written.decode(encoding).splitlines()
+            assert row.startswith("0,年,") and f",{snowman}," in row
 
     @pytest.mark.usefixtures("undrawn")
     def test_a_tsv_has_tabs(self, folder: Path, tmp_path: Path) -> None:
@@ -267,6 +303,52 @@ class TestTables:
         getattr(load_iris(as_frame=True).data, f"to_{kind}")(path)
         found = explain(f"{path} --model iris.onnx --class 0", tmp_path / "out")
         assert found.values.shape == (150, 4)
+
+    @pytest.mark.usefixtures("undrawn")
+    def test_hidden_files_of_a_folder_are_no_photographs(
+        self, folder: Path, tmp_path: Path
+    ) -> None:
+        Image.new("RGB", (16, 16), "red").save(tmp_path / "a.png")
+        (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7")
+        line = f"{tmp_path} --model networks_of_a_user:Bright --method gradient"
+        assert explain(line, tmp_path / "out").index.tolist() == ["a.png"]
+
+    @pytest.mark.usefixtures("undrawn")
+    def test_a_network_of_grey_images_takes_photographs(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        from onnx import TensorProto, helper, numpy_helper, save_model
+
+        weights = numpy_helper.from_array(np.ones((64, 2), np.float32), "w")
+        nodes = [
+            helper.make_node("Flatten", ["x"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "w"], ["y"]),
+        ]
+        x, y = (
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in (("x", ["n", 1, 8, 8]), ("y", ["n", 2]))
+        )
+        graph = helper.make_graph(nodes, "grey", [x], [y], [weights])
+        opset = [helper.make_opsetid("", 17)]
+        path = tmp_path / "grey.onnx"
+        save_model(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+        colours = np.random.default_rng(0).integers(0, 255, (8, 8, 3)).astype(np.uint8)
+        photograph = Image.fromarray(colours)
+        photograph.save(tmp_path / "a.png")
+        line = f"{tmp_path / 'a.png'} --model {path} --method gradient --preprocess"
+        found = explain(f"{line} unit", tmp_path / "out")
+        grey = np.asarray(photograph.convert("L"), np.float32) / 255
+        assert_allclose(found.data, grey[None, None], rtol=1e-6)
+        assert main(["explain", *shlex.split(f"{line} torch")]) == 2
+        assert "torch is for images in colour" in capsys.readouterr().err
+
+    def test_classes_without_names_have_numbers(
+        self, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        np.save(tmp_path / "a.npy", np.ones((2, 4, 1), np.float32))
+        line = f"{tmp_path / 'a.npy'} --model networks_of_a_user:linear --class 1"
+        explain(f"{line} --method gradient", tmp_path / "out")
+        assert "  example 0: class 1, f(x) = " in capsys.readouterr().out
 
     @pytest.mark.usefixtures("undrawn")
     def test_a_factory_with_weights(self, folder: Path, tmp_path: Path) -> None:

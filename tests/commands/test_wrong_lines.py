@@ -117,6 +117,27 @@ def test_wrong_lines(
 
 
 @pytest.mark.parametrize(
+    ("table", "model", "message"),
+    [
+        ("a,b,c,d\n1,2,3,4\n1,,3,\n", "iris.onnx", "rows of b, d, as in row 1 of b"),
+        ("smiles,y\nCCO,1\n,2\n,3\n", "logp-ggnn", "in 2 rows, the first of which is"),
+    ],
+)
+def test_cells_that_are_missing_are_named(
+    table: str,
+    model: str,
+    message: str,
+    folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "gaps.csv"
+    path.write_text(table, encoding="utf-8")
+    assert main(["explain", str(path), "--model", model]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("factory", "message"),
     [("broken", "the factory is broken"), ("Breaks", "the model is broken")],
 )

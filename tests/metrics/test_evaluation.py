@@ -34,7 +34,7 @@ from saliency.metrics import (
     Sparseness,
     evaluate,
 )
-from saliency.metrics.evaluation.intervals import t_quantile
+from saliency.quantiles import t_quantile
 from tests.networks import MLP, build
 
 import chainer

@@ -180,6 +180,15 @@ class TestTables:
             shown = f"{cells}.map((cell) => cell.textContent).join() === arguments[0]"
             wait_for(page, shown, f"flower {name}")
 
+    def test_filters_name_what_they_know(self, show):
+        hint = ".tools .hint"
+        assert one_of(show(explained.table()), hint).text == (
+            "words, f(x) > 0.5, or height > 1"
+        )
+        bare = dataclasses.replace(explained.table(), data=None, scores=None)
+        assert one_of(show(bare), hint).text == "words"
+        assert one_of(show(explained.images()), hint).text == "words, or f(x) > 0.5"
+
     def test_a_waterfall_by_keys(self, show):
         given = explained.table()
         page = show(given)
@@ -209,6 +218,13 @@ class TestTables:
         page = show(dataclasses.replace(explained.table(1), data=data))
         cells = texts_of(page, ".bars tbody tr:not(.total) td:nth-child(2)")
         assert {*cells} == {"94913", "\N{MINUS SIGN}20240131", "0.1235"}
+
+    def test_scores_have_all_their_whole_digits(self, show):
+        values = np.array([[999.6, 1234, -52_340_000]])
+        page = show(dataclasses.replace(explained.table(1), values=values))
+        cells = texts_of(page, ".bars tbody tr:not(.total) td:last-child")
+        assert {"+1,000", "+1,234", "\N{MINUS SIGN}52,340,000"} <= {*cells}
+        assert "(+1234)" in one_of(page, ".answer").text
 
     def test_points_tell_their_example_and_choose_it(self, show):
         page = show(explained.table(3))

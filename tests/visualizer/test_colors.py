@@ -300,6 +300,6 @@ def test_limits_of_rare_scores_and_of_none():
 def test_a_color_scale_says_how_strong_scores_are():
     scale = ColorScale(diverging_cmap, -2.0, 4.0)
     np.testing.assert_array_equal(
-        scale.strength(np.array([-8, -2, 0, 1, 4, 9])), [1, 0.5, 0, 0.25, 1, 1]
+        scale.strength(np.array([-8, -2, 0, 1, 4, 9])), [0.5, 0.5, 0, 0.25, 1, 1]
     )
     np.testing.assert_array_equal(scale.norm([-3, -2, 1, 4, 5]), [0, 0, 0.5, 1, 1])

@@ -199,6 +199,11 @@ def test_panels_have_one_scale_of_colours():
         ({"feature": "e"}, ValueError, "feature must be one of 'a', 'b', 'c', 'd'"),
         ({"feature": 1.5}, TypeError, "feature must be the name or the column"),
         ({"color_by": "e"}, ValueError, "color_by must be one of 'a'"),
+        (
+            {"feature": "a", "feature_names": [*"abca"]},
+            ValueError,
+            "feature='a' is the name of several features; .* of one of them, 0 or 3",
+        ),
         ({"color_by": [1]}, TypeError, "color_by must be the name or the column"),
         ({"features": X[:, :2]}, ValueError, "features must have the shape of salie"),
     ],

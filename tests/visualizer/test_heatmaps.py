@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from saliency import ImageVisualizer, diverging_cmap, sequential_cmap
+from saliency.visualizer.colors import diverging_between
 from saliency.visualizer.images.heatmaps import (
     MODES,
     compute_map,
@@ -84,7 +85,7 @@ def test_map_and_picture_get_one_size(score_map, resize, shape):
     [
         (SCORES, {}, (diverging_cmap, -4, 4)),
         (abs(SCORES), {}, (sequential_cmap, 0, 4)),
-        (SCORES, {"limit": (-1, 9)}, (diverging_cmap, -1, 9)),
+        (SCORES, {"limit": (-1, 9)}, (diverging_between(-1, 9), -1, 9)),
         (SCORES, {"limit": (0, 9)}, (sequential_cmap, 0, 9)),
         (SCORES, {"limit": 3}, (diverging_cmap, -3, 3)),
         (abs(SCORES), {"limit": np.float32(3)}, (sequential_cmap, 0, 3)),

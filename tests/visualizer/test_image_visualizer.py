@@ -129,6 +129,23 @@ class TestColours:
         assert image.cmap.name == "viridis"
         assert (image.norm.vmin, image.norm.vmax) == (-3, 7)
 
+    @pytest.mark.parametrize("limit", [(-1, 3), (-3, 1), (0, 3), (-3, 0)])
+    def test_zero_is_white_between_any_limits(self, limit):
+        scores = np.array([[0.0, 0.5, -0.5, *limit]])
+        settings = {"scaler": None, "cmap": diverging_cmap, "mode": "heatmap"}
+        (cut,) = drawn(visualizer.visualize(scores, limit=limit, **settings))
+        (whole,) = drawn(visualizer.visualize(scores, limit=3, **settings))
+        of_cut, of_whole = (
+            one.cmap(one.norm(np.clip(scores, *limit))) for one in (cut, whole)
+        )
+        assert_allclose(of_cut, of_whole, atol=0.02)
+
+    def test_scores_beyond_a_limit_are_no_stronger_than_it(self):
+        scores, photograph = np.array([[-3.0, 0.0, 3.0]]), np.zeros((1, 3), "u1")
+        limited = {"scaler": None, "limit": (-1, 3), "alpha": 1}
+        _, colors = drawn(visualizer.visualize(scores, photograph, **limited))
+        assert_allclose(colors.get_alpha(), [[1 / 3, 0, 1]])
+
     def test_the_scaler_is_applied(self, signed):
         (image,) = drawn(visualizer.visualize(signed, scaler=lambda v: 2 * v))
         assert_allclose(image.get_array(), 2 * signed)
@@ -226,6 +243,20 @@ class TestKey:
         title = figure.axes[0].title.get_window_extent()
         middle = (picture.x0 + picture.x1) / 2
         assert_allclose((title.x0 + title.x1) / 2, middle, atol=1)
+
+    def test_the_numbers_of_a_bar_have_room_beside_a_low_picture(self, rng):
+        figure = visualizer.visualize(rng.normal(size=(4, 300)), show_colorbar=True)
+        figure.draw_without_rendering()
+        picture, bar = (ax.get_window_extent() for ax in figure.axes)
+        assert_allclose(bar.y0 + bar.y1, picture.y0 + picture.y1, atol=1)
+        low, high = figure.axes[1].get_ylim()
+        numbers = [
+            label.get_window_extent()
+            for label in figure.axes[1].get_yticklabels()
+            if low <= label.get_position()[1] <= high
+        ]
+        assert len(numbers) > 1
+        assert all(a.y1 <= b.y0 for a, b in zip(numbers, numbers[1:]))
 
     @pytest.mark.parametrize(
         ("layout", "how"),

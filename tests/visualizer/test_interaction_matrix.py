@@ -25,6 +25,15 @@ def texts(labels):
     return [label.get_text() for label in labels]
 
 
+def test_the_title_stands_above_the_words_of_the_bar():
+    figure = TableVisualizer().visualize_interactions(np.eye(3) - 0.5, [*"abc"])
+    figure.draw_without_rendering()
+    matrix, bar = figure.axes
+    words = bar.title, bar._left_title
+    word = next(one for one in words if one.get_text()).get_window_extent()
+    assert not word.overlaps(matrix.title.get_window_extent())
+
+
 def test_features_stand_by_the_magnitudes_of_their_rows():
     figure = draw()
     order = [1, 2, 0]

@@ -38,7 +38,7 @@ class TestCurves:
     def test_means_and_bands(self, band, factor):
         figure = draw(random=RANDOM, band=band)
         (ax,) = figure.axes
-        factor = factor or stats.norm.ppf(0.975)
+        factor = factor or stats.t.ppf(0.975, len(RANDOM) - 1)
         lines = {line.get_color(): line for line in ax.lines}
         bands = {to_hex(one.get_facecolor()[0]): one for one in ax.collections}
         drawn = {COLORS[0]: CURVES["high"], COLORS[1]: CURVES["_low"], "0.45": RANDOM}

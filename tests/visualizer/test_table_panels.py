@@ -193,7 +193,7 @@ class TestMeans:
         (ax,) = draw("visualize_mean", table, sort="none").axes
         np.testing.assert_allclose(widths(ax), table.mean(axis=0))
         spread = stats.sem(table)
-        low, high = stats.norm.interval(0.95, scale=spread)
+        low, high = stats.t.interval(0.95, len(table) - 1, scale=spread)
         np.testing.assert_allclose(half_errors(ax), high)
         np.testing.assert_allclose(half_errors(ax), -low)
 
@@ -218,6 +218,7 @@ class TestMeans:
     def test_one_example_has_no_interval(self):
         (ax,) = draw("visualize_mean", [[1.0, -2]], sort="none").axes
         assert widths(ax).tolist() == [1, -2]
+        assert ax.get_xlabel() == "mean score"
         assert not any(isinstance(c, ErrorbarContainer) for c in ax.containers)
 
     def test_the_limit_is_the_end_of_the_axis(self):

@@ -234,6 +234,28 @@ class TestWaterfall:
             "d = 101325",
         ]
 
+    def test_sums_and_contributions_have_all_their_whole_digits(self):
+        given = Explanation(
+            np.array([[1200.0, -286.8, 999.6]]),
+            scores=np.array([-250913.2]),
+            base_values=np.array([-252826.0]),
+        )
+        figure = given.plot("waterfall")
+        minus = "\N{MINUS SIGN}"
+        numbers = f"{minus}250913", f"{minus}252826", "+1200", f"{minus}287", "+1000"
+        assert {*numbers} <= {*texts(figure)}
+        title = figure.axes[0].get_title()
+        assert title.endswith(f"f(x) = {minus}250913, base value {minus}252826")
+
+    def test_long_numbers_of_the_axis_stand_apart(self):
+        figure = TableVisualizer().visualize_waterfall(
+            [1200.0, -287, 0], score=250913.0, base_value=250000.0
+        )
+        figure.draw_without_rendering()
+        boxes = [n.get_window_extent() for n in figure.axes[0].get_xticklabels()]
+        assert len(boxes) > 2
+        assert all(one.x1 + 5 < other.x0 for one, other in zip(boxes, boxes[1:]))
+
     def test_colours_and_the_key_say_what_speaks_for(self):
         figure = self.draw()
         for bar in figure.axes[0].patches:

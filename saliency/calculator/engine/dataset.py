@@ -239,6 +239,11 @@ class Batches:
         with self._borrowed_random(start):
             return self._examples(start, stop)
 
+    @property
+    def may_be_ragged(self) -> bool:
+        """Whether examples, which are no rows of arrays, may differ in length."""
+        return not (_gives_slices(self._dataset) or _holds_arrays(self._dataset))
+
     def lengths(self, position: int = 0) -> np.ndarray | None:
         """Return the length of each example's input of a position, ``(N,)``.
 

@@ -87,7 +87,7 @@ class Coalitions(Design):
     def present(self, step: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Tell which elements are present in rows, as the table says."""
         flat = numbers.reshape(len(numbers), -1)
-        table = self._table if flat.min() >= 0 else self._with_none
+        table = self._table if flat.min(initial=0) >= 0 else self._with_none
         if len(flat) > 1:
             present = table[step[:, None], flat]
         else:
@@ -119,6 +119,17 @@ class LinearDesign(Coalitions):
     def values(self, scores: np.ndarray) -> np.ndarray:
         """Return the products of the matrix and the scores."""
         return applied(self.weights, scores)
+
+
+class NoGroups(LinearDesign):
+    """The design of an example without elements, such as a sentence without words."""
+
+    def __init__(self) -> None:
+        super().__init__(np.ones((1, 0), bool), np.zeros((0, 1)))
+
+    def background(self, step: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Return any row, since it takes no place."""
+        return np.zeros(len(step), int)
 
 
 class Designer(Protocol):

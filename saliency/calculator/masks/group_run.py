@@ -13,7 +13,7 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.masks.absence import Absence, put_in
-from saliency.calculator.masks.design import Design, Designer
+from saliency.calculator.masks.design import Design, Designer, NoGroups
 from saliency.calculator.masks.groups import GroupsForData, GroupsOfTarget
 from saliency.calculator.masks.kept_ends import KeptEnds
 from saliency.calculator.masks.mask_run import MaskRun, number_of_parts
@@ -233,7 +233,9 @@ class GroupRun(MaskRun):
         if key not in self._designs:
             assert self.streams is not None  # whoever runs passes has written them
             rng = self.streams.of_design(sample, n_group)
-            design = self._designer(n_group, self._absence.n_row, rng)
+            design: Design = NoGroups()
+            if n_group:
+                design = self._designer(n_group, self._absence.n_row, rng)
             while len(self._designs) >= _DESIGNS_AT_MOST:
                 self._designs.pop(next(iter(self._designs)))
             self._designs[key] = design

@@ -385,7 +385,8 @@ def _of_numbers(
         n_none = int((known < 0).sum())
         numbers[i] = np.maximum(place.reshape(row.shape) - n_none, -1)
         n_group[i] = len(known) - n_none
-    if not n_group.all():
+    has_elements = 0 not in shape[1:] if lengths is None else lengths > 0
+    if (has_elements & (n_group == 0)).any():
         raise ValueError(
             "groups must give each example at least one group, but all elements of one "
             "have negative numbers, or it has none"

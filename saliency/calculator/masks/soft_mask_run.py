@@ -130,7 +130,8 @@ class SoftMasks:
     def __init__(self, lengths: Sequence[int], grid: Grid, rng: Any) -> None:
         n = grid.n_masks
         self._lengths = lengths
-        cells = [min(h, length) for h, length in zip(grid.cells, lengths)]
+        # One cell without elements is that of a sentence without words.
+        cells = [max(min(h, length), 1) for h, length in zip(grid.cells, lengths)]
         self._grids = rng.random((n, *cells), np.float32) < grid.p
         self._cells = cells
         self._sizes = [-(-length // h) for length, h in zip(lengths, cells)]
@@ -324,7 +325,7 @@ class SoftMaskRun(MaskRun):
         some = np.arange(n_mask) if some is None else some
         maps = np.zeros((n_example, n_class, *of_target.map_shape))
         n_byte = 8 * int(np.prod(of_target.map_shape))
-        at_a_time = max(_BYTES_AT_A_TIME // n_byte, 1)
+        at_a_time = max(_BYTES_AT_A_TIME // max(n_byte, 1), 1)
         for length, is_of_them in of_target.examples_by_length():
             examples = np.flatnonzero(is_of_them)
             drawn = self._masks_of(sample, position, length)

@@ -132,7 +132,8 @@ def _has_skimage() -> bool:
 
 def _grid(n_segments: int, height: int, width: int) -> np.ndarray:
     """Return rectangles of about one size, which are nearly squares."""
-    n_row = min(max(round(math.sqrt(n_segments * height / width)), 1), height)
+    n_row = round(math.sqrt(n_segments * height / width))
+    n_row = min(max(n_row, 1), height, n_segments)  # of tall images one column
     n_column = min(max(round(n_segments / n_row), 1), width)
     row = np.arange(height) * n_row // height
     column = np.arange(width) * n_column // width

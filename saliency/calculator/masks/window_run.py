@@ -37,6 +37,16 @@ class Geometry(NamedTuple):
     size: tuple[int, ...]
     stride: tuple[int, ...]
 
+    def within(self, length: int) -> Geometry:
+        """Return it for an example of some length along axis 1.
+
+        One that is shorter than a window, such as a sentence of one word, is covered
+        whole.
+        """
+        pairs = zip(self.slide_axis, self.size)
+        size = tuple(min(n, length) if axis == 1 else n for axis, n in pairs)
+        return self._replace(size=size)
+
 
 class Geometries:
     """How windows lie on all targets, as the user says it.
@@ -95,12 +105,16 @@ class WindowRun(MaskRun):
     Args:
         fill (ReferenceForData): What covers a window.
         geometries (Geometries): How windows lie on the targets.
+        may_be_ragged (bool): Whether examples may have lengths of their own.
     """
 
-    def __init__(self, fill: ReferenceForData, geometries: Geometries) -> None:
+    def __init__(
+        self, fill: ReferenceForData, geometries: Geometries, may_be_ragged: bool
+    ) -> None:
         super().__init__()
         self._fill = fill
         self._geometries = geometries
+        self._may_be_ragged = may_be_ragged
         self._of_targets: list[TargetWindows] = []
         self._layout = LayoutCheck("slide_axis=(1, 2)")
         self._index = np.zeros(0, int)  # of each example in the data
@@ -114,6 +128,8 @@ class WindowRun(MaskRun):
         n_step = 1
         for position, geometry in enumerate(self._geometries.of(len(shapes))):
             lengths = batch.lengths_at(position)
+            if self._may_be_ragged and len(shapes[position]) > 1:
+                geometry = geometry.within(shapes[position][1])
             if geometry.slide_axis == (2, 3):
                 self._layout.look_at(batch, passes, position)
             try:
@@ -184,10 +200,12 @@ class TargetWindows:
             for axis, n in enumerate(shape)
             if axis
         )
-        self._by_length = {
-            n: Windows(shape if n is None else (shape[0], n, *shape[2:]), *geometry)
-            for n in ([None] if lengths is None else set(lengths.tolist()))
-        }
+        self._by_length: dict[int | None, Windows] = {}
+        if lengths is None:
+            self._by_length[None] = Windows(shape, *geometry)
+        for n in () if lengths is None else set(lengths.tolist()):
+            of_length = shape[0], n, *shape[2:]
+            self._by_length[n] = Windows(of_length, *geometry.within(n))
         self.n_step = max(len(windows.places) for windows in self._by_length.values())
 
     def rows_by_window(self, this: ForwardPass) -> Iterator[tuple[SomeRows, Window]]:
@@ -267,7 +285,7 @@ def _some_at_a_time(
         maps (numpy.ndarray): ``(n_row, n_class) + map_shape``.
     """
     n_row, n_class = maps.shape[:2]
-    n_byte = 8 * maps[0, 0].size
+    n_byte = 8 * max(maps[0, 0].size, 1)  # of texts without words there is none
     n = max(1, n_row * n_class // _PARTS_OF_ALL, _BYTES_AT_A_TIME // n_byte)
     n_wanted = (n_row if chosen is None else len(chosen)) * n_class
     for start in range(0, n_wanted, n):

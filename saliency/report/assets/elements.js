@@ -223,7 +223,7 @@ function showAll() {
 chooseClass(showAll, data.classes.length * data.methods.length <= 6);
 if (data.names.length > 1) {
   showSummary();
-  addFilter(isText ? 'words, or f(x) > 0.5' : 'name, SMILES, or f(x) > 0.5', showExamples);
+  addFilter(hintOf(isText ? 'words' : 'name, SMILES'), showExamples);
   addOrder(showExamples);
   addScale(showExamples);
 }

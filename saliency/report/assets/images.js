@@ -146,7 +146,7 @@ chosen.scale = 'each';
 chooseClass(showImages, data.classes.length * data.methods.length <= 6);
 addOpacity();
 if (data.names.length > 1) {
-  addFilter('words, or f(x) > 0.5', showImages);
+  addFilter(hintOf('words'), showImages);
   addOrder(showImages);
   addScale(showImages);
 }

@@ -42,8 +42,8 @@ function number(value, isSigned = false) {
   const size = Math.abs(value);
   let text = size.toPrecision(3);
   if (size === 0) text = '0';
-  else if (size >= 1000 && size < 1e7) text = Math.round(size).toLocaleString('en');
-  else if (size < 1e-3 || size >= 1e7) text = size.toExponential(2).replace('-', '−');
+  else if (size >= 999.5 && size < 1e15) text = Math.round(size).toLocaleString('en');
+  else if (size < 1e-3 || size >= 1e15) text = size.toExponential(2).replace('-', '−');
   return (value < 0 ? '−' : isSigned && value > 0 ? '+' : '') + text;
 }
 
@@ -249,6 +249,12 @@ function matcher(valueOf, textOf) {
   });
   return (i) => (!chosen.classOf || classOf(i) === chosen.classOf)
     && tests.every((test) => test(i));
+}
+
+// What a filter understands: words, f(x) where it is known, and what else there is.
+function hintOf(words, more) {
+  const known = [words, data.methods[0].f ? 'f(x) > 0.5' : null, more].filter(Boolean);
+  return known.length > 1 ? `${known.slice(0, -1).join(', ')}, or ${known.at(-1)}` : words;
 }
 
 function addFilter(hint, onchange) {

@@ -445,7 +445,8 @@ chooseClass(showAll, false);
 if (data.names.length > 1) {
   showSummary();
   addSummaryChoices();
-  addFilter(`words, f(x) > 0.5, or ${features[strongest(0)[0]]} > 1`, () => {
+  const condition = cells ? `${features[strongest(0)[0]]} > 1` : null;
+  addFilter(hintOf('words', condition), () => {
     shownRows = PAGE;
     listed.fill();
   });

@@ -112,8 +112,10 @@ def draw_dependence(
     """Draw the scores of a feature, by default the strongest, against its values."""
     _check_has_table(explanation, "dependence", "shows scores against")
     values = explanation.values.reshape(-1, len(explanation.names_of_features()))
-    strongest = int(np.abs(values).mean(axis=0).argmax())
-    settings = {**_texts(explanation), "feature": strongest}
+    has_values = ~np.isnan(_table(explanation).astype(np.float64)).all(axis=0)
+    # Groups of columns have none, and all of their dots would be missing ones.
+    strength = np.where(has_values, np.abs(values).mean(axis=0), -1)
+    settings = {**_texts(explanation), "feature": int(strength.argmax())}
     return visualizer.visualize_dependence(
         by_class(explanation, _columns),
         by_class(explanation, _table),

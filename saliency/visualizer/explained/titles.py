@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from saliency.digits import form_of
 from saliency.explanation import Explanation
 from saliency.explanation.names import distinct_names
 from saliency.visualizer.names import plain
+from saliency.visualizer.tables.feature_rows import written
 
 #: More examples than that are too many for one picture; so many are drawn then.
 _MANY, _OF_MANY = 50, 20
@@ -25,10 +27,15 @@ def title_of(explanation: Explanation) -> str:
         title = "Saliency for the class explained of each example"
     if len(explanation) > 1 or explanation.scores is None or explanation.has_class_axis:
         return title
-    title += f"\nf(x) = {explanation.scores[0]:.3g}"
+    title += f"\nf(x) = {written_score(explanation.scores[0])}"
     if explanation.base_values is not None:
-        title += f", base value {explanation.base_values[0]:.3g}"
+        title += f", base value {written_score(explanation.base_values[0])}"
     return title
+
+
+def written_score(score: float) -> str:
+    """Return f(x), or a base value, as titles say it."""
+    return written(score, form_of(score, 3))
 
 
 def legends_of(explanation: Explanation) -> list[str]:
@@ -48,7 +55,7 @@ def legends_of(explanation: Explanation) -> list[str]:
         if classes is not None and (len(classes) == 1 or (classes != classes[0]).any()):
             parts.append(f"class {explanation.name_of_class(int(classes[i]))}")
         if scores is not None:
-            parts.append(f"f(x) = {scores[i]:.3g}")
+            parts.append(f"f(x) = {written_score(scores[i])}")
         legends.append(", ".join(parts))
     return legends
 

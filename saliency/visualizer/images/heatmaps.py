@@ -18,6 +18,7 @@ from saliency.visualizer.colors import (
     ALL_ZERO,
     ColorScale,
     checked_cmap,
+    diverging_between,
     diverging_cmap,
     filled,
     limit_of_colors,
@@ -226,6 +227,8 @@ def _scale_to(
         low, high = (-limit if is_signed else 0.0), limit
     if cmap is None:
         cmap = diverging_cmap if is_signed else sequential_cmap
+    if cmap == diverging_cmap:
+        cmap = diverging_between(low, high)  # or its white would not be at zero
     return ColorScale(checked_cmap(cmap), low, high)
 
 
@@ -303,8 +306,9 @@ def compute_key(
     """
     scores, unit = _all_scores(maps), unit_of(scaler)
     if mode == "mask":
-        unit = f"magnitude of the {unit}" if scale.is_signed else unit
-        scale, scores = ColorScale(_BRIGHTNESS, 0.0, scale.limit), np.abs(scores)
+        if scale.low < 0:
+            unit, scores = f"magnitude of the {unit}", np.abs(scores)
+        scale = ColorScale(_BRIGHTNESS, 0.0, scale.limit)
     low, high = ends_of(scale, all(score_map.keeps_signs for score_map in maps))
     beyond = bool(scores.min() < scale.low), bool(scores.max() > scale.high)
     extend = {

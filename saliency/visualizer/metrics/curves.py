@@ -15,14 +15,14 @@ from saliency.visualizer.metrics.samples import checked_mapping, mean_and_error
 from saliency.visualizer.names import AS_IT_IS, plain, width_of
 from saliency.visualizer.scores import as_real_array, checked_finite
 from saliency.visualizer.tables.feature_rows import LETTER_WIDTH
-from saliency.visualizer.tables.means import NORMAL_95
+from saliency.visualizer.tables.means import half_of_interval
 from saliency.visualizer.tables.panels import Sheet
 
-#: What a band is: how many standard errors it has on each side, and what notes call it.
-BANDS: dict[str, tuple[float, str]] = {
-    "standard_error": (1.0, "standard error of the mean"),
-    "interval": (NORMAL_95, "95 % interval of the mean"),
-    "none": (0.0, ""),
+#: What notes call a band, whose half is so many standard errors.
+BANDS = {
+    "standard_error": "standard error of the mean",
+    "interval": "95 % interval of the mean",
+    "none": "",
 }
 #: What the curve of random rankings is called.
 RANDOM = "random ranking"
@@ -109,7 +109,9 @@ def _mean_curve(
 ) -> Curve:
     values = places.at_common(as_real_array(value, label), label)
     mean, error = mean_and_error(values)
-    return Curve(name, places.common, mean, BANDS[band][0] * error, len(values))
+    n = len(values)
+    halves = {"standard_error": 1.0, "interval": half_of_interval(n), "none": 0.0}
+    return Curve(name, places.common, mean, halves[band] * error, n)
 
 
 class _Places(NamedTuple):
@@ -212,7 +214,7 @@ def note_on_lines(
         parts.append("one example, so that there are no bands")
     elif band != "none":
         of = f" over {counts.pop()} examples" if len(counts) == 1 else " over examples"
-        parts.append(f"bands: {BANDS[band][1]}{of}")
+        parts.append(f"bands: {BANDS[band]}{of}")
     if not together:
         parts += ["dashed: random rankings"] * (random is not None)
         parts.append("pale: the other methods")

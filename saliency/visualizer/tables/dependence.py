@@ -107,8 +107,14 @@ def _column_of(name: str, feature: int | str, names: list[str]) -> int:
     """
     if isinstance(feature, str):
         (drawn,) = checked_names([feature], 1)  # as names are, in several lines if long
-        if names.count(drawn) == 1:
-            return names.index(drawn)
+        columns = [i for i, known in enumerate(names) if known == drawn]
+        if len(columns) == 1:
+            return columns[0]
+        if columns:
+            raise ValueError(
+                f"{name}={feature!r} is the name of several features; pass the column "
+                f"of one of them, {' or '.join(map(str, columns))}"
+            )
         some = ", ".join(map(repr, names[:8])) + (", ..." if len(names) > 8 else "")
         raise ValueError(f"{name} must be one of {some}, got {feature!r}")
     if not is_int(feature):

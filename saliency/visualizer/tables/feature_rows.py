@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 
 from saliency.array_types import Array
 from saliency.checks import check_choice
+from saliency.digits import form_of
 from saliency.visualizer.names import AS_IT_IS, plain, width_of
 from saliency.visualizer.scores import as_real_array, checked_finite
 
@@ -136,15 +137,9 @@ def with_values(names: list[str], features: Array | None) -> list[str]:
             f"{values.shape}"
         )
     return [
-        name if np.isnan(value) else f"{name} = {_written_value(value)}"
+        name if np.isnan(value) else f"{name} = {written(value, form_of(value, 4))}"
         for name, value in zip(names, values)
     ]
-
-
-def _written_value(value: float) -> str:
-    """Return the value of a feature, with four digits or all whole ones."""
-    is_long = 1e4 <= abs(value) < 1e15
-    return written(value, ".0f" if is_long else ".4g")
 
 
 def written(number: float, form: str) -> str:

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import AutoLocator
 
 from saliency.checks import check_positive
 from saliency.visualizer.grids import names_of_methods
 from saliency.visualizer.names import AS_IT_IS, plain
 from saliency.visualizer.notebook_figure import NotebookFigure
 from saliency.visualizer.tables.feature_rows import (
+    LETTER_WIDTH,
     draw_names,
     height_of_rows,
     width_of_names,
@@ -31,6 +33,8 @@ FOOTER_HEIGHT = 0.02  # its texts hang below it, for which the layout makes room
 MAX_HEIGHT = 100.0  # what the renderer can still take
 
 ROW_LENGTH = 5  # as many panels stand in one row unless it is said how many
+TICK_GAP = 2  # letters between the numbers of an axis at least
+MOST_TICKS = 9
 SCORE_MARGIN = 0.05  # on both sides of what is drawn, as a share of its range
 
 
@@ -305,6 +309,9 @@ def draw_texts(
         signed: Whether the axis has a side that speaks for, and one against.
         grey: What grey means, if something is grey.
     """
+    for ax in sheet.axes:
+        if isinstance(ax.xaxis.get_major_locator(), AutoLocator):
+            ax.xaxis.set_major_locator(_TicksWithRoom())
     if sheet.footer is None:
         (ax,) = sheet.axes
         if title is not None:
@@ -317,6 +324,27 @@ def draw_texts(
     if title is not None:
         sheet.figure.suptitle(plain(title), **AS_IT_IS)
     draw_key_within(sheet.footer, plain(xlabel or ""), signed, grey)
+
+
+class _TicksWithRoom(AutoLocator):
+    """Has as many ticks as there is room for their numbers, however long these are.
+
+    Matplotlib takes numbers for three times as wide as high, so that 250000 and 251000
+    run into each other.
+    """
+
+    def __call__(self) -> Any:
+        axis: Any = self.axis
+        room = axis.axes.bbox.width / axis.axes.figure.dpi / LETTER_WIDTH
+        for n_tick in range(MOST_TICKS, 0, -1):
+            self.set_params(nbins=n_tick)
+            ticks = super().__call__()
+            low, high = sorted(axis.get_view_interval())
+            shown = ticks[(ticks >= low) & (ticks <= high)]
+            numbers = axis.get_major_formatter().format_ticks(shown)
+            if sum(len(number) + TICK_GAP for number in numbers) <= room:
+                break
+        return ticks
 
 
 def draw_panel_titles(sheet: Sheet) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from saliency.array_types import Array
+from saliency.digits import form_of
 from saliency.visualizer.colors import signed_colors
 from saliency.visualizer.tables.additivity import checked_sums
 from saliency.visualizer.tables.feature_rows import (
@@ -129,10 +130,16 @@ def draw_waterfall(sheet: Sheet, waterfall: Waterfall) -> None:
     for row, value in ((0, waterfall.score), (last, waterfall.base_value)):
         ax.plot([value] * 2, [row - half, row + half], color=DARK, linewidth=2.5)
         _draw_number(
-            ax, value, row, written(value, ".4g"), is_right=True, weight="bold"
+            ax,
+            value,
+            row,
+            written(value, form_of(value, 4)),
+            is_right=True,
+            weight="bold",
         )
     for i, (end, length) in enumerate(zip(ends, lengths), 1):
-        _draw_number(ax, end, i, written(length, "+.3g"), is_right=length >= 0)
+        text = written(length, f"+{form_of(length, 3)}")
+        _draw_number(ax, end, i, text, is_right=length >= 0)
     points = np.concatenate([starts, ends, [waterfall.base_value, waterfall.score]])
     low, high = points.min(), points.max()
     margin = SIDE_MARGIN * (high - low) or 1.0

@@ -9,6 +9,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_text
+from saliency.digits import form_of
 from saliency.visualizer.colors import (
     ALL_ZERO,
     SIGNED_KEY,
@@ -355,8 +356,9 @@ def _compute_keys(
             low, high = checked_key_labels(key_labels)
         if len(limits) == 1:  # then the colours have numbers
             (limit,) = limits
-            low = f"{low} (\u2212{limit:.2g})" if is_signed else low
-            high = f"{high} ({'+' * is_signed}{limit:.2g})"
+            number = format(limit, form_of(limit, 2))
+            low = f"{low} (\u2212{number})" if is_signed else low
+            high = f"{high} ({'+' * is_signed}{number})"
         scores = np.linspace(-1 if is_signed else 0, 1, 101)
         keys.append(Key(low, high, score_colors(scores, is_signed)))
     return keys
