@@ -196,7 +196,7 @@ class _Beside(_Place):
     def box(self, picture: Bbox, across: float, up: float) -> Bbox:
         left = picture.x1 + BAR_GAP * across
         height = max(picture.height, self._least * up)
-        bottom = (picture.y0 + picture.y1 - height) / 2
+        bottom = picture.y1 - height  # below the title
         return Bbox.from_bounds(left, bottom, BAR_WIDTH * across, height)
 
 
