@@ -245,10 +245,15 @@ class TestKey:
         assert_allclose((title.x0 + title.x1) / 2, middle, atol=1)
 
     def test_the_numbers_of_a_bar_have_room_beside_a_low_picture(self, rng):
-        figure = visualizer.visualize(rng.normal(size=(4, 300)), show_colorbar=True)
+        figure = visualizer.visualize(
+            rng.normal(size=(4, 300)), show_colorbar=True, title="a long title " * 5
+        )
         figure.draw_without_rendering()
         picture, bar = (ax.get_window_extent() for ax in figure.axes)
-        assert_allclose(bar.y0 + bar.y1, picture.y0 + picture.y1, atol=1)
+        assert_allclose(bar.y1, picture.y1, atol=1)
+        title = figure.axes[0].title.get_window_extent()
+        assert title.x1 > bar.x0
+        assert figure.axes[1].get_tightbbox().y1 <= title.y0
         low, high = figure.axes[1].get_ylim()
         numbers = [
             label.get_window_extent()
