@@ -11,8 +11,9 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from saliency.cpu import compiled
+from saliency.cpu import compiled, memory
 from saliency.cpu.compiled import kept as module
+from saliency.cpu.compiled import team
 from saliency.cpu.compiled.kept import VARIABLE, kept, place
 
 pytestmark = pytest.mark.skipif(
@@ -33,7 +34,7 @@ def compile_it() -> bytes:
     return CODE
 
 
-def never() -> bytes:
+def never(*_: object) -> bytes:
     pytest.fail("it has been compiled again")
 
 
@@ -57,15 +58,13 @@ def test_a_later_process_gives_the_same_numbers_and_compiles_nothing(
 import sys
 import numpy as np
 from saliency import fast_cpu
-from saliency.cpu.compiled import functions, team
+from saliency.cpu.compiled import functions
 import chainer.functions as F
 import chainer.links as L
-from unittest import mock
 
 has_compiled = []
-for module in functions, team:
-    object_code = module.object_code
-    module.object_code = lambda m: has_compiled.append(m) or object_code(m)
+object_code = functions.object_code
+functions.object_code = lambda m: has_compiled.append(m) or object_code(m)
 np.random.seed(0)
 x = np.random.normal(size=(3, 32, 30, 30)).astype("f4")
 conv = L.Convolution2D(32, 32, 3, pad=1, groups=32)
@@ -76,9 +75,10 @@ sys.stdout.write(f"{len(has_compiled)} {y.array.tobytes().hex()}")
 """
 
     def run(**environment: str) -> tuple[int, str]:
+        # With one thread: it is chance whether a second one comes in time.
         done = subprocess.run(
             [sys.executable, "-c", script],
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "2", **environment},
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},
             capture_output=True,
             text=True,
         )
@@ -91,6 +91,16 @@ sys.stdout.write(f"{len(has_compiled)} {y.array.tobytes().hex()}")
     assert run() == (0, numbers)
     assert run(**{VARIABLE: ""}) == (n_compiled, numbers)
     assert len(files(folder)) == n_compiled
+
+
+def test_threads_that_share_work_load_their_code(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = team.new_box()
+    for _ in range(2):
+        team.team.__wrapped__().serve(memory.address_of(box), 10)
+        assert len(files(folder)) == 1
+        monkeypatch.setattr(team, "object_code", never)
 
 
 @pytest.mark.parametrize(
