@@ -26,9 +26,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("saliency")
 
-#: So many cases of a test, and a quarter of them is taken.
-_SEVERAL = 4
-#: Which quarter: 0, 1, 2 or 3; or all.
+#: So many cases of a test, and a fifth of them is taken.
+_SEVERAL, _PARTS = 4, 5
+#: Which fifth: 0 to 4; or all.
 _CASES = os.environ.get("CASES", "0")
 #: The runs of `python -m pytest` and of `make test`.
 _WHOLE_RUNS = ("not large", "large or not large")
@@ -76,11 +76,13 @@ def pytest_collection_modifyitems(
     """Leave out cases that another one stands for.
 
     Without a GPU, the first case of a test for one says why all are skipped. Of a test
-    with several cases a quarter is enough, unless ``CASES=all``, or pytest is given a
+    with several cases a fifth is enough, unless ``CASES=all``, or pytest is given a
     path or ``-k``.
     """
-    if _CASES not in ("0", "1", "2", "3", "all"):
-        raise pytest.UsageError(f"CASES must be 0, 1, 2, 3 or all, got {_CASES!r}")
+    if _CASES not in (*map(str, range(_PARTS)), "all"):
+        raise pytest.UsageError(
+            f"CASES must be from 0 to {_PARTS - 1}, or all, got {_CASES!r}"
+        )
     has_gpu = not chainer_compat.gpu_problem()
     has_path = config.args_source is pytest.Config.ArgsSource.ARGS
     is_of_all = not has_path and not config.option.keyword
@@ -90,8 +92,9 @@ def pytest_collection_modifyitems(
     kept, left_out = [], []
     for item in items:
         test = _test_of(item)
-        # Every fourth one could have the same value of a parameter each time.
-        is_drawn = takes_some and zlib.crc32(item.nodeid.encode()) % 4 == int(_CASES)
+        # Every fifth one could have the same value of a parameter each time.
+        part = zlib.crc32(item.nodeid.encode()) % _PARTS
+        is_drawn = takes_some and part == int(_CASES)
         if item.get_closest_marker("gpu"):
             is_enough = not has_gpu
         else:

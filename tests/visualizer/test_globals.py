@@ -85,6 +85,7 @@ def test_the_settings_of_the_user_are_used_and_kept(tmp_path):
 
 
 @pytest.mark.large
+@pytest.mark.usefixtures("small_pictures")
 def test_threads_that_draw_at_once_draw_what_each_draws_alone(tmp_path):
     calls = drawings()
     alone = []
