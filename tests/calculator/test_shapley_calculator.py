@@ -50,6 +50,14 @@ def shapley(v, n):
     return phi
 
 
+def check_errors(calculator, x, n_told):
+    """Standard errors are about what repeated samples are spread by."""
+    spread = calculator.explain(x, M=40, seed=0).errors
+    told = [calculator.explain(x, seed=i).errors for i in range(n_told)]
+    root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
+    assert 0.6 < np.median(root_mean_square / spread) < 1.7
+
+
 def values_of_table(model, x, rows, column):
     """Returns those of each row of x, with absent features of the mean over rows."""
 
@@ -237,10 +245,7 @@ class TestChance:
             background=3 * np.random.default_rng(1).standard_normal((7, n)),
         )
         x = np.random.default_rng(0).standard_normal((4, n))
-        spread = calculator.explain(x, M=40, seed=0).errors
-        told = [calculator.explain(x, seed=i).errors for i in range(20)]
-        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
-        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+        check_errors(calculator, x, 20)
 
     def test_errors_count_the_rows_that_come_more_often(self):
         def additive(v):
@@ -255,10 +260,7 @@ class TestChance:
             background=rng.standard_normal((5, 2)),
         )
         x = rng.standard_normal((4, 2))
-        spread = calculator.explain(x, M=40, seed=0).errors
-        told = [calculator.explain(x, seed=i).errors for i in range(8)]
-        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
-        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+        check_errors(calculator, x, 8)
 
     @pytest.mark.parametrize("n_coalitions", [28, 32])
     def test_errors_tell_of_few_coalitions_as_well(self, n_coalitions):
@@ -267,10 +269,7 @@ class TestChance:
             network(n), class_index=0, n_coalitions=n_coalitions
         )
         x = np.random.default_rng(0).standard_normal((4, n))
-        spread = calculator.explain(x, M=40, seed=0).errors
-        told = [calculator.explain(x, seed=i).errors for i in range(20)]
-        root_mean_square = np.sqrt(np.mean(np.square(told), axis=0))
-        assert 0.6 < np.median(root_mean_square / spread) < 1.7
+        check_errors(calculator, x, 20)
 
     def test_errors_of_sums_are_those_of_the_sums(self):
         n = 8

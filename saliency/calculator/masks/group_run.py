@@ -17,7 +17,6 @@ from saliency.calculator.masks.design import Design, Designer, NoGroups
 from saliency.calculator.masks.groups import GroupsForData, GroupsOfTarget
 from saliency.calculator.masks.kept_ends import KeptEnds
 from saliency.calculator.masks.mask_run import MaskRun, number_of_parts
-from saliency.calculator.masks.rounding import RoundingCheck
 
 #: Designs that are kept are dropped, the oldest first, where there are more of them.
 _DESIGNS_AT_MOST = 16
@@ -58,7 +57,6 @@ class GroupRun(MaskRun):
         self._n_part = 0  # as long as no batch has shown it
         self._has_classes = False
         self._ends: KeptEnds | None = None
-        self._rounding = RoundingCheck()
 
     def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
         """Find the groups of a batch, and return how many steps its designs have."""
@@ -91,7 +89,7 @@ class GroupRun(MaskRun):
     ) -> list[np.ndarray]:
         """Return what follows from the scores for the elements of each group."""
         scores = of_targets[0].astype(np.float64, copy=False)
-        self._rounding.look_at(scores, dtypes[0], self._index)
+        self.rounding.look_at(scores, dtypes[0], self._index)
         has_classes = scores.ndim == 4
         scores = scores.reshape(*scores.shape[:3], -1)
         self._has_classes = has_classes
@@ -126,10 +124,6 @@ class GroupRun(MaskRun):
         """Take note of what tells whose scores they are."""
         if self._ends is not None:
             self._ends.look_at(this)
-
-    def conclude(self) -> None:
-        """Warn of examples whose values are rounding."""
-        self._rounding.warn()
 
     def mean_ends(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Return v(none) and f(x) of each example, ``(N,)`` or ``(N, n_class)``."""

@@ -13,6 +13,7 @@ from saliency.calculator.engine.clean_passes import CleanPasses
 from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.engine.run import Run
+from saliency.calculator.masks.rounding import RoundingCheck
 
 #: Parts of a sample, whose spread tells its standard error, are in memory together: as
 #: many as these bytes hold, and none where these are too few to tell it.
@@ -26,7 +27,15 @@ class MaskRun(Run, ABC):
     At step 0 nothing is absent. It holds the scores of all steps until a sample is
     complete, and makes the maps then (:meth:`put_together`): there may be far more
     elements of all maps than scores.
+
+    Attributes:
+        rounding (RoundingCheck): What is shown the scores by those whose maps are
+            differences of them.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rounding = RoundingCheck()
 
     @abstractmethod
     def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
@@ -76,6 +85,10 @@ class MaskRun(Run, ABC):
 
     def look_at(self, this: ForwardPass) -> None:
         """Take note of what a pass shows beside its scores; here, of nothing."""
+
+    def conclude(self) -> None:
+        """Warn of examples whose values are rounding."""
+        self.rounding.warn()
 
 
 def number_of_parts(shape: Sequence[int], n_most: int) -> int:

@@ -13,7 +13,6 @@ from saliency.calculator.engine.dataset import UserBatch
 from saliency.calculator.engine.forward_pass import ForwardPass
 from saliency.calculator.masks.channels_last import LayoutCheck
 from saliency.calculator.masks.mask_run import MaskRun
-from saliency.calculator.masks.rounding import RoundingCheck
 from saliency.calculator.masks.windows import Window, Windows
 from saliency.calculator.paths.reference import ReferenceForData
 from saliency.checks import check_positive, for_each_target, narrowed
@@ -118,7 +117,6 @@ class WindowRun(MaskRun):
         self._of_targets: list[TargetWindows] = []
         self._layout = LayoutCheck("slide_axis=(1, 2)")
         self._index = np.zeros(0, int)  # of each example in the data
-        self._rounding = RoundingCheck()
 
     def lay_out(self, batch: UserBatch, passes: CleanPasses) -> int:
         """Lay out the windows of a batch; those of a target follow the ones before."""
@@ -161,15 +159,11 @@ class WindowRun(MaskRun):
         self, of_targets: list[np.ndarray], dtypes: list[np.dtype], first: int
     ) -> list[np.ndarray]:
         """Return for each element the mean fall over the windows that cover it."""
-        self._rounding.look_at(of_targets[0], dtypes[0], self._index)
+        self.rounding.look_at(of_targets[0], dtypes[0], self._index)
         return [
             windows.maps(scores, dtype)
             for windows, scores, dtype in zip(self._of_targets, of_targets, dtypes)
         ]
-
-    def conclude(self) -> None:
-        """Warn of examples whose values are rounding."""
-        self._rounding.warn()
 
 
 class TargetWindows:

@@ -110,17 +110,16 @@ def compute_swarms(
     order = order_of_features(importance, "descending", num_visualize)
     note = note_on_more(len(names), len(order))
     names = [names[i] for i in order]
-    limits = (min(s.min() for s in scores), max(s.max() for s in scores))
-    n_dot = SWARM_COLUMNS // min(n_column, 4)
+    low, high = min(s.min() for s in scores), max(s.max() for s in scores)
+    width = (high - low) / (SWARM_COLUMNS // min(n_column, 4)) or 1.0  # of a dot
     together = np.concatenate(values)
     relative = np.stack([relative_values(together[:, i]) for i in order])
     ends = np.cumsum([len(s) for s in scores])[:-1]
     found = []
     for s, colors in zip(scores, np.split(relative, ends, axis=1)):
         rows = s[:, order].T
-        offsets = np.stack([_offsets(*row, limits, n_dot) for row in zip(rows, colors)])
+        offsets = np.stack([_offsets(*row, low, width) for row in zip(rows, colors)])
         heights = np.arange(len(order))[:, np.newaxis] - offsets
-        width = (limits[1] - limits[0]) / n_dot or 1.0
         is_seen = np.stack([_are_seen(*row, width) for row in zip(rows, offsets)])
         found.append(Swarms(names, rows, heights, colors, is_seen, note))
     return found
@@ -191,28 +190,24 @@ def relative_values(column: np.ndarray) -> np.ndarray:
 
 
 def _offsets(
-    scores: np.ndarray,
-    relative: np.ndarray,
-    limits: tuple[float, float],
-    n_column: int = SWARM_COLUMNS,
+    scores: np.ndarray, relative: np.ndarray, low: float, width: float
 ) -> np.ndarray:
     """Return the vertical offsets of the dots of one row, in rows, upwards.
 
-    The row is cut into columns as wide as a dot, from ``limits[0]`` to ``limits[1]``.
-    The dots of a column are stacked, around the middle of the row.
+    The row is cut into columns as wide as a dot. The dots of a column are stacked,
+    around the middle of the row.
 
     Args:
         scores: Where the dots are on the score axis, shape (n_sample,).
         relative: Values in [0, 1] that decide on the layers of a column, with the
             lowest at the bottom and NaN below them, shape (n_sample,).
-        limits: Lowest and highest score of all rows.
-        n_column: How many columns there are.
+        low: Lowest score of all rows.
+        width: Of a dot, on the score axis.
 
     Returns:
         Offsets in ``[-SWARM_HALF_WIDTH, SWARM_HALF_WIDTH]``, shape (n_sample,).
     """
-    width = (limits[1] - limits[0]) / n_column or 1.0
-    columns = np.floor((scores - limits[0]) / width)
+    columns = np.floor((scores - low) / width)
     layers = np.floor(np.nan_to_num(relative, nan=-1) * SWARM_LAYERS)
     order = np.lexsort((_spread(scores, relative), layers, columns))
     _, starts, counts = np.unique(columns[order], return_index=True, return_counts=True)
