@@ -31,7 +31,7 @@ import saliency
 from saliency.command_line import as_folder_to_write, at_least
 from saliency.commands import arguments
 from saliency.commands.printing import counted, name_of_class, tell
-from saliency.digits import form_of
+from saliency.digits import written_out
 
 if TYPE_CHECKING:
     from saliency.commands.explaining import Task
@@ -118,7 +118,7 @@ def _said(one: saliency.Explanation) -> str:
     if one.has_class_axis or one.scores is None:
         return "explained"
     name = name_of_class(one)
-    score = format(one.scores[0], form_of(one.scores[0], 4))
+    score = written_out(one.scores[0], 4)
     return f"{name}{', ' if name else ''}f(x) = {score}"
 
 
@@ -127,5 +127,5 @@ def _strongest_features(explanation: saliency.Explanation) -> str:
     names = explanation.names_of_features()
     sizes = np.abs(explanation.values.reshape(-1, len(names))).mean(axis=0)
     order = np.argsort(-sizes, kind="stable")[:_LISTED]
-    shown = ", ".join(f"{names[i]} {sizes[i]:{form_of(sizes[i], 3)}}" for i in order)
+    shown = ", ".join(f"{names[i]} {written_out(sizes[i], 3)}" for i in order)
     return f"  mean magnitudes: {shown}"

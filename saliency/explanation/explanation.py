@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from saliency.checks import check_bool, check_positive, checked_text, is_int, narrowed
-from saliency.digits import form_of
+from saliency.digits import written_out
 from saliency.explanation.files import read_file, write_file
 from saliency.explanation.groups import GroupedColumns, Groups
 from saliency.explanation.images import checked_images
@@ -838,7 +838,7 @@ def _check_same(name: str, first: Any, other: Any) -> None:
 
 
 def _written(number: float, n_digit: int = 4) -> str:
-    return format(number, form_of(number, n_digit))
+    return written_out(number, n_digit)
 
 
 def _html_row(tag: str, cells: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from saliency.digits import form_of
+from saliency.digits import with_minus, written_out
 from saliency.explanation import Explanation
 from saliency.report.findings import class_of
 from saliency.report.methods import Method
@@ -95,5 +95,5 @@ def size_of(height: int, width: int) -> str:
 
 def _size(value: float) -> str:
     """Return a small number, such as 6e−7."""
-    text = format(value, form_of(value, 2)).replace("e-0", "e-")
-    return text.replace("-", "\N{MINUS SIGN}")
+    text = written_out(value, 2).replace("e-0", "e-")
+    return with_minus(text)

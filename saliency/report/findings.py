@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saliency.digits import form_of
+from saliency.digits import with_minus, written_out
 from saliency.report.methods import Method
 from saliency.visualizer.names import plain
 from saliency.visualizer.texts.pages import visible
@@ -209,4 +209,4 @@ def _percent(share: float) -> str:
 
 
 def _number(value: float) -> str:
-    return format(value, f"+{form_of(value, 2)}").replace("-", "\N{MINUS SIGN}")
+    return with_minus(written_out(value, 2, "+"))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from saliency.digits import form_of
+from saliency.digits import with_minus, written_out
 from saliency.explanation import Explanation
 from saliency.explanation.names import distinct_names
 from saliency.visualizer.names import plain
-from saliency.visualizer.tables.feature_rows import written
 
 #: More examples than that are too many for one picture; so many are drawn then.
 _MANY, _OF_MANY = 50, 20
@@ -35,7 +34,7 @@ def title_of(explanation: Explanation) -> str:
 
 def written_score(score: float) -> str:
     """Return f(x), or a base value, as titles say it."""
-    return written(score, form_of(score, 3))
+    return with_minus(written_out(score, 3))
 
 
 def legends_of(explanation: Explanation) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_number, checked_text, is_int
-from saliency.digits import form_of
+from saliency.digits import written_out
 from saliency.visualizer.colors import ALL_ZERO, atom_color, magnitude_color
 from saliency.visualizer.grids import Column, columns_of
 from saliency.visualizer.molecules.canvas import Color
@@ -256,7 +256,7 @@ def _write_sums(mol: Any, sums: np.ndarray, groups: np.ndarray) -> None:
     for group in np.unique(groups):
         atoms = [mol.GetAtomWithIdx(int(i)) for i in np.flatnonzero(groups == group)]
         atom = min(atoms, key=lambda one: (one.GetDegree(), one.GetIdx()))
-        atom.SetProp("atomNote", format(sums[group], f"+{form_of(sums[group], 2)}"))
+        atom.SetProp("atomNote", written_out(sums[group], 2, "+"))
 
 
 def compute_cells(

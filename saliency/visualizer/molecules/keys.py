@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saliency.digits import form_of
+from saliency.digits import with_minus, written_out
 from saliency.visualizer.molecules.canvas import BLACK, Canvas, text_height, text_width
 from saliency.visualizer.molecules.cells import Cell, ColorFn, rgb
 from saliency.visualizer.molecules.shapes import Pair
@@ -57,7 +57,7 @@ def paint_bar(
     """Paint a colour bar with numbers and their unit; its top has its middle there."""
     _paint_colors(canvas, colors, at, width)
     for share, value in colors.ends.items():
-        text = format(value, form_of(value, 2)).replace("-", "\N{MINUS SIGN}")
+        text = with_minus(written_out(value, 2))
         canvas.text(text, (at[0] + (share - 0.5) * width, at[1] + BAR[1]), TICK)
     canvas.text(unit, (at[0], at[1] + BAR[1] + text_height("0", TICK)), TICK)
 

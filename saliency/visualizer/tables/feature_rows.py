@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from saliency.array_types import Array
 from saliency.checks import check_choice
-from saliency.digits import form_of
+from saliency.digits import with_minus, written_out
 from saliency.visualizer.names import AS_IT_IS, plain, width_of
 from saliency.visualizer.scores import as_real_array, checked_finite
 
@@ -137,14 +137,14 @@ def with_values(names: list[str], features: Array | None) -> list[str]:
             f"{values.shape}"
         )
     return [
-        name if np.isnan(value) else f"{name} = {written(value, form_of(value, 4))}"
+        name if np.isnan(value) else f"{name} = {with_minus(written_out(value, 4))}"
         for name, value in zip(names, values)
     ]
 
 
 def written(number: float, form: str) -> str:
     """Return a number with a sign as long as that of matplotlib's axes."""
-    return format(number, form).replace("-", "\N{MINUS SIGN}")
+    return with_minus(format(number, form))
 
 
 def order_of_features(

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from saliency.array_types import Array
-from saliency.digits import form_of
+from saliency.digits import with_minus, written_out
 from saliency.visualizer.colors import signed_colors
 from saliency.visualizer.tables.additivity import checked_sums
 from saliency.visualizer.tables.feature_rows import (
@@ -17,7 +17,6 @@ from saliency.visualizer.tables.feature_rows import (
     checked_scores,
     order_of_features,
     with_values,
-    written,
 )
 from saliency.visualizer.tables.panels import Sheet, draw_rows
 
@@ -133,12 +132,12 @@ def draw_waterfall(sheet: Sheet, waterfall: Waterfall) -> None:
             ax,
             value,
             row,
-            written(value, form_of(value, 4)),
+            with_minus(written_out(value, 4)),
             is_right=True,
             weight="bold",
         )
     for i, (end, length) in enumerate(zip(ends, lengths), 1):
-        text = written(length, f"+{form_of(length, 3)}")
+        text = with_minus(written_out(length, 3, "+"))
         _draw_number(ax, end, i, text, is_right=length >= 0)
     points = np.concatenate([starts, ends, [waterfall.base_value, waterfall.score]])
     low, high = points.min(), points.max()

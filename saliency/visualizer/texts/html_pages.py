@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 from matplotlib.colors import to_hex
 
-from saliency.digits import form_of
+from saliency.digits import written_out
 from saliency.visualizer.texts.pages import (
     Page,
     Passage,
@@ -74,7 +74,7 @@ def _tokens(passage: Passage, separator: str) -> str:
     tokens = []
     for token, score, ground in zip(passage.tokens, passage.scores, passage.grounds):
         style = f"background: {to_hex(ground)}; color: {text_color(ground)}; {_TOKEN}"
-        told = format(score, f"+{form_of(score, 3)}")
+        told = written_out(score, 3, "+")
         tokens.append(_element("span", style, escape(token), told))
     # Without a separator a line may still end between two tokens.
     return (escape(separator) or "<wbr>").join(tokens)

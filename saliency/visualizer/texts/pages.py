@@ -9,7 +9,7 @@ import numpy as np
 
 from saliency.array_types import Array
 from saliency.checks import check_choice, check_number, checked_text
-from saliency.digits import form_of
+from saliency.digits import written_out
 from saliency.visualizer.colors import (
     ALL_ZERO,
     SIGNED_KEY,
@@ -356,7 +356,7 @@ def _compute_keys(
             low, high = checked_key_labels(key_labels)
         if len(limits) == 1:  # then the colours have numbers
             (limit,) = limits
-            number = format(limit, form_of(limit, 2))
+            number = written_out(limit, 2)
             low = f"{low} (\u2212{number})" if is_signed else low
             high = f"{high} ({'+' * is_signed}{number})"
         scores = np.linspace(-1 if is_signed else 0, 1, 101)
